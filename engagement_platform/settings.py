@@ -1,0 +1,113 @@
+"""Every setting: its environment variable, its default, what it means and its unit.
+
+The variable of `lease_seconds` is ENGAGEMENT_LEASE_SECONDS, and so on. Nothing else in the package
+reads the environment for configuration.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engagement_platform.domain.errors import SettingsError
+
+PREFIX = "ENGAGEMENT_"
+
+
+class Settings(BaseSettings):
+    """The effective configuration of one process."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    source_dsn: SecretStr = Field(
+        description="PostgreSQL that records the engagement: a URL or key=value DSN. Only read from."
+    )
+    platform_dsn: SecretStr = Field(
+        description="The platform's own PostgreSQL database, for leases and for Dagster's storage: a URL."
+    )
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey that serves the views."
+    )
+
+    topic: str = Field("engagement-events", description="Kafka topic of the enriched events.")
+    topic_partitions: int = Field(4, ge=1, description="Partitions with which the topic is created.")
+    checkpoint_topic: str = Field(
+        "engagement-relay-checkpoint", description="Compacted topic of the relay's checkpoint."
+    )
+    dead_letter_topic: str = Field(
+        "engagement-dead-letters", description="Topic of the events that could not be delivered."
+    )
+    replication_factor: int = Field(1, ge=1, description="Replicas with which topics are created.")
+
+    start: Literal["latest", "earliest"] = Field(
+        "latest", description="Where the very first start begins: at the newest event, or at the oldest."
+    )
+    start_lookback_ids: int = Field(
+        10_000,
+        ge=0,
+        description="Ids below the newest among which a first start at `latest` looks for open transactions.",
+    )
+    lease_seconds: float = Field(
+        600, ge=0, description="How long one streaming run lives, in seconds. 0 drains and ends."
+    )
+    lease_lead_seconds: float = Field(
+        60,
+        ge=0,
+        description="How long before the end the next run is launched, in seconds; at most half a lease counts.",
+    )
+    lease_grace_seconds: float = Field(
+        300, ge=0, description="How long a run outlives its lease while no successor has claimed, in seconds."
+    )
+    relay_batch_rows: int = Field(2_000, ge=1, description="Most events in one read and one Kafka transaction.")
+    relay_batch_bytes: int = Field(16 << 20, ge=1, description="Most bytes of messages in one Kafka transaction.")
+    relay_busy_poll_ms: float = Field(10, gt=0, description="Pause between polls while events come, in milliseconds.")
+    relay_idle_poll_ms: float = Field(
+        50, gt=0, description="Longest pause between polls while none come, in milliseconds."
+    )
+    transaction_timeout_ms: int = Field(
+        10_000, ge=1_000, description="After this the broker aborts a frozen relay's transaction, in milliseconds."
+    )
+
+    redis_namespace: str = Field(
+        "engagement", pattern=r"^[^{}\s]+$", description="Hash tag of all Redis keys: `engagement` gives {engagement}:…"
+    )
+    window_seconds: int = Field(600, ge=10, description="Length of the sliding window, in seconds of event_ts.")
+    bucket_seconds: int = Field(10, ge=1, description="Width of one bucket of the window, in seconds.")
+    max_future_seconds: int = Field(
+        60, ge=0, description="How far ahead of Redis' clock an event may be and still count, in seconds."
+    )
+
+    state_dir: Path = Field(
+        Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
+    )
+    retain_runs_hours: float = Field(
+        24, gt=0, description="Age at which ended streaming runs are deleted from Dagster, in hours."
+    )
+
+    @cached_property
+    def effective_lead_seconds(self) -> float:
+        """Seconds before a lease's end at which its successor is launched."""
+        return min(self.lease_lead_seconds, self.lease_seconds / 2)
+
+
+def load() -> Settings:
+    """Read the settings from the environment. Raises SettingsError naming each variable at fault."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment supplies the required fields
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{variable(str(fault['loc'][0]))}: {'it is not set' if fault['type'] == 'missing' else fault['msg']}"
+            for fault in error.errors()
+        )
+        raise SettingsError(
+            f"The configuration cannot be used. {faults}.",
+            "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
+        ) from None
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
