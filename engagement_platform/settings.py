@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Read the settings from the environment. Raises SettingsError naming each variable at fault."""
     try:
-        return Settings()  # type: ignore[call-arg]  # the environment supplies the required fields
+        return Settings()
     except ValidationError as error:
         faults = "; ".join(
             f"{variable(str(fault['loc'][0]))}: {'it is not set' if fault['type'] == 'missing' else fault['msg']}"

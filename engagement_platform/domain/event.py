@@ -1,0 +1,103 @@
+"""The enriched event as it travels through Kafka: its one typed definition, its headers, its dead letters.
+
+The value of a message is UTF-8 JSON with exactly the fields of `EnrichedEvent`, in that order. PostgreSQL writes
+it (`adapters/source/enriched.sql`), so that stream, rebuild and checks cannot differ; this definition validates it
+and is its JSON Schema.
+"""
+
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+HEADER_SCHEMA_VERSION = "schema-version"
+HEADER_UNSEEN_AT = "unseen-at"
+"""Header with the time, in microseconds since 1970, at which the last poll that did not see the row began.
+
+The commit lies after it, so (time of effect - unseen-at) bounds the latency from above.
+"""
+
+EventType = Literal["play", "pause", "finish", "click"]
+ContentType = Literal["podcast", "newsletter", "video"]
+
+
+class EnrichedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of the source with the columns of its content; a field is null where the source has NULL."""
+
+    id: int
+    content_id: UUID | None
+    user_id: UUID | None
+    event_type: EventType | None
+    event_ts: datetime
+    """RFC 3339 in UTC, to the microsecond."""
+    duration_ms: int | None
+    device: str | None
+    raw_payload: msgspec.Raw
+    """The JSON document of the source as it is: an object, an array or a scalar."""
+    slug: str | None
+    title: str | None
+    content_type: ContentType | None
+    length_seconds: int | None
+    engagement_seconds: Decimal | None
+    """duration_ms / 1000, rounded half away from zero to two decimals."""
+    engagement_pct: Decimal | None
+    """duration_ms / 1000 / length_seconds as a ratio, rounded likewise; null where length_seconds is 0."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event that could not be delivered: why, and enough to find it again. Value of the dead-letter topic."""
+
+    source: str
+    """Who gave it up: relay, tally, forward or stage."""
+    event_id: int | None
+    reason: str
+    excerpt: str
+    """The beginning of the event, or of what stands in its place; at most `EXCERPT_CHARACTERS`."""
+    at: datetime
+
+
+EXCERPT_CHARACTERS = 500
+
+_event_decoder = msgspec.json.Decoder(EnrichedEvent)
+
+
+def decode(value: bytes) -> EnrichedEvent:
+    """Read and validate one message. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    return _event_decoder.decode(value)
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Return the value of the message for the dead-letter topic."""
+    return msgspec.json.encode(letter)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a message's value."""
+    return msgspec.json.schema(EnrichedEvent, schema_hook=_raw_schema)
+
+
+def _raw_schema(kind: type) -> dict[str, Any]:
+    if kind is msgspec.Raw:
+        return {"description": "any JSON value"}
+    raise NotImplementedError(kind)
+
+
+_CENT = Decimal("0.01")
+
+
+def engagement_seconds(duration_ms: int | None) -> Decimal | None:
+    """Return the engagement in seconds. The oracle of the SQL enrichment, never on the path of an event."""
+    if duration_ms is None:
+        return None
+    return (Decimal(duration_ms) / 1000).quantize(_CENT, ROUND_HALF_UP)
+
+
+def engagement_pct(duration_ms: int | None, length_seconds: int | None) -> Decimal | None:
+    """Return the share of the content that was consumed, as a ratio. Oracle of the SQL enrichment."""
+    if duration_ms is None or not length_seconds:
+        return None
+    return (Decimal(duration_ms) / (1000 * Decimal(length_seconds))).quantize(_CENT, ROUND_HALF_UP)

@@ -1,0 +1,100 @@
+"""What a loop is told from outside, and what it tells: the seam between the loops and whoever runs them.
+
+The loops are plain functions `run(settings, control)`. Dagster, a test or a script supplies the `Control`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engagement_platform.domain.latency import Histogram
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a loop has done since it started. The loop writes, a heartbeat thread reads; no value depends on another."""
+
+    events: int = 0
+    """Events handled."""
+    lag: int = 0
+    """Events known to be waiting."""
+    latency: Histogram = field(default_factory=Histogram)
+    """From commit (an upper bound) to the loop's effect, in milliseconds, since the last materialization."""
+    detail: dict[str, int | float | str] = field(default_factory=dict)
+    """Figures of the one loop only, such as its open gaps."""
+
+
+class Control(Protocol):
+    """The lease as a loop sees it."""
+
+    drain: bool
+    """End once everything that was there at the start is done."""
+    progress: Progress
+
+    def claim(self) -> None:
+        """Wait until this run holds the lease. Called once, with all clients connected.
+
+        Raises Superseded when another run has taken the turn that this one waited for.
+        """
+
+    def should_stop(self) -> bool:
+        """Say whether to finish the batch in hand and return. Cheap: called before each batch."""
+
+    def owns_lease(self) -> bool:
+        """Ask the platform database whether no later epoch has been claimed. Raises Unavailable."""
+
+    def wait(self, seconds: float) -> bool:
+        """Pause, at most until it is time to stop; return should_stop()."""
+
+
+class Standalone:
+    """A Control without a lease: for tests, scripts and benchmarks."""
+
+    def __init__(self, *, drain: bool = False, until: Callable[[], bool] = lambda: False) -> None:
+        self.drain = drain
+        self.progress = Progress()
+        self.stop = threading.Event()
+        self._until = until
+
+    def claim(self) -> None:
+        """Nothing to wait for."""
+
+    def should_stop(self) -> bool:
+        """Stop when told, or when the condition given holds."""
+        return self.stop.is_set() or self._until()
+
+    def owns_lease(self) -> bool:
+        """Nobody else is there."""
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Pause, or stop at once when told."""
+        self.stop.wait(seconds)
+        return self.should_stop()
+
+
+class Backoff:
+    """Pauses that grow from `first` to `longest` seconds, and one log line at each end of an outage."""
+
+    def __init__(self, log: Callable[[str], None], first: float = 0.05, longest: float = 2.0) -> None:
+        self._log = log
+        self._first = first
+        self._longest = longest
+        self._pause = first
+        self._since: float | None = None
+
+    def failed(self, what: str) -> float:
+        """Note a failure; return the seconds to wait. Logs at the first failure of an outage only."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._log(f"{what} Waiting for it; nothing is lost.")
+        pause, self._pause = self._pause, min(self._pause * 2, self._longest)
+        return pause
+
+    def worked(self) -> None:
+        """Note that it works (again)."""
+        if self._since is not None:
+            self._log(f"It answers again after {time.monotonic() - self._since:.1f} s.")
+        self._since, self._pause = None, self._first
