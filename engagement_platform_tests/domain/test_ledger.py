@@ -1,6 +1,6 @@
 """The ledger against a model of PostgreSQL's sequence: transactions take ids, commit, roll back, in any order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -124,7 +124,7 @@ class SequenceModel(RuleBasedStateMachine):
         held = [t for t in self.open + self.prepared if t.ids or t.rolled_back]
         return Holders(frozenset(t.virtual for t in held), any(t in self.prepared for t in held))
 
-    def steps(self) -> Iterable[None]:
+    def steps(self) -> Iterator[None]:
         """One relay, suspended between its steps so that transactions end anywhere in between."""
         while True:
             before = self.now() if self.ledger.gaps else NOBODY
