@@ -1,0 +1,70 @@
+"""The platform's topics: how they are created, and what is read of their configuration."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
+from engagement_platform.settings import Settings
+
+WEEK_MS = 7 * 24 * 3_600_000
+
+
+def wanted_topics(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the topics as a first start creates them, by name.
+
+    LogAppendTime: offsets are looked up by the time of arrival when Redis is rebuilt, and retention counts from it.
+    """
+    by_arrival = {"message.timestamp.type": "LogAppendTime"}
+    # Small segments, so that compaction keeps up with a checkpoint for every transaction.
+    compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "delete.retention.ms": "60000"}
+    return {
+        settings.topic: _topic(settings, settings.topic_partitions, by_arrival | {"retention.ms": str(WEEK_MS)}),
+        settings.checkpoint_topic: _topic(settings, 1, compacted),
+        settings.dead_letter_topic: _topic(settings, 1, by_arrival | {"retention.ms": "-1"}),
+    }
+
+
+def _topic(settings: Settings, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
+    return {"num_partitions": partitions, "replication_factor": settings.replication_factor, "configs": configs}
+
+
+@contextmanager
+def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """Open an admin client. Raises Unavailable when Kafka does not answer."""
+    client = None
+    try:
+        client = KafkaAdminClient(**options(settings), request_timeout_ms=MAX_BLOCK_MS)
+        yield client
+    except KafkaError as error:
+        raise unavailable(settings, error) from error
+    finally:
+        if client is not None:
+            client.close()
+
+
+def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing; those that exist stay as they are."""
+    with admin(settings) as client:
+        existing = set(client.list_topics())
+        for name, wanted in wanted_topics(settings).items():
+            if name not in existing:
+                _create(client, name, wanted)
+
+
+def _create(client: KafkaAdminClient, name: str, wanted: dict[str, Any]) -> None:
+    try:
+        client.create_topics({name: wanted}, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        client.wait_for_topics([name])  # another process was faster
+
+
+def topic_configuration(settings: Settings, topic: str) -> dict[str, str]:
+    """Return a topic's effective configuration, defaults of the broker included."""
+    with admin(settings) as client:
+        found = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+        return {name: entry["value"] for name, entry in found["topic"][topic].items()}
