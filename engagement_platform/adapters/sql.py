@@ -1,0 +1,24 @@
+"""Reads the `.sql` files.
+
+A statement follows its name, `-- name: latest_lease`, and its description, comment lines that stay in the file.
+"""
+
+import re
+from functools import cache
+from importlib import resources
+
+_NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
+
+
+@cache
+def load(package: str, file: str) -> dict[str, str]:
+    """Return the statements of `file`, which lies in `package`, by name, without comment lines and final semicolon.
+
+    Raises ValueError when a name stands there twice.
+    """
+    _, *parts = _NAME.split(resources.files(package).joinpath(file).read_text(encoding="utf-8"))
+    names, bodies = parts[::2], parts[1::2]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{file} of {package} uses the name of a statement twice.")
+    return {name: _COMMENT.sub("", body).strip().removesuffix(";") for name, body in zip(names, bodies, strict=True)}
