@@ -1,0 +1,180 @@
+"""Reads the source as the relay needs it: by id, with the locks that tell which ids are still to come.
+
+Only SELECTs, on two tables and on system catalogs that every role can see.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString, NamedTuple, cast
+
+import psycopg
+from psycopg.rows import RowMaker, namedtuple_row
+
+from engagement_platform.adapters import sql
+from engagement_platform.domain.checkpoint import SourceIdentity
+from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.ids import IdRange, gaps_between
+from engagement_platform.domain.ledger import Holders
+
+ENRICHED = sql.load(__package__, "enriched.sql")["enriched"]
+_SQL = sql.load(__package__, "relay.sql")
+_READ = _SQL["read"].replace("{enriched}", ENRICHED)
+
+CONNECT_SECONDS = 5
+_STREAM_ROWS = 200
+
+
+class Row(NamedTuple):
+    """One event as the read returns it."""
+
+    id: int
+    key: bytes | None
+    """The content id as text."""
+    value: bytes
+    """The message, or its beginning when `bytes` is over the limit of the read."""
+    bytes: int
+    has_timestamp: bool | None
+    """Whether RFC 3339 can carry event_ts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one read returned: ascending by id; `cut` when a limit ended it."""
+
+    rows: Sequence[Row]
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a read ends: events, bytes of all messages (the last may exceed it), bytes of one message."""
+
+    rows: int
+    bytes: int
+    message_bytes: int
+
+
+class Source:
+    """One connection to the source. Raises Unavailable when it breaks; then a new one is needed."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Prepare the session. Raises StreamStopped when polling this source cannot be exact."""
+        self._connection = connection
+        with _translated():
+            for statement in _SQL["prepare_session"].split(";\n"):
+                connection.execute(statement)
+            self.identity = self._identity()
+            self._sequence = self._find_sequence()
+
+    def _identity(self) -> SourceIdentity:
+        found = self._one(_SQL["identity"])
+        if found.is_replica:
+            raise StreamStopped(
+                "The source is a replica: it does not show which transactions are still open.",
+                "Let ENGAGEMENT_SOURCE_DSN name the primary.",
+            )
+        return SourceIdentity(found.system_identifier, found.timeline, found.database)
+
+    def _find_sequence(self) -> int:
+        found = self._one(_SQL["sequence"])
+        if found is None:
+            raise StreamStopped(
+                "The column engagement_events.id has no sequence of its own.",
+                "It must be BIGSERIAL or an identity column.",
+            )
+        if found.cache != 1 or found.increment < 1 or found.cycles:
+            raise StreamStopped(
+                f"The sequence {found.name} has CACHE {found.cache}, INCREMENT {found.increment}"
+                f"{', CYCLE' if found.cycles else ''}: ids can then appear in an order that no polling can follow.",
+                f"Ask the owner to run: ALTER SEQUENCE {found.name} CACHE 1 INCREMENT 1 NO CYCLE",
+            )
+        return cast("int", found.oid)
+
+    def _one(self, statement: LiteralString, **parameters: object) -> Any:
+        with self._connection.cursor(row_factory=namedtuple_row) as cursor:
+            return cursor.execute(statement, parameters or None).fetchone()
+
+    def holders(self) -> Holders:
+        """Return the transactions that could still commit an id, now."""
+        with _translated():
+            found = self._connection.execute(_SQL["holders"], {"sequence": self._sequence}, prepare=True).fetchall()
+        return Holders(frozenset(virtual for virtual, _ in found), any(prepared for _, prepared in found))
+
+    def highest_id(self) -> int:
+        """Return the highest visible id; 0 in an empty table."""
+        with _translated():
+            return self._one(_SQL["highest_id"]).id or 0
+
+    def highest_given(self) -> int:
+        """Return the highest id given out, as far as the role may see it."""
+        with _translated():
+            return cast("int", self._one(_SQL["highest_given"], sequence=self._sequence).id)
+
+    def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
+        """Return the ids that are not visible among the last `ids` up to `hi`."""
+        with _translated():
+            found = self._connection.execute(_SQL["visible_ids"], {"hi": hi, "ids": ids}).fetchall()
+        return gaps_between(max(hi - ids, 0), [row[0] for row in found])
+
+    def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
+        """Return the events above `hi` and those in `probes`, from one snapshot."""
+        parameters = {
+            "hi": hi,
+            "firsts": [probe.first for probe in probes],
+            "lasts": [probe.last for probe in probes],
+            "rows": limits.rows,
+            "max_bytes": limits.message_bytes,
+        }
+        rows: list[Row] = []
+        total = 0
+        with _translated(), self._connection.cursor(binary=True, row_factory=_row) as cursor:
+            for row in cursor.stream(_READ, parameters, size=_STREAM_ROWS):
+                rows.append(row)
+                total += len(row.value)
+                if total >= limits.bytes:
+                    return Rows(rows, cut=True)
+        return Rows(rows, cut=len(rows) == limits.rows)
+
+
+def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:
+    return Row._make
+
+
+@contextmanager
+def open_source(dsn: str) -> Iterator[Source]:
+    """Connect to the source. Raises Unavailable, or StreamStopped when polling it cannot be exact."""
+    with _translated():
+        connection = psycopg.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="engagement-relay",
+            keepalives_idle=5,
+            tcp_user_timeout=10_000,
+        )
+    try:
+        yield Source(connection)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StreamStopped(
+            f"The source refuses a read: {error}".strip(),
+            "Grant SELECT on content and engagement_events to the role of ENGAGEMENT_SOURCE_DSN.",
+        ) from error
+    except psycopg.errors.UndefinedTable as error:
+        raise StreamStopped(
+            f"The source lacks a table: {error}".split("\n")[0],
+            "Let ENGAGEMENT_SOURCE_DSN name the database that has content and engagement_events.",
+        ) from error
+    except psycopg.Error as error:
+        raise Unavailable(
+            f"The source does not answer ({type(error).__name__}: {error}).".replace("\n", " "),
+            "Check that PostgreSQL runs and ENGAGEMENT_SOURCE_DSN is right.",
+        ) from error
