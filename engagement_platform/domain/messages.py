@@ -1,0 +1,47 @@
+"""What becomes of a row that the relay has read: a message, or a dead letter with the reason."""
+
+from datetime import UTC, datetime
+
+from engagement_platform.domain.event import (
+    EXCERPT_CHARACTERS,
+    HEADER_SCHEMA_VERSION,
+    HEADER_UNSEEN_AT,
+    SCHEMA_VERSION,
+    DeadLetter,
+)
+
+OVERHEAD_BYTES = 512
+"""What Kafka adds at most to a value of ours: batch and record headers, the key, our headers."""
+
+
+def largest_value(max_message_bytes: int) -> int:
+    """Return the largest value, in bytes, that fits a topic with this `max.message.bytes`."""
+    return max_message_bytes - OVERHEAD_BYTES
+
+
+def fault(size: int, limit: int, has_timestamp: bool | None) -> str | None:
+    """Return why a row cannot become a message; None when it can. Sizes are in bytes."""
+    if size > limit:
+        return f"too large: the message would have {size} bytes, the topic takes {limit}"
+    if not has_timestamp:
+        return "event_ts is outside the years 1 to 9999, or infinite: RFC 3339 cannot carry it"
+    return None
+
+
+def headers(unseen_at: int) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers of the messages of one read; `unseen_at` in microseconds since 1970."""
+    return (
+        (HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()),
+        (HEADER_UNSEEN_AT, str(unseen_at).encode()),
+    )
+
+
+def dead_letter(event_id: int, reason: str, value: bytes, at: int) -> DeadLetter:
+    """Return the dead letter of an event that the relay gives up; `at` in microseconds since 1970."""
+    return DeadLetter(
+        source="relay",
+        event_id=event_id,
+        reason=reason,
+        excerpt=value.decode("utf-8", "replace")[:EXCERPT_CHARACTERS],
+        at=datetime.fromtimestamp(at / 1e6, UTC),
+    )

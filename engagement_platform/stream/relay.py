@@ -1,0 +1,230 @@
+"""relay: PostgreSQL to Kafka. Every committed event is published exactly once, whatever the order of commits.
+
+The gap ledger (`domain.ledger`) decides what to look for; one Kafka transaction carries the events, the dead letters
+and the checkpoint; its producer is fenced, so of two relays only the later can commit. After any failure everything
+in memory is dropped and the checkpoint is read again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from engagement_platform.adapters.kafka.checkpoints import KEY, Checkpoints, open_checkpoints
+from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
+from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
+from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
+from engagement_platform.adapters.source.reader import Limits, Rows, Source, open_source
+from engagement_platform.domain import checkpoint as checkpoints
+from engagement_platform.domain.errors import Superseded, Unavailable
+from engagement_platform.domain.event import encode_dead_letter
+from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
+from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Backoff, Control
+
+log = logging.getLogger("engagement_platform.relay")
+
+CHECKPOINT_SECONDS = 1.0
+"""How often a checkpoint is written when only the ledger changed, without events."""
+
+
+def run(settings: Settings, control: Control) -> None:
+    """Relay until the lease is over or, when draining, until everything committed before is in Kafka.
+
+    Waits for servers that do not answer. Ends quietly when another run has taken over. Raises StreamStopped when
+    going on could lose or double events.
+    """
+    backoff = Backoff(log.warning)
+    claim = _once(control.claim)
+    while not control.should_stop():
+        try:
+            with _connected(settings) as clients:
+                claim()
+                relay = _take_over(clients, settings, control)
+                backoff.worked()
+                relay.run()
+                return
+        except Unavailable as error:
+            control.wait(backoff.failed(str(error)))
+        except Fenced:
+            if not _owns_lease(control):
+                log.info("another run has taken over")
+                return
+        except Superseded as error:
+            log.info("%s", error)
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    source: Source
+    producer: FencedProducer
+    checkpoints: Checkpoints
+    mirror: Mirror
+    limits: Limits
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[_Clients]:
+    """Connect to everything, before the claim: the hand-over then costs one round trip to each."""
+    ensure_topics(settings)
+    max_message = int(topic_configuration(settings, settings.topic)["max.message.bytes"])
+    limits = Limits(settings.relay_batch_rows, settings.relay_batch_bytes, largest_value(max_message))
+    with ExitStack() as stack:
+        yield _Clients(
+            stack.enter_context(open_source(settings.source_dsn.get_secret_value())),
+            stack.enter_context(open_producer(settings, max_message)),
+            stack.enter_context(open_checkpoints(settings)),
+            stack.enter_context(open_mirror(settings)),
+            limits,
+        )
+
+
+def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
+    """Fence the predecessor and go on from its last committed checkpoint.
+
+    The lease is checked on both sides of the fence: a relay that lost it before would shut out its successor.
+    """
+    _require_lease(control)
+    clients.producer.fence()
+    _require_lease(control)
+    last = clients.checkpoints.last()
+    checkpoints.require_not_behind(last, clients.mirror.highest(required=last is None))
+    if last is None:
+        return _first_start(clients, settings, control)
+    checkpoints.require_same_source(last, clients.source.identity, clients.source.highest_given())
+    ledger = begin(last.hi, checkpoints.missing_ranges(last), clients.source.holders())
+    return _Relay(clients, settings, control, ledger, last.unseen_at)
+
+
+def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
+    now = _now()
+    hi = clients.source.highest_id() if settings.start == "latest" else 0
+    missing = clients.source.missing_below(hi, settings.start_lookback_ids)
+    relay = _Relay(clients, settings, control, begin(hi, missing, clients.source.holders()), now)
+    relay.write_checkpoint()
+    log.info("first start at id %d, with %d ids below it that are not visible", hi, relay.ledger.open_ids)
+    return relay
+
+
+class _Relay:
+    """One relay that owns the stream. `ledger` and `unseen_at` are what is safely in Kafka."""
+
+    def __init__(self, clients: _Clients, settings: Settings, control: Control, ledger: Ledger, unseen_at: int) -> None:
+        self._clients = clients
+        self._settings = settings
+        self._control = control
+        self.ledger = ledger
+        self._written = ledger
+        self._written_at = time.monotonic()
+        self.unseen_at = unseen_at
+        """When the last poll that was not cut off began: what it did not see was committed later."""
+
+    def run(self) -> None:
+        pause = _Pauses(self._settings)
+        while not self._control.should_stop():
+            started = time.monotonic()
+            rows = self.poll()
+            if self._control.drain and not rows.cut:
+                break
+            if not rows.cut:
+                self._control.wait(max(0.0, started + pause.after(len(rows.rows)) - time.monotonic()))
+        if self.ledger != self._written:
+            self.write_checkpoint()
+
+    def poll(self) -> Rows:
+        """Take the ledger's four steps once, and publish what was found."""
+        started = _now()
+        source = self._clients.source
+        before = source.holders() if self.ledger.gaps else NOBODY
+        rows = source.read(self.ledger.hi, worth_probing(self.ledger, before), self._clients.limits)
+        seen = Seen([row.id for row in rows.rows], rows.cut)
+        after = source.holders() if opens_gaps(self.ledger, seen) else NOBODY
+        ledger = absorb(self.ledger, before, seen, after)
+        if rows.rows:
+            self._publish(rows, ledger)
+        self.ledger = ledger
+        self._report(rows)
+        if not rows.cut:
+            self.unseen_at = started
+        if ledger != self._written and time.monotonic() - self._written_at > CHECKPOINT_SECONDS:
+            self.write_checkpoint()
+        return rows
+
+    def _publish(self, rows: Rows, ledger: Ledger) -> None:
+        common = headers(self.unseen_at)
+        limit = self._clients.limits.message_bytes
+        messages = []
+        for row in rows.rows:
+            reason = fault(row.bytes, limit, row.has_timestamp)
+            if reason is None:
+                messages.append(Message(self._settings.topic, row.key, row.value, common))
+            else:
+                letter = dead_letter(row.id, reason, row.value, _now())
+                log.warning("event %d is a dead letter: %s", row.id, reason)
+                messages.append(Message(self._settings.dead_letter_topic, b"%d" % row.id, encode_dead_letter(letter)))
+        self._commit(messages, ledger)
+
+    def write_checkpoint(self) -> None:
+        """Write the ledger as it is, without events."""
+        self._commit([], self.ledger)
+
+    def _commit(self, messages: list[Message], ledger: Ledger) -> None:
+        record = checkpoints.of(ledger, self._clients.source.identity, self.unseen_at)
+        value = checkpoints.to_bytes(record)
+        self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, KEY, value, (), 0)])
+        self._written, self._written_at = ledger, time.monotonic()
+        self._clients.mirror.record(record)
+
+    def _report(self, rows: Rows) -> None:
+        progress = self._control.progress
+        progress.lag = self._clients.source.highest_id() - self.ledger.hi if rows.cut else 0
+        progress.detail["open_ids"] = self.ledger.open_ids
+        if rows.rows:
+            progress.events += len(rows.rows)
+            progress.latency.add((_now() - self.unseen_at) / 1000, len(rows.rows))
+
+
+class _Pauses:
+    """How long to wait between polls: short while events come, growing to the idle pause while none do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._busy = settings.relay_busy_poll_ms / 1000
+        self._idle = max(settings.relay_idle_poll_ms / 1000, self._busy)
+        self._pause = self._busy
+
+    def after(self, events: int) -> float:
+        """Return the seconds from the begin of one poll to that of the next."""
+        self._pause = self._busy if events else min(self._pause * 1.2, self._idle)
+        return self._pause
+
+
+def _owns_lease(control: Control) -> bool:
+    """Ask for the lease. Without the platform database the answer is yes: Kafka's fence decides."""
+    try:
+        return control.owns_lease()
+    except Unavailable:
+        return True
+
+
+def _require_lease(control: Control) -> None:
+    if not _owns_lease(control):
+        raise Superseded("Another run has taken over.")
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that does `action` until it has worked once."""
+    pending = [action]
+
+    def do() -> None:
+        if pending:
+            pending[0]()
+            pending.clear()
+
+    return do
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
