@@ -1,0 +1,174 @@
+"""A read_committed reader of the topic of events: it goes where it is told, and never jumps by itself.
+
+Offsets are the caller's business: there is no group, and an offset that does not exist is an error.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
+from engagement_platform.adapters.kafka.identity import missing_topic
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.settings import Settings
+
+REFRESH_MS = 2_000
+"""How often topic and partitions are looked up; three misses in a row mean that Kafka does not answer."""
+
+
+BOOTSTRAP_MS = 5_000
+"""How long a connection may take: while Kafka is gone, a loop hears only this often that it should stop."""
+
+
+class OffsetsExpired(EngagementError):
+    """Offsets to read from are not there (any more): the data has expired, or the log was cut."""
+
+
+class TopicChanged(EngagementError):
+    """The topic was deleted and created again: its offsets mean something else now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    topic_id: str
+    partitions: frozenset[int]
+    at: float
+
+
+class TopicReader:
+    """Reads all partitions of the topic of events, or some of them.
+
+    Methods raise Unavailable when Kafka does not answer, OffsetsExpired and TopicChanged. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        min_bytes: int = 1,
+        max_wait_ms: int = 500,
+        max_records: int = 5_000,
+        max_partition_bytes: int = 4 << 20,
+    ) -> None:
+        self._settings = settings
+        self._topic = settings.topic
+        with self._reaching():
+            self._consumer = KafkaConsumer(
+                **options(settings),
+                isolation_level="read_committed",
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                allow_auto_create_topics=False,  # it would have the broker's settings, not ours
+                bootstrap_timeout_ms=BOOTSTRAP_MS,
+                request_timeout_ms=MAX_BLOCK_MS,
+                metadata_max_age_ms=REFRESH_MS,
+                fetch_min_bytes=min_bytes,
+                fetch_max_wait_ms=max_wait_ms,
+                max_partition_fetch_bytes=max_partition_bytes,
+                max_poll_records=max_records,
+            )
+        try:
+            self._metadata = self._meet_topic()
+        except BaseException:
+            self.close()
+            raise
+        self.topic_id = self._metadata.topic_id
+
+    def _meet_topic(self) -> _Metadata:
+        # kafka-python has no public way to its metadata: the listener is the narrowest one.
+        cluster = self._consumer._cluster
+        with self._reaching():
+            self._consumer.partitions_for_topic(self._topic)
+        metadata = self._read_metadata(cluster)
+        if metadata is None:
+            raise missing_topic(self._settings)
+        cluster.add_listener(self._note_metadata)
+        return metadata
+
+    def _read_metadata(self, cluster: Any) -> _Metadata | None:
+        topic_id, partitions = cluster.topic_id(self._topic), cluster.partitions_for_topic(self._topic)
+        return _Metadata(str(topic_id), frozenset(partitions), time.monotonic()) if topic_id and partitions else None
+
+    def _note_metadata(self, cluster: Any) -> None:
+        self._metadata = self._read_metadata(cluster) or self._metadata
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The partitions that the topic has, at most `REFRESH_MS` ago. They only ever become more."""
+        return self._present().partitions
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """Read from these offsets on: partition -> offset. Other partitions are not read any more."""
+        self._consumer.assign([self._at(partition) for partition in offsets])
+        for partition, offset in offsets.items():
+            self._consumer.seek(self._at(partition), offset)
+
+    def poll(self, timeout_ms: int) -> dict[int, list[ConsumerRecord]]:
+        """Return messages, as soon as there are any; at most `max_records`."""
+        with self._reaching():
+            polled = self._consumer.poll(timeout_ms)
+        # After the poll: if the topic is the same now, what was fetched came from it.
+        self._present()
+        return {at.partition: records for at, records in polled.items()}
+
+    def positions(self) -> dict[int, int]:
+        """Return partition -> offset of the next message. Markers of transactions count as offsets, too."""
+        with self._reaching():
+            return {at.partition: self._consumer.position(at, timeout_ms=0) for at in self._consumer.assignment()}
+
+    def waiting(self) -> int:
+        """Return how many offsets lie between the positions and the ends as the last answers told them."""
+        return sum(
+            max(0, (self._consumer.highwater(at) or 0) - self._consumer.position(at, timeout_ms=0))
+            for at in self._consumer.assignment()
+        )
+
+    def end_offsets(self) -> dict[int, int]:
+        """Return partition -> end of what is committed, for all partitions."""
+        with self._reaching():
+            ends = self._consumer.end_offsets([self._at(p) for p in self.partitions], MAX_BLOCK_MS)
+        return {at.partition: offset for at, offset in ends.items()}
+
+    def beginning_offsets(self) -> dict[int, int]:
+        """Return partition -> oldest offset there is, for all partitions."""
+        with self._reaching():
+            first = self._consumer.beginning_offsets([self._at(p) for p in self.partitions], MAX_BLOCK_MS)
+        return {at.partition: offset for at, offset in first.items()}
+
+    def offsets_at(self, arrived_ms: int) -> dict[int, int]:
+        """Return partition -> offset of the first message that arrived at that time or later, for all partitions."""
+        ends = self.end_offsets()  # first, so that nothing that arrives meanwhile is skipped
+        with self._reaching():
+            times = dict.fromkeys((self._at(p) for p in ends), arrived_ms)
+            found = self._consumer.offsets_for_times(times, MAX_BLOCK_MS)
+        return {p: ends[p] if found[self._at(p)] is None else found[self._at(p)].offset for p in ends}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._consumer.close(autocommit=False, timeout_ms=1_000)
+
+    def _at(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition)
+
+    def _present(self) -> _Metadata:
+        metadata = self._metadata
+        if metadata.topic_id != self.topic_id:
+            raise TopicChanged(f"The topic {self._topic} was created again: {self.topic_id}, now {metadata.topic_id}.")
+        if time.monotonic() - metadata.at > 3 * REFRESH_MS / 1000:
+            raise unavailable(self._settings, KafkaError("no answer to the last requests"))
+        return metadata
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError) as error:
+            raise OffsetsExpired(f"Kafka does not have the offsets to read from: {error}.") from error
+        except KafkaError as error:
+            raise unavailable(self._settings, error) from error

@@ -1,0 +1,47 @@
+-- Stands before every other script of this folder: names of keys, the clock, and what is true at present.
+-- KEYS[1] is always the meta key of the generation that is worked on; the others share its prefix and its hash tag.
+
+local DIMENSIONS = {'content', 'content_type', 'device'}
+local MEASURES = {'count', 'ms'}
+
+local function prefix_of(meta_key)
+  return meta_key:sub(1, -5)
+end
+
+local function view_key(prefix, dimension, measure)
+  return prefix .. 'view:' .. dimension .. ':' .. measure
+end
+
+local function bucket_key(prefix, bucket)
+  return prefix .. 'bucket:' .. bucket
+end
+
+-- Every key of a generation. `buckets` lists the starts of its buckets.
+local function keys_of(prefix)
+  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'display', prefix .. 'buckets'}
+  for _, dimension in ipairs(DIMENSIONS) do
+    for _, measure in ipairs(MEASURES) do
+      keys[#keys + 1] = view_key(prefix, dimension, measure)
+    end
+  end
+  for _, bucket in ipairs(redis.call('ZRANGE', prefix .. 'buckets', 0, -1)) do
+    keys[#keys + 1] = bucket_key(prefix, bucket)
+  end
+  return keys
+end
+
+-- The only clock: milliseconds since 1970 on this server.
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Numbers of more than 14 digits would be written as 1e+15.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- What the caller needs to decide how to go on: {fields of meta as pairs, offsets as pairs, the clock}.
+local function present_state(prefix)
+  return {redis.call('HGETALL', prefix .. 'meta'), redis.call('HGETALL', prefix .. 'offsets'), now_ms()}
+end

@@ -1,0 +1,185 @@
+"""The tally's side of Redis: counting a batch, and replacing the views by newly built ones.
+
+Every method runs one script, so each happens as a whole or not at all. Raises Unavailable when Redis does not answer;
+then it is unknown whether the script ran, and the caller reads `state` before it goes on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+import msgspec
+import redis
+
+from engagement_platform.adapters.redis.connection import address, connect, reaching
+from engagement_platform.adapters.redis.keys import Keys
+from engagement_platform.adapters.redis.scripts import run
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.windows import Adds, Window
+from engagement_platform.settings import Settings
+
+BUILD_LIFETIME_MS: Final = 60_000
+"""How long a build lives without a batch: longer than any pause of a living tally."""
+
+Promotion = Literal["promoted", "raced", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a generation is and up to where it counted, at one moment."""
+
+    generation: str | None
+    topic_id: str | None
+    window: Window | None
+    as_of_ms: int
+    now_ms: int
+    """Redis' clock."""
+    offsets: Mapping[int, int]
+    """partition -> offset of the next message to count; empty when Redis is without its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one call counts."""
+
+    generation: str
+    topic_id: str
+    offsets: Mapping[int, tuple[int, int]]
+    """partition -> (expected offset, next offset)."""
+    buckets: Mapping[int, Adds] = field(default_factory=dict)
+    display: Mapping[str, str] = field(default_factory=dict)
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The batch is counted and readable."""
+
+    as_of_ms: int
+    late: int
+    future: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was changed, because the present state is not what the batch expects."""
+
+    reason: str
+    state: State
+
+
+class Counts:
+    """Counts into the live views, or into a build of new ones."""
+
+    def __init__(self, client: redis.Redis, namespace: str, window: Window) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._window = window
+
+    def state(self, build: str | None = None) -> State:
+        """Read the live generation, or that of a build."""
+        with reaching(self._client):
+            return _state(cast("list[Any]", run(self._client, "state", [self._keys(build).meta])))
+
+    def apply(self, batch: Batch, *, build: bool = False) -> Applied | Refused:
+        """Count a batch, slide the window and move the offsets; or change nothing. An empty batch slides only."""
+        packed = msgspec.msgpack.encode(
+            {
+                "generation": batch.generation,
+                "topic_id": batch.topic_id,
+                "offsets": [(partition, *move) for partition, move in batch.offsets.items()],
+                "buckets": {str(start): adds for start, adds in batch.buckets.items()},
+                "display": batch.display,
+                "lag": batch.lag,
+                "lifetime_ms": BUILD_LIFETIME_MS if build else 0,
+                **self._geometry(),
+            }
+        )
+        keys = self._keys(batch.generation if build else None)
+        with reaching(self._client):
+            reply = cast("list[Any]", run(self._client, "apply", [keys.meta], packed))
+        if reply[0] == "applied":
+            return Applied(*reply[1:])
+        return Refused(reply[0], _state(reply[1]))
+
+    def begin(self, generation: str, topic_id: str, offsets: Mapping[int, int]) -> None:
+        """Start the build of new views. It expires unless batches are applied to it."""
+        packed = msgspec.msgpack.encode(
+            {
+                "generation": generation,
+                "topic_id": topic_id,
+                "offsets": list(offsets.items()),
+                "lifetime_ms": BUILD_LIFETIME_MS,
+                **self._geometry(),
+            }
+        )
+        with reaching(self._client):
+            run(self._client, "begin", [self._keys(generation).meta], packed)
+
+    def promote(self, generation: str, base: str | None) -> Promotion:
+        """Put a build in the place of the live views, if the live generation still is `base`."""
+        keys = [self._keys(None).meta, self._keys(generation).meta]
+        with reaching(self._client):
+            return cast("Promotion", run(self._client, "promote", keys, base or "", generation))
+
+    def discard(self, generation: str) -> None:
+        """Remove a build."""
+        with reaching(self._client):
+            run(self._client, "discard", [self._keys(generation).meta])
+
+    def check_policy(self) -> None:
+        """Raise StreamStopped when Redis could evict a part of the counts and keep the offsets."""
+        policy = eviction_policy(self._client)
+        if policy != "noeviction":
+            raise StreamStopped(
+                f"Redis at {address(self._client)} has maxmemory-policy {policy}, which could evict counts unseen.",
+                "Set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction, and in its configuration.",
+            )
+
+    def _keys(self, build: str | None) -> Keys:
+        return Keys.live(self._namespace) if build is None else Keys.build(self._namespace, build)
+
+    def _geometry(self) -> dict[str, int]:
+        window = self._window
+        return {
+            "window_ms": window.length_ms,
+            "bucket_ms": window.bucket_ms,
+            "max_future_ms": window.max_future_ms,
+        }
+
+
+def eviction_policy(client: redis.Redis) -> str:
+    """Return the effective maxmemory-policy. Managed services forbid CONFIG, so INFO is asked then."""
+    with reaching(client):
+        try:
+            return str(client.config_get("maxmemory-policy")["maxmemory-policy"])
+        except (redis.exceptions.ResponseError, KeyError) as error:
+            if isinstance(error, redis.exceptions.ReadOnlyError | redis.exceptions.OutOfMemoryError):
+                raise
+            return str(client.info("memory").get("maxmemory_policy", "unknown"))
+
+
+def rebuild_views(settings: Settings) -> None:
+    """Make the tally build the views anew from Kafka. Readers keep the old ones until the new ones are complete."""
+    client = connect(settings)
+    with client, reaching(client):
+        client.unlink(Keys.live(settings.redis_namespace).offsets)
+
+
+def _state(reply: list[Any]) -> State:
+    meta, offsets, now_ms = _pairs(reply[0]), _pairs(reply[1]), int(reply[2])
+    window = None
+    if "window_ms" in meta:
+        window = Window(int(meta["window_ms"]), int(meta["bucket_ms"]), int(meta["max_future_ms"]))
+    return State(
+        generation=meta.get("generation"),
+        topic_id=meta.get("topic_id"),
+        window=window,
+        as_of_ms=int(meta.get("as_of", 0)),
+        now_ms=now_ms,
+        offsets={int(partition): int(offset) for partition, offset in offsets.items()},
+    )
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

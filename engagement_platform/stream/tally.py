@@ -1,0 +1,299 @@
+"""tally: Kafka to Redis. Every event is counted exactly once, and only while its bucket is in the window.
+
+The offsets stand beside the counts and move with them in one script, so a batch that is sent twice, or by two tallies,
+is counted once. What is in memory is never trusted after a failure: the offsets are read from Redis again. Views that
+cannot be continued are built anew from Kafka beside the live ones, and take their place when they have caught up.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from uuid import uuid4
+
+from kafka.consumer.fetcher import ConsumerRecord
+
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
+from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, State
+from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.event import HEADER_UNSEEN_AT
+from engagement_platform.domain.playback import Playback, Resume, display_of, read, resume
+from engagement_platform.domain.windows import Window, aggregate
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Backoff, Control
+
+log = logging.getLogger("engagement_platform.tally")
+
+POLL_MS = 50
+SLIDE_SECONDS = 0.5
+"""How often the window slides, and as_of advances, when no events come."""
+
+FRESH_SECONDS = 1.0
+"""A build has caught up when it reached ends that were read this short a time ago."""
+
+
+def run(settings: Settings, control: Control) -> None:
+    """Tally until the lease is over or, when draining, until everything that was in Kafka at the start is counted.
+
+    Waits for servers that do not answer. Ends quietly when another run has taken over. Raises StreamStopped when
+    going on could miscount.
+    """
+    backoff = Backoff(log.warning, longest=1.0)
+    claim = _once(control.claim)
+    while not control.should_stop():
+        try:
+            with _connected(settings) as (reader, counts):
+                claim()
+                _Tally(settings, control, reader, counts, backoff).run()
+                return
+        except Unavailable as error:
+            control.wait(backoff.failed(str(error)))
+        except TopicChanged as error:
+            raise _topic_mismatch(str(error)) from error
+        except Superseded as error:
+            log.info("%s", error)
+            return
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts]]:
+    """Connect to everything, before the claim."""
+    client = connect(settings)
+    with client:
+        counts = Counts(client, settings.redis_namespace, window_of(settings))
+        counts.check_policy()
+        reader = TopicReader(settings)
+        try:
+            yield reader, counts
+        finally:
+            reader.close()
+
+
+def window_of(settings: Settings) -> Window:
+    """Return the window that the settings describe."""
+    return Window.of_seconds(settings.window_seconds, settings.bucket_seconds, settings.max_future_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The generation that is counted into: the live one, or a build."""
+
+    generation: str
+    build: bool = False
+    base: str | None = None
+    """The live generation when the build began: only in its place may it be put."""
+
+
+class _Tally:
+    """One tally, connected. `offsets` is what the target in Redis holds, as far as is known."""
+
+    def __init__(
+        self, settings: Settings, control: Control, reader: TopicReader, counts: Counts, backoff: Backoff
+    ) -> None:
+        self._control = control
+        self._window = window_of(settings)
+        self._reader = reader
+        self._counts = counts
+        self._backoff = backoff
+        self._target = _Target("")
+        self._offsets: dict[int, int] = {}
+        self._goal: Mapping[int, int] = {}
+        self._goal_at = 0.0
+        self._applied_at = 0.0
+
+    def run(self) -> None:
+        drain_to = self._reader.end_offsets() if self._control.drain else {}
+        try:
+            self._guarded(lambda: self._resume(self._counts.state()))
+            while not self._control.should_stop():
+                self._guarded(self._step)
+                self._backoff.worked()
+                if self._control.drain and not self._target.build and _reached(self._offsets, drain_to):
+                    return
+        finally:
+            if self._target.build:
+                with suppress(Unavailable):  # else it expires
+                    self._counts.discard(self._target.generation)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Act; offsets that Kafka does not have (any more) lead to new views."""
+        try:
+            act()
+        except OffsetsExpired as error:
+            self._require_lease()
+            log.warning("%s The window is built anew.", error.what)
+            self._begin_build(self._counts.state())
+
+    def _step(self) -> None:
+        self._follow_new_partitions()
+        records = self._reader.poll(POLL_MS)
+        if records or self._is_due():
+            self._apply(records)
+        if self._target.build:
+            self._promote_when_caught_up()
+
+    def _is_due(self) -> bool:
+        """Say whether an empty batch is wanted: now and then to slide, at once when someone waits for an end."""
+        if time.monotonic() - self._applied_at >= SLIDE_SECONDS:
+            return True
+        return (self._control.drain or self._target.build) and self._reader.positions() != self._offsets
+
+    def _apply(self, records: Mapping[int, list[ConsumerRecord]]) -> None:
+        positions = self._reader.positions()
+        lag = self._reader.waiting()
+        events, unreadable = _decode(records)
+        batch = Batch(
+            generation=self._target.generation,
+            topic_id=self._reader.topic_id,
+            offsets={p: (self._offsets[p], positions[p]) for p in positions},
+            buckets=aggregate(events, self._window.bucket_ms),
+            display=display_of(events),
+            lag=lag,
+        )
+        outcome = self._counts.apply(batch, build=self._target.build)
+        if isinstance(outcome, Refused):
+            self._refused(outcome)
+            return
+        self._offsets = positions
+        self._applied_at = time.monotonic()
+        self._report(records, outcome, lag, unreadable)
+
+    def _refused(self, outcome: Refused) -> None:
+        """Go where the present state leads, unless this run has been superseded."""
+        self._require_lease()
+        self._count("refused", 1)
+        if self._target.build:
+            log.warning("the build of new views was lost (%s); it begins again", outcome.reason)
+            self._resume(self._counts.state())
+        else:
+            self._resume(outcome.state)
+
+    def _resume(self, state: State) -> None:
+        match resume(
+            generation=state.generation,
+            same_topic=state.topic_id == self._reader.topic_id,
+            same_window=state.window == self._window,
+            has_offsets=bool(state.offsets),
+            ahead_ms=state.as_of_ms - state.now_ms,
+        ):
+            case Resume.STOP:
+                raise _topic_mismatch(
+                    f"Redis has counted the topic {state.topic_id}, but Kafka has {self._reader.topic_id}."
+                )
+            case Resume.BUILD:
+                self._begin_build(state)
+            case Resume.CONTINUE:
+                self._target = _Target(state.generation or "")
+                self._read_from(state.offsets)
+
+    def _begin_build(self, state: State) -> None:
+        """Build the window from Kafka: from the first message that can count at present."""
+        start = self._reader.offsets_at(self._window.replay_from(state.now_ms))
+        self._target = _Target(uuid4().hex, build=True, base=state.generation)
+        self._counts.begin(self._target.generation, self._reader.topic_id, start)
+        self._read_goal()
+        self._read_from(start)
+        log.info("building new views from the offsets %s", start)
+
+    def _read_goal(self) -> None:
+        self._goal, self._goal_at = self._reader.end_offsets(), time.monotonic()
+
+    def _promote_when_caught_up(self) -> None:
+        if not _reached(self._offsets, self._goal):
+            return
+        if time.monotonic() - self._goal_at > FRESH_SECONDS:
+            self._read_goal()
+            return
+        target = self._target
+        result = self._counts.promote(target.generation, target.base)
+        if result == "promoted":
+            self._target = _Target(target.generation)
+            log.info("new views are live")
+            return
+        log.info("the new views were not needed (%s)", result)
+        self._counts.discard(target.generation)
+        self._require_lease()
+        self._resume(self._counts.state())
+
+    def _follow_new_partitions(self) -> None:
+        new = self._reader.partitions - self._offsets.keys()
+        if new:
+            log.info("new partitions: %s", sorted(new))
+            self._read_from(self._offsets)
+
+    def _read_from(self, offsets: Mapping[int, int]) -> None:
+        """Read all partitions; one that was never counted is new and starts at 0."""
+        self._offsets = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
+        self._applied_at = 0.0
+        self._reader.seek(self._offsets)
+
+    def _require_lease(self) -> None:
+        """Raise Superseded when another run has taken over. Redis decides, so the platform database may be down."""
+        with suppress(Unavailable):
+            if not self._control.owns_lease():
+                raise Superseded("another run has taken over")
+
+    def _report(self, records: Mapping[int, list[ConsumerRecord]], outcome: Applied, lag: int, unreadable: int) -> None:
+        progress = self._control.progress
+        progress.events += sum(map(len, records.values()))
+        progress.lag = lag
+        for name, number in (("late", outcome.late), ("future", outcome.future), ("unreadable", unreadable)):
+            self._count(name, number)
+        now_us = time.time_ns() // 1_000
+        for unseen_us, times in _unseen_at(records).items():
+            progress.latency.add((now_us - unseen_us) / 1_000, times)
+
+    def _count(self, name: str, number: int) -> None:
+        if number:
+            detail = self._control.progress.detail
+            detail[name] = int(detail.get(name, 0)) + number
+
+
+def _decode(records: Mapping[int, list[ConsumerRecord]]) -> tuple[list[Playback], int]:
+    """Return the events, and how many messages are none. Those cannot be counted; one line a batch names the first."""
+    events: list[Playback] = []
+    unreadable = 0
+    for partition, messages in records.items():
+        for message in messages:
+            event = read(message.value)
+            if event is not None:
+                events.append(event)
+                continue
+            if not unreadable:
+                log.warning("not an event: %s, partition %d, offset %d", message.topic, partition, message.offset)
+            unreadable += 1
+    return events, unreadable
+
+
+def _unseen_at(records: Mapping[int, list[ConsumerRecord]]) -> dict[int, int]:
+    """Return how many messages carry each time of the `unseen-at` header. Few differ within a batch."""
+    texts = Counter(
+        value for messages in records.values() for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT
+    )
+    return {int(text): times for text, times in texts.items() if text and text.isdigit()}
+
+
+def _reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:
+    return all(offsets.get(partition, 0) >= end for partition, end in goal.items())
+
+
+def _once(act: Callable[[], None]) -> Callable[[], None]:
+    done = False
+
+    def first_time_only() -> None:
+        nonlocal done
+        if not done:
+            act()
+            done = True
+
+    return first_time_only
+
+
+def _topic_mismatch(what: str) -> StreamStopped:
+    return StreamStopped(
+        what,
+        "If the topic was recreated on purpose, build the views from it: engagement-platform views rebuild",
+    )
