@@ -1,0 +1,177 @@
+"""Carries out the plans on PostgreSQL, and notes what was committed and when."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+
+from engagement_platform.adapters import sql
+from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.local.generator.catalogue import catalogue
+from engagement_platform.local.generator.pacing import Pacer
+from engagement_platform.local.generator.plans import Hold, Insert, InsertUndone, Plan, ReserveThenInsert, Step
+from engagement_platform.local.generator.sessions import Item
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Note = Callable[[int, list[int]], None]
+"""Takes the time at which a commit returned, in nanoseconds since 1970, and the ids that it made visible."""
+
+_encode = msgspec.json.Encoder().encode
+_RETRY_SECONDS = 0.25
+PACKAGE = "engagement_platform.local.generator"
+
+
+def _statement(name: str) -> str:
+    return sql.load(PACKAGE, "writer.sql")[name]
+
+
+def connect(dsn: str) -> Connection:
+    """Open a connection that commits each statement by itself. Raises psycopg.OperationalError."""
+    connection = psycopg.connect(dsn, autocommit=True, connect_timeout=5, application_name="engagement-generator")
+    connection.prepare_threshold = 2
+    return connection
+
+
+def fill_catalogue(dsn: str, seed: int) -> list[Item]:
+    """Return the contents, which are made up first when there are none. Raises Unavailable and EngagementError."""
+    try:
+        with connect(dsn) as connection, connection.transaction():
+            return _contents(connection) or _filled(connection, seed)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"The generator cannot write to the source database: {error}",
+            "Check that it runs and that ENGAGEMENT_LOCAL_WRITER_DSN leads to it.",
+        ) from error
+    except psycopg.Error as error:
+        raise refused(error) from error
+
+
+def _filled(connection: Connection, seed: int) -> list[Item]:
+    connection.execute(_statement("claim_catalogue"))
+    if not _contents(connection):
+        with connection.cursor() as cursor:
+            cursor.executemany(_statement("add_content"), catalogue(seed, datetime.now(UTC)))
+    return _contents(connection)
+
+
+def _contents(connection: Connection) -> list[Item]:
+    return [Item(str(identity), kind, length) for identity, kind, length in connection.execute(_statement("contents"))]
+
+
+def refused(error: psycopg.Error) -> EngagementError:
+    """Return what to say when PostgreSQL answers, but will not write."""
+    return EngagementError(
+        f"The source database refuses the generator: {error}",
+        "The role of ENGAGEMENT_LOCAL_WRITER_DSN needs SELECT and INSERT on content and engagement_events,"
+        " and USAGE on the sequence.",
+    )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one writer has done."""
+
+    events: int = 0
+    transactions: int = 0
+    undone: int = 0
+    reconnections: int = 0
+
+
+@dataclass(slots=True)
+class Writer:
+    """One connection that carries out plans until it is told to stop.
+
+    Only what PostgreSQL has confirmed as committed is noted; a transaction whose outcome is unknown never is.
+    """
+
+    dsn: str
+    plans: Iterator[Plan]
+    pacer: Pacer
+    stop: threading.Event
+    note: Note
+    log: Callable[[str], None]
+    tally: Tally = field(default_factory=Tally)
+    failure: EngagementError | None = None
+    _connection: Connection | None = None
+
+    def run(self) -> None:
+        """Write until told to stop, with a new connection when one is lost. A refusal ends everything."""
+        try:
+            while not self.stop.is_set():
+                self._one(next(self.plans))
+        except psycopg.Error as error:
+            self.failure = refused(error)
+            self.stop.set()
+        finally:
+            self._close()
+
+    def _one(self, plan: Plan) -> None:
+        if self.stop.wait(self.pacer.reserve(plan.kept)):
+            return
+        try:
+            ids = self._execute(plan)
+            committed_at = time.time_ns()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self._lost(plan, error)
+            return
+        if plan.end == "rollback":
+            self.tally.undone += 1
+            return
+        self.tally.transactions += 1
+        self.tally.events += len(ids)
+        self.note(committed_at, ids)
+
+    def _execute(self, plan: Plan) -> list[int]:
+        """Return the ids of the events that stayed, once the transaction has ended."""
+        if self._connection is None:
+            self._connection = connect(self.dsn)
+        connection = self._connection
+        if len(plan.steps) == 1 and isinstance(step := plan.steps[0], Insert) and plan.end == "commit":
+            return _insert(connection, step)
+        ids: list[int] = []
+        connection.execute("BEGIN")
+        for step in plan.steps:
+            ids += self._step(connection, step)
+        connection.execute("COMMIT" if plan.end == "commit" else "ROLLBACK")
+        return ids
+
+    def _step(self, connection: Connection, step: Step) -> list[int]:
+        match step:
+            case Insert():
+                return _insert(connection, step)
+            case Hold(seconds):
+                self.stop.wait(seconds)
+            case InsertUndone(events):
+                connection.execute("SAVEPOINT undone")
+                _insert(connection, Insert(events))
+                connection.execute("ROLLBACK TO SAVEPOINT undone")
+            case ReserveThenInsert(events, seconds):
+                ids = [row[0] for row in connection.execute(_statement("reserve"), (len(events),))]
+                self.stop.wait(seconds)
+                connection.execute(_statement("insert_reserved"), (_encode(events).decode(), ids))
+                return ids
+        return []
+
+    def _lost(self, plan: Plan, error: psycopg.Error) -> None:
+        self.pacer.give_back(plan.kept)
+        if self._connection is not None:
+            self.tally.reconnections += 1
+            self.log(f"PostgreSQL is gone ({str(error).strip()}). The generator connects again as soon as it can.")
+        self._close()
+        self.stop.wait(_RETRY_SECONDS)
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+
+def _insert(connection: Connection, step: Insert) -> list[int]:
+    return [row[0] for row in connection.execute(_statement("insert"), (_encode(step.events).decode(),)).fetchall()]
