@@ -174,7 +174,7 @@ class _Relay:
     def _commit(self, messages: list[Message], ledger: Ledger) -> None:
         record = checkpoints.of(ledger, self._clients.source.identity, self.unseen_at)
         value = checkpoints.to_bytes(record)
-        self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, KEY, value, (), 0)])
+        self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, KEY, value)])
         self._written, self._written_at = ledger, time.monotonic()
         self._clients.mirror.record(record)
 

@@ -73,6 +73,7 @@ def open_checkpoints(settings: Settings) -> Iterator[Checkpoints]:
             consumer = KafkaConsumer(
                 **options(settings),
                 group_id=None,
+                metrics_enabled=False,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 isolation_level=isolation,

@@ -27,7 +27,6 @@ def options(settings: Settings) -> dict[str, Any]:
         "ssl_cafile": str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None,
         "reconnect_backoff_ms": 20,
         "reconnect_backoff_max_ms": 500,
-        "metrics_enabled": False,
     }
     return {name: value for name, value in chosen.items() if value is not None}
 
