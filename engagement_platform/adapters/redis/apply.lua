@@ -34,24 +34,28 @@ local function refusal(now)
   return nil
 end
 
--- Field of a bucket: 'c' or 'm', the number of the dimension, the member as it is.
-local function subtract_bucket(bucket)
-  local key = bucket_key(prefix, bucket)
-  local fields = redis.call('HGETALL', key)
-  local gone = {}
-  for i = 1, #fields, 2 do
-    local kind, dimension, member = fields[i]:sub(1, 1), DIMENSIONS[tonumber(fields[i]:sub(2, 2))], fields[i]:sub(3)
-    local measure = kind == 'c' and 'count' or 'ms'
-    local left = redis.call('ZINCRBY', view_key(prefix, dimension, measure), text(-tonumber(fields[i + 1])), member)
-    if kind == 'c' and tonumber(left) == 0 then gone[#gone + 1] = {dimension, member} end
+-- dimension -> member -> {count, ms}: what this call changes in the views.
+local changes = {}
+for _, dimension in ipairs(DIMENSIONS) do changes[dimension] = {} end
+
+local function change(dimension, member, count, ms)
+  local sums = changes[dimension][member]
+  if sums then
+    sums[1], sums[2] = sums[1] + count, sums[2] + ms
+  else
+    changes[dimension][member] = {count, ms}
   end
-  for _, entry in ipairs(gone) do
-    for _, measure in ipairs(MEASURES) do
-      redis.call('ZREM', view_key(prefix, entry[1], measure), entry[2])
-    end
-    if entry[1] == 'content' then redis.call('HDEL', display_key, entry[2]) end
+end
+
+local function take_bucket_out(bucket)
+  for _, dimension in ipairs(DIMENSIONS) do
+    local count_key, ms_key = bucket_key(prefix, bucket, dimension, 'count'), bucket_key(prefix, bucket, dimension, 'ms')
+    local counts, ms = redis.call('HGETALL', count_key), {}
+    local flat = redis.call('HGETALL', ms_key)
+    for i = 1, #flat, 2 do ms[flat[i]] = tonumber(flat[i + 1]) end
+    for i = 1, #counts, 2 do change(dimension, counts[i], -tonumber(counts[i + 1]), -ms[counts[i]]) end
+    redis.call('UNLINK', count_key, ms_key)
   end
-  redis.call('UNLINK', key)
   redis.call('ZREM', buckets_key, bucket)
 end
 
@@ -64,38 +68,91 @@ local function slide(window_start)
     end
     return
   end
-  for _, bucket in ipairs(expired) do subtract_bucket(bucket) end
+  for _, bucket in ipairs(expired) do take_bucket_out(bucket) end
 end
 
-local function add_bucket(bucket, adds, shown)
-  local key = bucket_key(prefix, bucket)
+-- Arguments of many members go into one call: a call for each would take four times as long.
+local CHUNK = 1000
+
+local function chunks_of(members, visit)
+  for first = 1, #members, CHUNK do
+    visit(first, math.min(first + CHUNK - 1, #members))
+  end
+end
+
+local function add_to_hash(key, members, sums, column)
+  chunks_of(members, function(first, last)
+    local present, arguments = redis.call('HMGET', key, unpack(members, first, last)), {}
+    for i = first, last do
+      arguments[#arguments + 1] = members[i]
+      arguments[#arguments + 1] = (tonumber(present[i - first + 1]) or 0) + sums[members[i]][column]
+    end
+    redis.call('HSET', key, unpack(arguments))
+  end)
+end
+
+local function add_bucket(bucket, adds)
   redis.call('ZADD', buckets_key, bucket, bucket)
-  for number, dimension in ipairs(DIMENSIONS) do
-    local count_view, ms_view = view_key(prefix, dimension, 'count'), view_key(prefix, dimension, 'ms')
+  for _, dimension in ipairs(DIMENSIONS) do
+    local members = {}
     for member, sums in pairs(adds[dimension]) do
-      local count, ms = text(sums[1]), text(sums[2])
-      redis.call('HINCRBY', key, 'c' .. number .. member, count)
-      redis.call('ZINCRBY', count_view, count, member)
-      if sums[2] ~= 0 then redis.call('HINCRBY', key, 'm' .. number .. member, ms) end
-      redis.call('ZINCRBY', ms_view, ms, member)
-      if dimension == 'content' and batch.display[member] then
-        shown[#shown + 1] = member
-        shown[#shown + 1] = batch.display[member]
-      end
+      members[#members + 1] = member
+      change(dimension, member, sums[1], sums[2])
+    end
+    for column, measure in ipairs(MEASURES) do
+      add_to_hash(bucket_key(prefix, bucket, dimension, measure), members, adds[dimension], column)
     end
   end
+end
+
+-- Returns the members whose score became 0.
+local function add_to_view(key, members, sums, column)
+  local zeros = {}
+  chunks_of(members, function(first, last)
+    local present, arguments = redis.call('ZMSCORE', key, unpack(members, first, last)), {}
+    for i = first, last do
+      local score = (tonumber(present[i - first + 1]) or 0) + sums[members[i]][column]
+      if score == 0 then zeros[#zeros + 1] = members[i] end
+      arguments[#arguments + 1] = score
+      arguments[#arguments + 1] = members[i]
+    end
+    redis.call('ZADD', key, unpack(arguments))
+  end)
+  return zeros
+end
+
+local function update_view(dimension, sums)
+  local members = {}
+  for member in pairs(sums) do members[#members + 1] = member end
+  local count_key, ms_key = view_key(prefix, dimension, 'count'), view_key(prefix, dimension, 'ms')
+  local gone = add_to_view(count_key, members, sums, 1)
+  add_to_view(ms_key, members, sums, 2)
+  chunks_of(gone, function(first, last)
+    redis.call('ZREM', count_key, unpack(gone, first, last))
+    redis.call('ZREM', ms_key, unpack(gone, first, last))
+    if dimension == 'content' then redis.call('HDEL', display_key, unpack(gone, first, last)) end
+  end)
+end
+
+local function show(adds)
+  local members = {}
+  for member in pairs(adds.content) do
+    if batch.display[member] then members[#members + 1] = member end
+  end
+  chunks_of(members, function(first, last)
+    local arguments = {}
+    for i = first, last do
+      arguments[#arguments + 1] = members[i]
+      arguments[#arguments + 1] = batch.display[members[i]]
+    end
+    redis.call('HSET', display_key, unpack(arguments))
+  end)
 end
 
 local function events_of(adds)
   local events = 0
   for _, sums in pairs(adds.content) do events = events + sums[1] end
   return events
-end
-
-local function store_display(shown)
-  for i = 1, #shown, 1000 do
-    redis.call('HSET', display_key, unpack(shown, i, math.min(i + 999, #shown)))
-  end
 end
 
 local now = now_ms()
@@ -111,7 +168,7 @@ local window_start = edge - edge % batch.bucket_ms
 redis.call('HSET', KEYS[1], 'as_of', text(now), 'window_start', text(window_start), 'lag', text(batch.lag))
 slide(window_start)
 
-local late, future, shown = 0, 0, {}
+local late, future = 0, 0
 for bucket, adds in pairs(batch.buckets) do
   local start = tonumber(bucket)
   if start < window_start then
@@ -119,10 +176,11 @@ for bucket, adds in pairs(batch.buckets) do
   elseif start > now + batch.max_future_ms then
     future = future + events_of(adds)
   else
-    add_bucket(bucket, adds, shown)
+    add_bucket(bucket, adds)
+    show(adds)
   end
 end
-store_display(shown)
+for _, dimension in ipairs(DIMENSIONS) do update_view(dimension, changes[dimension]) end
 if late > 0 then redis.call('HINCRBY', KEYS[1], 'late', late) end
 if future > 0 then redis.call('HINCRBY', KEYS[1], 'future', future) end
 for _, move in ipairs(batch.offsets) do

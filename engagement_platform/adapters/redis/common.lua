@@ -12,21 +12,26 @@ local function view_key(prefix, dimension, measure)
   return prefix .. 'view:' .. dimension .. ':' .. measure
 end
 
-local function bucket_key(prefix, bucket)
-  return prefix .. 'bucket:' .. bucket
+local function bucket_key(prefix, bucket, dimension, measure)
+  return prefix .. 'bucket:' .. bucket .. ':' .. dimension .. ':' .. measure
+end
+
+local function each_measure(visit)
+  for _, dimension in ipairs(DIMENSIONS) do
+    for _, measure in ipairs(MEASURES) do visit(dimension, measure) end
+  end
 end
 
 -- Every key of a generation. `buckets` lists the starts of its buckets.
 local function keys_of(prefix)
   local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'display', prefix .. 'buckets'}
-  for _, dimension in ipairs(DIMENSIONS) do
-    for _, measure in ipairs(MEASURES) do
-      keys[#keys + 1] = view_key(prefix, dimension, measure)
+  local buckets = redis.call('ZRANGE', prefix .. 'buckets', 0, -1)
+  each_measure(function(dimension, measure)
+    keys[#keys + 1] = view_key(prefix, dimension, measure)
+    for _, bucket in ipairs(buckets) do
+      keys[#keys + 1] = bucket_key(prefix, bucket, dimension, measure)
     end
-  end
-  for _, bucket in ipairs(redis.call('ZRANGE', prefix .. 'buckets', 0, -1)) do
-    keys[#keys + 1] = bucket_key(prefix, bucket)
-  end
+  end)
   return keys
 end
 
