@@ -1,0 +1,106 @@
+"""The lease in the platform's database: what is read for the decisions of `domain.leases`, and the writes they lead to.
+
+Every operation raises Unavailable when the database does not answer, and connects anew the next time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.domain.leases import Board, Lease, Loop
+from engagement_platform.settings import Settings
+
+_SQL = sql.load(__package__, "leases.sql")
+
+
+class Leases:
+    """A connection to the tables of the lease, made when it is first needed. For one thread at a time."""
+
+    def __init__(self, settings: Settings, purpose: str) -> None:
+        self._settings = settings
+        self._purpose = purpose
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def board(self, run_id: str | None = None) -> Board:
+        """Read the latest lease with its loops, and those of `run_id`, all at one moment."""
+        with self._connected() as connection, connection.transaction(), connection.cursor(row_factory=dict_row) as rows:
+            latest = rows.execute(_SQL["latest"]).fetchone() or {}
+            now = latest.pop("now")
+            lease = _lease(latest)
+            found = rows.execute(_SQL["loops"], {"run_id": lease.run_id if lease else None}).fetchall()
+            if run_id is not None and lease is not None and run_id != lease.run_id:
+                found += rows.execute(_SQL["loops"], {"run_id": run_id}).fetchall()
+        return Board(now, lease, tuple({(row["run_id"], row["loop"]): _loop(row) for row in found}.values()))
+
+    def latest(self) -> Board:
+        """Read the latest lease only: cheap."""
+        with self._connected() as connection, connection.cursor(row_factory=dict_row) as rows:
+            latest = rows.execute(_SQL["latest"]).fetchone() or {}
+        return Board(latest.pop("now"), _lease(latest), ())
+
+    def register(self, run_id: str, loop: str) -> int:
+        """Enter a loop, with a heartbeat; return the epoch that its run awaits or has claimed."""
+        with self._connected() as connection, connection.transaction():
+            connection.execute(_SQL["registering"])
+            row = connection.execute(_SQL["register"], {"run_id": run_id, "loop": loop}).fetchone()
+        assert row is not None, "INSERT ... RETURNING returns a row"  # noqa: S101
+        return int(row[0])
+
+    def ready(self, run_id: str, loop: str) -> None:
+        """Note that a loop is connected and wants the lease."""
+        self._execute("ready", run_id=run_id, loop=loop)
+
+    def beat(self, run_id: str, loop: str, awaits: int, progress: Mapping[str, object]) -> None:
+        """Give a sign of life."""
+        self._execute("beat", run_id=run_id, loop=loop, awaits=awaits, progress=Jsonb(progress))
+
+    def claim(self, run_id: str, awaits: int, lease_seconds: float, loops: Sequence[str]) -> None:
+        """Try to raise the epoch to `awaits`; at most one run succeeds. Who it was is to be read afterwards."""
+        self._execute("claim", run_id=run_id, awaits=awaits, lease_seconds=lease_seconds, loops=list(loops))
+
+    def end(self, run_id: str, loop: str, progress: Mapping[str, object]) -> None:
+        """Note that a loop has ended as planned; the last one of the run that holds the lease releases it.
+
+        Two statements, each committed by itself: of two loops that end together, the later then sees both.
+        """
+        self._execute("end", run_id=run_id, loop=loop, progress=Jsonb(progress))
+        self._execute("release", run_id=run_id)
+
+    def prune(self, hours: int) -> None:
+        """Forget leases and loops older than `hours`."""
+        self._execute("prune_loops", hours=hours)
+        self._execute("prune_leases", hours=hours)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _execute(self, name: str, **parameters: object) -> None:
+        with self._connected() as connection:
+            connection.execute(_SQL[name], parameters)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with translated():
+                self._connection = self._connection or connect(self._settings, self._purpose)
+                yield self._connection
+        except BaseException:
+            self.close()
+            raise
+
+
+def _lease(row: Mapping[str, Any]) -> Lease | None:
+    return None if row["epoch"] is None else Lease(**{**row, "loops": tuple(row["loops"])})
+
+
+def _loop(row: Mapping[str, Any]) -> Loop:
+    return Loop(name=row["loop"], **{name: value for name, value in row.items() if name != "loop"})

@@ -1,0 +1,42 @@
+"""Brings the schema `engagement_platform` up to date.
+
+Alembic is imported only when there is something to do.
+"""
+
+from pathlib import Path
+
+import psycopg
+
+from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.settings import Settings
+
+SCHEMA = "engagement_platform"
+HEAD = "0001"
+"""The newest migration in `migrations/versions`; a test holds it against the folder."""
+
+
+def ensure_schema(settings: Settings) -> None:
+    """Apply the migrations that are missing. Safe in any number of processes at once. Raises Unavailable."""
+    with translated():
+        with connect(settings, "migrations") as connection:
+            if _version(connection) == HEAD:
+                return
+        _upgrade(settings)
+
+
+def _version(connection: psycopg.Connection) -> str | None:
+    try:
+        row = connection.execute(f"SELECT version_num FROM {SCHEMA}.alembic_version").fetchone()  # noqa: S608
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    return None if row is None else str(row[0])
+
+
+def _upgrade(settings: Settings) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connect"] = lambda: connect(settings, "migrations")
+    command.upgrade(config, "head")

@@ -1,0 +1,217 @@
+"""The lease as a loop holds it: registered from its start, claimed when its turn comes, kept by a thread that beats.
+
+Without the platform database a loop that has claimed goes on, for Kafka and Redis fence it; one that waits, waits.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.leases import Board, Standing, alive, may_claim, outlived, pause_before_claim, standing
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Backoff, Progress
+from engagement_platform.stream.stopping import Stop, stop_on_signals
+
+log = logging.getLogger("engagement_platform.lease")
+
+BEAT_SECONDS = 1.0
+POLL_SECONDS = 0.25
+"""How often a loop looks whether it was superseded."""
+HUNG_SECONDS = 60.0
+"""A loop that has not asked for that long whether to stop is hung: it is no longer vouched for."""
+
+
+class LeaseControl:
+    """The Control of one loop in one run. Made by `hold_lease`."""
+
+    def __init__(self, settings: Settings, run_id: str, loop: str, loops: Sequence[str], lease_seconds: float) -> None:
+        self.drain = lease_seconds == 0
+        self.progress = Progress()
+        self.stop = Stop()
+        self.run_id = run_id
+        self.loop = loop
+        self.epoch: int | None = None
+        """The epoch that the run has claimed."""
+        self._settings = settings
+        self._loops = loops
+        self._lease_seconds = lease_seconds
+        self._leases = Leases(settings, f"{loop}-lease")
+        self._awaits = 0
+        self._keeper = _Keeper(self)
+        self.last_asked = time.monotonic()
+        """When the loop last showed that it is not hung, by the monotonic clock."""
+
+    def claim(self) -> None:
+        """Wait for the run's turn and take it, or join the run when it has it already.
+
+        Raises Superseded when another run took the turn, or when asked to stop before it came. A run that drains does
+        not wait: raises EngagementError when another one streams.
+        """
+        self._persist(lambda: self._leases.ready(self.run_id, self.loop))
+        while self.epoch is None:
+            if self.should_stop():
+                raise Superseded(f"The loop ends before its turn came. {self.stop.reason}")
+            self._persist(self._try_to_claim)
+
+    def should_stop(self) -> bool:
+        """Say whether to finish the batch in hand and return."""
+        self.last_asked = time.monotonic()
+        return self.stop.reason is not None
+
+    def owns_lease(self) -> bool:
+        """Ask the platform database whether no other run has claimed since. Raises Unavailable."""
+        lease = self._leases.latest().lease
+        return lease is None or lease.run_id == self.run_id
+
+    def wait(self, seconds: float) -> bool:
+        """Pause, at most until it is time to stop; return should_stop()."""
+        self.last_asked = time.monotonic() + max(seconds, 0.0)
+        self.stop.wait(seconds)
+        return self.should_stop()
+
+    def start(self) -> None:
+        """Register as waiting and begin to beat. Waits for the platform database."""
+        self._persist(self._register)
+        self._keeper.start(self._settings, self._awaits)
+
+    def end(self, *, planned: bool) -> None:
+        """Stop beating; say that the end was planned, so that nobody has to wait for silence."""
+        self._keeper.close()
+        if planned and self._awaits:
+            with suppress(Unavailable):
+                self._leases.end(self.run_id, self.loop, figures(self.progress))
+        self._leases.close()
+
+    def _register(self) -> None:
+        ensure_schema(self._settings)
+        self._awaits = self._leases.register(self.run_id, self.loop)
+
+    def _try_to_claim(self) -> None:
+        board = self._leases.board(self.run_id)
+        match standing(board.lease, self.run_id, self._awaits):
+            case Standing.OWNER:
+                self.epoch = board.epoch
+                log.info("%s holds epoch %d", self.loop, board.epoch)
+            case Standing.LOST:
+                raise Superseded(f"Run {board.lease.run_id if board.lease else '?'} has taken over.")
+            case Standing.WAITS if may_claim(board, self.run_id, self._loops):
+                self._leases.claim(self.run_id, self._awaits, self._lease_seconds, self._loops)
+            case Standing.WAITS:
+                self._refuse_to_drain_beside(board)
+                self.wait(pause_before_claim(board, timedelta(seconds=POLL_SECONDS)).total_seconds())
+
+    def _refuse_to_drain_beside(self, board: Board) -> None:
+        if self.drain and board.lease is not None and alive(board):
+            raise EngagementError(
+                f"Run {board.lease.run_id} streams already, so there is nothing to drain.",
+                "Turn the sensor keep_engagement_stream_alive off and end that run first.",
+            )
+
+    def _persist(self, act: Callable[[], None]) -> None:
+        """Do `act`, again and again while the platform database does not answer."""
+        backoff = Backoff(log.warning)
+        while True:
+            try:
+                act()
+                backoff.worked()
+                return
+            except Unavailable as error:
+                if self.wait(backoff.failed(str(error))):
+                    raise Superseded(f"The loop ends before it could claim. {self.stop.reason}") from error
+
+
+class _Keeper:
+    """The thread that beats for a loop and looks whether it was superseded."""
+
+    def __init__(self, control: LeaseControl) -> None:
+        self._control = control
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, settings: Settings, awaits: int) -> None:
+        self._leases = Leases(settings, f"{self._control.loop}-heartbeat")
+        self._grace = timedelta(seconds=settings.lease_grace_seconds)
+        self._awaits = awaits
+        self._beaten = time.monotonic()
+        self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; it may be waiting for a database that does not answer, and is left behind then."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(BEAT_SECONDS)
+
+    def _keep(self) -> None:
+        backoff = Backoff(log.warning, longest=BEAT_SECONDS)
+        pause = POLL_SECONDS
+        while not self._closing.wait(pause):
+            try:
+                self._beat_when_due()
+                self._look()
+                backoff.worked()
+                pause = POLL_SECONDS
+            except Unavailable as error:
+                pause = backoff.failed(str(error))
+        self._leases.close()
+
+    def _beat_when_due(self) -> None:
+        control, now = self._control, time.monotonic()
+        if now - self._beaten >= BEAT_SECONDS - POLL_SECONDS / 2 and now - control.last_asked < HUNG_SECONDS:
+            self._leases.beat(control.run_id, control.loop, self._awaits, figures(control.progress))
+            self._beaten = now
+
+    def _look(self) -> None:
+        if self._control.epoch is None:
+            return
+        board = self._leases.latest()
+        if board.lease is not None and board.lease.run_id != self._control.run_id:
+            self._control.stop.set(f"Run {board.lease.run_id} has taken over.")
+        elif outlived(board, self._grace):
+            self._control.stop.set("The lease ended and no successor came.")
+
+
+@contextmanager
+def hold_lease(
+    settings: Settings, *, run_id: str, loop: str, loops: Sequence[str], lease_seconds: float
+) -> Iterator[LeaseControl]:
+    """Register the loop of a run, beat for it while the block runs, and stop it on SIGTERM and SIGINT.
+
+    `loops` are the names of all loops of the run; the lease is alive while all of them beat. 0 `lease_seconds` drain.
+    Being superseded is a planned end: the exception stays inside.
+    """
+    control = LeaseControl(settings, run_id, loop, loops, lease_seconds)
+    planned = False
+    with stop_on_signals(control.stop):
+        try:
+            with suppress(Superseded):  # asked to stop already: the loop sees it first of all
+                control.start()
+            yield control
+            planned = True
+        except Superseded as end:
+            log.info("%s", end)
+            planned = True
+        finally:
+            control.end(planned=planned)
+
+
+def figures(progress: Progress) -> dict[str, object]:
+    """Return what a loop has done, as the platform database keeps it: counts, and milliseconds."""
+    latency = progress.latency
+    return {
+        "events": progress.events,
+        "lag": progress.lag,
+        "latency_ms": {
+            "count": latency.count,
+            "p50": latency.quantile(0.5),
+            "p99": latency.quantile(0.99),
+            "max": latency.maximum,
+        },
+        **progress.detail,
+    }
