@@ -1,0 +1,31 @@
+"""The `engagement-platform` command: arguments only."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from engagement_platform import __version__
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local import commands as local
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def group() -> None:
+    """Stream engagement events from PostgreSQL to Kafka, Redis, a partner's API and a warehouse."""
+
+
+for command in (local.up, local.down, local.reset):
+    group.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; an error that people should read is shown without a traceback."""
+    try:
+        group.main(arguments, prog_name="engagement-platform")
+    except EngagementError as error:
+        click.secho(f"error: {error.what}", fg="red", err=True)
+        if error.todo:
+            click.echo(f"what to do: {error.todo}", err=True)
+        sys.exit(1)

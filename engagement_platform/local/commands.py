@@ -1,0 +1,79 @@
+"""The commands of the local stack: up, down, reset, status of its servers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from engagement_platform.local import stack
+
+state_dir = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="ENGAGEMENT_STATE_DIR",
+    default=Path(".engagement"),
+    show_default=True,
+    help="Folder of the local stack.",
+)
+
+
+class Bars:
+    """Shows each piece of work as a line with its elapsed time."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def started(self, name: str, what: str) -> None:
+        """Show a new line."""
+        self._tasks[name] = self._progress.add_task(f"{name}: {what}", total=1)
+
+    def done(self, name: str) -> None:
+        """Mark its line as done."""
+        self._progress.update(self._tasks[name], completed=1, description=f"{name}: ready")
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Show progress on standard error while the block runs."""
+    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Bars(progress)
+
+
+def start(folder: Path) -> stack.Endpoints:
+    """Start the stack with progress on the screen, and write its `local.env`."""
+    with bars() as progress:
+        found = stack.up(folder, progress=progress)
+    stack.write_environment(stack.environment(found, folder), folder)
+    return found
+
+
+@click.command()
+@state_dir
+def up(state_dir: Path) -> None:
+    """Start the local stack: PostgreSQL, Kafka, Valkey and httpbin."""
+    start(state_dir)
+    click.echo(f"The stack runs. Load its settings with: set -a; . {state_dir}/local.env; set +a")
+
+
+@click.command()
+@state_dir
+def down(state_dir: Path) -> None:
+    """Stop the local stack; its data stays."""
+    stack.down(state_dir)
+    click.echo("The stack is stopped.")
+
+
+@click.command()
+@state_dir
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(state_dir: Path, *, yes: bool) -> None:
+    """Stop the local stack and delete all its data."""
+    if not yes:
+        click.confirm(f"Delete everything in {state_dir.absolute()}?", abort=True)
+    stack.reset(state_dir)
+    click.echo("The stack and its data are gone.")

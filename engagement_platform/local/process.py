@@ -1,0 +1,130 @@
+"""Processes that outlive the program which started them, known by files that cannot lie about them.
+
+A file holds the process id together with the time at which that process began, so a number that the system has
+given to another process is not taken for ours.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import psutil
+
+from engagement_platform.domain.errors import EngagementError
+
+_LOG_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A process in a session of its own, with its identity and its log in files."""
+
+    name: str
+    pid_file: Path
+    log_file: Path
+
+    def process(self) -> psutil.Process | None:
+        """Return the process if it lives and is the one that was started."""
+        try:
+            known = json.loads(self.pid_file.read_text())
+            process = psutil.Process(known["pid"])
+            same = abs(process.create_time() - known["began"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return None
+        return process if same else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self.process() is not None
+
+    def spawn(
+        self,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        user: int | None = None,
+    ) -> None:
+        """Start the process, detached, with signals as a fresh program has them. Its output is added to the log."""
+        for file in (self.pid_file, self.log_file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            child = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=dict(environment) if environment is not None else None,
+                start_new_session=True,
+                restore_signals=True,
+                user=user,
+                extra_groups=None if user is None else (),
+            )
+        began = psutil.Process(child.pid).create_time()
+        temporary = self.pid_file.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": child.pid, "began": began}))
+        temporary.replace(self.pid_file)
+
+    def wait_until(self, is_ready: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition. Raises EngagementError with the end of the log when the process ends before it."""
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            if not self.is_running:
+                raise EngagementError(
+                    f"{self.name} ended while starting. Its log ends with:\n{self.log_tail()}",
+                    f"The log: {self.log_file}",
+                )
+            if time.monotonic() > deadline:
+                raise EngagementError(
+                    f"{self.name} did not answer within {seconds:.0f} s. Its log ends with:\n{self.log_tail()}",
+                    f"Try again when the machine is less busy. The log: {self.log_file}",
+                )
+            time.sleep(0.05)
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the process; say whether it was there."""
+        process = self.process()
+        if process is None:
+            return False
+        process.send_signal(number)
+        return True
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to everything that the process started and that stayed in its session."""
+        process = self.process()
+        if process is not None:
+            os.killpg(process.pid, number)
+
+    def stop(self, number: int = SIGTERM, seconds: float = 20, *, group: bool = False) -> None:
+        """End the process: ask, wait, then kill. Returns when it is gone and its file is removed."""
+        process = self.process()
+        if process is not None:
+            (self.signal_group if group else self.signal)(number)
+            if not _gone(process, seconds):
+                (self.signal_group if group else self.signal)(SIGKILL)
+                _gone(process, 5)
+        self.pid_file.unlink(missing_ok=True)
+
+    def log_tail(self) -> str:
+        """Return the last lines of the log."""
+        try:
+            return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+        except OSError:
+            return "(no log)"
+
+
+def _gone(process: psutil.Process, seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        return False
+    except psutil.NoSuchProcess:
+        pass
+    return True

@@ -1,0 +1,187 @@
+"""The embedded local stack: real servers from package registries, on loopback, in one state folder."""
+
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engagement_platform.local import httpbin, kafka, postgres, state, valkey
+from engagement_platform.local.process import Daemon
+from engagement_platform.local.state import State
+
+USUAL_PORTS = {**postgres.USUAL_PORTS, **kafka.USUAL_PORTS, **valkey.USUAL_PORTS, **httpbin.USUAL_PORTS}
+LAYERS = ("postgres", "kafka", "valkey", "httpbin")
+
+
+class Server(Protocol):
+    """One server of the stack. `start` returns when it answers; starting one that runs does nothing."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the state folder."""
+
+    @property
+    def stop_signal(self) -> int:
+        """The signal that ends it without loss."""
+
+    @property
+    def daemon(self) -> Daemon:
+        """Its process."""
+
+    def start(self) -> None:
+        """Start, and return when it answers. Raises EngagementError."""
+
+
+class Progress(Protocol):
+    """Is told what the stack is doing, from several threads."""
+
+    def started(self, name: str, what: str) -> None:
+        """Note that a piece of work has begun."""
+
+    def done(self, name: str) -> None:
+        """Note that it is done."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def started(self, name: str, what: str) -> None:
+        """Show nothing."""
+
+    def done(self, name: str) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the servers answer. The addresses hold passwords: never log them."""
+
+    source_dsn: str
+    writer_dsn: str
+    admin_dsn: str
+    platform_dsn: str
+    kafka_bootstrap_servers: str
+    redis_url: str
+    api_url: str
+
+
+def up(
+    folder: Path, *, progress: Progress | None = None, durable: bool = True, use_usual_ports: bool = True
+) -> Endpoints:
+    """Start what does not run yet, and return when all of it answers.
+
+    The data survives; after a kill of everything the servers recover by themselves. Raises EngagementError.
+    """
+    watcher = progress or Silent()
+    with state.exclusive(folder.absolute(), "up"):
+        known = state.load(folder)
+        known.durable = durable
+        _choose_ports(known, use_usual_ports=use_usual_ports)
+        for owner in ("postgres", "media_owner", "engagement_reader", "engagement_platform", "valkey"):
+            known.password(owner)
+        known.save()
+        if "kafka" in [server.name for server in servers(known) if not server.daemon.is_running]:
+            watcher.started("download", "Apache Kafka, at the first start")
+            kafka.class_path()
+            watcher.done("download")
+        with ThreadPoolExecutor(len(LAYERS)) as pool:
+            for _ in pool.map(lambda server: _start(server, watcher), servers(known)):
+                pass
+    return endpoints(folder)
+
+
+def _start(server: Server, progress: Progress) -> None:
+    progress.started(server.name, "starting")
+    server.start()
+    progress.done(server.name)
+
+
+def _choose_ports(known: State, *, use_usual_ports: bool) -> None:
+    running = {server.name for server in servers(known) if server.daemon.is_running}
+    for name, usual in USUAL_PORTS.items():
+        if name.split("_", maxsplit=1)[0] not in running:
+            known.ports[name] = state.choose_port(known.ports.get(name), usual if use_usual_ports else None)
+
+
+def servers(known: State) -> list[Server]:
+    """Return all servers of a state folder."""
+    return [postgres.Postgres(known), kafka.Kafka(known), valkey.Valkey(known), httpbin.Httpbin(known)]
+
+
+def server(folder: Path, name: str) -> Server:
+    """Return one server, to stop or break it on its own: `.daemon` takes signals, `.start()` starts it again."""
+    return next(server for server in servers(state.load(folder)) if server.name == name)
+
+
+def status(folder: Path) -> dict[str, bool]:
+    """Return which servers run."""
+    return {server.name: server.daemon.is_running for server in servers(state.load(folder))}
+
+
+def down(folder: Path) -> None:
+    """Stop all servers, cleanly and at the same time; the data stays."""
+    with _stopping(folder) as known, ThreadPoolExecutor(len(LAYERS)) as pool:
+        for _ in pool.map(lambda server: server.daemon.stop(server.stop_signal), servers(known)):
+            pass
+
+
+def reset(folder: Path) -> None:
+    """Stop all servers and delete everything."""
+    if not folder.exists():
+        return
+    with _stopping(folder) as known:
+        for each in servers(known):
+            each.daemon.stop(each.stop_signal)
+        postgres.Postgres(known).remove()
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _stopping(folder: Path) -> Iterator[State]:
+    with state.exclusive(folder.absolute(), "up"):
+        yield state.State(folder.absolute()) if not (folder / "stack.json").exists() else state.load(folder)
+
+
+def endpoints(folder: Path) -> Endpoints:
+    """Return where the servers of a folder answer."""
+    known = state.load(folder)
+    database = postgres.Postgres(known)
+    return Endpoints(
+        source_dsn=database.url(postgres.READER, postgres.SOURCE),
+        writer_dsn=database.url(postgres.OWNER, postgres.SOURCE),
+        admin_dsn=database.url("postgres", "postgres"),
+        platform_dsn=database.url(postgres.PLATFORM, postgres.PLATFORM),
+        kafka_bootstrap_servers=kafka.Kafka(known).bootstrap_servers,
+        redis_url=valkey.Valkey(known).url,
+        api_url=httpbin.Httpbin(known).url,
+    )
+
+
+def environment(found: Endpoints, folder: Path) -> dict[str, str]:
+    """Return the environment variables with which any program reaches the stack."""
+    return {
+        "ENGAGEMENT_SOURCE_DSN": found.source_dsn,
+        "ENGAGEMENT_PLATFORM_DSN": found.platform_dsn,
+        "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": found.kafka_bootstrap_servers,
+        "ENGAGEMENT_REDIS_URL": found.redis_url,
+        "ENGAGEMENT_API_URL": found.api_url,
+        "ENGAGEMENT_LOCAL_WRITER_DSN": found.writer_dsn,
+        "ENGAGEMENT_STATE_DIR": str(folder.absolute()),
+        # The local source is new: its whole history is wanted.
+        "ENGAGEMENT_START": "earliest",
+        "DAGSTER_HOME": str(Path.cwd()),
+    }
+
+
+def write_environment(variables: Mapping[str, str], folder: Path) -> Path:
+    """Write the variables to `local.env`, for `set -a; . .engagement/local.env`. Holds passwords: private."""
+    file = folder / "local.env"
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    state.write_private(
+        file, "# The local stack. Load it with: set -a; . .engagement/local.env; set +a\n" + "".join(lines)
+    )
+    return file
