@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.generator.notes import NoteWriter
 from engagement_platform.local.generator.plans import Workload
 
@@ -47,11 +46,8 @@ def generate(
         _in_background(lambda: stop.wait(seconds), stop)
     if while_stdin_is_open:
         _in_background(lambda: os.read(0, 1), stop)
-    try:
-        with _note(notes, stop) as note:
-            outcome = run(dsn, Workload(rate, writers, seed), stop, note=note, log=partial(click.echo, err=True))
-    except EngagementError as error:
-        raise click.ClickException(str(error)) from None
+    with _note(notes, stop) as note:
+        outcome = run(dsn, Workload(rate, writers, seed), stop, note=note, log=partial(click.echo, err=True))
     click.echo(str(outcome), err=True)
 
 

@@ -1,0 +1,194 @@
+"""The demo: starts everything, shows events flowing, and in a timed run proves that none was lost or doubled.
+
+Whatever happens, everything that was started is stopped; every wait has a bound.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from engagement_platform import settings as configuration
+from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local import commands, stack
+from engagement_platform.local.demo.figures import Observer
+from engagement_platform.local.demo.programs import Dagster, Measuring
+from engagement_platform.local.demo.reconcile import reconcile
+from engagement_platform.local.demo.report import faults, report
+from engagement_platform.local.demo.screen import Meter, View, line, screen
+from engagement_platform.local.demo.stopping import Stop, Stopped, stoppable
+from engagement_platform.local.generator.plans import Workload
+from engagement_platform.local.state import exclusive
+
+ALIVE_SECONDS = 150
+"""How long Dagster may take until a run streams; some seconds are usual."""
+
+FIRST_EVENT_SECONDS = 60
+_SCREEN_SECONDS = 0.5
+_LINE_SECONDS = 5.0
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demo is asked for."""
+
+    folder: Path
+    workload: Workload
+    seconds: float | None = None
+    """How long to let events flow, from the first one found in Redis; None until it is stopped."""
+    report: Path | None = None
+
+
+def run(options: Options, console: Console) -> int:
+    """Run the demo; return the exit code. Raises EngagementError, with everything stopped."""
+    with stoppable() as stop, exclusive(options.folder.absolute(), "demo"):
+        try:
+            with ExitStack() as stack_of_parts:
+                stack_of_parts.callback(_last_words, console)
+                code = _Demo(options, console, stop, stack_of_parts).run()
+        except Stopped:
+            code = _INTERRUPTED
+        return 0 if stop.requested and options.seconds is None else code
+
+
+def _last_words(console: Console) -> None:
+    _say(
+        console, "Everything is stopped. `make demo` goes on where this ended; `engagement-platform reset` forgets it."
+    )
+
+
+def _say(console: Console, text: str) -> None:
+    # A closed terminal must not keep anything from being stopped.
+    with suppress(OSError):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Demo:
+    """One run. The parts are stopped in reverse order by the ExitStack, which nothing interrupts."""
+
+    def __init__(self, options: Options, console: Console, stop: Stop, parts: ExitStack) -> None:
+        self._options = options
+        self._console = console
+        self._stop = stop
+        self._parts = parts
+        self._meter = Meter()
+        self._launched_ns = 0
+
+    def run(self) -> int:
+        try:
+            self._start()
+            self._until_first_event()
+            return self._flow()
+        finally:
+            self._stop.interrupts = False
+            _say(self._console, "Stopping …")
+
+    def _start(self) -> None:
+        folder = self._options.folder
+        self._parts.callback(stack.down, folder)
+        variables = stack.environment(commands.start(folder), folder)
+        os.environ.update(variables)
+        self._settings = configuration.load()
+        ensure_topics(self._settings)
+        self._observer = Observer(self._settings, folder)
+        self._parts.callback(self._observer.close)
+        self._dagster = Dagster(folder)
+        self._dagster.stop()  # of a demo that was killed
+        self._measuring = Measuring(folder, os.environ)
+        self._parts.callback(self._measuring.stop)
+        self._measuring.start_reader()
+        self._parts.callback(self._dagster.stop)
+        self._launched_ns = time.time_ns()
+        self._dagster.start(os.environ)
+        self._stop.interrupts = False
+
+    def _until_first_event(self) -> None:
+        _say(self._console, f"Dagster starts on {self._dagster.url}")
+        self._wait(self._observer.is_alive, ALIVE_SECONDS, "No run of Dagster streams")
+        if not self._stop.requested:
+            self._measuring.start_generator(self._options.workload)
+        self._wait(
+            lambda: self._measuring.seen.first_visible_ns is not None, FIRST_EVENT_SECONDS, "No event is in Redis"
+        )
+
+    def _wait(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stop.requested and not condition():
+            self._check()
+            if time.monotonic() > deadline:
+                raise EngagementError(
+                    f"{otherwise} after {seconds:.0f} s.",
+                    f"See the runs on {self._dagster.url}, and the log {self._dagster.daemon.log_file}",
+                )
+            self._stop.wait(0.1)
+
+    def _check(self) -> None:
+        self._dagster.check()
+        self._measuring.check()
+
+    def _flow(self) -> int:
+        """Let events flow until the time is over or a stop is asked for; compare after a timed run."""
+        seconds = self._options.seconds
+        end = None if seconds is None else self._first_seen_at() + seconds
+        with self._shown() as (show, pause):
+            while not self._stop.requested and (end is None or time.time() < end):
+                self._check()
+                self._observer.read()
+                show(self._view())
+                self._stop.wait(pause if end is None else min(pause, max(end - time.time(), 0)))
+        if self._stop.requested:
+            return _INTERRUPTED
+        return self._compare()
+
+    def _first_seen_at(self) -> float:
+        return (self._measuring.seen.first_visible_ns or 0) / 1e9
+
+    def _view(self) -> View:
+        seen, figures = self._measuring.seen, self._observer.last
+        rates = self._meter.rates(seen.at, seen.noted, seen.in_kafka, seen.in_redis)
+        return View(time.time() - self._first_seen_at(), figures, seen, rates, self._dagster.url)
+
+    @contextmanager
+    def _shown(self) -> Iterator[tuple[Callable[[View], None], float]]:
+        """Show views on the terminal, or as a line now and then."""
+        if not self._console.is_terminal or self._options.seconds is not None or self._options.report is not None:
+            yield lambda view: _say(self._console, line(view)), _LINE_SECONDS
+            return
+        with Live(console=self._console, auto_refresh=False, screen=True) as live:
+            yield lambda view: live.update(screen(view), refresh=True), _SCREEN_SECONDS
+
+    def _compare(self) -> int:
+        """Compare what was committed with what arrived, and write the report."""
+        flowed = time.time() - self._first_seen_at()
+        self._measuring.stop_generator()
+        _say(self._console, "The generator has stopped. Comparing PostgreSQL, Kafka and Redis …")
+        self._stop.interrupts = True
+        seen = self._measuring.finish()
+        found = reconcile(self._settings)
+        figures = report(
+            found,
+            seen,
+            hand_overs=max(self._observer.epochs() - 1, 0),
+            to_first=self._first_seen_at() - self._launched_ns / 1e9,
+            rate=seen.noted / flowed,
+        )
+        self._write(figures)
+        broken = faults(figures)
+        for sentence in broken or ["Nothing was lost, nothing doubled, nothing late."]:
+            _say(self._console, sentence)
+        return 1 if broken else 0
+
+    def _write(self, figures: dict[str, Any]) -> None:
+        text = json.dumps(figures, indent=2, ensure_ascii=False)
+        _say(self._console, text)
+        if self._options.report is not None:
+            self._options.report.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,159 @@
+"""What the screen and the lines of progress show, read from the servers while the demo runs."""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.redis.views import Ranked, Views
+from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.settings import Settings
+
+TOP = 10
+SILENCE_SECONDS = 20.0
+"""A server that does not answer for so long ends the demo."""
+
+_FRESH_MS = 2_000
+_RECENT_IDS = 50_000
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One reading."""
+
+    at: float
+    """Monotonic seconds."""
+    source_rows: int
+    """Rows in the source table."""
+    top: tuple[Ranked, ...]
+    """The contents with the most engagement, in milliseconds."""
+    as_of_age_ms: int | None
+    epochs: int
+    """Epochs claimed since the start."""
+
+
+class Observer:
+    """Reads the figures. A server that does not answer keeps its last figures, and ends the demo after a while."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._logs = folder.absolute() / "logs"
+        self._views = Views.connect(settings)
+        self._leases = Leases(settings, "demo")
+        self._rows = SourceRows(settings)
+        self._answered: dict[str, float] = {}
+        self._first_epoch = self._epoch_before()
+        self.last = Figures(time.monotonic(), 0, (), None, 0)
+
+    def _epoch_before(self) -> int:
+        # Before the very first start there is no table to read.
+        with suppress(Unavailable):
+            return self._leases.latest().epoch
+        return 0
+
+    def read(self) -> Figures:
+        """Read what there is. Raises EngagementError when a server has been silent for SILENCE_SECONDS."""
+        last = self.last
+        rows = self._asked("postgres", self._rows.count, last.source_rows)
+        top = self._asked("valkey", lambda: tuple(self._views.top("content", "ms", TOP)), last.top)
+        age = self._asked("valkey", self._as_of_age, None)
+        self._asked("kafka", self._reach_kafka, None)
+        self.last = Figures(time.monotonic(), rows, top, age, self.epochs())
+        return self.last
+
+    def epochs(self) -> int:
+        """Return how many epochs were claimed since the start; the last known number when the database is away."""
+        with suppress(Unavailable):
+            return max(self._leases.latest().epoch - self._first_epoch, 0)
+        return self.last.epochs
+
+    def is_alive(self) -> bool:
+        """Say whether a run has claimed the lease since the start, and its tally counts."""
+        with suppress(Unavailable):
+            age = self._as_of_age()
+            return self.epochs() > 0 and age is not None and age < _FRESH_MS
+        return False
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._views.close()
+        self._leases.close()
+        self._rows.close()
+
+    def _as_of_age(self) -> int | None:
+        as_of = self._views.as_of()
+        return None if as_of is None else self._views.now_ms() - as_of
+
+    def _reach_kafka(self) -> None:
+        host, port = self._settings.kafka_bootstrap_servers.split(",")[0].rsplit(":", 1)
+        try:
+            socket.create_connection((host, int(port)), 2).close()
+        except OSError as error:
+            raise Unavailable(f"Kafka does not answer: {error}.") from error
+
+    def _asked(self, server: str, read: Callable[[], _T], otherwise: _T) -> _T:
+        now = time.monotonic()
+        try:
+            value = read()
+        except Unavailable as error:
+            if now - self._answered.setdefault(server, now) > SILENCE_SECONDS:
+                raise EngagementError(error.what, f"The log: {self._logs / server}.log") from error
+            return otherwise
+        self._answered[server] = time.monotonic()
+        return value
+
+
+class SourceRows:
+    """The number of rows of the source, without counting the whole table each time.
+
+    Only the most recent ids are counted anew; a transaction that stays open while 50,000 others commit is left out of
+    what is shown, not of the comparison at the end.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._dsn = settings.source_dsn.get_secret_value()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._settled: tuple[int, int] | None = None
+        """An id and the number of rows up to it."""
+
+    def count(self) -> int:
+        """Return the number of rows. Raises Unavailable."""
+        try:
+            self._connection = self._connection or psycopg.connect(
+                self._dsn, autocommit=True, connect_timeout=3, application_name="engagement-demo"
+            )
+            return self._count()
+        except psycopg.Error as error:
+            self.close()
+            raise Unavailable(f"The source database does not answer: {error}.") from error
+
+    def _count(self) -> int:
+        highest = self._one("highest_id")
+        if self._settled is None:
+            begin = max(highest - _RECENT_IDS, 0)
+            self._settled = begin, self._one("rows_between", -1, begin)
+        settled_id, settled = self._settled
+        edge = highest - _RECENT_IDS
+        if edge > settled_id + _RECENT_IDS:
+            self._settled = settled_id, settled = edge, settled + self._one("rows_between", settled_id, edge)
+        return settled + self._one("rows_between", settled_id, highest)
+
+    def _one(self, name: str, *values: int) -> int:
+        assert self._connection is not None, "only called with a connection"  # noqa: S101
+        statement = sql.load("engagement_platform.local.demo", "figures.sql")[name]
+        row = self._connection.execute(statement, values or None).fetchone()
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,216 @@
+"""Reads what source, topic and views hold once the generator has stopped, and compares it.
+
+Nothing here trusts a counter of the stream: the topic is read from its beginning, the source is recounted.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import psycopg
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.redis.views import Snapshot, Views
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.windows import DIMENSIONS, NONE, Adds, Window
+from engagement_platform.local.demo.compare import IdCounts, KeyDifference, TopicDifference, compare_ids, compare_views
+from engagement_platform.settings import Settings
+from engagement_platform.stream.tally import window_of
+
+PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.3
+_FIRST_RECORDS = 2_000
+_ROWS = 50_000
+_T = TypeVar("_T")
+
+
+class _Id(msgspec.Struct):
+    id: int
+
+
+class _Letter(msgspec.Struct):
+    event_id: int | None = None
+
+
+_event_id = msgspec.json.Decoder(_Id).decode
+_letter = msgspec.json.Decoder(_Letter).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Source, topic and views side by side."""
+
+    committed: int
+    """Rows of the source."""
+    in_kafka: int
+    """Events in the topic."""
+    topic: TopicDifference
+    first_id: int
+    """The id from which on the topic could be compared; 0 when all of it is still there."""
+    dead_letters: int
+    in_window: int
+    """Rows of the source that the views should count."""
+    views: tuple[KeyDifference, ...]
+    snapshot: Snapshot
+
+
+class Topic:
+    """The ids in a topic, read from its beginning on."""
+
+    def __init__(self, settings: Settings, base: int) -> None:
+        self._reader = TopicReader(settings, min_bytes=64 << 10, max_wait_ms=100)
+        begin = self._reader.beginning_offsets()
+        self._reader.seek(begin)
+        self._expired = {partition for partition, offset in begin.items() if offset > 0}
+        self._oldest: dict[int, list[int]] = {partition: [] for partition in begin}
+        self.ids = IdCounts(base)
+
+    @property
+    def first_id(self) -> int:
+        """From which id on everything must be here: events are a little out of order where the topic's rest begins."""
+        return max((max(self._oldest[partition], default=0) + 1 for partition in self._expired), default=0)
+
+    def read_to_end(self, deadline: float) -> dict[int, int]:
+        """Count what has been added; return the ends. Raises Unavailable when they are not reached in time."""
+        ends = self._reader.end_offsets()
+        while any(position < ends.get(partition, 0) for partition, position in self._reader.positions().items()):
+            for partition, records in self._reader.poll(200).items():
+                ids = [_event_id(record.value).id for record in records]
+                self.ids.add(ids)
+                oldest = self._oldest.setdefault(partition, [])
+                oldest += ids[: _FIRST_RECORDS - len(oldest)]
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    "The topic could not be read to its end in time.", "Compare again when Kafka is idle."
+                )
+        return ends
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reader.close()
+
+
+def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconciliation:
+    """Wait until topic and views hold everything, but not longer than `patience` seconds; say what they hold then.
+
+    Reading a long topic takes its own time. Raises Unavailable when a server does not answer.
+    """
+    began = time.monotonic()
+    with psycopg.connect(settings.source_dsn.get_secret_value(), autocommit=True, connect_timeout=5) as source:
+        base = _lowest(source)
+        committed = _source_ids(source, base)
+        topic = Topic(settings, base)
+        reading = 30 + committed.total / 10_000
+        try:
+            topic.read_to_end(time.monotonic() + reading)
+            dead = dead_letters(settings)
+            found = _until(
+                lambda: _compare_topic(committed, topic, dead, began + patience + reading),
+                lambda difference: not difference[0].lost,
+                patience,
+            )
+            views, snapshot, in_window = _until(
+                lambda: _compare_redis(settings, source, found[1], dead),
+                lambda compared: not compared[0],
+                max(began + patience - time.monotonic(), 5),
+            )
+        finally:
+            topic.close()
+    return Reconciliation(
+        committed=committed.total,
+        in_kafka=topic.ids.total,
+        topic=found[0],
+        first_id=topic.first_id,
+        dead_letters=len(dead),
+        in_window=in_window,
+        views=tuple(views),
+        snapshot=snapshot,
+    )
+
+
+def _until(look: Callable[[], _T], is_good: Callable[[_T], bool], seconds: float) -> _T:
+    """Look until what is seen is good, or the time is over; return what was seen last."""
+    deadline = time.monotonic() + seconds
+    while not is_good(seen := look()) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    return seen
+
+
+def _compare_topic(
+    committed: IdCounts, topic: Topic, dead: set[int], deadline: float
+) -> tuple[TopicDifference, dict[int, int]]:
+    ends = topic.read_to_end(deadline)
+    return compare_ids(committed, topic.ids, dead, topic.first_id), ends
+
+
+def _compare_redis(
+    settings: Settings, source: psycopg.Connection[Any], ends: dict[int, int], dead: set[int]
+) -> tuple[list[KeyDifference], Snapshot, int]:
+    snapshot = _settled_snapshot(settings, ends)
+    expected = recount(source, window_of(settings), snapshot, dead)
+    in_window = sum(count for count, _ in expected["content"].values())
+    return compare_views(expected, snapshot.views), snapshot, in_window
+
+
+def _settled_snapshot(settings: Settings, ends: dict[int, int]) -> Snapshot:
+    """Return the views once they have counted everything before `ends`; after ten seconds as they are."""
+    views = Views.connect(settings)
+    try:
+        return _until(
+            views.snapshot,
+            lambda seen: all(seen.offsets.get(partition, 0) >= end for partition, end in ends.items()),
+            10,
+        )
+    finally:
+        views.close()
+
+
+def recount(source: psycopg.Connection[Any], window: Window, snapshot: Snapshot, dead: set[int]) -> Adds:
+    """Count in the source what the views should have held at the moment of the snapshot."""
+    begin = window.start(snapshot.as_of_ms)
+    last = snapshot.as_of_ms + window.max_future_ms
+    end = last - last % window.bucket_ms + window.bucket_ms
+    totals: Adds = {dimension: {} for dimension in DIMENSIONS}
+    values = {"begin": begin, "end": end, "none": NONE, "dead": sorted(dead)}
+    for dimension, member, count, ms in source.execute(_statement("recount"), values):
+        totals[dimension][member] = [count, ms]
+    return totals
+
+
+def dead_letters(settings: Settings) -> set[int]:
+    """Return the ids of all dead letters."""
+    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
+    ids: set[int] = set()
+    deadline = time.monotonic() + 30
+    try:
+        reader.seek(reader.beginning_offsets())
+        ends = reader.end_offsets()
+        while any(position < ends.get(p, 0) for p, position in reader.positions().items()):
+            for records in reader.poll(200).values():
+                ids.update(letter for record in records if (letter := _letter(record.value).event_id) is not None)
+            if time.monotonic() > deadline:
+                raise Unavailable("The dead letters could not be read in time.", "Compare again when Kafka is idle.")
+    finally:
+        reader.close()
+    return ids
+
+
+def _lowest(source: psycopg.Connection[Any]) -> int:
+    row = source.execute(_statement("lowest_id")).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _source_ids(source: psycopg.Connection[Any], base: int) -> IdCounts:
+    ids = IdCounts(base)
+    with source.transaction(), source.cursor("ids") as cursor:
+        cursor.execute(_statement("ids"))
+        while rows := cursor.fetchmany(_ROWS):
+            ids.add(row[0] for row in rows)
+    return ids
+
+
+def _statement(name: str) -> str:
+    return sql.load("engagement_platform.local.demo", "reconcile.sql")[name]
