@@ -1,0 +1,47 @@
+"""What the stream reads and keeps up to date, as assets without a compute function: lineage, and plotted figures.
+
+Nothing here can be materialized from the UI; the ops of `engagement_stream` report what they have done.
+"""
+
+import dagster as dg
+
+SOURCE_GROUP = "source"
+STREAM_GROUP = "stream"
+
+_JOB = dg.MetadataValue.job("engagement_stream", location_name="engagement_platform")
+
+source_content = dg.AssetSpec(
+    ["postgres", "content"],
+    description="Podcasts, newsletters and videos: slug, title, type, length. Owned by another team; only read here.",
+    kinds={"postgres", "table"},
+    group_name=SOURCE_GROUP,
+)
+
+source_events = dg.AssetSpec(
+    ["postgres", "engagement_events"],
+    deps=[source_content],
+    description="One row for each play, pause, finish and click. Owned by another team; only read here.",
+    kinds={"postgres", "table"},
+    group_name=SOURCE_GROUP,
+)
+
+topic_events = dg.AssetSpec(
+    ["kafka", "engagement_events"],
+    deps=[source_events, source_content],
+    description="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
+    kinds={"kafka"},
+    group_name=STREAM_GROUP,
+    metadata={"kept up to date by": _JOB, "dagster/uri": "kafka://engagement-events"},
+)
+
+redis_views = dg.AssetSpec(
+    ["redis", "engagement_views"],
+    deps=[topic_events],
+    description=(
+        "Engagement of the last ten minutes, count and milliseconds, by content, content type and device; "
+        "readable the moment an event is applied."
+    ),
+    kinds={"redis"},
+    group_name=STREAM_GROUP,
+    metadata={"kept up to date by": _JOB},
+)

@@ -1,0 +1,75 @@
+"""Makes the op that runs one loop under the lease of its run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import dagster as dg
+
+from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.orchestration.materializations import reported
+from engagement_platform.settings import Settings, load
+from engagement_platform.stream.control import Control
+from engagement_platform.stream.lease import hold_lease
+
+RunLoop = Callable[[Settings, Control], None]
+
+LEASE_SECONDS = dg.Field(
+    dg.Noneable(float),
+    is_required=False,
+    default_value=None,
+    description="How long this run streams, in seconds; 0 drains what is there and ends. "
+    "Without it, ENGAGEMENT_LEASE_SECONDS.",
+)
+
+RESTARTS = dg.RetryPolicy(max_retries=20)
+"""An op whose process dies, or whose loop raises, is started again at once, beside its siblings."""
+
+
+def loop_op(
+    name: str, run_loop: RunLoop, asset: dg.AssetKey, *, loops: Sequence[str], follows: bool, description: str
+) -> dg.OpDefinition:
+    """Return an op that runs a loop until its run is superseded, its lease is over or it is asked to stop.
+
+    Its output only says that the loop runs: it comes at once, so that the ops downstream run beside it. When draining
+    it comes at the end, so that they drain what this one has written. `loops` are all loops of the job; with `follows`
+    the op has an input.
+    """
+
+    @dg.op(
+        name=name,
+        description=description,
+        ins={"upstream": dg.In(dg.Nothing)} if follows else None,
+        out=dg.Out(dg.Nothing),
+        config_schema={"lease_seconds": LEASE_SECONDS},
+        retry_policy=RESTARTS,
+    )
+    def op(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+        with _explained():
+            settings = load()
+        chosen = context.op_config["lease_seconds"]
+        lease_seconds = settings.lease_seconds if chosen is None else chosen
+        if lease_seconds > 0:
+            yield dg.Output(None)
+        with (
+            _explained(),
+            hold_lease(settings, run_id=context.run_id, loop=name, loops=loops, lease_seconds=lease_seconds) as control,
+            reported(context, asset, control.progress),
+        ):
+            run_loop(settings, control)
+        if control.stop.reason:
+            context.log.info(control.stop.reason)
+        if lease_seconds == 0:
+            yield dg.Output(None)
+
+    return op
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Fail without a retry where one would fail again: at what a person has to put right."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except EngagementError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

@@ -1,0 +1,73 @@
+"""The sensor that keeps the stream alive. It reads, asks `domain.leases`, and acts."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.leases import Board, Run, Skip, decide, wanted
+from engagement_platform.orchestration.stream_job import NAME, TAGS
+from engagement_platform.settings import Settings, load
+
+LAUNCHED_AT = "engagement/launched_at"
+"""Tag with the platform database's time; Dagster's own note depends on the time zone of its session."""
+
+_REMEMBERED = 50
+"""Runs that are looked at: more than may fail before launching waits."""
+
+
+@dg.sensor(
+    name="keep_engagement_stream_alive",
+    job_name=NAME,
+    minimum_interval_seconds=1,  # the loop wakes every 5 s; 5 here would make every other tick come too early
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Launches the next run of engagement_stream before the present one ends, and at once when none lives.",
+)
+def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Launch a run or say why not. What could not be read is never taken for an absent lease."""
+    try:
+        settings = load()
+        if settings.lease_seconds == 0:
+            return dg.SkipReason("ENGAGEMENT_LEASE_SECONDS is 0, so nothing is kept alive: launch the job to drain.")
+        board = _read_board(settings)
+    except EngagementError as error:
+        return dg.SkipReason(str(error))
+    lead = timedelta(seconds=settings.effective_lead_seconds)
+    decision = wanted(board, lead)
+    if not isinstance(decision, Skip):
+        decision = decide(board, _recent_runs(context.instance), lead)
+    if isinstance(decision, Skip):
+        return dg.SkipReason(decision.reason)
+    context.log.info(decision.reason)
+    return dg.RunRequest(
+        # Dagster never uses a key again, whatever became of its run: hence the time.
+        run_key=f"epoch {board.epoch + 1} at {board.now.isoformat()}",
+        tags={**TAGS, LAUNCHED_AT: board.now.isoformat(), "engagement/reason": decision.reason},
+    )
+
+
+def _read_board(settings: Settings) -> Board:
+    ensure_schema(settings)
+    leases = Leases(settings, "sensor")
+    try:
+        return leases.board()
+    finally:
+        leases.close()
+
+
+def _recent_runs(instance: dg.DagsterInstance) -> list[Run]:
+    records = instance.get_run_records(dg.RunsFilter(job_name=NAME), limit=_REMEMBERED)
+    return [_as_run(record) for record in records]
+
+
+def _as_run(record: dg.RunRecord) -> Run:
+    run = record.dagster_run
+    launched_at = run.tags.get(LAUNCHED_AT)
+    return Run(
+        run_id=run.run_id,
+        created_at=datetime.fromisoformat(launched_at) if launched_at else record.create_timestamp,
+        ended=run.is_finished,
+        failed=run.status is dg.DagsterRunStatus.FAILURE,
+    )

@@ -1,0 +1,65 @@
+"""The job `engagement_stream`: one op for each loop, all of them side by side in one lease run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from engagement_platform.orchestration.assets import redis_views, topic_events
+from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
+from engagement_platform.stream import relay, tally
+
+NAME = "engagement_stream"
+LOOPS = ("relay", "tally")
+
+# Highest priority in the queue, so that a backfill never keeps the stream waiting.
+TAGS = {"dagster/priority": "10"}
+
+SIDE_BY_SIDE = dg.multiprocess_executor.configured(
+    {
+        "max_concurrent": 8,
+        "start_method": {"forkserver": {"preload_modules": ["engagement_platform.orchestration.warm"]}},
+        # An op starts when its upstream's output is there, and does not wait for its end.
+        "step_dependency_config": {"require_upstream_step_success": False},
+    },
+    name="side_by_side",
+)
+
+
+def stream_job(run_relay: RunLoop, run_tally: RunLoop) -> dg.JobDefinition:
+    """Return the job with the loops given. Its config is `lease_seconds`, for all ops alike."""
+    relay_op = loop_op(
+        "relay",
+        run_relay,
+        topic_events.key,
+        loops=LOOPS,
+        follows=False,
+        description="PostgreSQL to Kafka: every committed event exactly once, with the checkpoint in the transaction.",
+    )
+    tally_op = loop_op(
+        "tally",
+        run_tally,
+        redis_views.key,
+        loops=LOOPS,
+        follows=True,
+        description="Kafka to Redis: engagement of the last ten minutes, each event counted exactly once.",
+    )
+
+    def all_alike(config: Mapping[str, Any]) -> dict[str, Any]:
+        return {"ops": {name: {"config": {"lease_seconds": config["lease_seconds"]}} for name in LOOPS}}
+
+    @dg.job(
+        name=NAME,
+        description="Streams events for one lease and hands over to the next run. The sensor keeps one alive; "
+        "with lease_seconds 0 it drains what is there and ends.",
+        config=dg.ConfigMapping(config_fn=all_alike, config_schema={"lease_seconds": LEASE_SECONDS}),
+        executor_def=SIDE_BY_SIDE,
+        tags=TAGS,
+    )
+    def job() -> None:
+        tally_op(relay_op())
+
+    return job
+
+
+engagement_stream = stream_job(relay.run, tally.run)
