@@ -4,6 +4,7 @@ import logging
 import signal
 import subprocess
 import uuid
+import warnings
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
@@ -37,6 +38,8 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.threads=1
 """
@@ -108,6 +111,7 @@ class Kafka:
 
 def class_path() -> str:
     """Return Kafka's class path; its jars are fetched once and then kept in the user's cache."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="platformdirs")  # about a runtime folder
     try:
         import jgo  # noqa: PLC0415 - of the extra `local`
     except ImportError as error:

@@ -6,10 +6,12 @@ import shutil
 import signal
 import stat
 import subprocess
+import time
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -43,18 +45,17 @@ class Postgres:
             home = self._home()
             if not (home / "data" / "PG_VERSION").exists():
                 self._initialise(home)
-            settings = (*_SETTINGS, *(() if self._state.durable else _NOT_DURABLE))
-            options = [word for setting in settings for word in ("-c", setting)]
-            self.daemon.spawn(
-                [
-                    self._binaries() / "postgres", "-D", home / "data",
-                    "-h", "127.0.0.1", "-p", str(self._state.ports[self.name]), *options,
-                ],
-                folder=home,
-                user=self._user,
-            )  # fmt: skip
+            _wait_for_killed(home / "data" / "postmaster.pid")
+            self._spawn(home)
         self.daemon.wait_until(self._answers, 60)
         self._create_databases()
+
+    def _spawn(self, home: Path) -> None:
+        settings = (*_SETTINGS, *(() if self._state.durable else _NOT_DURABLE))
+        address = ("-h", "127.0.0.1", "-p", str(self._state.ports[self.name]))
+        options = [word for setting in settings for word in ("-c", setting)]
+        command = [self._binaries() / "postgres", "-D", home / "data", *address, *options]
+        self.daemon.spawn(command, folder=home, user=self._user)
 
     def url(self, user: str, database: str) -> str:
         """Return the address of a database for a role."""
@@ -130,6 +131,24 @@ class Postgres:
         """Delete the data."""
         for folder in (self._state.folder / "postgres", _outside(self._state.folder)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_killed(pid_file: Path) -> None:
+    """Wait until a killed predecessor and its children are gone: as long as it can, a new server refuses to start."""
+    try:
+        pid = int(pid_file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _is_postgres(pid):
+        time.sleep(0.1)
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        return "postgres" in psutil.Process(pid).name()
+    except psutil.Error:
+        return False
 
 
 def create_source_tables(owner_url: str) -> None:

@@ -1,0 +1,136 @@
+"""The servers that tests use: real ones, started once, with a database, topics and keys of its own for each test."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from engagement_platform.local import stack as local_stack
+from engagement_platform.local.postgres import create_source_tables
+from engagement_platform.local.stack import Endpoints
+from engagement_platform.settings import Settings
+
+SERVER_FIXTURES = {"stack", "source_db", "platform_db", "settings", "own_stack"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
+@pytest.fixture(scope="session")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stack")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(stack_folder: Path) -> Iterator[Endpoints]:
+    """The servers that all tests share. A test that breaks a server uses `own_stack`."""
+    try:
+        yield local_stack.up(stack_folder, durable=False, use_usual_ports=False)
+    finally:
+        local_stack.reset(stack_folder)
+
+
+@pytest.fixture(scope="module")
+def own_stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of servers that a module may kill, freeze and start again (`local.stack.server`)."""
+    folder = tmp_path_factory.mktemp("own")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    try:
+        local_stack.up(folder, durable=False, use_usual_ports=False)
+        yield folder
+    finally:
+        local_stack.reset(folder)
+
+
+@pytest.fixture
+def own_stack(own_stack_folder: Path) -> Endpoints:
+    """Servers of this module only; every test finds them running."""
+    return local_stack.up(own_stack_folder, durable=False, use_usual_ports=False)
+
+
+@dataclass(frozen=True)
+class SourceDatabase:
+    """A media company's database of one test."""
+
+    dsn: str
+    """As the role that may only read."""
+    writer_dsn: str
+    """As the owner of the tables."""
+    admin_dsn: str
+
+
+def _with_database(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+def _create_database(endpoints: Endpoints, owner: str) -> str:
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(endpoints.admin_dsn, autocommit=True) as admin:
+        statement = sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
+        admin.execute(statement)
+    return name
+
+
+def _drop_database(endpoints: Endpoints, name: str) -> None:
+    with psycopg.connect(endpoints.admin_dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def make_source(endpoints: Endpoints) -> tuple[str, SourceDatabase]:
+    name = _create_database(endpoints, "media_owner")
+    source = SourceDatabase(
+        dsn=_with_database(endpoints.source_dsn, name),
+        writer_dsn=_with_database(endpoints.writer_dsn, name),
+        admin_dsn=_with_database(endpoints.admin_dsn, name),
+    )
+    create_source_tables(source.writer_dsn)
+    return name, source
+
+
+def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **changes: object) -> Settings:
+    """Settings whose topics and keys no other test shares."""
+    own = secrets.token_hex(4)
+    values: dict[str, object] = {
+        "source_dsn": SecretStr(source_dsn),
+        "platform_dsn": SecretStr(platform_dsn),
+        "kafka_bootstrap_servers": endpoints.kafka_bootstrap_servers,
+        "redis_url": SecretStr(endpoints.redis_url),
+        "topic": f"events-{own}",
+        "checkpoint_topic": f"checkpoint-{own}",
+        "dead_letter_topic": f"dead-letters-{own}",
+        "redis_namespace": f"test-{own}",
+        "start": "earliest",
+    }
+    return Settings.model_validate(values | changes)
+
+
+@pytest.fixture
+def source_db(stack: Endpoints) -> Iterator[SourceDatabase]:
+    name, source = make_source(stack)
+    yield source
+    _drop_database(stack, name)
+
+
+@pytest.fixture
+def platform_db(stack: Endpoints) -> Iterator[str]:
+    name = _create_database(stack, "engagement_platform")
+    yield _with_database(stack.platform_dsn, name)
+    _drop_database(stack, name)
+
+
+@pytest.fixture
+def settings(stack: Endpoints, source_db: SourceDatabase, platform_db: str) -> Settings:
+    return make_settings(stack, source_db.dsn, platform_db)
