@@ -8,6 +8,8 @@ import click
 from engagement_platform import __version__
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands as local
+from engagement_platform.local.demo.commands import demo
+from engagement_platform.local.generator.commands import generate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,7 +18,7 @@ def group() -> None:
     """Stream engagement events from PostgreSQL to Kafka, Redis, a partner's API and a warehouse."""
 
 
-for command in (local.up, local.down, local.reset):
+for command in (local.up, local.down, local.reset, generate, demo):
     group.add_command(command)
 
 

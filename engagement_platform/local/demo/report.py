@@ -30,6 +30,10 @@ def report(
         "measured": seen.measured,
         "unmeasured": seen.waiting,
         "longest_gap_ms": seen.longest_gap_ms,
+        "slowest": [
+            {"id": event_id, "ms": round(ms, 1), "at_seconds": round((at_ns - (seen.first_visible_ns or 0)) / 1e9, 1)}
+            for ms, at_ns, event_id in reversed(seen.slowest)
+        ],
         "in_window": found.in_window,
         "unknown": len(found.topic.unknown),
         "dead_letters": found.dead_letters,

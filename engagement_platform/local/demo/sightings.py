@@ -32,6 +32,8 @@ class Sighting(msgspec.Struct, frozen=True):
     latency_ms: Quantiles = Quantiles()
     last_minute_ms: Quantiles = Quantiles()
     longest_gap_ms: float = 0
+    slowest: tuple[tuple[float, int, int], ...] = ()
+    """Milliseconds, time of the commit in nanoseconds since 1970, and id."""
     first_visible_ns: int | None = None
     cpu_seconds: float = 0
     """CPU time that the measuring itself took."""
@@ -57,6 +59,7 @@ def sighting(seen: Visibility, now_ns: int, cpu_seconds: float, *, final: bool =
         latency_ms=quantiles(seen.latencies),
         last_minute_ms=quantiles(seen.last_minute.at(now_ns)),
         longest_gap_ms=round(seen.gaps.longest_ms(), 1) if final else 0,
+        slowest=tuple(seen.slowest) if final else (),
         first_visible_ns=seen.first_visible_ns,
         cpu_seconds=round(cpu_seconds, 2),
         final=final,

@@ -16,6 +16,7 @@ PROMISE_MS = 5_000
 _MOST_UNNOTED = 500_000
 _MOST_STAMPS = 50_000
 _GAP_PATIENCE_NS = 60 * 10**9
+_SLOWEST = 5
 
 
 class Latencies:
@@ -77,7 +78,7 @@ class Gaps:
 
     def __init__(self) -> None:
         self._first_commit: dict[int, int] = {}
-        self._previous: int | None = None
+        self._previous = 0
         self._longest = 0
 
     def add(self, committed_ns: int, visible_ns: int) -> None:
@@ -100,8 +101,9 @@ class Gaps:
             del self._first_commit[at]
 
     def _longest_of(self, times: list[int]) -> int:
-        begin = [] if self._previous is None else [self._previous]
-        return max((at - max(last, self._first_commit[at]) for last, at in pairwise([*begin, *times])), default=0)
+        return max(
+            (at - max(last, self._first_commit[at]) for last, at in pairwise([self._previous, *times])), default=0
+        )
 
 
 class Stamps:
@@ -146,6 +148,8 @@ class Visibility:
         self.latencies = Latencies()
         self.last_minute = LastMinute()
         self.gaps = Gaps()
+        self.slowest: list[tuple[float, int, int]] = []
+        """Milliseconds, time of the commit and id of the events that took longest; the slowest last."""
         self._stamps: dict[int, Stamps] = {}
         self._waiting: dict[int, int] = {}
         self._unnoted: dict[int, int | None] = {}
@@ -162,7 +166,7 @@ class Visibility:
             known = event_id in self._unnoted
             visible_ns = self._unnoted.pop(event_id, None)
             if visible_ns is not None:
-                self._measure(committed_ns, visible_ns)
+                self._measure(event_id, committed_ns, visible_ns)
                 continue
             self._waiting[event_id] = committed_ns
             self.unpublished += not known
@@ -197,10 +201,12 @@ class Visibility:
         if committed_ns is None:
             self._unnoted[event_id] = at_ns
         else:
-            self._measure(committed_ns, at_ns)
+            self._measure(event_id, committed_ns, at_ns)
 
-    def _measure(self, committed_ns: int, visible_ns: int) -> None:
+    def _measure(self, event_id: int, committed_ns: int, visible_ns: int) -> None:
         milliseconds = max(visible_ns - committed_ns, 0) / 1e6
         self.latencies.add(milliseconds)
         self.last_minute.add(visible_ns, milliseconds)
         self.gaps.add(committed_ns, visible_ns)
+        if len(self.slowest) < _SLOWEST or milliseconds > self.slowest[0][0]:
+            self.slowest = sorted([*self.slowest, (milliseconds, committed_ns, event_id)])[-_SLOWEST:]
