@@ -124,6 +124,7 @@ class _Tally:
             act()
         except OffsetsExpired as error:
             self._require_lease()
+            self._reader.verify()  # else the offsets are missing because the topic is another one
             log.warning("%s The window is built anew.", error.what)
             self._begin_build(self._counts.state())
 

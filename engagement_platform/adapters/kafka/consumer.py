@@ -14,7 +14,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
-from engagement_platform.adapters.kafka.identity import missing_topic
+from engagement_platform.adapters.kafka.identity import missing_topic, topic_id
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.settings import Settings
 
@@ -89,6 +89,8 @@ class TopicReader:
         if metadata is None:
             raise missing_topic(self._settings)
         cluster.add_listener(self._note_metadata)
+        # From here on the topic is looked up regularly.
+        self._consumer.assign([self._at(partition) for partition in metadata.partitions])
         return metadata
 
     def _read_metadata(self, cluster: Any) -> _Metadata | None:
@@ -110,10 +112,13 @@ class TopicReader:
             self._consumer.seek(self._at(partition), offset)
 
     def poll(self, timeout_ms: int) -> dict[int, list[ConsumerRecord]]:
-        """Return messages, as soon as there are any; at most `max_records`."""
+        """Return messages, as soon as there are any; at most `max_records`.
+
+        Kafka is asked by the topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes
+        something lasting of the messages calls `verify` between the poll and that.
+        """
         with self._reaching():
             polled = self._consumer.poll(timeout_ms)
-        # After the poll: if the topic is the same now, what was fetched came from it.
         self._present()
         return {at.partition: records for at, records in polled.items()}
 
@@ -149,6 +154,12 @@ class TopicReader:
             found = self._consumer.offsets_for_times(times, MAX_BLOCK_MS)
         return {p: ends[p] if found[self._at(p)] is None else found[self._at(p)].offset for p in ends}
 
+    def verify(self) -> None:
+        """Ask Kafka now whether the topic is the one that was met at first. Raises TopicChanged when it is not."""
+        present = topic_id(self._settings)
+        if present != self.topic_id:
+            raise self._changed(present)
+
     def close(self) -> None:
         """Close the connections."""
         self._consumer.close(autocommit=False, timeout_ms=1_000)
@@ -159,10 +170,13 @@ class TopicReader:
     def _present(self) -> _Metadata:
         metadata = self._metadata
         if metadata.topic_id != self.topic_id:
-            raise TopicChanged(f"The topic {self._topic} was created again: {self.topic_id}, now {metadata.topic_id}.")
+            raise self._changed(metadata.topic_id)
         if time.monotonic() - metadata.at > 3 * REFRESH_MS / 1000:
             raise unavailable(self._settings, KafkaError("no answer to the last requests"))
         return metadata
+
+    def _changed(self, present: str) -> TopicChanged:
+        return TopicChanged(f"The topic {self._topic} was created again: it was {self.topic_id}, now it is {present}.")
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -1,0 +1,149 @@
+"""The reader against a real Kafka."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from engagement_platform.adapters.kafka import consumer
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
+from engagement_platform.adapters.kafka.identity import topic_id
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually, put
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def quick_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "REFRESH_MS", 200)
+
+
+@pytest.fixture
+def topic(settings: Settings) -> Iterator[Topic]:
+    topic = Topic(settings)
+    yield topic
+    topic.close()
+
+
+@pytest.fixture
+def reader(settings: Settings, topic: Topic) -> Iterator[TopicReader]:
+    reader = TopicReader(settings)
+    yield reader
+    reader.close()
+
+
+def read(reader: TopicReader, wanted: int) -> list[tuple[int, int]]:
+    """Poll until so many messages have come; return their (partition, offset)."""
+    found: list[tuple[int, int]] = []
+
+    def enough() -> bool:
+        found.extend((p, m.offset) for p, messages in reader.poll(50).items() for m in messages)
+        return len(found) >= wanted
+
+    eventually(enough)
+    return found
+
+
+def test_it_reads_from_where_it_is_told_each_message_once(reader: TopicReader, topic: Topic) -> None:
+    topic.send((event(n) for n in range(10)), partition=0)
+    topic.send((event(n) for n in range(3)), partition=1)
+    reader.seek({0: 4, 1: 0})
+    assert sorted(read(reader, 9)) == [(0, n) for n in range(4, 10)] + [(1, n) for n in range(3)]
+    reader.seek({0: 8, 1: 3})
+    assert read(reader, 2) == [(0, 8), (0, 9)]
+
+
+def test_positions_pass_the_markers_up_to_the_end_offsets(reader: TopicReader, topic: Topic) -> None:
+    """Else a tally that drains would wait for ever."""
+    topic.send([event()], partition=0)
+    reader.seek({0: 0, 1: 0})
+    read(reader, 1)
+    assert reader.end_offsets() == {0: 2, 1: 0}
+    eventually(lambda: reader.poll(20) == {} and reader.positions() == {0: 2, 1: 0})
+    assert reader.waiting() == 0
+
+
+def test_open_and_aborted_transactions_are_not_seen(reader: TopicReader, topic: Topic) -> None:
+    reader.seek({0: 0, 1: 0})
+    with suppress(ZeroDivisionError), topic.transaction() as producer:
+        put(producer, topic.name, event(), 0)
+        producer.flush()
+        assert reader.poll(300) == {}
+        assert reader.end_offsets() == {0: 0, 1: 0}
+        raise ZeroDivisionError
+    topic.send([event()], partition=0)
+    assert read(reader, 1) == [(0, 2)]
+
+
+def test_a_new_partition_is_noticed(reader: TopicReader, topic: Topic) -> None:
+    assert reader.partitions == {0, 1}
+    topic.widen(3)
+    eventually(lambda: reader.partitions == {0, 1, 2})
+    assert reader.end_offsets() == {0: 0, 1: 0, 2: 0}
+
+
+@pytest.mark.parametrize("offset", [0, 99])
+def test_an_offset_that_is_not_there_is_an_error_and_no_jump(reader: TopicReader, topic: Topic, offset: int) -> None:
+    topic.send((event(n) for n in range(5)), partition=0)
+    topic.cut({0: 3})
+    reader.seek({0: offset, 1: 0})
+    with pytest.raises(OffsetsExpired):
+        read(reader, 1)
+    assert reader.beginning_offsets() == {0: 3, 1: 0}
+
+
+def test_a_topic_that_is_missing_is_waited_for_and_not_created(settings: Settings) -> None:
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=settings.topic):
+            TopicReader(settings)
+    with pytest.raises(Unavailable, match=settings.topic):
+        topic_id(settings)
+
+
+def test_a_recreated_topic_is_not_read(reader: TopicReader, topic: Topic, settings: Settings) -> None:
+    before = topic_id(settings)
+    assert reader.topic_id == before
+    topic.send([event()], partition=0)
+    reader.seek({0: 0, 1: 0})
+    read(reader, 1)
+    reader.verify()
+    topic.recreate()
+    topic.send([event()], partition=0)
+    with pytest.raises(TopicChanged, match=before):
+        reader.verify()
+    assert topic_id(settings) != before
+
+    def refused() -> bool:
+        try:
+            reader.poll(50)
+        except (TopicChanged, OffsetsExpired, Unavailable) as error:
+            return isinstance(error, TopicChanged)
+        return False
+
+    eventually(refused)
+
+
+def test_offsets_by_time_of_arrival(reader: TopicReader, topic: Topic) -> None:
+    topic.send([event()], partition=0)
+    between = _a_moment_later()
+    topic.send([event()], partition=0)
+    assert reader.offsets_at(0) == {0: 0, 1: 0}
+    assert reader.offsets_at(between)[0] in (1, 2)  # behind the first message, on its marker or behind it
+    assert reader.offsets_at(_a_moment_later() + 60_000) == reader.end_offsets() == {0: 4, 1: 0}
+
+
+def test_kafka_that_never_answered_is_unavailable(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "BOOTSTRAP_MS", 300)
+    nowhere = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
+        TopicReader(nowhere)
+
+
+def _a_moment_later() -> int:
+    """Return a time in ms that lies behind everything that arrived before."""
+    start = time.time_ns() // 1_000_000
+    eventually(lambda: time.time_ns() // 1_000_000 > start + 1)
+    return start + 1
