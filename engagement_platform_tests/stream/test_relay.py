@@ -1,0 +1,486 @@
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from kafka import KafkaProducer
+from psycopg.types.json import Jsonb
+
+from engagement_platform.adapters.kafka.checkpoints import KEY, open_checkpoints
+from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.producer import Message, open_producer
+from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.adapters.platform import migrate, mirror
+from engagement_platform.adapters.source import reader
+from engagement_platform.domain import checkpoint as checkpoints
+from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.event import EnrichedEvent, decode
+from engagement_platform.domain.ids import IdRange
+from engagement_platform.settings import Settings
+from engagement_platform.stream import relay
+from engagement_platform.stream.control import Standalone
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
+
+
+@pytest.fixture
+def writer(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as connection:
+        yield connection
+
+
+def another(source_db: SourceDatabase) -> psycopg.Connection[Any]:
+    return psycopg.connect(source_db.writer_dsn)
+
+
+def published(settings: Settings) -> list[int]:
+    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topic))
+
+
+def events(settings: Settings) -> dict[int, EnrichedEvent]:
+    found = [decode(record.value) for record in read_all(settings, settings.topic)]
+    return {event.id: event for event in found}
+
+
+def dead_letters(settings: Settings) -> dict[int, str]:
+    letters = [json.loads(record.value) for record in read_all(settings, settings.dead_letter_topic)]
+    return {letter["event_id"]: letter["reason"] for letter in letters}
+
+
+def last_checkpoint(settings: Settings) -> Checkpoint:
+    with open_checkpoints(settings) as topic:
+        found = topic.last()
+    assert found is not None
+    return found
+
+
+def write_checkpoint(settings: Settings, **changes: object) -> None:
+    value = checkpoints.to_bytes(msgspec.structs.replace(last_checkpoint(settings), **changes))
+    with open_producer(settings, 1_000_000) as producer:
+        producer.fence()
+        producer.commit([Message(settings.checkpoint_topic, KEY, value)])
+
+
+def test_every_committed_event_is_published_once_with_its_content(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    content = "7b0a1f6e-0000-4000-8000-000000000001"
+    writer.execute("INSERT INTO content VALUES (%s, 'أخبار', 'نشرة الصباح 🎧', 'podcast', 240, now())", [content])
+    writer.execute(
+        "INSERT INTO engagement_events (content_id, event_type, event_ts, duration_ms, device, raw_payload) "
+        "VALUES (%s, 'finish', '2026-05-01 12:00:00.123456+02', 60005, 'آيفون', '\"scalar\"')",
+        [content],
+    )
+    insert(writer, 2)
+    drain(relay.run, settings)
+    drain(relay.run, settings)
+    assert published(settings) == [1, 2, 3]
+    record = next(r for r in read_all(settings, settings.topic) if json.loads(r.value)["id"] == 1)
+    assert record.key == content.encode()
+    assert list(json.loads(record.value)) == list(EnrichedEvent.__struct_fields__)
+    assert json.loads(record.value)["event_ts"] == "2026-05-01T10:00:00.123456+00:00"
+    event = decode(record.value)
+    assert (event.title, event.device, event.content_type) == ("نشرة الصباح 🎧", "آيفون", "podcast")
+    assert bytes(event.raw_payload) == b'"scalar"'
+    assert (event.engagement_seconds, event.engagement_pct) == (Decimal("60.01"), Decimal("0.25"))
+    assert dict(record.headers)["schema-version"] == b"1"
+
+
+def test_ids_that_commit_late_are_found_and_those_rolled_back_are_given_up(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    with another(source_db) as late, another(source_db) as lost, another(source_db) as quick:
+        late_ids = insert(late, 2)
+        insert(lost)
+        quick_ids = insert(quick)
+        quick.commit()
+        with running(relay.run, settings) as control:
+            wait_for(lambda: published(settings) == quick_ids, "the quick event")
+            lost.rollback()
+            assert control.progress.detail["open_ids"] == 3
+            late.commit()
+            wait_for(lambda: published(settings) == late_ids + quick_ids, "the late events")
+            wait_for(lambda: control.progress.detail["open_ids"] == 0, "the lost id to be given up")
+
+
+def test_a_savepoint_rolled_back_keeps_the_transaction_s_other_ids(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    with another(source_db) as one, another(source_db) as other:
+        kept = insert(one)
+        one.execute("SAVEPOINT s")
+        insert(one, 3)
+        one.execute("ROLLBACK TO SAVEPOINT s")
+        kept += insert(one)
+        seen = insert(other)
+        other.commit()
+        drain(relay.run, settings)
+        assert published(settings) == seen
+        one.commit()
+    drain(relay.run, settings)
+    assert published(settings) == sorted(kept + seen)
+
+
+def test_an_open_transaction_survives_a_restart_of_the_relay(settings: Settings, source_db: SourceDatabase) -> None:
+    """The checkpoint has no holders: a relay that took that for `nobody` would give the id up."""
+    with another(source_db) as late, another(source_db) as quick:
+        ids = insert(late)
+        ids += insert(quick)
+        quick.commit()
+        for _ in range(2):
+            drain(relay.run, settings)
+        late.commit()
+    drain(relay.run, settings)
+    assert published(settings) == ids
+
+
+def test_a_prepared_transaction_holds_its_ids(settings: Settings, source_db: SourceDatabase) -> None:
+    with another(source_db) as one, another(source_db) as quick:
+        one.autocommit = True
+        one.execute("BEGIN")
+        ids = insert(one)
+        one.execute("PREPARE TRANSACTION 'later'")
+        ids += insert(quick)
+        quick.commit()
+        drain(relay.run, settings)
+        assert published(settings) == ids[1:]
+        one.execute("COMMIT PREPARED 'later'")
+    drain(relay.run, settings)
+    assert published(settings) == ids
+
+
+def test_a_first_start_at_latest_keeps_the_ids_of_open_transactions(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    """Id 2 is open while 3 is visible: a start that only noted the highest id would lose it."""
+    latest = settings.model_copy(update={"start": "latest"})
+    with another(source_db) as old, another(source_db) as late, another(source_db) as quick:
+        insert(old)
+        old.commit()
+        late_ids = insert(late)
+        insert(quick)
+        quick.commit()
+        drain(relay.run, latest)
+        assert published(settings) == []
+        late.commit()
+        new_ids = insert(quick)
+        quick.commit()
+    drain(relay.run, latest)
+    assert published(settings) == late_ids + new_ids
+
+
+def test_more_ids_than_a_read_takes_commit_at_once_below_the_highest(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    small = settings.model_copy(update={"relay_batch_rows": 50})
+    with another(source_db) as bulk, another(source_db) as quick:
+        ids = insert(bulk, 500)
+        ids += insert(quick)
+        quick.commit()
+        drain(relay.run, small)
+        bulk.commit()
+    drain(relay.run, small)
+    assert published(settings) == ids
+
+
+def test_a_read_that_is_cut_by_its_bytes_loses_nothing(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    ids = insert(writer, 300)
+    drain(relay.run, settings.model_copy(update={"relay_batch_bytes": 2_000}))
+    assert published(settings) == ids
+
+
+@pytest.mark.slow
+def test_concurrent_writers_with_rollbacks_savepoints_and_prepared_transactions(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    """The stress of the ledger: 10,000 gaps are held open all the while."""
+    writers, rounds = 6, 60
+    with another(source_db) as holder:
+        holder.execute("SELECT nextval('engagement_events_id_seq') FROM generate_series(1, 1)")
+        with another(source_db) as other:
+            for _ in range(100):  # every second id is the holder's
+                holder.execute("SELECT nextval('engagement_events_id_seq')")
+                insert(other)
+            other.commit()
+        held = insert(holder, 10_000)
+        with running(relay.run, settings) as control:
+            threads = [threading.Thread(target=_write, args=(source_db, n, rounds)) for n in range(writers)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            holder.commit()
+            with psycopg.connect(source_db.writer_dsn) as reader:
+                wanted = [row[0] for row in reader.execute("SELECT id FROM engagement_events ORDER BY id")]
+            wait_for(lambda: control.progress.events >= len(wanted), "all events")
+            wait_for(lambda: control.progress.detail["open_ids"] == 0, "all gaps to close")
+    assert set(held) <= set(wanted)
+    assert published(settings) == wanted
+
+
+def _write(source_db: SourceDatabase, number: int, rounds: int) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as connection:
+        for turn in range(rounds):
+            connection.execute("BEGIN")
+            insert(connection, 1 + turn % 3)
+            if turn % 5 == 1:
+                connection.execute("SAVEPOINT s")
+                insert(connection, 2)
+                connection.execute("ROLLBACK TO SAVEPOINT s")
+            connection.execute("SELECT pg_sleep(random() / 50)")
+            if turn % 7 == 2:
+                connection.execute("ROLLBACK")
+            elif turn % 7 == 5:
+                connection.execute(f"PREPARE TRANSACTION 'w{number}-{turn}'".encode())
+                connection.execute("SELECT pg_sleep(random() / 50)")
+                end = "ROLLBACK" if turn % 2 else "COMMIT"
+                connection.execute(f"{end} PREPARED 'w{number}-{turn}'".encode())
+            else:
+                connection.execute("COMMIT")
+
+
+@pytest.mark.parametrize("timestamp", ["infinity", "-infinity", "0044-03-15 BC", "12024-01-01"])
+def test_a_timestamp_that_json_cannot_carry_is_a_dead_letter(
+    settings: Settings, writer: psycopg.Connection[Any], timestamp: str
+) -> None:
+    writer.execute("INSERT INTO engagement_events (event_type, event_ts) VALUES ('play', %s::timestamptz)", [timestamp])
+    insert(writer)
+    drain(relay.run, settings)
+    assert published(settings) == [2]
+    assert "RFC 3339" in dead_letters(settings)[1]
+
+
+@pytest.mark.parametrize("timestamp", ["1970-01-01", "2099-12-31 23:59:59.999999"])
+def test_a_timestamp_far_from_now_is_published(
+    settings: Settings, writer: psycopg.Connection[Any], timestamp: str
+) -> None:
+    writer.execute("INSERT INTO engagement_events (event_type, event_ts) VALUES ('play', %s::timestamptz)", [timestamp])
+    drain(relay.run, settings)
+    assert f"{events(settings)[1].event_ts:%Y}" == timestamp[:4]
+
+
+def test_large_payloads_pass_and_too_large_ones_are_dead_letters(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    for size in (900_000, 1_200_000, 10):
+        writer.execute(
+            "INSERT INTO engagement_events (event_type, event_ts, raw_payload) VALUES ('play', now(), %s)",
+            [Jsonb("x" * size)],
+        )
+    drain(relay.run, settings)
+    assert published(settings) == [1, 3]
+    assert len(events(settings)[1].raw_payload) == 900_002
+    assert "too large" in dead_letters(settings)[2]
+
+
+def test_null_in_every_column_that_may_be_null(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    writer.execute("INSERT INTO engagement_events (event_ts) VALUES (now())")
+    drain(relay.run, settings)
+    event = events(settings)[1]
+    assert event.content_id is None
+    assert event.engagement_seconds is None
+    assert bytes(event.raw_payload) == b"null"
+
+
+@pytest.mark.parametrize(
+    ("length", "duration", "seconds", "pct"),
+    [
+        (0, 1000, "1.00", None),
+        (None, 1000, "1.00", None),
+        (-10, 1000, "1.00", "-0.10"),
+        (10, 0, "0.00", "0.00"),
+        (10, -1005, "-1.01", "-0.10"),
+        (10, None, None, None),
+    ],
+)
+def test_lengths_and_durations_of_zero_and_below(
+    settings: Settings,
+    writer: psycopg.Connection[Any],
+    length: int | None,
+    duration: int | None,
+    seconds: str | None,
+    pct: str | None,
+) -> None:
+    content = "7b0a1f6e-0000-4000-8000-000000000001"
+    writer.execute("INSERT INTO content VALUES (%s, 's', 't', 'video', %s, now())", [content, length])
+    writer.execute(
+        "INSERT INTO engagement_events (content_id, event_ts, duration_ms) VALUES (%s, now(), %s)", [content, duration]
+    )
+    drain(relay.run, settings)
+    event = events(settings)[1]
+    assert event.engagement_seconds == (None if seconds is None else Decimal(seconds))
+    assert event.engagement_pct == (None if pct is None else Decimal(pct))
+
+
+def test_of_two_relays_only_the_later_commits(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    with running(relay.run, settings) as first:
+        insert(writer, 3)
+        wait_for(lambda: first.progress.events == 3, "the first relay")
+        first.owns_lease = lambda: False  # type: ignore[method-assign]
+        with running(relay.run, settings) as second:
+            insert(writer, 200)
+            wait_for(lambda: len(published(settings)) == 203, "the events")
+            insert(writer, 5)
+            wait_for(lambda: len(published(settings)) == 208, "the later relay")
+            assert second.progress.events + first.progress.events == 208
+    assert Counter(published(settings)) == Counter(range(1, 209))
+
+
+def test_a_fenced_relay_that_owns_the_lease_reads_the_checkpoint_and_goes_on(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    with running(relay.run, settings) as control:
+        insert(writer)
+        wait_for(lambda: control.progress.events == 1, "the first event")
+        with open_producer(settings, 1_000_000) as intruder:
+            intruder.fence()
+        insert(writer)
+        wait_for(lambda: published(settings) == [1, 2], "the event after the fence")
+
+
+def test_the_checkpoint_is_read_past_a_transaction_left_open_by_its_predecessor(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    """A read_committed consumer's end stops before it: an old checkpoint would be taken for the last."""
+    insert(writer)
+    drain(relay.run, settings)
+    frozen = KafkaProducer(**options(settings), transactional_id=f"engagement-relay-{settings.topic}", acks="all")
+    frozen.init_transactions()
+    frozen.begin_transaction()
+    frozen.send(settings.topic, b"{}", partition=0)
+    frozen.send(settings.checkpoint_topic, b"{}", KEY, partition=0)
+    frozen.flush()
+    insert(writer)
+    drain(relay.run, settings)
+    frozen.close(timeout=0)
+    assert published(settings) == [1, 2]
+
+
+def test_another_server_or_timeline_stops_the_stream(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    drain(relay.run, settings)
+    write_checkpoint(settings, source=SourceIdentity("1", 1, "media"))
+    with pytest.raises(StreamStopped, match="checkpoint reset"):
+        drain(relay.run, settings)
+
+
+def test_a_source_that_was_set_back_stops_the_stream(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    insert(writer, 3)
+    drain(relay.run, settings)
+    writer.execute("TRUNCATE engagement_events RESTART IDENTITY")
+    with pytest.raises(StreamStopped, match="set back"):
+        drain(relay.run, settings)
+
+
+def test_a_sequence_with_a_cache_stops_the_stream(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    writer.execute("ALTER SEQUENCE engagement_events_id_seq CACHE 10")
+    with pytest.raises(StreamStopped, match="CACHE 10"):
+        drain(relay.run, settings)
+
+
+def test_a_missing_right_stops_the_stream_with_what_to_grant(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    writer.execute("REVOKE SELECT ON content FROM engagement_reader")
+    with pytest.raises(StreamStopped, match="Grant SELECT"):
+        drain(relay.run, settings)
+
+
+def test_a_lost_checkpoint_topic_stops_the_stream(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    migrate.ensure_schema(settings)
+    insert(writer, 3)
+    drain(relay.run, settings)
+    copy = mirror.read(settings)
+    assert copy is not None
+    assert copy.hi == 3
+    lost = settings.model_copy(update={"checkpoint_topic": settings.checkpoint_topic + "-new"})
+    with pytest.raises(StreamStopped, match="checkpoint restore"):
+        drain(relay.run, lost)
+
+
+def test_garbage_in_the_checkpoint_topic_stops_the_stream(settings: Settings) -> None:
+    ensure_topics(settings)
+    producer = KafkaProducer(**options(settings))
+    producer.send(settings.checkpoint_topic, b"not a checkpoint", KEY, partition=0)
+    producer.close()
+    with pytest.raises(StreamStopped, match="cannot be read"):
+        drain(relay.run, settings)
+
+
+def test_ten_thousand_gaps_fit_a_small_checkpoint(settings: Settings, source_db: SourceDatabase) -> None:
+    with another(source_db) as holder, another(source_db) as quick:
+        for _ in range(10_000):
+            holder.execute("SELECT nextval('engagement_events_id_seq')")
+            quick.execute("INSERT INTO engagement_events (event_ts) VALUES (now())")
+        quick.commit()
+        drain(relay.run, settings)
+        found = last_checkpoint(settings)
+        assert len(checkpoints.missing_ranges(found)) == 10_000
+        assert len(checkpoints.to_bytes(found)) < 100_000
+
+
+def test_the_latency_header_is_never_after_the_commit(settings: Settings, source_db: SourceDatabase) -> None:
+    """An id found late was not seen by the poll before: the bound holds for it too."""
+    with another(source_db) as late, another(source_db) as quick, running(relay.run, settings) as control:
+        insert(late)
+        insert(quick)
+        quick.commit()
+        wait_for(lambda: control.progress.events == 1, "the quick event")
+        before = late.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint").fetchone()
+        late.commit()
+        wait_for(lambda: control.progress.events == 2, "the late event")
+    record = next(r for r in read_all(settings, settings.topic) if json.loads(r.value)["id"] == 1)
+    unseen_at = int(dict(record.headers)["unseen-at"])
+    assert before is not None
+    assert abs(unseen_at - before[0]) < 5_000_000
+    assert control.progress.latency.maximum < 5_000
+
+
+def test_the_read_uses_the_index_however_often_it_is_called(settings: Settings, source_db: SourceDatabase) -> None:
+    """`id > hi OR id = ANY(missing)` turned to a scan of the table at the sixth call."""
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        writer.execute("INSERT INTO engagement_events (event_ts) SELECT now() FROM generate_series(1, 20000)")
+        writer.execute("ANALYZE engagement_events")
+    probes = [IdRange(i, i) for i in range(1, 2000, 2)]
+    limits = reader.Limits(2_000, 1 << 24, 1 << 20)
+    with reader.open_source(source_db.dsn) as source:
+        for _ in range(8):
+            source.read(19_990, probes, limits)
+        parameters = {"hi": 1, "firsts": [1], "lasts": [2], "rows": 10, "max_bytes": 10}
+        source._connection.execute("SET plan_cache_mode = force_generic_plan")
+        plan = source._connection.execute("EXPLAIN " + reader._READ, parameters).fetchall()
+    assert "Seq Scan" not in str(plan)
+
+
+def test_stopping_leaves_a_checkpoint_of_the_last_state(settings: Settings, source_db: SourceDatabase) -> None:
+    with another(source_db) as lost, another(source_db) as quick:
+        insert(lost)
+        insert(quick)
+        quick.commit()
+        with running(relay.run, settings) as control:
+            wait_for(lambda: control.progress.events == 1, "the event")
+            lost.rollback()
+            wait_for(lambda: control.progress.detail["open_ids"] == 0, "the gap to close")
+    assert last_checkpoint(settings).missing == []
+
+
+def test_a_relay_that_lost_its_lease_does_not_fence_its_successor(settings: Settings) -> None:
+    ensure_topics(settings)
+    control = Standalone(drain=True)
+    control.owns_lease = lambda: False  # type: ignore[method-assign]
+    with open_producer(settings, 1_000_000) as successor:
+        successor.fence()
+        relay.run(settings, control)
+        successor.commit([Message(settings.topic, None, b"{}")])
+
+
+def test_wrong_settings_are_not_waited_for(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    wrong = settings.model_copy(update={"source_dsn": settings.platform_dsn})
+    with caplog.at_level(logging.WARNING), pytest.raises(StreamStopped, match="ENGAGEMENT_SOURCE_DSN"):
+        drain(relay.run, wrong)

@@ -1,0 +1,89 @@
+"""What tests of the stream share: write events, run a loop beside the test, read what came out, wait for conditions."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from kafka import KafkaConsumer, TopicPartition
+
+from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Standalone
+
+PATIENCE = 30.0
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Return the first true value of a condition. Fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for: {what}"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(loop: Callable[[Settings, Standalone], None], settings: Settings) -> Iterator[Standalone]:
+    """Run a loop in a thread while the block runs. An error of the loop is raised at the end of the block."""
+    control = Standalone()
+    failures: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            loop(settings, control)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    try:
+        yield control
+    finally:
+        control.stop.set()
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "the loop did not end"
+    if failures:
+        raise failures[0]
+
+
+def drain(loop: Callable[[Settings, Standalone], None], settings: Settings) -> Standalone:
+    """Run a loop until it has done what was there."""
+    control = Standalone(drain=True)
+    loop(settings, control)
+    return control
+
+
+def read_all(settings: Settings, topic: str) -> list[Any]:
+    """Return all committed records of a topic, by partition and offset."""
+    consumer = KafkaConsumer(
+        **options(settings), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        records: list[Any] = []
+        deadline = time.monotonic() + PATIENCE
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            assert time.monotonic() < deadline, f"{topic} could not be read to its end"
+            for found in consumer.poll(timeout_ms=200).values():
+                records.extend(found)
+        return records
+    finally:
+        consumer.close()
+
+
+INSERT = (
+    "INSERT INTO engagement_events (content_id, user_id, event_type, event_ts, duration_ms, device, raw_payload) "
+    "SELECT %(content)s::uuid, gen_random_uuid(), 'play', now(), 1000, 'ios', '{}' FROM generate_series(1, %(n)s) "
+    "RETURNING id"
+)
+
+
+def insert(connection: psycopg.Connection[Any], n: int = 1, content: str | None = None) -> list[int]:
+    """Insert `n` events in the connection's transaction; return their ids."""
+    return [row[0] for row in connection.execute(INSERT, {"n": n, "content": content}).fetchall()]
