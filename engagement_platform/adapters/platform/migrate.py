@@ -38,5 +38,12 @@ def _upgrade(settings: Settings) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connect"] = lambda: connect(settings, "migrations")
+    config.attributes["connect"] = lambda: _connect_for_one_transaction(settings)
     command.upgrade(config, "head")
+
+
+def _connect_for_one_transaction(settings: Settings) -> psycopg.Connection:
+    """Connect without autocommit: the lock that keeps other processes away lasts as long as the transaction."""
+    connection = connect(settings, "migrations")
+    connection.autocommit = False
+    return connection

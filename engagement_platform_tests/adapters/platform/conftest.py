@@ -1,0 +1,18 @@
+import pytest
+
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.local.stack import Endpoints
+from engagement_platform.settings import Settings
+from engagement_platform_tests.conftest import make_settings
+
+
+@pytest.fixture
+def bare(stack: Endpoints, platform_db: str) -> Settings:
+    """An empty platform database; the source is not used."""
+    return make_settings(stack, "postgresql://nobody@127.0.0.1:1/unused", platform_db)
+
+
+@pytest.fixture
+def migrated(bare: Settings) -> Settings:
+    ensure_schema(bare)
+    return bare

@@ -1,0 +1,194 @@
+"""The lease's statements against a real PostgreSQL."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import psycopg
+import pytest
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.leases import Standing, alive, may_claim, standing, waiting
+from engagement_platform.local.stack import Endpoints
+from engagement_platform.settings import Settings
+
+LOOPS = ("relay", "tally")
+
+
+@pytest.fixture
+def leases(migrated: Settings) -> Iterator[Leases]:
+    found = Leases(migrated, "test")
+    yield found
+    found.close()
+
+
+def own(leases: Leases, run_id: str, seconds: float = 600) -> int:
+    """Let a run with both loops claim."""
+    relay, tally = (leases.register(run_id, loop) for loop in LOOPS)
+    assert relay == tally
+    leases.claim(run_id, relay, seconds, LOOPS)
+    return relay
+
+
+def execute(settings: Settings, statement: str) -> None:
+    with psycopg.connect(settings.platform_dsn.get_secret_value(), autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def test_an_empty_board_has_no_lease(leases: Leases) -> None:
+    board = leases.board()
+    assert board.lease is None
+    assert board.loops == ()
+    assert board.epoch == 0
+
+
+def test_a_claim_shows_on_the_board(leases: Leases) -> None:
+    own(leases, "a", 600)
+    leases.ready("a", "relay")
+    board = leases.board()
+    assert board.lease is not None
+    assert (board.lease.epoch, board.lease.run_id, board.lease.loops) == (1, "a", LOOPS)
+    assert (board.lease.ends_at - board.lease.claimed_at).total_seconds() == 600
+    assert board.of("a")["relay"].ready_at is not None
+    assert board.of("a")["tally"].ready_at is None
+    assert alive(board)
+
+
+def test_all_loops_of_a_run_await_one_epoch_whatever_happens_between(leases: Leases) -> None:
+    assert leases.register("late", "relay") == 1
+    own(leases, "a")
+    assert leases.register("late", "tally") == 1
+    board = leases.board("late")
+    assert standing(board.lease, "late", 1) is Standing.LOST
+
+
+def test_a_retry_joins_the_epoch_of_its_run(leases: Leases) -> None:
+    assert own(leases, "a") == 1
+    assert leases.register("a", "relay") == 1
+    assert standing(leases.board("a").lease, "a", 1) is Standing.OWNER
+
+
+def test_a_retry_joins_although_the_loops_were_forgotten(leases: Leases, migrated: Settings) -> None:
+    own(leases, "a")
+    execute(migrated, "DELETE FROM engagement_platform.stream_loop")
+    assert leases.register("a", "relay") == 1
+
+
+def test_an_old_run_never_claims_again(leases: Leases) -> None:
+    own(leases, "a")
+    own(leases, "b")
+    awaits = leases.register("a", "relay")
+    leases.claim("a", awaits, 600, LOOPS)
+    leases.claim("a", 3, 600, LOOPS)  # nor by mistake, with a later epoch
+    board = leases.board("a")
+    assert board.lease is not None
+    assert (board.lease.epoch, board.lease.run_id) == (2, "b")
+    assert standing(board.lease, "a", awaits) is Standing.LOST
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_of_runs_that_claim_at_once_one_wins(migrated: Settings, leases: Leases, attempt: int) -> None:
+    runs = [f"{attempt}-{number}" for number in range(6)]
+    together = Barrier(len(runs))
+
+    def claim(run_id: str) -> Standing:
+        mine = Leases(migrated, "race")
+        try:
+            awaits = mine.register(run_id, "relay")
+            together.wait(20)
+            mine.claim(run_id, awaits, 600, LOOPS)
+            return standing(mine.board(run_id).lease, run_id, awaits)
+        finally:
+            mine.close()
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        stands = list(pool.map(claim, runs))
+    assert sorted(each.value for each in stands) == ["lost"] * 5 + ["owner"]
+
+
+def test_siblings_that_claim_at_once_both_own(migrated: Settings) -> None:
+    together = Barrier(2)
+
+    def claim(loop: str) -> Standing:
+        mine = Leases(migrated, "race")
+        try:
+            awaits = mine.register("a", loop)
+            together.wait(20)
+            mine.claim("a", awaits, 600, LOOPS)
+            return standing(mine.board("a").lease, "a", awaits)
+        finally:
+            mine.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(claim, LOOPS)) == [Standing.OWNER, Standing.OWNER]
+
+
+def test_the_last_loop_to_end_releases(leases: Leases) -> None:
+    own(leases, "a")
+    leases.end("a", "relay", {})
+    assert leases.latest().lease.released_at is None  # type: ignore[union-attr]
+    leases.end("a", "tally", {})
+    assert leases.latest().lease.released_at is not None  # type: ignore[union-attr]
+    assert not alive(leases.board())
+
+
+def test_loops_that_end_together_release(migrated: Settings, leases: Leases) -> None:
+    own(leases, "a")
+
+    def end(loop: str) -> None:
+        Leases(migrated, "end").end("a", loop, {})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(end, LOOPS))
+    assert leases.latest().lease.released_at is not None  # type: ignore[union-attr]
+
+
+def test_who_was_superseded_releases_nothing(leases: Leases) -> None:
+    own(leases, "a")
+    own(leases, "b")
+    for loop in LOOPS:
+        leases.end("a", loop, {})
+    board = leases.board()
+    assert board.lease is not None
+    assert (board.lease.run_id, board.lease.released_at) == ("b", None)
+
+
+def test_a_waiting_run_shows_and_may_claim_once_the_time_has_come(leases: Leases) -> None:
+    own(leases, "a", 0.001)
+    for loop in LOOPS:
+        leases.register("b", loop)
+    assert waiting(leases.board()) == {"b"}
+    for loop in LOOPS:
+        leases.ready("b", loop)
+    assert may_claim(leases.board("b"), "b", LOOPS)
+
+
+def test_a_beat_brings_back_a_row_that_was_lost(leases: Leases, migrated: Settings) -> None:
+    own(leases, "a")
+    execute(migrated, "DELETE FROM engagement_platform.stream_loop")
+    leases.beat("a", "relay", 1, {"events": 3})
+    assert set(leases.board().of("a")) == {"relay"}
+
+
+def test_pruning_keeps_the_latest_lease_and_its_loops(leases: Leases, migrated: Settings) -> None:
+    own(leases, "a")
+    own(leases, "b")
+    execute(migrated, "UPDATE engagement_platform.stream_lease SET claimed_at = now() - interval '9 days'")
+    execute(migrated, "UPDATE engagement_platform.stream_loop SET heartbeat_at = now() - interval '9 days'")
+    leases.prune(24 * 7)
+    board = leases.board("a")
+    assert board.epoch == 2
+    assert {loop.run_id for loop in board.loops} == {"b"}
+    assert leases.register("c", "relay") == 3
+
+
+def test_it_connects_anew_after_the_server_closed_the_connection(leases: Leases, stack: Endpoints) -> None:
+    own(leases, "a")
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'engagement-test'"
+        )
+    with pytest.raises(Unavailable, match="platform database"):
+        leases.latest()
+    assert leases.latest().epoch == 1

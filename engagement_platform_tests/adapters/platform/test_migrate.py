@@ -1,0 +1,62 @@
+"""The migrations of the platform's schema."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+
+from engagement_platform.adapters.platform import migrate
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.settings import Settings
+
+ENSURE = """
+import sys
+from pydantic import SecretStr
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.settings import Settings
+ensure_schema(Settings(source_dsn=SecretStr("unused"), platform_dsn=SecretStr(sys.argv[1])))
+print("alembic" in sys.modules)
+"""
+
+
+def ensure_in_a_process(settings: Settings) -> subprocess.Popen[str]:
+    dsn = settings.platform_dsn.get_secret_value()
+    return subprocess.Popen(
+        [sys.executable, "-c", ENSURE, dsn], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [migrate.HEAD]
+
+
+def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
+    processes = [ensure_in_a_process(bare) for _ in range(4)]
+    ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+    assert [code for *_, code in ends] == [0, 0, 0, 0], ends
+    with psycopg.connect(bare.platform_dsn.get_secret_value()) as connection:
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'engagement_platform' ORDER BY 1"
+        ).fetchall()
+        elsewhere = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert [name for (name,) in tables] == ["alembic_version", "relay_checkpoint_mirror", "stream_lease", "stream_loop"]
+    assert elsewhere == (0,)
+
+
+def test_alembic_stays_unloaded_when_nothing_is_to_do(migrated: Settings) -> None:
+    out, _ = ensure_in_a_process(migrated).communicate(timeout=60)
+    assert out.strip() == "False"
+
+
+def test_a_database_that_does_not_answer_is_unavailable_and_no_password_shows() -> None:
+    gone = SecretStr("postgresql://someone:secret@127.0.0.1:1/platform")
+    with pytest.raises(Unavailable, match="ENGAGEMENT_PLATFORM_DSN") as raised:
+        migrate.ensure_schema(Settings(source_dsn=SecretStr("unused"), platform_dsn=gone))
+    assert "secret" not in str(raised.value)
