@@ -1,0 +1,93 @@
+"""A tally in a thread, and exact comparisons: a recount of what was sent, as of as_of."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engagement_platform.adapters.kafka import consumer
+from engagement_platform.adapters.redis.views import Snapshot, Views
+from engagement_platform.domain.playback import Playback, read
+from engagement_platform.domain.windows import NONE, recount
+from engagement_platform.settings import Settings
+from engagement_platform.stream import tally
+from engagement_platform.stream.control import Standalone
+from engagement_platform_tests.adapters.kafka.topic import Sent, eventually
+
+
+class Running:
+    """A tally in a thread of its own."""
+
+    def __init__(self, settings: Settings, control: Standalone | None = None) -> None:
+        self.control = control or Standalone()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(settings,), daemon=True)
+        self._thread.start()
+
+    def _run(self, settings: Settings) -> None:
+        try:
+            tally.run(settings, self.control)
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def finish(self, timeout: float = 20.0) -> None:
+        """Stop it, and raise what it raised."""
+        self.control.stop.set()
+        self._thread.join(timeout)
+        assert self.ended
+        if self.error:
+            raise self.error
+
+
+Start = Callable[..., Running]
+
+
+def drain(settings: Settings) -> Standalone:
+    control = Standalone(drain=True)
+    tally.run(settings, control)
+    return control
+
+
+def playbacks(sent: list[Sent]) -> list[Playback]:
+    read_back = [read(json.dumps(one).encode()) for one in sent]
+    assert None not in read_back
+    return [one for one in read_back if one is not None]
+
+
+def difference(found: Snapshot, sent: list[Sent], settings: Settings) -> tuple[Any, Any] | None:
+    expected = recount(playbacks(sent), tally.window_of(settings), found.as_of_ms)
+    return None if found.as_of_ms and found.views == expected else (found.views, expected)
+
+
+def assert_exact(views: Views, sent: list[Sent], settings: Settings) -> Snapshot:
+    found = views.snapshot()
+    assert difference(found, sent, settings) is None
+    assert set(found.display) == found.views["content"].keys() - {NONE}
+    return found
+
+
+def becomes_exact(views: Views, sent: list[Sent], settings: Settings) -> None:
+    eventually(lambda: difference(views.snapshot(), sent, settings) is None)
+    assert_exact(views, sent, settings)
+
+
+def generation(views: Views) -> str | None:
+    return views.snapshot().meta.get("generation")
+
+
+def ends(settings: Settings) -> dict[int, int]:
+    reader = consumer.TopicReader(settings)
+    try:
+        return reader.end_offsets()
+    finally:
+        reader.close()
+
+
+def lines(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    return sum(text in record.getMessage() for record in caplog.records)

@@ -1,0 +1,132 @@
+"""Views that cannot be continued: refused, or built anew beside the live ones."""
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from engagement_platform.adapters.redis.counts import rebuild_views
+from engagement_platform.adapters.redis.keys import Keys
+from engagement_platform.adapters.redis.views import Views
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.settings import Settings
+from engagement_platform.stream import tally
+from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
+from engagement_platform_tests.adapters.redis.server import Server
+from engagement_platform_tests.stream.tally.support import Start, assert_exact, becomes_exact, drain, generation
+
+pytestmark = pytest.mark.servers
+
+
+def test_a_recreated_topic_is_refused_until_the_views_are_rebuilt(
+    settings: Settings, topic: Topic, views: Views
+) -> None:
+    topic.send(event(n) for n in range(10))
+    drain(settings)
+    before = views.snapshot()
+    topic.recreate()
+    sent = topic.send(event(n) for n in range(12))
+    with pytest.raises(StreamStopped, match="engagement-platform views rebuild"):
+        drain(settings)
+    assert views.snapshot() == before
+    rebuild_views(settings)
+    drain(settings)
+    assert_exact(views, sent, settings)
+
+
+def test_a_topic_that_is_recreated_under_a_running_tally_stops_it(
+    settings: Settings, topic: Topic, views: Views, start: Start
+) -> None:
+    sent = topic.send(event(n) for n in range(10))
+    running = start()
+    becomes_exact(views, sent, settings)
+    topic.recreate()
+    eventually(lambda: running.ended)
+    with pytest.raises(StreamStopped, match="engagement-platform views rebuild"):
+        running.finish()
+
+
+def test_after_a_flush_the_window_is_built_again_and_never_half(
+    settings: Settings, topic: Topic, own_redis: Server, start: Start
+) -> None:
+    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    sent = [one for _ in range(4) for one in topic.send(event(n, age=n % 300) for n in range(1_000))]
+    client = own_redis.client()
+    views = Views(client, settings.redis_namespace)
+    start(settings)
+    becomes_exact(views, sent, settings)
+    seen: set[int] = set()
+    client.flushall()
+    eventually(lambda: seen.add(views.totals().count) or views.totals().count == 4_000)  # type: ignore[func-returns-value]
+    assert seen <= {0, 4_000}
+    assert_exact(views, sent, settings)
+    sent += topic.send([event()])
+    becomes_exact(views, sent, settings)
+
+
+def test_while_views_are_rebuilt_readers_keep_the_old_ones(
+    settings: Settings, topic: Topic, views: Views, start: Start, client: redis.Redis
+) -> None:
+    sent = topic.send(event(n, age=n % 300) for n in range(2_000))
+    start()
+    becomes_exact(views, sent, settings)
+    before = generation(views)
+    rebuild_views(settings)
+
+    def replaced() -> bool:
+        assert views.totals().count == 2_000
+        return generation(views) != before
+
+    eventually(replaced)
+    assert_exact(views, sent, settings)
+    assert not list(client.scan_iter(f"{{{settings.redis_namespace}}}:build:*"))
+
+
+def test_another_window_in_the_settings_builds_the_views_anew(settings: Settings, topic: Topic, views: Views) -> None:
+    sent = topic.send(event(n, age=n) for n in range(100))
+    drain(settings)
+    wider = settings.model_copy(update={"window_seconds": 60, "bucket_seconds": 5})
+    drain(wider)
+    assert_exact(views, sent, wider)
+
+
+def test_a_redis_clock_that_fell_back_far_builds_the_views_anew(
+    settings: Settings, topic: Topic, views: Views, client: redis.Redis
+) -> None:
+    sent = topic.send(event(n, age=n) for n in range(100))
+    drain(settings)
+    meta = Keys.live(settings.redis_namespace).meta
+    before = generation(views)
+    client.hset(meta, "as_of", views.snapshot().as_of_ms + 3_600_000)
+    drain(settings)
+    assert_exact(views, sent, settings)
+    assert generation(views) != before
+
+
+def test_racing_tallies_on_an_empty_redis_count_once(
+    settings: Settings, topic: Topic, views: Views, client: redis.Redis, start: Start
+) -> None:
+    sent = topic.send(event(n, age=n % 300) for n in range(2_000))
+    running = [start() for _ in range(3)]
+    becomes_exact(views, sent, settings)
+    sent += topic.send(event(n) for n in range(100))
+    becomes_exact(views, sent, settings)
+    for one in running:
+        one.finish()
+    assert_exact(views, sent, settings)
+    assert not list(client.scan_iter(f"{{{settings.redis_namespace}}}:build:*"))
+
+
+def test_a_build_that_was_lost_begins_again(
+    settings: Settings, topic: Topic, views: Views, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    """Its process stood still for longer than the build lives."""
+    sent = topic.send(event(n) for n in range(100))
+    monkeypatch.setattr(tally, "FRESH_SECONDS", -1.0)  # so that it is never promoted
+    running = start()
+    pattern = f"{{{settings.redis_namespace}}}:build:*"
+    eventually(lambda: list(client.scan_iter(pattern)))
+    for key in list(client.scan_iter(pattern)):
+        client.unlink(key)
+    eventually(lambda: running.control.progress.detail.get("refused"))
+    monkeypatch.setattr(tally, "FRESH_SECONDS", 1.0)
+    becomes_exact(views, sent, settings)
