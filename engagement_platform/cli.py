@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from engagement_platform import __version__
+from engagement_platform.console import commands as console
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands as local
 from engagement_platform.local.demo.commands import demo
@@ -18,7 +19,7 @@ def group() -> None:
     """Stream engagement events from PostgreSQL to Kafka, Redis, a partner's API and a warehouse."""
 
 
-for command in (local.up, local.down, local.reset, generate, demo):
+for command in (demo, local.up, local.down, local.reset, console.doctor, console.checkpoint, console.views, generate):
     group.add_command(command)
 
 

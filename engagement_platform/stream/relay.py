@@ -100,10 +100,10 @@ def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Rel
 
 
 def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
-    now = _now()
+    started = now()
     hi = clients.source.highest_id() if settings.start == "latest" else 0
     missing = clients.source.missing_below(hi, settings.start_lookback_ids)
-    relay = _Relay(clients, settings, control, begin(hi, missing, clients.source.holders()), now)
+    relay = _Relay(clients, settings, control, begin(hi, missing, clients.source.holders()), started)
     relay.write_checkpoint()
     log.info("first start at id %d, with %d ids below it that are not visible", hi, relay.ledger.open_ids)
     return relay
@@ -136,7 +136,7 @@ class _Relay:
 
     def poll(self) -> Rows:
         """Take the ledger's four steps once, and publish what was found."""
-        started = _now()
+        started = now()
         source = self._clients.source
         before = source.holders() if self.ledger.gaps else NOBODY
         rows = source.read(self.ledger.hi, worth_probing(self.ledger, before), self._clients.limits)
@@ -162,7 +162,7 @@ class _Relay:
             if reason is None:
                 messages.append(Message(self._settings.topic, row.key, row.value, common))
             else:
-                letter = dead_letter(row.id, reason, row.value, _now())
+                letter = dead_letter(row.id, reason, row.value, now())
                 log.warning("event %d is a dead letter: %s", row.id, reason)
                 messages.append(Message(self._settings.dead_letter_topic, b"%d" % row.id, encode_dead_letter(letter)))
         self._commit(messages, ledger)
@@ -184,7 +184,7 @@ class _Relay:
         progress.detail["open_ids"] = self.ledger.open_ids
         if rows.rows:
             progress.events += len(rows.rows)
-            progress.latency.add((_now() - self.unseen_at) / 1000, len(rows.rows))
+            progress.latency.add((now() - self.unseen_at) / 1000, len(rows.rows))
 
 
 class _Pauses:
@@ -226,5 +226,6 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
     return do
 
 
-def _now() -> int:
+def now() -> int:
+    """Return the time in microseconds since 1970."""
     return time.time_ns() // 1000

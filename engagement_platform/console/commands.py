@@ -1,0 +1,95 @@
+"""The operator's commands: doctor, checkpoint, views."""
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from engagement_platform.console import doctor as examination
+from engagement_platform.adapters.redis.counts import rebuild_views
+from engagement_platform.domain.checkpoint import Checkpoint, missing_ranges
+from engagement_platform.domain.ids import count
+from engagement_platform.settings import load
+from engagement_platform.stream import repair
+
+_MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "fault": "[red]✗[/]"}
+
+
+@click.command()
+def doctor() -> None:
+    """Show the effective settings and check every server and right; exit 1 when something is missing."""
+    settings = load()
+    console = Console()
+    console.print(_settings_table(examination.effective(settings)))
+    faults = 0
+    for finding in examination.examine(settings):
+        faults += finding.level == "fault"
+        console.print(f"{_MARKS[finding.level]} {finding.what}", highlight=False, soft_wrap=True)
+        if finding.todo:
+            console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    if faults:
+        console.print(f"[red]{faults} to mend.[/]")
+        sys.exit(1)
+    console.print("[green]Everything needed is there.[/]")
+
+
+def _settings_table(settings: list[examination.Effective]) -> Table:
+    table = Table("variable", "value", "meaning", title="Settings (those in bold are set, the others are defaults)")
+    for one in settings:
+        table.add_row(one.variable, one.value if one.is_default else f"[bold]{one.value}[/]", one.meaning)
+    return table
+
+
+@click.group()
+def checkpoint() -> None:
+    """Show or mend where the relay stands."""
+
+
+@checkpoint.command()
+def show() -> None:
+    """Show the checkpoint in Kafka and its copy in the platform database."""
+    standing = repair.show(load())
+    click.echo(f"Kafka: {_described(standing.topic)}")
+    click.echo(f"copy:  {_described(standing.copy)}")
+
+
+@checkpoint.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(*, yes: bool) -> None:
+    """Take up the copy after Kafka has lost its checkpoint."""
+    if not yes:
+        click.confirm("Events of about the last second before the loss may be published twice. Go on?", abort=True)
+    click.echo(f"The relay goes on from {_described(repair.restore(load()))}")
+
+
+@checkpoint.command()
+@click.option("--at", required=True, metavar="latest|earliest|ID", help="Where to begin.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(at: str, *, yes: bool) -> None:
+    """Begin anew, on the source as it is now."""
+    if not yes:
+        click.confirm(
+            "What lies between the old and the new place is published twice or not at all. Go on?", abort=True
+        )
+    click.echo(f"The relay goes on from {_described(repair.reset(load(), at))}")
+
+
+def _described(found: Checkpoint | None) -> str:
+    if found is None:
+        return "none"
+    source = found.source
+    open_ids = count(missing_ranges(found))
+    return f"id {found.hi}, {open_ids} ids below it open, database {source.database}, timeline {source.timeline}"
+
+
+@click.group()
+def views() -> None:
+    """Mend the views in Redis."""
+
+
+@views.command()
+def rebuild() -> None:
+    """Count the window anew from Kafka; readers keep the old views until the new ones are complete."""
+    rebuild_views(load())
+    click.echo("The tally builds the views anew.")

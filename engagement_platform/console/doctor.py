@@ -1,0 +1,190 @@
+"""doctor: is everything there that the platform needs, and what to do where it is not.
+
+Each check looks at one thing and returns findings; none changes anything.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from pydantic import SecretStr
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.kafka.topics import admin, topic_configuration
+from engagement_platform.adapters.platform.connection import connect as connect_platform
+from engagement_platform.adapters.redis.connection import connect as connect_redis
+from engagement_platform.adapters.redis.counts import eviction_policy
+from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.domain.errors import EngagementError, redact
+from engagement_platform.settings import Settings, variable
+
+Level = Literal["ok", "note", "fault"]
+
+_SQL = sql.load(__package__, "doctor.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. A `note` works but could be better; a `fault` keeps the platform from working."""
+
+    level: Level
+    what: str
+    todo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it is in force."""
+
+    variable: str
+    value: str
+    is_default: bool
+    meaning: str
+
+
+def effective(settings: Settings) -> list[Effective]:
+    """Return every setting without secrets."""
+    return [
+        Effective(
+            variable(name),
+            _shown(getattr(settings, name)),
+            name not in settings.model_fields_set,
+            field.description or "",
+        )
+        for name, field in type(settings).model_fields.items()
+    ]
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, SecretStr):
+        return "" if value is None else str(value)
+    text = value.get_secret_value()
+    shown = redact(text)
+    return shown if "://" in text or "=" in text else "***"
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at each server and each right in turn. A server that does not answer is one fault."""
+    for check in CHECKS:
+        try:
+            yield from check(settings)
+        except EngagementError as error:
+            yield Finding("fault", error.what, error.todo)
+
+
+def _source(settings: Settings) -> Iterator[Finding]:
+    dsn = settings.source_dsn.get_secret_value()
+    with open_source(dsn) as source:
+        identity = source.identity
+        yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
+        source.highest_id()
+        source.holders()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for table in ("content", "engagement_events"):
+            yield _right(connection, table)
+        yield _sight_of_locks(connection)
+        yield _index(connection)
+
+
+def _right(connection: psycopg.Connection[Any], table: str) -> Finding:
+    if _value(connection, "may_select", table=table):
+        return Finding("ok", f"source: SELECT on {table}")
+    role = connection.info.user
+    return Finding("fault", f"source: no SELECT on {table}", f"Ask the owner to run: GRANT SELECT ON {table} TO {role}")
+
+
+def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
+    """Without it the relay could not tell which ids are still to come."""
+    if _value(connection, "sees_locks"):
+        return Finding("ok", "source: the locks of the sequence are visible")
+    return Finding(
+        "fault",
+        "source: pg_locks shows no locks",
+        "Ask the owner to run: GRANT SELECT ON pg_locks TO " + connection.info.user,
+    )
+
+
+def _index(connection: psycopg.Connection[Any]) -> Finding:
+    if _value(connection, "has_index_on_event_ts"):
+        return Finding("ok", "source: engagement_events has an index on event_ts")
+    return Finding(
+        "note",
+        "source: no index on engagement_events.event_ts, so rebuilding a day scans the whole table",
+        "Propose to the owner: CREATE INDEX CONCURRENTLY ON engagement_events (event_ts)",
+    )
+
+
+def _value(connection: psycopg.Connection[Any], name: str, **parameters: object) -> Any:
+    row = connection.execute(_SQL[name], parameters or None).fetchone()
+    return row is not None and row[0]
+
+
+def _platform(settings: Settings) -> Iterator[Finding]:
+    with connect_platform(settings, "doctor") as connection:
+        if _value(connection, "may_create"):
+            yield Finding("ok", "platform database: answers, and the role may create its schema")
+        else:
+            yield Finding(
+                "fault",
+                f"platform database: the role {connection.info.user} may not create a schema",
+                f"Let it own the database: ALTER DATABASE {connection.info.dbname} OWNER TO {connection.info.user}",
+            )
+
+
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    with admin(settings) as client:
+        existing = set(client.list_topics())
+    yield Finding("ok", f"Kafka: {settings.kafka_bootstrap_servers} answers")
+    for topic, wanted in (
+        (settings.topic, {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}),
+        (settings.checkpoint_topic, {"cleanup.policy": "compact"}),
+        (settings.dead_letter_topic, {"cleanup.policy": "delete"}),
+    ):
+        if topic in existing:
+            yield from _topic(settings, topic, wanted)
+        else:
+            yield Finding("note", f"Kafka: topic {topic} is not there yet", "The first start creates it.")
+
+
+def _topic(settings: Settings, topic: str, wanted: dict[str, str]) -> Iterator[Finding]:
+    found = topic_configuration(settings, topic)
+    for name, value in wanted.items():
+        if found.get(name) == value:
+            yield Finding("ok", f"Kafka: {topic} has {name}={value}")
+        else:
+            yield Finding(
+                "fault",
+                f"Kafka: {topic} has {name}={found.get(name)}, not {value}",
+                f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {name}={value}",
+            )
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    with connect_redis(settings) as client:
+        policy = eviction_policy(client)
+    if policy == "noeviction":
+        yield Finding("ok", "Redis: answers, maxmemory-policy is noeviction")
+    else:
+        yield Finding(
+            "fault",
+            f"Redis: maxmemory-policy is {policy}, which could evict counts and keep the offsets",
+            "redis-cli CONFIG SET maxmemory-policy noeviction, and in its configuration",
+        )
+
+
+def _dagster(_: Settings) -> Iterator[Finding]:
+    home = os.environ.get("DAGSTER_HOME", "")
+    if home and (Path(home) / "dagster.yaml").exists():
+        yield Finding("ok", f"Dagster: DAGSTER_HOME has a dagster.yaml ({home})")
+    else:
+        yield Finding(
+            "fault",
+            f"Dagster: DAGSTER_HOME is {home or 'not set'}, and there is no dagster.yaml",
+            "Let it name the folder with this repository's dagster.yaml, as an absolute path.",
+        )
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_source, _platform, _kafka, _redis, _dagster)

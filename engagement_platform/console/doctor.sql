@@ -1,0 +1,19 @@
+-- name: may_select
+-- Whether the role may read a table.
+SELECT has_table_privilege(%(table)s, 'SELECT')
+
+-- name: sees_locks
+-- Whether the role sees locks: its own transaction always holds one.
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND virtualtransaction IS NOT NULL)
+
+-- name: has_index_on_event_ts
+-- Whether an index begins with event_ts.
+SELECT EXISTS (
+  SELECT FROM pg_index AS i
+    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+   WHERE i.indrelid = 'engagement_events'::regclass AND a.attname = 'event_ts' AND i.indisvalid AND i.indpred IS NULL)
+
+-- name: may_create
+-- Whether the schema exists, or the role may create it.
+SELECT has_database_privilege(current_database(), 'CREATE')
+    OR EXISTS (SELECT FROM pg_namespace WHERE nspname = 'engagement_platform' AND pg_get_userbyid(nspowner) = current_user)
