@@ -6,8 +6,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from engagement_platform.console import doctor as examination
 from engagement_platform.adapters.redis.counts import rebuild_views
+from engagement_platform.console import doctor as examination
 from engagement_platform.domain.checkpoint import Checkpoint, missing_ranges
 from engagement_platform.domain.ids import count
 from engagement_platform.settings import load
