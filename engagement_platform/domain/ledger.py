@@ -36,6 +36,13 @@ class Holders:
 
 NOBODY = Holders()
 
+_ENDED_UNSEEN = "ended unseen"
+"""Stands for a transaction that committed after the read and before the look at the locks.
+
+Nobody saw it hold the lock. As a recorded holder that has ended it makes the next read look for the new gap once;
+else the id would be found only when some other holder ends, however long that takes.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -89,7 +96,7 @@ def begin(hi: int, missing: Iterable[IdRange], holders: Holders) -> Ledger:
     Every missing id counts as a new gap whose holders are those of now: without recorded holders it would read as
     given up, while its transaction may be open. `holders` must be taken after `hi` and `missing` were known.
     """
-    return Ledger(hi, _merge([Gap(holders.virtual, tuple(missing))]))
+    return Ledger(hi, _merge([_new_gap(holders, tuple(missing))]))
 
 
 def worth_probing(ledger: Ledger, now: Holders) -> tuple[IdRange, ...]:
@@ -113,8 +120,12 @@ def absorb(ledger: Ledger, before: Holders, seen: Seen, after: Holders) -> Ledge
     found = seen.ids[: len(seen.ids) - len(new)]
     horizon = seen.ids[-1] if seen.cut else ledger.hi
     gaps = [part for gap in ledger.gaps for part in _after_probe(gap, before, found, horizon)]
-    gaps.append(Gap(after.virtual, gaps_between(ledger.hi, new)))
+    gaps.append(_new_gap(after, gaps_between(ledger.hi, new)))
     return Ledger(new[-1] if new else ledger.hi, _merge(gaps))
+
+
+def _new_gap(holders: Holders, ranges: tuple[IdRange, ...]) -> Gap:
+    return Gap(holders.virtual | {_ENDED_UNSEEN}, ranges)
 
 
 def _after_probe(gap: Gap, now: Holders, found: Sequence[int], horizon: int) -> Iterable[Gap]:
