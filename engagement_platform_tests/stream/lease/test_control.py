@@ -1,0 +1,103 @@
+"""What a loop sees of its lease."""
+
+import signal
+import time
+from contextlib import AbstractContextManager
+
+import pytest
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.domain.errors import EngagementError, Superseded
+from engagement_platform.domain.leases import alive
+from engagement_platform.settings import Settings
+from engagement_platform.stream import lease as module
+from engagement_platform.stream.lease import LeaseControl, hold_lease
+
+
+def held(
+    settings: Settings, run_id: str, seconds: float = 60, loop: str = "relay", loops: tuple[str, ...] = ("relay",)
+) -> AbstractContextManager[LeaseControl]:
+    return hold_lease(settings, run_id=run_id, loop=loop, loops=loops, lease_seconds=seconds)
+
+
+def test_it_owns_what_it_claimed_until_another_run_claims(platform: Settings) -> None:
+    with held(platform, "a") as control:
+        control.claim()
+        assert control.epoch == 1
+        assert control.owns_lease()
+        assert not control.drain
+        leases = Leases(platform, "other")
+        leases.claim("b", leases.register("b", "relay"), 60, ["relay"])
+        leases.close()
+        assert not control.owns_lease()
+        assert control.wait(2), "a superseded loop is told within a poll"
+        assert control.stop.reason == "Run b has taken over."
+
+
+def test_progress_goes_with_the_heartbeat(platform: Settings) -> None:
+    with held(platform, "a") as control:
+        control.progress.events = 7
+        control.progress.latency.add(20, 3)
+        control.progress.detail["open_ids"] = 2
+        figures = module.figures(control.progress)
+    assert figures["events"] == 7
+    assert figures["open_ids"] == 2
+    assert figures["latency_ms"]["count"] == 3  # type: ignore[index]
+
+
+def test_a_drain_claims_at_once_and_its_loops_come_one_after_the_other(platform: Settings) -> None:
+    for loop in ("relay", "tally"):
+        with held(platform, "a", 0, loop, ("relay", "tally")) as control:
+            assert control.drain
+            control.claim()
+            assert control.epoch == 1
+    leases = Leases(platform, "test")
+    assert leases.latest().lease.released_at is not None  # type: ignore[union-attr]
+    leases.close()
+
+
+def test_a_drain_beside_a_stream_is_refused(platform: Settings) -> None:
+    with held(platform, "streaming") as first:
+        first.claim()
+        with (
+            pytest.raises(EngagementError, match="Run streaming streams already") as raised,
+            held(platform, "a", 0) as b,
+        ):
+            b.claim()
+        assert not isinstance(raised.value, Superseded)
+        assert first.owns_lease()
+
+
+def test_an_exception_does_not_release(platform: Settings) -> None:
+    def fail() -> None:
+        with held(platform, "a") as control:
+            control.claim()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    leases = Leases(platform, "test")
+    assert leases.latest().lease.released_at is None  # type: ignore[union-attr]
+    leases.close()
+
+
+def test_a_hung_loop_is_no_longer_vouched_for(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HUNG_SECONDS", 1.0)
+    leases = Leases(platform, "test")
+    with held(platform, "a") as control:
+        control.claim()
+        time.sleep(6)
+        assert not alive(leases.board())
+        control.should_stop()
+        time.sleep(1.5)
+        assert alive(leases.board())
+    leases.close()
+
+
+def test_handlers_are_put_back(platform: Settings) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with held(platform, "a") as control:
+        signal.raise_signal(signal.SIGTERM)
+        assert control.should_stop()
+        assert control.wait(30), "a wait ends at once when asked to stop"
+    assert {number: signal.getsignal(number) for number in before} == before

@@ -1,0 +1,168 @@
+"""The lease among real processes: hand-over, signals, kills, restarts, a database that goes away."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.domain.leases import Board, alive
+from engagement_platform.local.stack import Endpoints
+from engagement_platform.settings import Settings
+from engagement_platform_tests.stream.lease.conftest import LOOPS, Start
+
+pytestmark = pytest.mark.slow
+
+
+def read(settings: Settings) -> Board:
+    leases = Leases(settings, "test")
+    try:
+        return leases.board()
+    finally:
+        leases.close()
+
+
+def test_a_successor_takes_over_at_the_end_of_the_lease_and_not_before(start: Start, platform: Settings) -> None:
+    old = start("old", seconds=6)
+    old.sees("owns 1")
+    new = start("new", seconds=60)
+    new.sees("registered")
+    new.sees("owns 2")
+    old.sees("stops Run new has taken over", 2)
+    assert old.process.wait(5) == 0
+    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+        late = connection.execute(
+            "SELECT extract(epoch FROM second.claimed_at - first.ends_at)"
+            "  FROM engagement_platform.stream_lease AS first, engagement_platform.stream_lease AS second"
+            " WHERE first.epoch = 1 AND second.epoch = 2"
+        ).fetchone()
+    assert late is not None
+    assert 0 <= late[0] < 1
+
+
+def test_the_loops_of_a_run_hand_over_together(start: Start) -> None:
+    old = [start("old", loop, loops=LOOPS, seconds=8) for loop in LOOPS]
+    for each in old:
+        each.sees("owns 1")
+    new = [start("new", loop, loops=LOOPS) for loop in LOOPS]
+    for each in new:
+        each.sees("owns 2")
+    for each in old:
+        each.sees("stops", 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_loop_and_gives_the_lease_back(start: Start, platform: Settings, number: int) -> None:
+    loop = start("a")
+    loop.sees("owns 1")
+    loop.process.send_signal(number)
+    loop.sees("stops It received", 2)
+    loop.sees("ended", 2)
+    assert loop.process.wait(5) == 0
+    lease = read(platform).lease
+    assert lease is not None
+    assert lease.released_at is not None
+
+
+def test_a_signal_ends_a_loop_that_waits_for_its_turn_without_a_claim(start: Start, platform: Settings) -> None:
+    start("a").sees("owns 1")
+    waiting = start("b")
+    waiting.sees("registered")
+    time.sleep(0.5)
+    waiting.process.terminate()
+    waiting.sees("log The loop ends before its turn came", 2)
+    assert waiting.process.wait(5) == 0
+    assert read(platform).epoch == 1
+
+
+def test_a_waiting_successor_takes_over_from_a_killed_run_after_three_seconds(start: Start) -> None:
+    old = start("old")
+    old.sees("owns 1")
+    new = start("new")
+    new.sees("registered")
+    time.sleep(1)
+    killed = time.monotonic()
+    old.process.kill()
+    new.sees("owns 2")
+    assert 1.5 < time.monotonic() - killed < 6
+
+
+def test_a_restarted_loop_joins_its_run_and_claims_nothing(start: Start, platform: Settings) -> None:
+    first = start("a")
+    first.sees("owns 1")
+    first.process.kill()
+    start("a").sees("owns 1", 5)
+    assert read(platform).epoch == 1
+
+
+def test_a_restarted_loop_of_an_old_run_ends(start: Start, platform: Settings) -> None:
+    old = start("old", seconds=1)
+    old.sees("owns 1")
+    old.process.kill()
+    start("new").sees("owns 2")
+    again = start("old")
+    again.sees("log Run new has taken over")
+    assert again.process.wait(5) == 0
+    lease = read(platform).lease
+    assert lease is not None
+    assert (lease.epoch, lease.released_at) == (2, None)
+
+
+def test_a_run_outlives_its_lease_until_the_grace_is_over(start: Start) -> None:
+    alone = start("a", seconds=1)
+    alone.sees("owns 1")
+    began = time.monotonic()
+    alone.sees("stops The lease ended and no successor came")
+    assert time.monotonic() - began > 2.5, "one second of lease, two of grace"
+
+
+def test_a_frozen_run_loses_the_lease_and_ends_when_it_wakes(start: Start) -> None:
+    old = start("old")
+    old.sees("owns 1")
+    new = start("new")
+    new.sees("registered")
+    old.process.send_signal(signal.SIGSTOP)
+    new.sees("owns 2")
+    old.process.send_signal(signal.SIGCONT)
+    old.sees("stops Run new has taken over", 3)
+    assert old.process.wait(5) == 0
+
+
+def test_without_the_platform_database_the_owner_goes_on(start: Start, platform: Settings, stack: Endpoints) -> None:
+    loop = start("a")
+    loop.sees("owns 1")
+    with _shut(platform, stack):
+        loop.sees("log The platform database does not answer", 5)
+        time.sleep(3)
+        assert loop.process.poll() is None
+    loop.sees("log It answers again", 5)
+    assert len([line for line in loop.seen if "does not answer" in line]) == 1, "one line when it goes"
+    _until_alive(platform)
+    assert read(platform).epoch == 1
+
+
+def _until_alive(settings: Settings) -> None:
+    until = time.monotonic() + 5
+    while not alive(read(settings)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@contextmanager
+def _shut(settings: Settings, stack: Endpoints) -> Iterator[None]:
+    """Let nobody into the platform's database."""
+    name = sql.Identifier(urlsplit(settings.platform_dsn.get_secret_value()).path[1:])
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name.as_string()[1:-1]]
+        )
+        try:
+            yield
+        finally:
+            admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
