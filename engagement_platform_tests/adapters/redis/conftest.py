@@ -4,7 +4,9 @@ from uuid import uuid4
 import pytest
 import redis
 
+from engagement_platform.adapters.redis import scripts
 from engagement_platform_tests.adapters.redis.server import Server
+from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, REAL_CLOCK, TEST_CLOCK, Tallied, make
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,21 @@ def client(shared_server: Server) -> Iterator[redis.Redis]:
 @pytest.fixture
 def namespace() -> str:
     return f"test-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def clock_of_the_test(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = scripts.source
+
+    def source(name: str) -> str:
+        text = original(name)
+        assert REAL_CLOCK in text
+        return text.replace(REAL_CLOCK, TEST_CLOCK)
+
+    monkeypatch.setattr(scripts, "source", source)
+    client.set(CLOCK, NOW_MS)
+
+
+@pytest.fixture
+def tallied(clock_of_the_test: None, client: redis.Redis, namespace: str) -> Tallied:
+    return make(client, namespace)

@@ -1,8 +1,6 @@
-"""The scripts that count, against a real server whose clock the test sets."""
+"""The script that counts, against a real server whose clock the test sets."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -10,113 +8,15 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.redis import scripts
-from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
+from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.adapters.redis.views import Shown, Snapshot, Views
-from engagement_platform.domain.playback import Playback, display_of
-from engagement_platform.domain.windows import DIMENSIONS, MEASURES, NONE, Window, aggregate, recount
+from engagement_platform.adapters.redis.views import Shown, Views
+from engagement_platform.domain.playback import Playback
+from engagement_platform.domain.windows import DIMENSIONS, MEASURES
 from engagement_platform_tests.adapters.redis.server import Server
+from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, WINDOW, Tallied, event, make
 
-pytestmark = pytest.mark.servers
-
-NOW_MS = 1_767_268_800_000
-WINDOW = Window.of_seconds(length=60, bucket=10, max_future=15)
-CLOCK = "test:clock"
-REAL_CLOCK = "local time = redis.call('TIME')\n"
-TEST_CLOCK = (
-    f"local time = {{math.floor(redis.call('GET', '{CLOCK}') / 1000), redis.call('GET', '{CLOCK}') % 1000 * 1000}}\n"
-)
-
-
-@pytest.fixture(autouse=True)
-def clock_of_the_test(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = scripts.source
-
-    def source(name: str) -> str:
-        text = original(name)
-        assert REAL_CLOCK in text
-        return text.replace(REAL_CLOCK, TEST_CLOCK)
-
-    monkeypatch.setattr(scripts, "source", source)
-    client.set(CLOCK, NOW_MS)
-
-
-def event(
-    offset_ms: int = 0,
-    content: str | None = "c1",
-    kind: str | None = "video",
-    device: str | None = "ios",
-    ms: int | None = 5,
-) -> Playback:
-    ts = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=NOW_MS + offset_ms)
-    return Playback(ts, content, kind, device, ms, f"slug of {content}", f"title of {content}")
-
-
-@dataclass
-class Tallied:
-    """A live generation of one topic with one partition, and what was sent to it."""
-
-    client: redis.Redis
-    counts: Counts
-    views: Views
-    namespace: str
-    offset: int = 0
-    accepted: list[Playback] = field(default_factory=list)
-
-    def batch(self, *events: Playback, offset: int | None = None) -> Batch:
-        first = self.offset if offset is None else offset
-        return Batch(
-            generation="g1",
-            topic_id="t1",
-            offsets={0: (first, first + len(events))},
-            buckets=aggregate(events, WINDOW.bucket_ms),
-            display=display_of(events),
-        )
-
-    def send(self, *events: Playback) -> Applied:
-        applied = self.counts.apply(self.batch(*events))
-        assert isinstance(applied, Applied)
-        self.offset += len(events)
-        self.accepted += [e for e in events if not WINDOW.is_future(WINDOW.bucket_of(e.event_ts), applied.as_of_ms)]
-        return applied
-
-    def refuse(self, batch: Batch) -> Refused:
-        """Send what must be refused, and prove that it changed nothing."""
-        before = self.views.snapshot()
-        outcome = self.counts.apply(batch)
-        assert isinstance(outcome, Refused)
-        assert self.views.snapshot() == before
-        return outcome
-
-    def at(self, offset_ms: int) -> None:
-        self.client.set(CLOCK, NOW_MS + offset_ms)
-
-    def key_names(self) -> set[str]:
-        prefix = f"{{{self.namespace}}}:"
-        return {key.removeprefix(prefix) for key in self.client.scan_iter(prefix + "*")}
-
-    def assert_exact(self) -> Snapshot:
-        """Compare with a recount from scratch, and look for leftovers."""
-        found = self.views.snapshot()
-        assert found.views == recount(self.accepted, WINDOW, found.as_of_ms)
-        assert int(found.meta["window_start"]) == WINDOW.start(found.as_of_ms)
-        assert set(found.display) == found.views["content"].keys() - {NONE}
-        live = {b for b in aggregate(self.accepted, WINDOW.bucket_ms) if WINDOW.is_live(b, found.as_of_ms)}
-        assert {int(key.split(":")[1]) for key in self.key_names() if key.startswith("bucket:")} == live
-        return found
-
-
-def make(client: redis.Redis, namespace: str, window: Window = WINDOW) -> Tallied:
-    tallied = Tallied(client, Counts(client, namespace, window), Views(client, namespace), namespace)
-    tallied.counts.begin("g1", "t1", {0: 0})
-    assert tallied.counts.promote("g1", None) == "promoted"
-    return tallied
-
-
-@pytest.fixture
-def tallied(client: redis.Redis, namespace: str) -> Tallied:
-    return make(client, namespace)
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
 
 
 events = st.builds(
@@ -134,10 +34,10 @@ events = st.builds(
 def test_the_views_are_a_recount_at_every_moment(client: redis.Redis, steps: list[tuple[int, list[Playback]]]) -> None:
     """Whatever arrives, late, ahead or out of order, and however the clock moves within its tolerance."""
     tallied = make(client, f"test-{uuid4().hex[:8]}")
-    clock = 0
+    latest = 0
     for step, arrived in steps:
-        clock += step
-        tallied.at(clock)
+        tallied.at(latest + step)
+        latest = max(latest, latest + step)
         applied = tallied.send(*arrived)
         buckets = [WINDOW.bucket_of(e.event_ts) for e in arrived]
         assert applied.late == sum(WINDOW.is_late(bucket, applied.as_of_ms) for bucket in buckets)
@@ -279,104 +179,6 @@ def test_a_server_that_forgot_the_script_is_told_again(client: redis.Redis, tall
     client.script_flush()
     tallied.send(event())
     tallied.assert_exact()
-
-
-# Builds
-
-
-@pytest.fixture
-def build(tallied: Tallied) -> Iterator[Batch]:
-    """A build g2 beside g1, and a batch for it."""
-    tallied.send(event(content="live"))
-    tallied.counts.begin("g2", "t2", {0: 100, 1: 0})
-    batch = replace(tallied.batch(event(content="built")), generation="g2", topic_id="t2", offsets={0: (100, 101)})
-    assert isinstance(tallied.counts.apply(batch, build=True), Applied)
-    yield batch
-    tallied.counts.discard("g2")
-
-
-def test_nobody_sees_a_build_until_it_replaces_everything(tallied: Tallied, build: Batch) -> None:
-    before = tallied.assert_exact()
-    assert before.views["content"].keys() == {"live"}
-    assert tallied.counts.promote("g2", "g1") == "promoted"
-    after = tallied.views.snapshot()
-    assert after.views["content"].keys() == after.display.keys() == {"built"}
-    assert (after.offsets, after.meta["generation"], after.meta["topic_id"]) == ({0: 101, 1: 0}, "g2", "t2")
-    assert not any(key.startswith("build:") for key in tallied.key_names())
-
-
-def test_a_promoted_build_never_expires_and_goes_on(client: redis.Redis, tallied: Tallied, build: Batch) -> None:
-    tallied.counts.promote("g2", "g1")
-    assert {client.ttl(f"{{{tallied.namespace}}}:{key}") for key in tallied.key_names()} == {-1}
-    onwards = replace(build, offsets={0: (101, 102), 1: (0, 0)})
-    assert isinstance(tallied.counts.apply(onwards), Applied)
-    assert tallied.views.snapshot().views["content"] == {"built": [2, 10]}
-
-
-def test_every_key_of_a_build_expires_with_its_process(client: redis.Redis, tallied: Tallied, build: Batch) -> None:
-    keys = [key for key in tallied.key_names() if key.startswith("build:")]
-    assert len(keys) > 10
-    assert all(0 < client.ttl(f"{{{tallied.namespace}}}:{key}") <= 60 for key in keys)
-
-
-def test_of_two_builds_one_is_promoted(tallied: Tallied, build: Batch) -> None:
-    tallied.counts.begin("g3", "t2", {0: 0})
-    assert tallied.counts.promote("g2", "g1") == "promoted"
-    assert tallied.counts.promote("g3", "g1") == "raced"
-    assert tallied.counts.state().generation == "g2"
-
-
-def test_a_build_that_is_gone_is_not_promoted(tallied: Tallied, build: Batch) -> None:
-    tallied.counts.discard("g2")
-    assert tallied.counts.promote("g2", "g1") == "gone"
-    tallied.assert_exact()
-
-
-def test_a_discarded_build_leaves_nothing(tallied: Tallied, build: Batch) -> None:
-    tallied.counts.discard("g2")
-    assert not any(key.startswith("build:") for key in tallied.key_names())
-    tallied.assert_exact()
-
-
-def test_the_state_of_a_build_is_its_own(tallied: Tallied, build: Batch) -> None:
-    assert tallied.counts.state("g2").offsets == {0: 101, 1: 0}
-    assert tallied.counts.state().offsets == {0: 1}
-
-
-# Readers
-
-
-def test_a_ranking_with_what_to_show(tallied: Tallied) -> None:
-    tallied.send(event(content="a", ms=10), event(content="b", ms=1), event(content="b", ms=1), event(content=None))
-    by_count = tallied.views.top("content", "count", 1)
-    assert [(one.member, one.value, one.shown) for one in by_count] == [
-        ("b", 2, Shown("slug of b", "title of b", "video"))
-    ]
-    assert [one.member for one in tallied.views.top("content", "ms", 9)] == ["a", NONE, "b"]
-    assert [(one.member, one.value, one.shown) for one in tallied.views.top("device", "count", 9)] == [("ios", 4, None)]
-    assert tallied.views.top("content", "ms", 9)[1].shown is None
-
-
-def test_totals_are_those_of_all_events(tallied: Tallied) -> None:
-    tallied.send(event(ms=10), event(device=None, ms=None), event(ms=-3))
-    totals = tallied.views.totals()
-    assert (totals.count, totals.ms) == (3, 7)
-
-
-def test_freshness_is_read_by_redis_clock(tallied: Tallied) -> None:
-    tallied.at(1_234)
-    tallied.send()
-    assert tallied.views.as_of() == NOW_MS + 1_234
-    assert tallied.views.now_ms() > NOW_MS
-
-
-def test_sums_stay_integers_beyond_14_digits(tallied: Tallied) -> None:
-    batch = replace(
-        tallied.batch(event()),
-        buckets={WINDOW.bucket_of(event().event_ts): {d: {"x": [1, 2**52 + 1]} for d in DIMENSIONS}},
-    )
-    assert isinstance(tallied.counts.apply(batch), Applied)
-    assert tallied.views.snapshot().views["content"] == {"x": [1, 2**52 + 1]}
 
 
 def test_a_server_killed_right_after_a_batch_has_counted_it(own_server: Server) -> None:

@@ -1,0 +1,45 @@
+"""What readers see."""
+
+from dataclasses import replace
+
+import pytest
+
+from engagement_platform.adapters.redis.counts import Applied
+from engagement_platform.adapters.redis.views import Shown
+from engagement_platform.domain.windows import DIMENSIONS, NONE
+from engagement_platform_tests.adapters.redis.tallied import NOW_MS, WINDOW, Tallied, event
+
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
+
+
+def test_a_ranking_with_what_to_show(tallied: Tallied) -> None:
+    tallied.send(event(content="a", ms=10), event(content="b", ms=1), event(content="b", ms=1), event(content=None))
+    by_count = tallied.views.top("content", "count", 1)
+    assert [(one.member, one.value, one.shown) for one in by_count] == [
+        ("b", 2, Shown("slug of b", "title of b", "video"))
+    ]
+    assert [one.member for one in tallied.views.top("content", "ms", 9)] == ["a", NONE, "b"]
+    assert [(one.member, one.value, one.shown) for one in tallied.views.top("device", "count", 9)] == [("ios", 4, None)]
+    assert tallied.views.top("content", "ms", 9)[1].shown is None
+
+
+def test_totals_are_those_of_all_events(tallied: Tallied) -> None:
+    tallied.send(event(ms=10), event(device=None, ms=None), event(ms=-3))
+    totals = tallied.views.totals()
+    assert (totals.count, totals.ms) == (3, 7)
+
+
+def test_freshness_is_read_by_redis_clock(tallied: Tallied) -> None:
+    tallied.at(1_234)
+    tallied.send()
+    assert tallied.views.as_of() == NOW_MS + 1_234
+    assert tallied.views.now_ms() > NOW_MS
+
+
+def test_sums_stay_integers_beyond_14_digits(tallied: Tallied) -> None:
+    batch = replace(
+        tallied.batch(event()),
+        buckets={WINDOW.bucket_of(event().event_ts): {d: {"x": [1, 2**52 + 1]} for d in DIMENSIONS}},
+    )
+    assert isinstance(tallied.counts.apply(batch), Applied)
+    assert tallied.views.snapshot().views["content"] == {"x": [1, 2**52 + 1]}
