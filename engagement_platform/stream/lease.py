@@ -159,6 +159,9 @@ class _Keeper:
                 pause = POLL_SECONDS
             except Unavailable as error:
                 pause = backoff.failed(str(error))
+            except Exception:  # whatever it is, a thread that is gone would let the run be taken for dead
+                log.exception("the heartbeat failed")
+                pause = BEAT_SECONDS
         self._leases.close()
 
     def _beat_when_due(self) -> None:

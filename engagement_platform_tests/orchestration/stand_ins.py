@@ -1,0 +1,41 @@
+"""The job with stand-ins for its loops, to be run as a process of its own. Each loop notes its pid."""
+
+import os
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+from engagement_platform.orchestration.loop_op import RunLoop
+from engagement_platform.orchestration.stream_job import stream_job
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
+
+NOTES = "STAND_IN_NOTES"
+
+
+def stand_in(name: str) -> RunLoop:
+    """Return a loop that claims, notes its pid in a file of its own, and goes on until told to stop."""
+
+    def run(settings: Settings, control: Control) -> None:
+        control.claim()
+        with (Path(os.environ[NOTES]) / name).open("a") as notes:
+            notes.write(f"{os.getpid()}\n")
+        while not control.wait(0.05):
+            control.progress.events += 1
+
+    return run
+
+
+def job() -> dg.JobDefinition:
+    """Return the job."""
+    return stream_job(stand_in("relay"), stand_in("tally"))
+
+
+def execute() -> None:
+    """Execute the job; exit with 0 when it succeeded. The ops' processes import this module by its name."""
+    with (
+        dg.DagsterInstance.get() as instance,
+        dg.execute_job(dg.reconstructable(job), instance, run_config={"lease_seconds": 60}) as result,
+    ):
+        sys.exit(0 if result.success else 1)

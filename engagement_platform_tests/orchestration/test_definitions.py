@@ -1,0 +1,91 @@
+"""What Dagster loads: nothing is forgotten, and nothing heavy comes with it."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+from engagement_platform import orchestration
+from engagement_platform.definitions import definitions
+from engagement_platform.orchestration.stream_job import LOOPS, engagement_stream
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("google.cloud", "dagster_gcp", "pandas", "deltalake", "pyarrow")
+DEFINED = (dg.AssetSpec, dg.AssetsDefinition, dg.JobDefinition, dg.SensorDefinition, dg.ScheduleDefinition)
+
+
+def defined() -> Iterator[object]:
+    """Everything of Dagster's that stands in a module of the package."""
+    for found in pkgutil.walk_packages(orchestration.__path__, f"{orchestration.__name__}."):
+        for value in vars(importlib.import_module(found.name)).values():
+            if isinstance(value, DEFINED):
+                yield value
+
+
+def test_everything_that_is_defined_is_registered() -> None:
+    lists = (definitions.assets, definitions.jobs, definitions.sensors, definitions.schedules, definitions.asset_checks)
+    registered = {id(each) for some in lists for each in some or ()}
+    forgotten = [each for each in defined() if id(each) not in registered]
+    assert not forgotten
+
+
+def test_the_definitions_can_be_loaded() -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_assets_have_a_lineage_and_no_button() -> None:
+    graph = definitions.resolve_asset_graph()
+    views, topic = dg.AssetKey(["redis", "engagement_views"]), dg.AssetKey(["kafka", "engagement_events"])
+    events, content = dg.AssetKey(["postgres", "engagement_events"]), dg.AssetKey(["postgres", "content"])
+    assert graph.get(views).parent_keys == {topic}
+    assert graph.get(topic).parent_keys == {events, content}
+    assert not graph.executable_asset_keys
+    assert all(graph.get(key).description for key in graph.get_all_asset_keys())
+
+
+def test_the_ops_are_the_loops_of_the_lease() -> None:
+    assert {node.name for node in engagement_stream.nodes} == set(LOOPS)
+
+
+@pytest.mark.parametrize("module", ["engagement_platform.definitions", "engagement_platform.orchestration.warm"])
+def test_heavy_modules_stay_out(module: str) -> None:
+    program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_the_definitions_cost_little_beside_dagster() -> None:
+    program = (
+        "import time, dagster; began = time.process_time(); import engagement_platform.definitions;"
+        "print(time.process_time() - began)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in "12"]
+    assert min(float(run.stdout) for run in runs) < 1.0
+
+
+def test_the_definitions_need_no_environment() -> None:
+    program = "import engagement_platform.definitions"
+    subprocess.run([sys.executable, "-c", program], env={}, check=True)
+
+
+def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its configuration is valid, stores in PostgreSQL and starts no helper for the output of ops."""
+    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://nobody@127.0.0.1:1/unused")
+    reference = InstanceRef.from_dir(str(ROOT))
+    assert reference.compute_logs_data.class_name == "NoOpComputeLogManager"
+    assert reference.storage_data is not None
+    assert reference.storage_data.class_name == "DagsterPostgresStorage"
+    assert reference.settings["telemetry"] == {"enabled": False}
+
+
+def test_the_workspace_names_the_definitions() -> None:
+    origins = WorkspaceFileTarget([str(ROOT / "workspace.yaml")]).create_origins()
+    assert [origin.location_name for origin in origins] == ["engagement_platform"]
+    assert [origin.loadable_target_origin.module_name for origin in origins] == ["engagement_platform.definitions"]

@@ -1,0 +1,74 @@
+"""A lease run in Dagster's own processes, with stand-ins for the loops."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.domain.leases import alive
+from engagement_platform.settings import Settings
+from engagement_platform_tests.orchestration import stand_ins
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def lease_run(platform: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that executes the job. It leads its session, so that nothing outlives the test."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), stand_ins.NOTES: str(tmp_path)}
+    program = f"from {stand_ins.__name__} import execute; execute()"
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def leases(platform: Settings) -> Iterator[Leases]:
+    made = Leases(platform, "test")
+    yield made
+    made.close()
+
+
+def pids(folder: Path, loop: str) -> list[int]:
+    file = folder / loop
+    return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
+    until(lambda: bool(pids(tmp_path, "relay") and pids(tmp_path, "tally")), 60)
+    assert alive(leases.board()), "both ops run side by side"
+    assert leases.board().epoch == 1
+
+    os.kill(pids(tmp_path, "relay")[0], signal.SIGKILL)
+    until(lambda: len(pids(tmp_path, "relay")) == 2, 10)
+    assert leases.board().epoch == 1, "a restarted op joins its run"
+    assert len(pids(tmp_path, "tally")) == 1, "its sibling is left alone"
+
+    leases.claim("successor", leases.register("successor", "relay"), 60, ["relay"])
+    until(lambda: lease_run.poll() is not None, 30)
+    assert lease_run.returncode == 0, "a superseded run ends successfully"
+
+
+def test_ending_a_run_gives_its_lease_back(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
+    until(lambda: bool(pids(tmp_path, "relay") and pids(tmp_path, "tally")), 60)
+    lease_run.send_signal(signal.SIGINT)
+    until(lambda: leases.latest().lease.released_at is not None, 10)  # type: ignore[union-attr]
+    until(lambda: lease_run.poll() is not None, 30)

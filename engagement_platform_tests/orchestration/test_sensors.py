@@ -1,0 +1,135 @@
+"""The sensor: it reads, asks the rules, and acts. The rules themselves are tested in domain/test_leases.py."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import psycopg
+import pytest
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.definitions import definitions
+from engagement_platform.orchestration.sensors import LAUNCHED_AT, keep_engagement_stream_alive
+from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.settings import Settings
+
+LOOPS = ("relay", "tally")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def leases(platform: Settings) -> Iterator[Leases]:
+    made = Leases(platform, "test")
+    yield made
+    made.close()
+
+
+def tick(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    result = keep_engagement_stream_alive(
+        dg.build_sensor_context(instance=instance, repository_def=definitions.get_repository_def())
+    )
+    assert isinstance(result, dg.RunRequest | dg.SkipReason)
+    return result
+
+
+def stream(leases: Leases, run_id: str, seconds: float = 600) -> None:
+    for loop in LOOPS:
+        awaits = leases.register(run_id, loop)
+    leases.claim(run_id, awaits, seconds, LOOPS)
+
+
+def reason(result: dg.RunRequest | dg.SkipReason) -> str:
+    assert isinstance(result, dg.SkipReason)
+    return result.skip_message or ""
+
+
+@pytest.mark.usefixtures("leases")
+def test_it_launches_the_first_run_before_all_others(instance: dg.DagsterInstance) -> None:
+    request = tick(instance)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/priority"] == "10"
+    assert (request.run_key or "").startswith("epoch 1 at ")
+
+
+def test_it_leaves_a_live_stream_alone(instance: dg.DagsterInstance, leases: Leases) -> None:
+    stream(leases, "a")
+    assert "Run a streams, epoch 1" in reason(tick(instance))
+
+
+def test_it_launches_a_successor_in_time(instance: dg.DagsterInstance, leases: Leases) -> None:
+    stream(leases, "a", 59)
+    request = tick(instance)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.run_key or "").startswith("epoch 2 at ")
+
+
+def test_no_key_is_used_twice(instance: dg.DagsterInstance, leases: Leases) -> None:
+    assert leases.board().lease is None
+    first, second = tick(instance), tick(instance)
+    assert isinstance(first, dg.RunRequest)
+    assert isinstance(second, dg.RunRequest)
+    assert first.run_key != second.run_key
+
+
+def launched(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, at: str | None = None) -> str:
+    tags = {LAUNCHED_AT: at} if at else {}
+    run = instance.create_run_for_job(engagement_stream, tags=tags, status=status)
+    return run.run_id
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_a_young_run_is_waited_for_and_a_zombie_is_not(
+    instance: dg.DagsterInstance, leases: Leases, status: dg.DagsterRunStatus
+) -> None:
+    now = leases.board().now
+    launched(instance, status, now.replace(year=now.year - 1).isoformat())
+    assert isinstance(tick(instance), dg.RunRequest)
+    young = launched(instance, status, now.isoformat())
+    assert f"Run {young} starts up" in reason(tick(instance))
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_run_that_was_launched_by_hand_counts_too(instance: dg.DagsterInstance) -> None:
+    launched(instance, dg.DagsterRunStatus.STARTING)
+    assert "starts up" in reason(tick(instance))
+
+
+def test_runs_of_other_jobs_do_not_count(instance: dg.DagsterInstance, leases: Leases) -> None:
+    assert leases.board().lease is None
+    job = definitions.resolve_job_def("prune_engagement_stream_runs")
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert isinstance(tick(instance), dg.RunRequest)
+
+
+def test_it_migrates_an_empty_database(instance: dg.DagsterInstance, platform: Settings) -> None:
+    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+        connection.execute("DROP SCHEMA engagement_platform CASCADE")
+    assert isinstance(tick(instance), dg.RunRequest)
+
+
+def test_a_database_that_cannot_be_read_is_not_an_absent_lease(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "unused")
+    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://nobody:secret@127.0.0.1:1/nothing")
+    said = reason(tick(instance))
+    assert "platform database does not answer" in said
+    assert "secret" not in said
+
+
+def test_missing_settings_are_named(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENGAGEMENT_SOURCE_DSN", raising=False)
+    monkeypatch.delenv("ENGAGEMENT_PLATFORM_DSN", raising=False)
+    assert "ENGAGEMENT_PLATFORM_DSN: it is not set" in reason(tick(instance))
+
+
+@pytest.mark.usefixtures("leases")
+def test_drains_are_not_launched_one_after_the_other(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_LEASE_SECONDS", "0")
+    assert "ENGAGEMENT_LEASE_SECONDS is 0" in reason(tick(instance))

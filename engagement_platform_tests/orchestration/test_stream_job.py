@@ -1,0 +1,122 @@
+"""The job with stand-ins for its loops."""
+
+import dagster as dg
+import pytest
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.orchestration.assets import redis_views, topic_events
+from engagement_platform.orchestration.loop_op import RunLoop
+from engagement_platform.orchestration.stream_job import stream_job
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
+
+DRAIN = {"lease_seconds": 0}
+
+
+class Loops:
+    """Two loops that note what they are told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+
+    def named(self, name: str) -> RunLoop:
+        def run(settings: Settings, control: Control) -> None:
+            control.claim()
+            self.told.append((name, control.drain))
+            control.progress.events += 5
+            control.progress.latency.add(12, 5)
+
+        return run
+
+    def job(self) -> dg.JobDefinition:
+        return stream_job(self.named("relay"), self.named("tally"))
+
+
+def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) -> None:
+    loops = Loops()
+    result = loops.job().execute_in_process(run_config=DRAIN)
+    assert result.success
+    assert loops.told == [("relay", True), ("tally", True)]
+    leases = Leases(platform, "test")
+    lease = leases.latest().lease
+    leases.close()
+    assert lease is not None
+    assert lease.run_id == result.run_id
+    assert lease.released_at is not None
+
+
+def test_drains_may_follow_each_other(platform: Settings) -> None:
+    assert platform.lease_seconds > 0
+    for _ in range(2):
+        assert Loops().job().execute_in_process(run_config=DRAIN).success
+
+
+def test_a_drain_beside_a_stream_fails_and_says_why(platform: Settings) -> None:
+    leases = Leases(platform, "test")
+    leases.claim("streaming", leases.register("streaming", "relay"), 600, ["relay"])
+    loops = Loops()
+    result = loops.job().execute_in_process(run_config=DRAIN, raise_on_error=False)
+    leases.close()
+    assert not result.success
+    assert not loops.told
+    assert "Run streaming streams already" in str(result.failure_data_for_node("relay"))
+
+
+@pytest.mark.usefixtures("platform")
+def test_the_config_wins_over_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_LEASE_SECONDS", "0")
+    loops = Loops()
+    assert loops.job().execute_in_process().success
+    assert loops.told == [("relay", True), ("tally", True)]
+    loops = Loops()
+    assert loops.job().execute_in_process(run_config={"lease_seconds": 30}).success
+    assert loops.told == [("relay", False), ("tally", False)]
+
+
+@pytest.mark.usefixtures("platform")
+def test_the_ops_materialize_what_they_keep_up_to_date() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        Loops().job().execute_in_process(run_config=DRAIN, instance=instance)
+        for asset in (topic_events, redis_views):
+            event = instance.get_latest_materialization_event(asset.key)
+            assert event is not None
+            assert event.asset_materialization is not None
+            figures = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+            assert figures["events"] == 5
+            assert figures["lag"] == 0
+            assert figures["p99 ms"] == pytest.approx(12, rel=0.05)
+
+
+@pytest.mark.usefixtures("platform")
+def test_what_a_person_must_put_right_is_not_tried_again() -> None:
+    tries = []
+
+    def stops(settings: Settings, control: Control) -> None:
+        control.claim()
+        tries.append(1)
+        raise StreamStopped("The source went back in time.", "Run this command.")
+
+    job = stream_job(stops, Loops().named("tally"))
+    result = job.execute_in_process(run_config=DRAIN, raise_on_error=False)
+    assert not result.success
+    assert len(tries) == 1
+    failure = result.failure_data_for_node("relay")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert failure.user_failure_data.description == "The source went back in time. Run this command."
+
+
+@pytest.mark.usefixtures("platform")
+def test_anything_else_is_tried_again_at_once() -> None:
+    tries = []
+
+    def fails_twice(settings: Settings, control: Control) -> None:
+        control.claim()
+        tries.append(1)
+        if len(tries) < 3:
+            raise RuntimeError
+
+    result = stream_job(fails_twice, Loops().named("tally")).execute_in_process(run_config=DRAIN)
+    assert result.success
+    assert len(tries) == 3
