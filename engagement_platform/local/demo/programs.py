@@ -22,6 +22,9 @@ from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.process import Daemon
 
 USUAL_DAGSTER_PORT = 3000
+_STEPS = ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
+"""What a session is sent until it has ended, and how many seconds it is given each time."""
+
 _AS_FRESH = (
     "import os, signal, sys\n"
     "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(number, signal.SIG_DFL)\n"
@@ -65,7 +68,7 @@ class Dagster:
     def stop(self) -> None:
         """End it and everything it started: interrupt, then terminate, then kill. Bounded to about 30 seconds."""
         session = _session_of(self.daemon.pid_file)
-        for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        for number, patience in _STEPS:
             if session is None or not _signal_session(session, number):
                 break
             _wait_for_session(session, patience)

@@ -115,7 +115,7 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
             views, snapshot, in_window = _until(
                 lambda: _compare_redis(settings, source, found[1], dead),
                 lambda compared: not compared[0],
-                max(began + patience - time.monotonic(), 5),
+                began + patience - time.monotonic(),
             )
         finally:
             topic.close()

@@ -1,0 +1,96 @@
+"""The whole demo, as a person starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engagement_platform.local import stack
+from engagement_platform_tests.streaming import wait_for
+
+ROOT = Path(__file__).parents[3]
+DEMO = [sys.executable, "-c", "from engagement_platform.cli import main; main()", "demo"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("demo")
+    for parent in (made, *made.parents[:2]):
+        parent.chmod(0o755)
+    return made / "state"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _removed(folder: Path) -> object:
+    yield
+    stack.reset(folder)
+
+
+def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*DEMO, "--state-dir", str(folder), *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("ENGAGEMENT_", "DAGSTER_"))},
+    )
+
+
+def is_down(folder: Path) -> bool:
+    return not any(stack.status(folder).values()) and not (folder / "run" / "dagster.json").exists()
+
+
+def timed(folder: Path, report: Path) -> dict[str, int]:
+    demo = begin(folder, "--for", "10", "--rate", "100", "--report", str(report))
+    said, _ = demo.communicate(timeout=150)
+    assert demo.returncode == 0, said
+    assert is_down(folder)
+    figures: dict[str, int] = json.loads(report.read_text())
+    return figures
+
+
+def test_a_timed_run_proves_that_nothing_was_lost(folder: Path, tmp_path: Path) -> None:
+    figures = timed(folder, tmp_path / "report.json")
+    assert figures["committed"] == figures["in_kafka"] == figures["in_redis"] >= 800
+    assert figures["lost"] == figures["doubled"] == figures["late"] == figures["hand_overs"] == 0
+    assert figures["measured"] == figures["committed"]
+
+
+def test_a_kill_of_everything_is_forgotten_by_the_next_start(folder: Path, tmp_path: Path) -> None:
+    demo = begin(folder, "--rate", "100")
+    output = demo.stdout
+    assert output is not None
+    wait_for(lambda: "hand-overs" in output.readline(), "the first line of progress", 120)
+    second = begin(folder)
+    said, _ = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert "busy with demo" in said
+    demo.kill()
+    demo.communicate()
+    for name in ("postgres", "kafka", "valkey"):
+        stack.server(folder, name).daemon.signal_group(signal.SIGKILL)
+    figures = timed(folder, tmp_path / "report.json")
+    assert figures["committed"] == figures["in_kafka"] > 1_600
+    assert figures["lost"] == figures["doubled"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_says_how_to_go_on(folder: Path, number: int) -> None:
+    demo = begin(folder)
+    output = demo.stdout
+    assert output is not None
+    wait_for(lambda: "Dagster starts" in output.readline(), "Dagster", 60)
+    time.sleep(2)
+    demo.send_signal(number)
+    said, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, said
+    assert "make demo" in said
+    assert is_down(folder)
