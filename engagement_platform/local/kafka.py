@@ -1,6 +1,7 @@
 """Apache Kafka of the local stack: one node, broker and controller in one, in KRaft mode."""
 
 import logging
+import shutil
 import signal
 import subprocess
 import uuid
@@ -58,30 +59,37 @@ class Kafka:
 
     def start(self) -> None:
         """Start the broker, formatting its storage at the first start, and return when it is open for clients."""
-        if self.daemon.is_running:
-            return
-        java = [_java(), *_JAVA_OPTIONS, "-cp", class_path()]
-        properties = self._write_properties()
-        if not (self._home / "data" / "meta.properties").exists():
-            self._format(java, properties)
-        self.daemon.spawn([*java, "kafka.Kafka", properties], folder=self._home)
+        if not self.daemon.is_running:
+            self._spawn()
         self.daemon.wait_until(self._answers, 90)
+
+    def _spawn(self) -> None:
+        java = [_java(), *_JAVA_OPTIONS, "-cp", class_path()]
+        data = self._home / "data"
+        if not (data / "meta.properties").exists():
+            self._format(java, data)
+        properties = self._write_properties("kafka.properties", data)
+        self.daemon.spawn([*java, "kafka.Kafka", properties], folder=self._home)
 
     @property
     def bootstrap_servers(self) -> str:
         """The address of the broker."""
         return f"127.0.0.1:{self._state.ports[self.name]}"
 
-    def _write_properties(self) -> Path:
+    def _write_properties(self, name: str, data: Path) -> Path:
         self._home.mkdir(parents=True, exist_ok=True)
-        properties = self._home / "kafka.properties"
+        properties = self._home / name
         ports = self._state.ports
         properties.write_text(
-            _PROPERTIES.format(broker=ports["kafka"], controller=ports["kafka_controller"], data=self._home / "data")
+            _PROPERTIES.format(broker=ports["kafka"], controller=ports["kafka_controller"], data=data)
         )
         return properties
 
-    def _format(self, java: list[str], properties: Path) -> None:
+    def _format(self, java: list[str], data: Path) -> None:
+        """Format under another name first: storage that is half made is never taken for whole."""
+        unfinished = data.with_name("data.new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        properties = self._write_properties("format.properties", unfinished)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
         done = subprocess.run(command, cwd=self._home, capture_output=True, text=True, check=False)
@@ -90,6 +98,8 @@ class Kafka:
                 f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr).strip()[-2000:]}",
                 f"Check the rights of {self._home} and the space on its disk.",
             )
+        shutil.rmtree(data, ignore_errors=True)
+        unfinished.rename(data)
 
     def _answers(self) -> bool:
         port = self._state.ports[self.name]

@@ -45,7 +45,7 @@ class Postgres:
             home = self._home()
             if not (home / "data" / "PG_VERSION").exists():
                 self._initialise(home)
-            _wait_for_killed(home / "data" / "postmaster.pid")
+            _forget_killed(home / "data")
             self._spawn(home)
         self.daemon.wait_until(self._answers, 60)
         self._create_databases()
@@ -69,13 +69,16 @@ class Postgres:
         return True
 
     def _initialise(self, home: Path) -> None:
-        shutil.rmtree(home / "data", ignore_errors=True)
+        """Make the data folder under another name first: one that is half made is never taken for a whole one."""
+        unfinished = home / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
         password_file = home / "password"
         write_private(password_file, self._state.password("postgres"))
         self._own(password_file)
         command: list[str | Path] = [
-            self._binaries() / "initdb", "-D", home / "data", "-U", "postgres", "-A", "scram-sha-256",
+            self._binaries() / "initdb", "-D", unfinished, "-U", "postgres", "-A", "scram-sha-256",
             "--pwfile", password_file, "-E", "UTF8", "--locale=C", "--no-instructions",
+            *(() if self._state.durable else ("--no-sync",)),
         ]  # fmt: skip
         done = subprocess.run(
             command,
@@ -92,6 +95,7 @@ class Postgres:
                 f"PostgreSQL's data folder could not be made:\n{done.stderr.strip()}",
                 f"Check the rights of {home} and the space on its disk.",
             )
+        unfinished.rename(home / "data")
 
     def _create_databases(self) -> None:
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as admin:
@@ -107,7 +111,7 @@ class Postgres:
         """Return the folder of the data, which the server's user must be able to reach."""
         home = self._state.folder / "postgres"
         if self._user is not None and not _is_reachable(home.parent):
-            home = _outside(self._state.folder) / "postgres"
+            home = self._state.make_outside() / "postgres"
         home.mkdir(parents=True, exist_ok=True)
         self._own(home)
         return home
@@ -117,8 +121,9 @@ class Postgres:
         installed = _installed()
         if self._user is None or _is_reachable(installed):
             return installed / "bin"
-        copy = _outside(self._state.folder) / "programs"
+        copy = self._state.make_outside() / "programs"
         if not copy.exists():
+            shutil.rmtree(copy.with_suffix(".new"), ignore_errors=True)
             shutil.copytree(installed, copy.with_suffix(".new"), symlinks=True)
             copy.with_suffix(".new").rename(copy)
         return copy / "bin"
@@ -127,28 +132,25 @@ class Postgres:
         if self._user is not None:
             os.chown(path, self._user, -1)
 
-    def remove(self) -> None:
-        """Delete the data."""
-        for folder in (self._state.folder / "postgres", _outside(self._state.folder)):
-            shutil.rmtree(folder, ignore_errors=True)
 
+def _forget_killed(data: Path) -> None:
+    """Wait until a killed predecessor and all its children are gone, then remove its lock.
 
-def _wait_for_killed(pid_file: Path) -> None:
-    """Wait until a killed predecessor and its children are gone: as long as it can, a new server refuses to start."""
-    try:
-        pid = int(pid_file.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return
+    PostgreSQL itself asks whether the number in the lock exists, which a dead process that nobody has reaped and a
+    stranger with the same number both do. Where somebody still works in the folder, the lock stays.
+    """
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and _is_postgres(pid):
+    while _is_in_use(data):
+        if time.monotonic() > deadline:
+            return
         time.sleep(0.1)
+    (data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _is_postgres(pid: int) -> bool:
-    try:
-        return "postgres" in psutil.Process(pid).name()
-    except psutil.Error:
-        return False
+def _is_in_use(data: Path) -> bool:
+    """Say whether a living process works in the folder, as the server and each of its children do."""
+    place = str(data.resolve())
+    return any(process.info["cwd"] == place for process in psutil.process_iter(["cwd"]))
 
 
 def create_source_tables(owner_url: str) -> None:
@@ -196,8 +198,3 @@ def _unprivileged_user() -> int | None:
 def _is_reachable(path: Path) -> bool:
     """Say whether every user can pass through all folders down to the path."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents) if folder.is_dir())
-
-
-def _outside(folder: Path) -> Path:
-    """Return the place for what must be reachable by another user when the state folder is not."""
-    return Path("/var/tmp") / f"engagement-platform-{folder.stat().st_ino:x}-{folder.stat().st_dev:x}"  # noqa: S108

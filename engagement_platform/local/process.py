@@ -9,9 +9,10 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 import psutil
 
@@ -33,10 +34,14 @@ class Daemon:
         try:
             known = json.loads(self.pid_file.read_text())
             process = psutil.Process(known["pid"])
-            same = abs(process.create_time() - known["began"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except (OSError, ValueError, KeyError, psutil.Error):
+            if not _is_same(process, known):
+                return None
+            if process.status() == psutil.STATUS_ZOMBIE:
+                _reap(process.pid)
+                return None
+        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
-        return process if same else None
+        return process
 
     @property
     def is_running(self) -> bool:
@@ -67,9 +72,9 @@ class Daemon:
                 user=user,
                 extra_groups=None if user is None else (),
             )
-        began = psutil.Process(child.pid).create_time()
+        known = {"pid": child.pid, "began": psutil.Process(child.pid).create_time(), "birth": _birth(child.pid)}
         temporary = self.pid_file.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": child.pid, "began": began}))
+        temporary.write_text(json.dumps(known))
         temporary.replace(self.pid_file)
 
     def wait_until(self, is_ready: Callable[[], bool], seconds: float) -> None:
@@ -96,6 +101,19 @@ class Daemon:
         process.send_signal(number)
         return True
 
+    def kill(self) -> None:
+        """Kill the process as a crash would, and return when it is gone; its file stays, as after a crash."""
+        if self.signal(SIGKILL):
+            self._ends_within(5)
+
+    def pause(self) -> None:
+        """Freeze the process: its connections stay open and nobody answers."""
+        self.signal(SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen process go on."""
+        self.signal(SIGCONT)
+
     def signal_group(self, number: int) -> None:
         """Send a signal to everything that the process started and that stayed in its session."""
         process = self.process()
@@ -106,11 +124,22 @@ class Daemon:
         """End the process: ask, wait, then kill. Returns when it is gone and its file is removed."""
         process = self.process()
         if process is not None:
-            (self.signal_group if group else self.signal)(number)
-            if not _gone(process, seconds):
-                (self.signal_group if group else self.signal)(SIGKILL)
-                _gone(process, 5)
+            send = self.signal_group if group else self.signal
+            send(number)
+            send(SIGCONT)  # a frozen process does not hear the first
+            if not self._ends_within(seconds):
+                send(SIGKILL)
+                self._ends_within(5)
         self.pid_file.unlink(missing_ok=True)
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for the end; a dead process counts as ended also while its parent has not noticed."""
+        deadline = time.monotonic() + seconds
+        while self.is_running:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def log_tail(self) -> str:
         """Return the last lines of the log."""
@@ -120,11 +149,23 @@ class Daemon:
             return "(no log)"
 
 
-def _gone(process: psutil.Process, seconds: float) -> bool:
+def _birth(pid: int) -> str | None:
+    """Return when a process began, as boot and clock ticks, which setting the clock does not change. None off Linux."""
     try:
-        process.wait(seconds)
-    except psutil.TimeoutExpired:
-        return False
-    except psutil.NoSuchProcess:
-        pass
-    return True
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except OSError:
+        return None
+
+
+def _is_same(process: psutil.Process, known: Mapping[str, object]) -> bool:
+    """Say whether a process is the one that was recorded, not another with its number."""
+    if known.get("birth") is not None:
+        return _birth(process.pid) == known["birth"]
+    return abs(process.create_time() - float(str(known["began"]))) < 1
+
+
+def _reap(pid: int) -> None:
+    """Forget a dead child; another's is left to its own parent."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -1,7 +1,6 @@
 """The embedded local stack: real servers from package registries, on loopback, in one state folder."""
 
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -77,7 +76,7 @@ def up(
     The data survives; after a kill of everything the servers recover by themselves. Raises EngagementError.
     """
     watcher = progress or Silent()
-    with state.exclusive(folder.absolute(), "up"):
+    with state.exclusive(folder.absolute(), "up"), _readable_errors(folder):
         known = state.load(folder)
         known.durable = durable
         _choose_ports(known, use_usual_ports=use_usual_ports)
@@ -124,26 +123,36 @@ def status(folder: Path) -> dict[str, bool]:
 
 def down(folder: Path) -> None:
     """Stop all servers, cleanly and at the same time; the data stays."""
-    with _stopping(folder) as known, ThreadPoolExecutor(len(LAYERS)) as pool:
+    if not folder.exists():
+        return
+    with state.exclusive(folder.absolute(), "up"):
+        _stop(state.load(folder))
+
+
+def _stop(known: State) -> None:
+    with ThreadPoolExecutor(len(LAYERS)) as pool:
         for _ in pool.map(lambda server: server.daemon.stop(server.stop_signal), servers(known)):
             pass
 
 
 def reset(folder: Path) -> None:
-    """Stop all servers and delete everything."""
+    """Stop all servers and delete everything. Raises EngagementError when the folder is not a stack's."""
     if not folder.exists():
         return
-    with _stopping(folder) as known:
-        for each in servers(known):
-            each.daemon.stop(each.stop_signal)
-        postgres.Postgres(known).remove()
-    shutil.rmtree(folder)
+    state.load_to_delete(folder)  # before the lock, which would leave a file in a folder that is not ours
+    with state.exclusive(folder.absolute(), "up"):
+        known = state.load_to_delete(folder)
+        _stop(known)
+        known.delete()
 
 
 @contextmanager
-def _stopping(folder: Path) -> Iterator[State]:
-    with state.exclusive(folder.absolute(), "up"):
-        yield state.State(folder.absolute()) if not (folder / "stack.json").exists() else state.load(folder)
+def _readable_errors(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses, such as space on a full disk, into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise state.unusable(folder.absolute(), error) from error
 
 
 def endpoints(folder: Path) -> Endpoints:

@@ -4,11 +4,14 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.process import Daemon
@@ -24,6 +27,8 @@ class State:
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     durable: bool = True
+    outside: str | None = None
+    """A folder elsewhere, for what a server's user must reach when it cannot reach this one."""
 
     def daemon(self, name: str) -> Daemon:
         """Return the handle of a server's process."""
@@ -35,37 +40,83 @@ class State:
 
     def save(self) -> None:
         """Write the state, readable by its owner only."""
-        data = {"layout": LAYOUT, "ports": self.ports, "passwords": self.passwords, "durable": self.durable}
+        data = {
+            "layout": LAYOUT,
+            "ports": self.ports,
+            "passwords": self.passwords,
+            "durable": self.durable,
+            "outside": self.outside,
+        }
         write_private(self.folder / "stack.json", json.dumps(data, indent=2))
+
+    def make_outside(self) -> Path:
+        """Return the folder elsewhere, made and recorded once under a name that nobody can foresee."""
+        if self.outside is None or not Path(self.outside).is_dir():
+            self.outside = tempfile.mkdtemp(prefix="engagement-platform-", dir="/var/tmp")
+            Path(self.outside).chmod(0o711)
+            self.save()
+        return Path(self.outside)
+
+    def delete(self) -> None:
+        """Delete the folder and the one elsewhere."""
+        if self.outside is not None:
+            shutil.rmtree(self.outside, ignore_errors=True)
+        shutil.rmtree(self.folder)
 
 
 def load(folder: Path) -> State:
     """Read the state of a folder; a new folder has an empty one. Raises EngagementError."""
     folder = folder.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "stack.json"
-        if not file.exists():
-            return State(folder)
-        data = json.loads(file.read_text())
-    except OSError as error:
-        raise EngagementError(
-            f"The state folder {folder} cannot be used: {error.strerror}.",
-            "Check its rights and the space on its disk, or let ENGAGEMENT_STATE_DIR name another.",
-        ) from error
-    except ValueError:
-        data = {}
+    data = _read(folder)
+    if data is None:
+        return State(folder)
     if data.get("layout") != LAYOUT:
         raise EngagementError(
             f"The state folder {folder} was made by another version.", "Delete it with: engagement-platform reset"
         )
-    return State(folder, data["ports"], data["passwords"], data["durable"])
+    return State(folder, data["ports"], data["passwords"], data["durable"], data.get("outside"))
+
+
+def load_to_delete(folder: Path) -> State:
+    """Read as much of a state as deleting it takes, of any version. Raises EngagementError when it is not a stack's."""
+    folder = folder.resolve()
+    data = _read(folder)
+    holds_more = any(Path(place).resolve().is_relative_to(folder) for place in (Path.cwd(), Path.home()))
+    if data is None or holds_more:
+        raise EngagementError(
+            f"{folder} is not the folder of a local stack alone, so it is not deleted.",
+            "Name the right one with --state-dir, or delete it by hand.",
+        )
+    outside = data.get("outside")
+    return State(folder, outside=outside if isinstance(outside, str) else None)
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder records; None where there is no record, an empty one where it cannot be understood."""
+    try:
+        data = json.loads((folder / "stack.json").read_text())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unusable(folder, error) from error
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def unusable(folder: Path, error: OSError) -> EngagementError:
+    """Return what to say when the system refuses work in the state folder."""
+    return EngagementError(
+        f"The state folder {folder} cannot be used: {error.strerror or error}.",
+        "Check its rights and the space on its disk, or let ENGAGEMENT_STATE_DIR name another.",
+    )
 
 
 def write_private(file: Path, text: str) -> None:
     """Replace a file in one step; only its owner may read it. Raises EngagementError when it cannot be written."""
     temporary = file.with_name(file.name + ".new")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             out.write(text)
         temporary.replace(file)
@@ -78,8 +129,12 @@ def write_private(file: Path, text: str) -> None:
 @contextmanager
 def exclusive(folder: Path, purpose: str) -> Iterator[None]:
     """Hold the folder for one purpose. The lock dies with its process, so none is ever stale."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{purpose}.lock").open("a+") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{purpose}.lock").open("a+")
+    except OSError as error:
+        raise unusable(folder, error) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

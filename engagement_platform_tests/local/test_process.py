@@ -1,0 +1,150 @@
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local.process import Daemon
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-uc",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)",
+]
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    handle = Daemon("sleeper", tmp_path / "run" / "sleeper.json", tmp_path / "logs" / "sleeper.log")
+    yield handle
+    handle.stop(signal.SIGKILL)
+
+
+def change(daemon: Daemon, **values: object) -> None:
+    daemon.pid_file.write_text(json.dumps(json.loads(daemon.pid_file.read_text()) | values))
+
+
+def test_a_process_that_was_never_started_does_not_run(daemon: Daemon) -> None:
+    assert not daemon.is_running
+    daemon.stop()
+
+
+def test_a_started_process_leads_a_session_of_its_own(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+
+    process = daemon.process()
+
+    assert process is not None
+    assert os.getsid(process.pid) == process.pid != os.getsid(0)
+
+
+def test_another_process_with_the_number_is_not_ours(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+    own = daemon.process()
+    assert own is not None
+
+    change(daemon, pid=os.getpid())
+    assert not daemon.is_running
+    daemon.stop()  # must not end the stranger: this very test
+
+    own.kill()
+
+
+def test_without_a_birth_the_time_of_the_start_tells_a_stranger(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+    own = daemon.process()
+    assert own is not None
+
+    change(daemon, birth=None)
+    assert daemon.is_running
+    change(daemon, birth=None, began=time.time() - 3600)
+    assert not daemon.is_running
+
+    own.kill()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no start time in ticks")
+def test_setting_the_clock_does_not_make_a_stranger_of_our_process(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+
+    change(daemon, began=json.loads(daemon.pid_file.read_text())["began"] - 3600)
+
+    assert daemon.is_running
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"pid": 1}', '{"pid": "x", "began": 0}'])
+def test_a_file_that_cannot_be_understood_is_of_no_process(daemon: Daemon, text: str) -> None:
+    daemon.pid_file.parent.mkdir(parents=True)
+    daemon.pid_file.write_text(text)
+
+    assert not daemon.is_running
+
+
+def test_a_killed_process_is_gone_when_kill_returns(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+
+    daemon.kill()
+
+    assert not daemon.is_running
+    assert daemon.pid_file.exists()  # as a crash leaves it
+
+
+def test_a_paused_process_goes_on_where_it_was(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+    process = daemon.process()
+    assert process is not None
+
+    daemon.pause()
+    deadline = time.monotonic() + 5
+    while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.status() == psutil.STATUS_STOPPED
+    assert daemon.is_running
+
+    daemon.resume()
+    while process.status() == psutil.STATUS_STOPPED and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.status() != psutil.STATUS_STOPPED
+
+
+def test_a_paused_process_stops_without_the_wait_for_a_deaf_one(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+    daemon.pause()
+    began = time.monotonic()
+
+    daemon.stop(seconds=20)
+
+    assert time.monotonic() - began < 10
+    assert not daemon.pid_file.exists()
+
+
+def test_a_deaf_process_is_killed(daemon: Daemon) -> None:
+    daemon.spawn(STUBBORN)
+    daemon.wait_until(lambda: "deaf" in daemon.log_tail(), 10)
+
+    daemon.stop(seconds=0.2)
+
+    assert not daemon.is_running
+
+
+def test_a_process_that_dies_while_starting_shows_its_last_words(daemon: Daemon) -> None:
+    daemon.spawn([sys.executable, "-c", "raise SystemExit('no room')"])
+
+    with pytest.raises(EngagementError, match="no room") as error:
+        daemon.wait_until(lambda: False, 10)
+
+    assert str(daemon.log_file) in error.value.todo
+
+
+def test_a_process_that_never_answers_is_not_waited_for_without_end(daemon: Daemon) -> None:
+    daemon.spawn(SLEEP)
+
+    with pytest.raises(EngagementError, match="did not answer"):
+        daemon.wait_until(lambda: False, 0.1)
