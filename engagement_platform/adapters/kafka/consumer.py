@@ -129,10 +129,11 @@ class TopicReader:
 
     def waiting(self) -> int:
         """Return how many offsets lie between the positions and the ends as the last answers told them."""
-        return sum(
-            max(0, (self._consumer.highwater(at) or 0) - self._consumer.position(at, timeout_ms=0))
-            for at in self._consumer.assignment()
-        )
+        with self._reaching():
+            return sum(
+                max(0, (self._consumer.highwater(at) or 0) - self._consumer.position(at, timeout_ms=0))
+                for at in self._consumer.assignment()
+            )
 
     def end_offsets(self) -> dict[int, int]:
         """Return partition -> end of what is committed, for all partitions."""

@@ -50,6 +50,14 @@ def test_every_key_of_a_build_expires_with_its_process(client: redis.Redis, tall
     assert all(0 < client.ttl(f"{{{tallied.namespace}}}:{key}") <= 60 for key in keys)
 
 
+def test_nothing_of_the_old_views_outlives_a_promotion(tallied: Tallied) -> None:
+    """An empty build has no views of its own that would overwrite the old ones."""
+    tallied.send(event(), event(-20_000))
+    tallied.counts.begin("g2", "t2", {0: 0})
+    assert tallied.counts.promote("g2", "g1") == "promoted"
+    assert tallied.key_names() == {"meta", "offsets"}
+
+
 def test_of_two_builds_one_is_promoted(tallied: Tallied, build: Batch) -> None:
     tallied.counts.begin("g3", "t2", {0: 0})
     assert tallied.counts.promote("g2", "g1") == "promoted"
