@@ -108,9 +108,18 @@ class Postgres:
         create_source_tables(self.url(OWNER, SOURCE))
 
     def _home(self) -> Path:
-        """Return the folder of the data, which the server's user must be able to reach."""
+        """Return the folder of the data, which the server's user must be able to reach when it is made.
+
+        Data that exists stays where it is, whatever becomes of the rights of the folders above: choosing anew would
+        put an empty database in its place.
+        """
         home = self._state.folder / "postgres"
-        if self._user is not None and not _is_reachable(home.parent):
+        elsewhere = self._state.outside and Path(self._state.outside) / "postgres"
+        if (home / "data").exists():
+            pass
+        elif elsewhere and (elsewhere / "data").exists():
+            home = elsewhere
+        elif self._user is not None and not _is_reachable(home.parent):
             home = self._state.make_outside() / "postgres"
         home.mkdir(parents=True, exist_ok=True)
         self._own(home)

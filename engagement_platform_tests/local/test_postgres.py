@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from engagement_platform.local import postgres, state
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_data_stays_where_it_is_when_the_rights_of_its_folder_change(
+    reachable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = state.State(tmp_path / "stack")
+    known.save()
+    monkeypatch.setattr(postgres, "_unprivileged_user", lambda: 12345)
+    monkeypatch.setattr(postgres.Postgres, "_own", lambda self, path: None)
+    monkeypatch.setattr(postgres, "_is_reachable", lambda path: reachable)
+    chosen = postgres.Postgres(known)._home()
+    (chosen / "data").mkdir()
+    assert (chosen == known.folder / "postgres") == reachable
+
+    monkeypatch.setattr(postgres, "_is_reachable", lambda path: not reachable)
+
+    assert postgres.Postgres(state.load(known.folder))._home() == chosen
+    known.delete()
+    assert not chosen.exists()
