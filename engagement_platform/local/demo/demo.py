@@ -102,13 +102,14 @@ class _Demo:
         self._observer = Observer(self._settings, folder)
         self._parts.callback(self._observer.close)
         self._dagster = Dagster(folder)
-        self._dagster.stop()  # of a demo that was killed
+        self._dagster.kill_leftovers()
         self._measuring = Measuring(folder, os.environ)
         self._parts.callback(self._measuring.stop)
         self._measuring.start_reader()
         self._parts.callback(self._dagster.stop)
         self._launched_ns = time.time_ns()
         self._dagster.start(os.environ)
+        self._parts.callback(self._measuring.stop_generator)  # first of all: what it writes then would wait
         self._stop.interrupts = False
 
     def _until_first_event(self) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -22,7 +22,7 @@ from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.process import Daemon
 
 USUAL_DAGSTER_PORT = 3000
-_STEPS = ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
+_STEPS: Sequence[tuple[int, float]] = ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
 """What a session is sent until it has ended, and how many seconds it is given each time."""
 
 _AS_FRESH = (
@@ -47,8 +47,7 @@ class Dagster:
         self.url = ""
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Start; what an earlier demo left behind is ended first. Returns at once."""
-        self.stop()
+        """Start. Returns at once."""
         port = state.choose_port(None, USUAL_DAGSTER_PORT)
         self.url = f"http://127.0.0.1:{port}"
         where = (
@@ -67,8 +66,15 @@ class Dagster:
 
     def stop(self) -> None:
         """End it and everything it started: interrupt, then terminate, then kill. Bounded to about 30 seconds."""
+        self._end(_STEPS)
+
+    def kill_leftovers(self) -> None:
+        """Kill what an earlier demo left behind when it was killed: there is nothing to wait for."""
+        self._end(((signal.SIGKILL, 5),))
+
+    def _end(self, steps: Sequence[tuple[int, float]]) -> None:
         session = _session_of(self.daemon.pid_file)
-        for number, patience in _STEPS:
+        for number, patience in steps:
             if session is None or not _signal_session(session, number):
                 break
             _wait_for_session(session, patience)

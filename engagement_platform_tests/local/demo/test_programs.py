@@ -49,7 +49,7 @@ def test_what_a_killed_leader_left_behind_is_ended(tmp_path: Path) -> None:
     assert leader is not None
     leader.kill()
     leader.wait(5)
-    Dagster(tmp_path).stop()
+    Dagster(tmp_path).kill_leftovers()
     assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
 
 
