@@ -1,6 +1,7 @@
 """The servers that tests use: real ones, started once, with a database, topics and keys of its own for each test."""
 
 import secrets
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
 
 
-@pytest.fixture(scope="session")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stack")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
+def _folder() -> Path:
+    """A folder that PostgreSQL's user can reach where the tests run as root; those of pytest are private."""
+    folder = Path(tempfile.mkdtemp(prefix="engagement-tests-"))
+    folder.chmod(0o755)
     return folder
+
+
+@pytest.fixture(scope="session")
+def stack_folder() -> Path:
+    return _folder()
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +48,9 @@ def stack(stack_folder: Path) -> Iterator[Endpoints]:
 
 
 @pytest.fixture(scope="module")
-def own_stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def own_stack_folder() -> Iterator[Path]:
     """The folder of servers that a module may kill, freeze and start again (`local.stack.server`)."""
-    folder = tmp_path_factory.mktemp("own")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+    folder = _folder()
     try:
         local_stack.up(folder, durable=False, use_usual_ports=False)
         yield folder

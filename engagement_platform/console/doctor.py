@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.platform.connection import connect as connect_platform
+from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source.reader import open_source
@@ -123,7 +124,7 @@ def _value(connection: psycopg.Connection[Any], name: str, **parameters: object)
 
 
 def _platform(settings: Settings) -> Iterator[Finding]:
-    with connect_platform(settings, "doctor") as connection:
+    with translated(), connect_platform(settings, "doctor") as connection:
         if _value(connection, "may_create"):
             yield Finding("ok", "platform database: answers, and the role may create its schema")
         else:

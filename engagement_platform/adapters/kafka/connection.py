@@ -25,6 +25,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "sasl_plain_username": settings.kafka_sasl_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
         "ssl_cafile": str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None,
+        "bootstrap_timeout_ms": 5_000,
         "reconnect_backoff_ms": 20,
         "reconnect_backoff_max_ms": 500,
     }

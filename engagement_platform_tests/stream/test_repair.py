@@ -1,0 +1,66 @@
+import psycopg
+import pytest
+
+from engagement_platform.adapters.platform import mirror
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.settings import Settings
+from engagement_platform.stream import relay, repair
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain, insert, running, wait_for
+
+
+def test_restore_takes_up_the_copy_after_the_topic_is_lost(settings: Settings, source_db: SourceDatabase) -> None:
+    ensure_schema(settings)
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        insert(writer, 3)
+        drain(relay.run, settings)
+        lost = settings.model_copy(update={"checkpoint_topic": settings.checkpoint_topic + "-new"})
+        assert repair.restore(lost).hi == 3
+        insert(writer, 2)
+    assert drain(relay.run, lost).progress.events == 2
+
+
+def test_restore_without_a_copy_says_so(settings: Settings) -> None:
+    with pytest.raises(EngagementError, match="no copy"):
+        repair.restore(settings)
+
+
+def test_reset_after_the_source_was_set_back_lets_the_stream_go_on(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    ensure_schema(settings)
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        insert(writer, 5)
+        drain(relay.run, settings)
+        writer.execute("TRUNCATE engagement_events RESTART IDENTITY")
+        insert(writer, 2)
+        assert repair.reset(settings, "latest").hi == 2
+        insert(writer, 1)
+    assert drain(relay.run, settings).progress.events == 1
+    copy = mirror.read(settings)
+    assert copy is not None
+    assert copy.hi == 3
+
+
+def test_a_running_relay_goes_on_from_the_new_place(settings: Settings, source_db: SourceDatabase) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer, running(relay.run, settings) as control:
+        insert(writer, 4)
+        wait_for(lambda: control.progress.events == 4, "the first events")
+        repair.reset(settings, "2")
+        insert(writer, 1)
+        wait_for(lambda: control.progress.events == 4 + 3, "the events above the new place, again")
+
+
+def test_reset_keeps_the_ids_that_are_open(settings: Settings, source_db: SourceDatabase) -> None:
+    with psycopg.connect(source_db.writer_dsn) as late, psycopg.connect(source_db.writer_dsn) as quick:
+        insert(late)
+        insert(quick)
+        quick.commit()
+        assert missing_ranges(repair.reset(settings, "latest")) == ((1, 1),)
+
+
+def test_a_place_that_is_none_is_refused(settings: Settings) -> None:
+    with pytest.raises(EngagementError, match="latest, earliest or an id"):
+        repair.reset(settings, "yesterday")
