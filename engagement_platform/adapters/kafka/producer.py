@@ -1,8 +1,9 @@
 """The relay's producer: events, dead letters and checkpoint in one transaction that only one relay can commit."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -37,10 +38,9 @@ def _partition(key: bytes, partitions: int) -> int:
 class FencedProducer:
     """A transactional producer. After any exception it is of no more use: open another, and read the checkpoint."""
 
-    def __init__(self, settings: Settings, producer: KafkaProducer, worker: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: Settings, producer: KafkaProducer) -> None:
         self._settings = settings
         self._producer = producer
-        self._worker = worker
 
     def fence(self) -> None:
         """Shut out every earlier producer of this transactional id; what it left open is aborted.
@@ -60,7 +60,7 @@ class FencedProducer:
             for topic, key, value, headers in messages:
                 partition = None if key is None else _partition(key, len(self._producer.partitions_for(topic)))
                 self._producer.send(topic, value, key, list(headers), partition)
-            self._worker.submit(self._producer.commit_transaction).result(self._settings.transaction_timeout_ms / 1000)
+            _bounded(self._producer.commit_transaction, self._settings.transaction_timeout_ms / 1000)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -68,7 +68,7 @@ class FencedProducer:
             yield
         except (ProducerFencedError, InvalidProducerEpochError) as error:
             raise Fenced(str(error)) from error
-        except TimeoutError as error:
+        except TimeoutError as error:  # of the bounded wait
             raise unavailable(self._settings, KafkaTimeoutError("the transaction was not confirmed in time")) from error
         except KafkaError as error:
             if isinstance(error.__cause__, ProducerFencedError | InvalidProducerEpochError):
@@ -79,7 +79,6 @@ class FencedProducer:
 @contextmanager
 def open_producer(settings: Settings, largest_message: int) -> Iterator[FencedProducer]:
     """Connect, without fencing anybody yet; `largest_message` is the topic's limit in bytes. Raises Unavailable."""
-    worker = ThreadPoolExecutor(1, thread_name_prefix="commit")
     try:
         producer = KafkaProducer(
             **options(settings),
@@ -100,9 +99,33 @@ def open_producer(settings: Settings, largest_message: int) -> Iterator[FencedPr
     try:
         if producer.partitions_for(settings.topic) is None:
             raise Unavailable(f"Kafka has no topic {settings.topic}.", "It is created at the next attempt.")
-        yield FencedProducer(settings, producer, worker)
+        yield FencedProducer(settings, producer)
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
-        producer.close(timeout=0)
-        worker.shutdown(wait=False)
+        _discard(producer)
+
+
+def _bounded(action: Callable[[], None], seconds: float) -> None:
+    """Do an action that may never return, in a thread. Raises TimeoutError when it takes longer than `seconds`."""
+    outcome: Future[None] = Future()
+
+    def do() -> None:
+        try:
+            outcome.set_result(action())
+        except BaseException as error:  # handed to the caller
+            outcome.set_exception(error)
+
+    threading.Thread(target=do, name="commit", daemon=True).start()
+    outcome.result(seconds)
+
+
+def _discard(producer: KafkaProducer) -> None:
+    """Close a producer and drop what it has not sent.
+
+    Its `close` first waits for what is under way and gives up closing when that takes too long; the sender would then
+    go on sending. Only the sender itself can be told to stop at once.
+    """
+    producer._sender.force_close()
+    with suppress(KafkaError):
+        producer.close(timeout=1)
