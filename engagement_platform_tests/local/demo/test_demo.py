@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from engagement_platform.local import stack
-from engagement_platform_tests.streaming import wait_for
 
 ROOT = Path(__file__).parents[3]
 DEMO = [sys.executable, "-c", "from engagement_platform.cli import main; main()", "demo"]
@@ -44,6 +43,17 @@ def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def read_until(demo: subprocess.Popen[str], text: str) -> None:
+    """Read what the demo says up to a line with this text; fail when it ends before."""
+    assert demo.stdout is not None
+    said = []
+    for line in demo.stdout:
+        if text in line:
+            return
+        said.append(line)
+    raise AssertionError("".join(said))
+
+
 def is_down(folder: Path) -> bool:
     return not any(stack.status(folder).values()) and not (folder / "run" / "dagster.json").exists()
 
@@ -66,9 +76,7 @@ def test_a_timed_run_proves_that_nothing_was_lost(folder: Path, tmp_path: Path) 
 
 def test_a_kill_of_everything_is_forgotten_by_the_next_start(folder: Path, tmp_path: Path) -> None:
     demo = begin(folder, "--rate", "100")
-    output = demo.stdout
-    assert output is not None
-    wait_for(lambda: "hand-overs" in output.readline(), "the first line of progress", 120)
+    read_until(demo, "hand-overs")
     second = begin(folder)
     said, _ = second.communicate(timeout=30)
     assert second.returncode == 1
@@ -85,9 +93,7 @@ def test_a_kill_of_everything_is_forgotten_by_the_next_start(folder: Path, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_and_says_how_to_go_on(folder: Path, number: int) -> None:
     demo = begin(folder)
-    output = demo.stdout
-    assert output is not None
-    wait_for(lambda: "Dagster starts" in output.readline(), "Dagster", 60)
+    read_until(demo, "Dagster starts")
     time.sleep(2)
     demo.send_signal(number)
     said, _ = demo.communicate(timeout=60)
