@@ -112,7 +112,8 @@ def _bounded(action: Callable[[], None], seconds: float) -> None:
 
     def do() -> None:
         try:
-            outcome.set_result(action())
+            action()
+            outcome.set_result(None)
         except BaseException as error:  # handed to the caller
             outcome.set_exception(error)
 
