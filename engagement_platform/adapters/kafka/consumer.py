@@ -22,10 +22,6 @@ REFRESH_MS = 2_000
 """How often topic and partitions are looked up; three misses in a row mean that Kafka does not answer."""
 
 
-BOOTSTRAP_MS = 5_000
-"""How long a connection may take: while Kafka is gone, a loop hears only this often that it should stop."""
-
-
 class OffsetsExpired(EngagementError):
     """Offsets to read from are not there (any more): the data has expired, or the log was cut."""
 
@@ -65,7 +61,7 @@ class TopicReader:
                 auto_offset_reset="none",
                 enable_auto_commit=False,
                 allow_auto_create_topics=False,  # it would have the broker's settings, not ours
-                bootstrap_timeout_ms=BOOTSTRAP_MS,
+                metrics_enabled=False,
                 request_timeout_ms=MAX_BLOCK_MS,
                 metadata_max_age_ms=REFRESH_MS,
                 fetch_min_bytes=min_bytes,
