@@ -4,6 +4,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.counts import rebuild_views
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
@@ -43,6 +44,23 @@ def test_a_topic_that_is_recreated_under_a_running_tally_stops_it(
     eventually(lambda: running.ended)
     with pytest.raises(StreamStopped, match="engagement-platform views rebuild"):
         running.finish()
+
+
+def test_missing_offsets_of_a_recreated_topic_do_not_replace_the_views(
+    settings: Settings, topic: Topic, views: Views, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offsets that are gone mean a rebuild, but not before the topic was looked up."""
+    monkeypatch.setattr(consumer.TopicReader, "_note_metadata", lambda *_: None)  # the regular look-up is late
+    monkeypatch.setattr(consumer, "REFRESH_MS", 20_000)
+    sent = topic.send(event(n) for n in range(10))
+    running = start()
+    becomes_exact(views, sent, settings)
+    before = views.snapshot()
+    topic.recreate()
+    eventually(lambda: running.ended)
+    with pytest.raises(StreamStopped, match="engagement-platform views rebuild"):
+        running.finish()
+    assert (generation(views), views.snapshot().views) == (before.meta["generation"], before.views)
 
 
 def test_after_a_flush_the_window_is_built_again_and_never_half(

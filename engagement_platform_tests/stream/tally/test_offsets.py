@@ -21,6 +21,7 @@ from engagement_platform_tests.stream.tally.support import (
     drain,
     ends,
     generation,
+    lines,
 )
 
 pytestmark = pytest.mark.servers
@@ -122,7 +123,7 @@ class Uncertain(Standalone):
 
 
 def test_with_the_platform_database_down_it_goes_on(
-    settings: Settings, topic: Topic, views: Views, client: redis.Redis, start: Start
+    settings: Settings, topic: Topic, views: Views, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = topic.send([event()])
     running = start(settings, Uncertain())
@@ -130,6 +131,8 @@ def test_with_the_platform_database_down_it_goes_on(
     rebuild_views(settings)
     sent += topic.send([event()])
     becomes_exact(views, sent, settings)
+    assert running.control.progress.detail["refused"]
+    assert not lines(caplog, "Waiting for it")
     assert not running.ended
 
 
