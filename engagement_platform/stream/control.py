@@ -98,3 +98,15 @@ class Backoff:
         if self._since is not None:
             self._log(f"It answers again after {time.monotonic() - self._since:.1f} s.")
         self._since, self._pause = None, self._first
+
+
+def once(action: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that does `action` until it has worked once: a loop claims its lease a single time."""
+    pending = [action]
+
+    def do() -> None:
+        if pending:
+            pending[0]()
+            pending.clear()
+
+    return do

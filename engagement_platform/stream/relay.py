@@ -7,7 +7,7 @@ in memory is dropped and the checkpoint is read again.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
 from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Backoff, Control
+from engagement_platform.stream.control import Backoff, Control, once
 
 log = logging.getLogger("engagement_platform.relay")
 
@@ -37,7 +37,7 @@ def run(settings: Settings, control: Control) -> None:
     going on could lose or double events.
     """
     backoff = Backoff(log.warning)
-    claim = _once(control.claim)
+    claim = once(control.claim)
     while not control.should_stop():
         try:
             with _connected(settings) as clients:
@@ -212,18 +212,6 @@ def _owns_lease(control: Control) -> bool:
 def _require_lease(control: Control) -> None:
     if not _owns_lease(control):
         raise Superseded("Another run has taken over.")
-
-
-def _once(action: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that does `action` until it has worked once."""
-    pending = [action]
-
-    def do() -> None:
-        if pending:
-            pending[0]()
-            pending.clear()
-
-    return do
 
 
 def now() -> int:

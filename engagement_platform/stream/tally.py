@@ -23,7 +23,7 @@ from engagement_platform.domain.event import HEADER_UNSEEN_AT
 from engagement_platform.domain.playback import Playback, Resume, display_of, read, resume
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Backoff, Control
+from engagement_platform.stream.control import Backoff, Control, once
 
 log = logging.getLogger("engagement_platform.tally")
 
@@ -42,7 +42,7 @@ def run(settings: Settings, control: Control) -> None:
     going on could miscount.
     """
     backoff = Backoff(log.warning, longest=1.0)
-    claim = _once(control.claim)
+    claim = once(control.claim)
     while not control.should_stop():
         try:
             with _connected(settings) as (reader, counts):
@@ -279,18 +279,6 @@ def _unseen_at(records: Mapping[int, list[ConsumerRecord]]) -> dict[int, int]:
 
 def _reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:
     return all(offsets.get(partition, 0) >= end for partition, end in goal.items())
-
-
-def _once(act: Callable[[], None]) -> Callable[[], None]:
-    done = False
-
-    def first_time_only() -> None:
-        nonlocal done
-        if not done:
-            act()
-            done = True
-
-    return first_time_only
 
 
 def _topic_mismatch(what: str) -> StreamStopped:
