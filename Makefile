@@ -29,7 +29,7 @@ bench: .venv/installed
 	$(BIN)/python -m engagement_platform_tests.bench $(ARGS)
 
 lock: .venv/installed
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --no-strip-extras --python-version 3.11 \
 	    --custom-compile-command "make lock" $(ARGS) pyproject.toml -o requirements.lock
 
 clean:
