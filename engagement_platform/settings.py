@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     lease_lead_seconds: float = Field(
         60,
         ge=0,
-        description="How long before the end the next run is launched, in seconds; at most half a lease counts.",
+        description="How long before the end the next run is launched, in seconds; a whole lease: one always waits.",
     )
     lease_grace_seconds: float = Field(
         300, ge=0, description="How long a run outlives its lease while no successor has claimed, in seconds."
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     @cached_property
     def effective_lead_seconds(self) -> float:
         """Seconds before a lease's end at which its successor is launched."""
-        return min(self.lease_lead_seconds, self.lease_seconds / 2)
+        return min(self.lease_lead_seconds, self.lease_seconds)
 
 
 def load() -> Settings:

@@ -42,6 +42,10 @@ def running(loop: Callable[[Settings, Standalone], None], settings: Settings) ->
     thread.start()
     try:
         yield control
+    except AssertionError:
+        if failures:
+            raise failures[0] from None  # why the test waited in vain
+        raise
     finally:
         control.stop.set()
         thread.join(PATIENCE)

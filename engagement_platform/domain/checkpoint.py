@@ -28,15 +28,23 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Id ranges as `domain.ids.encode` writes them; under 1 MB with 10,000 of them."""
     unseen_at: int
     """When the last poll that was not cut off began, in microseconds since 1970."""
+    generation: int = 0
+    """Raised when an operator sets a new place: a lower id then counts as the later one."""
     version: int = 1
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What tells the later of two checkpoints."""
+        return (self.generation, self.hi)
 
 
 _decoder = msgspec.json.Decoder(Checkpoint)
 
 
-def of(ledger: Ledger, source: SourceIdentity, unseen_at: int) -> Checkpoint:
+def of(ledger: Ledger, source: SourceIdentity, unseen_at: int, generation: int = 0) -> Checkpoint:
     """Return the checkpoint of a ledger."""
-    return Checkpoint(source=source, hi=ledger.hi, missing=encode(ledger.missing), unseen_at=unseen_at)
+    missing = encode(ledger.missing)
+    return Checkpoint(source=source, hi=ledger.hi, missing=missing, unseen_at=unseen_at, generation=generation)
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -88,13 +96,13 @@ def require_same_source(checkpoint: Checkpoint, now: SourceIdentity, highest_giv
         )
 
 
-def require_not_behind(checkpoint: Checkpoint | None, mirrored_hi: int | None) -> None:
+def require_not_behind(checkpoint: Checkpoint | None, copy: Checkpoint | None) -> None:
     """Raise StreamStopped when Kafka's checkpoint is gone or older than the mirror in the platform database."""
-    if mirrored_hi is None or (checkpoint is not None and checkpoint.hi >= mirrored_hi):
+    if copy is None or (checkpoint is not None and checkpoint.place >= copy.place):
         return
     found = "is empty" if checkpoint is None else f"stands at id {checkpoint.hi}"
     raise StreamStopped(
-        f"The checkpoint topic {found}, but the relay had come to id {mirrored_hi}: Kafka has lost data.",
+        f"The checkpoint topic {found}, but the relay had come to id {copy.hi}: Kafka has lost data.",
         "Take up the mirrored checkpoint with: engagement-platform checkpoint restore. "
         f"Or start anew with: {RESET}. Then rebuild the days in question.",
     )

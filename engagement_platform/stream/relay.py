@@ -91,19 +91,20 @@ def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Rel
     clients.producer.fence()
     _require_lease(control)
     last = clients.checkpoints.last()
-    checkpoints.require_not_behind(last, clients.mirror.highest(required=last is None))
+    checkpoints.require_not_behind(last, clients.mirror.last(required=last is None))
     if last is None:
         return _first_start(clients, settings, control)
     checkpoints.require_same_source(last, clients.source.identity, clients.source.highest_given())
     ledger = begin(last.hi, checkpoints.missing_ranges(last), clients.source.holders())
-    return _Relay(clients, settings, control, ledger, last.unseen_at)
+    return _Relay(clients, settings, control, ledger=ledger, unseen_at=last.unseen_at, generation=last.generation)
 
 
 def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
     started = now()
     hi = clients.source.highest_id() if settings.start == "latest" else 0
     missing = clients.source.missing_below(hi, settings.start_lookback_ids)
-    relay = _Relay(clients, settings, control, begin(hi, missing, clients.source.holders()), started)
+    ledger = begin(hi, missing, clients.source.holders())
+    relay = _Relay(clients, settings, control, ledger=ledger, unseen_at=started)
     relay.write_checkpoint()
     log.info("first start at id %d, with %d ids below it that are not visible", hi, relay.ledger.open_ids)
     return relay
@@ -112,11 +113,21 @@ def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_R
 class _Relay:
     """One relay that owns the stream. `ledger` and `unseen_at` are what is safely in Kafka."""
 
-    def __init__(self, clients: _Clients, settings: Settings, control: Control, ledger: Ledger, unseen_at: int) -> None:
+    def __init__(
+        self,
+        clients: _Clients,
+        settings: Settings,
+        control: Control,
+        *,
+        ledger: Ledger,
+        unseen_at: int,
+        generation: int = 0,
+    ) -> None:
         self._clients = clients
         self._settings = settings
         self._control = control
         self.ledger = ledger
+        self._generation = generation
         self._written = ledger
         self._written_at = time.monotonic()
         self.unseen_at = unseen_at
@@ -172,7 +183,7 @@ class _Relay:
         self._commit([], self.ledger)
 
     def _commit(self, messages: list[Message], ledger: Ledger) -> None:
-        record = checkpoints.of(ledger, self._clients.source.identity, self.unseen_at)
+        record = checkpoints.of(ledger, self._clients.source.identity, self.unseen_at, self._generation)
         value = checkpoints.to_bytes(record)
         self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, KEY, value)])
         self._written, self._written_at = ledger, time.monotonic()

@@ -60,11 +60,17 @@ def reset(settings: Settings, at: str) -> Checkpoint:
         hi = _place(at, source.highest_id())
         missing = source.missing_below(hi, settings.start_lookback_ids)
         ledger = begin(hi, missing, source.holders())
-        checkpoint = checkpoints.of(ledger, source.identity, now())
+        checkpoint = checkpoints.of(ledger, source.identity, now(), _next_generation(settings))
     _write(settings, checkpoint)
     ensure_schema(settings)
     mirror.replace(settings, checkpoint)
     return checkpoint
+
+
+def _next_generation(settings: Settings) -> int:
+    """Return one above all that was, so that a relay that still runs cannot put the copy back."""
+    standing = show(settings)
+    return 1 + max((known.generation for known in (standing.topic, standing.copy) if known is not None), default=-1)
 
 
 def _place(at: str, highest: int) -> int:

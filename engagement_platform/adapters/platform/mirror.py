@@ -44,7 +44,12 @@ def replace(settings: Settings, checkpoint: Checkpoint) -> None:
 
 
 def _parameters(settings: Settings, checkpoint: Checkpoint) -> dict[str, object]:
-    return {"topic": settings.topic, "hi": checkpoint.hi, "checkpoint": to_bytes(checkpoint)}
+    return {
+        "topic": settings.topic,
+        "generation": checkpoint.generation,
+        "hi": checkpoint.hi,
+        "checkpoint": to_bytes(checkpoint),
+    }
 
 
 class Mirror:
@@ -56,18 +61,17 @@ class Mirror:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_until_closed, name="checkpoint-mirror", daemon=True)
 
-    def highest(self, *, required: bool) -> int | None:
-        """Return the id up to which the copy stands; None when there is none.
+    def last(self, *, required: bool) -> Checkpoint | None:
+        """Return the copy; None when there is none.
 
         When the database does not answer: raises Unavailable if the answer is `required`, else returns None.
         """
         try:
-            found = read(self._settings)
+            return read(self._settings)
         except Unavailable:
             if required:
                 raise
             return None
-        return None if found is None else found.hi
 
     def record(self, checkpoint: Checkpoint) -> None:
         """Take note of a checkpoint that is safely in Kafka. Returns at once."""

@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.execute("""
         CREATE TABLE engagement_platform.relay_checkpoint_mirror (
             topic text PRIMARY KEY,
+            generation bigint NOT NULL,
             hi bigint NOT NULL,
             checkpoint bytea NOT NULL,
             recorded_at timestamptz NOT NULL
