@@ -121,7 +121,7 @@ class Kafka:
 
 def class_path() -> str:
     """Return Kafka's class path; its jars are fetched once and then kept in the user's cache."""
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="platformdirs")  # about a runtime folder
+    warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")  # about a runtime folder
     try:
         import jgo  # noqa: PLC0415 - of the extra `local`
     except ImportError as error:
