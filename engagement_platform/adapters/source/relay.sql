@@ -31,8 +31,11 @@ SELECT max(id) AS id FROM engagement_events
 -- name: highest_given
 -- The last id given out, where the role may see it; else the highest in the table.
 SELECT coalesce(
-         (SELECT pg_sequences.last_value FROM pg_sequences
-           WHERE format('%%I.%%I', schemaname, sequencename)::regclass = %(sequence)s::oid::regclass),
+         (SELECT known.last_value
+            FROM pg_class AS seq
+            JOIN pg_namespace AS space ON space.oid = seq.relnamespace
+            JOIN pg_sequences AS known ON known.schemaname = space.nspname AND known.sequencename = seq.relname
+           WHERE seq.oid = %(sequence)s::oid),
          (SELECT max(id) FROM engagement_events),
          0) AS id
 
