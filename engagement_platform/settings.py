@@ -4,6 +4,7 @@ The variable of `lease_seconds` is ENGAGEMENT_LEASE_SECONDS, and so on. Nothing 
 reads the environment for configuration.
 """
 
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -91,6 +92,31 @@ class Settings(BaseSettings):
         60, ge=0, description="How far ahead of Redis' clock an event may be and still count, in seconds."
     )
 
+    warehouse: Literal["delta", "bigquery"] = Field(
+        "delta", description="Where history is kept: Delta Lake in a folder or object storage, or BigQuery."
+    )
+    warehouse_uri: str | None = Field(
+        None,
+        description="Delta Lake: folder or object storage URL, by default `warehouse` in the state folder. "
+        "BigQuery: project.dataset.",
+    )
+    bigquery_location: str | None = Field(None, description="BigQuery: location of the dataset, such as EU.")
+    bigquery_credentials_file: Path | None = Field(
+        None, description="BigQuery: key file of a service account; without it, Google's default credentials."
+    )
+    bigquery_endpoint: str | None = Field(
+        None, description="BigQuery: another address of its API, for a private endpoint or a test."
+    )
+    stage_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Longest age of a warehouse batch, in seconds; by default 5 with Delta Lake, 30 with BigQuery.",
+    )
+    stage_batch_rows: int = Field(50_000, ge=1, description="Most events in one warehouse batch.")
+    first_day: date = Field(
+        date(2024, 1, 1), description="The first day that can be rebuilt and checked, as YYYY-MM-DD in UTC."
+    )
+
     state_dir: Path = Field(
         Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
     )
@@ -102,6 +128,16 @@ class Settings(BaseSettings):
     def effective_lead_seconds(self) -> float:
         """Seconds before a lease's end at which its successor is launched."""
         return min(self.lease_lead_seconds, self.lease_seconds)
+
+    @cached_property
+    def effective_stage_seconds(self) -> float:
+        """Longest age of a warehouse batch, in seconds."""
+        return self.stage_seconds or {"delta": 5.0, "bigquery": 30.0}[self.warehouse]
+
+    @cached_property
+    def effective_warehouse_uri(self) -> str:
+        """Folder, URL or project.dataset of the warehouse."""
+        return self.warehouse_uri or str((self.state_dir / "warehouse").absolute())
 
 
 def load() -> Settings:

@@ -1,0 +1,114 @@
+"""What the platform asks of a warehouse. Two adapters keep these promises: `delta` and `bigquery`.
+
+Every write has an id, or a growing number, that the warehouse keeps with the data, so that a write that is sent twice
+takes effect once. One contract suite holds both adapters to what stands here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Parameter = str | int | date | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One batch of the live stream on its way into `engagement_events`."""
+
+    id: str
+    """Made from the topic's identity and the offset ranges; letters, digits, `_` and `-`, at most 200."""
+    writer: str
+    """The stage that cut the batch."""
+    version: int
+    """Grows by one with every load of the writer; of two loads of one writer the later has the higher."""
+    attempt: int = 0
+    """Raised when the warehouse has tried the load and failed, for such an id is used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One replacement of a day of a table."""
+
+    table: Table
+    day: date
+    number: int
+    """Grows with every replacement that is begun: a lower number may not replace the day after a higher one."""
+    attempt: int = 0
+
+
+class Conflict(Exception):
+    """Another writer was faster, and nothing was written: begin again from the lock, the coverage and the filter."""
+
+
+class Overtaken(Exception):
+    """A later replacement of the day has been written, or has retired this one: nothing was written."""
+
+
+class LoadFailed(EngagementError):
+    """The warehouse tried the load and refused it; the old data are untouched. `rows` says which rows and why."""
+
+    def __init__(self, what: str, todo: str = "", rows: tuple[str, ...] = ()) -> None:
+        self.rows = rows
+        super().__init__(what, todo)
+
+
+class TableUnusable(EngagementError):
+    """The table, or what stands in its place, is not as the platform needs it. Nothing was written."""
+
+
+class QueryFailed(EngagementError):
+    """The warehouse could not answer a query: its SQL is at fault, or a limit."""
+
+
+class Warehouse(Protocol):
+    """A warehouse. Methods raise Unavailable when it does not answer or a quota is used up for now.
+
+    An instance is used by one thread. Tables must be ensured before anything else is asked of them.
+    """
+
+    def ensure(self, table: Table) -> str:
+        """Create the table when it is missing, and return its identity: another table of that name has another one.
+
+        Raises TableUnusable when it has other columns, types or partitions than `table` says.
+        """
+
+    def append(self, load: Load, batch: Path) -> None:
+        """Append a batch to `engagement_events`, once however often it is called with the same load.
+
+        `batch` is NDJSON, one object with all columns a line: TIMESTAMP as RFC 3339 in UTC, NUMERIC as a number,
+        `raw_payload` as a string that holds JSON. Returns when the rows can be queried. Raises Conflict; LoadFailed
+        when the load was tried and refused: then only a higher attempt can succeed.
+        """
+
+    def is_loaded(self, load: Load) -> bool:
+        """Say whether the load, with its attempt, has taken effect. A load that is under way is waited for."""
+
+    def replace_day(self, replacement: Replacement, rows: "pa.RecordBatchReader") -> int:
+        """Replace a day by `rows`, all of that day, in one step; return how many rows it has now.
+
+        `rows` has the table's columns in the types of `schema.arrow_schema` and is read batch by batch. Without a row
+        the day is empty afterwards. Raises Conflict, Overtaken, and LoadFailed when a row is of another day.
+        """
+
+    def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
+        """Replace a day by the result of a query, in one step; return how many rows it has now. Raises as above."""
+
+    def retire(self, replacement: Replacement) -> bool:
+        """Make sure that a replacement, which its process left open, takes no effect from now on.
+
+        Returns True when it has taken effect already. One that is under way is waited for.
+        """
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> "pa.Table":
+        """Return the answer to a query in BigQuery's dialect. Tables have bare names. Raises QueryFailed."""
+
+    def upkeep(self) -> dict[str, int]:
+        """Do what keeps the tables fast and small; return figures for people."""
