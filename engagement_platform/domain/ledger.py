@@ -26,10 +26,10 @@ class Holders:
 
     virtual: frozenset[str] = frozenset()
     """Virtual transaction ids."""
-    prepared: bool = False
-    """Whether one of them is a prepared transaction.
+    prepared: frozenset[str] = frozenset()
+    """Those among them that are prepared transactions.
 
-    Its virtual id changes when the server restarts while its row can still commit, so nothing that is missing is
+    Their virtual ids change when the server restarts while their rows can still commit, so nothing that is missing is
     given up while there is one.
     """
 
@@ -135,7 +135,8 @@ def _after_probe(gap: Gap, now: Holders, found: Sequence[int], horizon: int) -> 
     looked_at, beyond = split_after(gap.ranges, horizon)
     yield Gap(gap.holders, beyond)
     if not gap.is_provable(now):
-        yield Gap(gap.holders & now.virtual, without(looked_at, found))
+        # A prepared holder may have another id than the recorded one: with its present id, its end will be noticed.
+        yield Gap((gap.holders & now.virtual) | now.prepared, without(looked_at, found))
 
 
 def _above(hi: int, ids: Sequence[int]) -> Sequence[int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from engagement_platform.adapters.kafka.checkpoints import KEY, Checkpoints, open_checkpoints
+from engagement_platform.adapters.kafka.checkpoints import Checkpoints, key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
@@ -43,13 +43,12 @@ def run(settings: Settings, control: Control) -> None:
             with _connected(settings) as clients:
                 claim()
                 relay = _take_over(clients, settings, control)
-                backoff.worked()
-                relay.run()
+                relay.run(backoff)
                 return
         except Unavailable as error:
             control.wait(backoff.failed(str(error)))
         except Fenced:
-            if not _owns_lease(control):
+            if not _still_owns_lease(control, backoff):
                 log.info("another run has taken over")
                 return
         except Superseded as error:
@@ -133,11 +132,12 @@ class _Relay:
         self.unseen_at = unseen_at
         """When the last poll that was not cut off began: what it did not see was committed later."""
 
-    def run(self) -> None:
+    def run(self, backoff: Backoff) -> None:
         pause = _Pauses(self._settings)
         while not self._control.should_stop():
             started = time.monotonic()
             rows = self.poll()
+            backoff.worked()
             if self._control.drain and not rows.cut:
                 break
             if not rows.cut:
@@ -185,7 +185,7 @@ class _Relay:
     def _commit(self, messages: list[Message], ledger: Ledger) -> None:
         record = checkpoints.of(ledger, self._clients.source.identity, self.unseen_at, self._generation)
         value = checkpoints.to_bytes(record)
-        self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, KEY, value)])
+        self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, key(self._settings), value)])
         self._written, self._written_at = ledger, time.monotonic()
         self._clients.mirror.record(record)
 
@@ -218,6 +218,20 @@ def _owns_lease(control: Control) -> bool:
         return control.owns_lease()
     except Unavailable:
         return True
+
+
+def _still_owns_lease(control: Control, backoff: Backoff) -> bool:
+    """Find out, after a later relay has fenced this one, whether that was in order. Waits for the answer.
+
+    Without the platform database nobody knows: a relay that went on would fence the other in its turn, for ever.
+    """
+    pause = backoff.failed("Another relay has begun.")
+    while not control.wait(pause):
+        try:
+            return control.owns_lease()
+        except Unavailable as error:
+            pause = backoff.failed(str(error))
+    return False
 
 
 def _require_lease(control: Control) -> None:

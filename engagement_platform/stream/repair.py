@@ -5,7 +5,7 @@ Both shut out a relay that runs; it then reads the checkpoint written here and g
 
 from dataclasses import dataclass
 
-from engagement_platform.adapters.kafka.checkpoints import KEY, open_checkpoints
+from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import mirror
@@ -85,4 +85,4 @@ def _write(settings: Settings, checkpoint: Checkpoint) -> None:
     ensure_topics(settings)
     with open_producer(settings, _SMALL_MESSAGES) as producer:
         producer.fence()
-        producer.commit([Message(settings.checkpoint_topic, KEY, checkpoints.to_bytes(checkpoint))])
+        producer.commit([Message(settings.checkpoint_topic, key(settings), checkpoints.to_bytes(checkpoint))])

@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaProducer
 from psycopg.types.json import Jsonb
 
-from engagement_platform.adapters.kafka.checkpoints import KEY, open_checkpoints
+from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.connection import options
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
@@ -20,7 +20,7 @@ from engagement_platform.adapters.platform import migrate, mirror
 from engagement_platform.adapters.source import reader
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event import EnrichedEvent, decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.settings import Settings
@@ -65,7 +65,7 @@ def write_checkpoint(settings: Settings, **changes: object) -> None:
     value = checkpoints.to_bytes(msgspec.structs.replace(last_checkpoint(settings), **changes))
     with open_producer(settings, 1_000_000) as producer:
         producer.fence()
-        producer.commit([Message(settings.checkpoint_topic, KEY, value)])
+        producer.commit([Message(settings.checkpoint_topic, key(settings), value)])
 
 
 def test_every_committed_event_is_published_once_with_its_content(
@@ -280,6 +280,21 @@ def test_large_payloads_pass_and_too_large_ones_are_dead_letters(
     assert "too large" in dead_letters(settings)[2]
 
 
+def test_an_event_beyond_what_postgresql_can_write_as_json_is_a_dead_letter(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    """Each control character becomes six: over 1 GB."""
+    writer.execute("ALTER TABLE engagement_events ALTER raw_payload SET STORAGE EXTERNAL")
+    writer.execute(
+        "INSERT INTO engagement_events (event_type, event_ts, raw_payload) "
+        "VALUES ('play', now(), to_jsonb(repeat(E'\\x01', 180000000)))"
+    )
+    insert(writer, 2)
+    drain(relay.run, settings.model_copy(update={"relay_batch_rows": 2}))
+    assert published(settings) == [2, 3]
+    assert "too large" in dead_letters(settings)[1]
+
+
 def test_null_in_every_column_that_may_be_null(settings: Settings, writer: psycopg.Connection[Any]) -> None:
     writer.execute("INSERT INTO engagement_events (event_ts) VALUES (now())")
     drain(relay.run, settings)
@@ -345,6 +360,58 @@ def test_a_fenced_relay_that_owns_the_lease_reads_the_checkpoint_and_goes_on(
         wait_for(lambda: published(settings) == [1, 2], "the event after the fence")
 
 
+def test_a_fenced_relay_waits_until_it_is_known_who_owns_the_lease(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    """Two relays that both take the lease for theirs would fence each other for ever."""
+    known, asked = threading.Event(), threading.Event()
+
+    def owns_lease() -> bool:
+        asked.set()
+        if known.is_set():
+            return False
+        raise Unavailable("The platform database does not answer.")
+
+    with running(relay.run, settings) as first:
+        insert(writer)
+        wait_for(lambda: first.progress.events == 1, "the first event")
+        first.owns_lease = owns_lease  # type: ignore[method-assign]
+        with running(relay.run, settings) as second:
+            ids = [1]
+            wait_for(lambda: ids.extend(insert(writer)) or asked.wait(0.1), "the first relay's question")
+            for _ in range(4):
+                ids += insert(writer)
+                wait_for(lambda: published(settings) == ids, "the second relay's event")
+            assert second.progress.events >= 4
+            known.set()
+
+
+def test_relays_of_two_topics_may_share_the_checkpoint_topic(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    another_topic = settings.model_copy(update={"topic": f"{settings.topic}-b"})
+    insert(writer, 3)
+    drain(relay.run, settings)
+    drain(relay.run, another_topic)
+    insert(writer, 2)
+    drain(relay.run, another_topic)
+    drain(relay.run, settings)
+    assert published(settings) == published(another_topic) == [1, 2, 3, 4, 5]
+
+
+def test_behind_a_table_lock_the_relay_says_that_it_waits(
+    settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    insert(writer)
+    with another(source_db) as owner, caplog.at_level(logging.WARNING), running(relay.run, settings) as control:
+        wait_for(lambda: control.progress.events == 1, "the first event")
+        owner.execute("LOCK TABLE engagement_events IN ACCESS EXCLUSIVE MODE")
+        wait_for(lambda: "wait too long" in caplog.text, "the line that says so")
+        owner.rollback()
+        insert(writer)
+        wait_for(lambda: published(settings) == [1, 2], "the event behind the lock")
+
+
 def test_the_checkpoint_is_read_past_a_transaction_left_open_by_its_predecessor(
     settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
@@ -355,7 +422,7 @@ def test_the_checkpoint_is_read_past_a_transaction_left_open_by_its_predecessor(
     frozen.init_transactions()
     frozen.begin_transaction()
     frozen.send(settings.topic, b"{}", partition=0)
-    frozen.send(settings.checkpoint_topic, b"{}", KEY, partition=0)
+    frozen.send(settings.checkpoint_topic, b"{}", key(settings), partition=0)
     frozen.flush()
     insert(writer)
     drain(relay.run, settings)
@@ -407,7 +474,7 @@ def test_a_lost_checkpoint_topic_stops_the_stream(settings: Settings, writer: ps
 def test_garbage_in_the_checkpoint_topic_stops_the_stream(settings: Settings) -> None:
     ensure_topics(settings)
     producer = KafkaProducer(**options(settings))
-    producer.send(settings.checkpoint_topic, b"not a checkpoint", KEY, partition=0)
+    producer.send(settings.checkpoint_topic, b"not a checkpoint", key(settings), partition=0)
     producer.close()
     with pytest.raises(StreamStopped, match="cannot be read"):
         drain(relay.run, settings)

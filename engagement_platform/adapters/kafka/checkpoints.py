@@ -12,9 +12,12 @@ from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
-KEY = b"relay:engagement_events"
-
 _FIRST_LOOK_BACK = 32
+
+
+def key(settings: Settings) -> bytes:
+    """Return the key of the relay's record. Relays of other topics may write to the same checkpoint topic."""
+    return f"relay:engagement_events:{settings.topic}".encode()
 
 
 class Checkpoints:
@@ -25,6 +28,7 @@ class Checkpoints:
         self._ends = ends
         self._records = records
         self._partition = TopicPartition(settings.checkpoint_topic, 0)
+        self._key = key(settings)
 
     def last(self) -> Checkpoint | None:
         """Return the last committed checkpoint; None when there has never been one.
@@ -53,7 +57,7 @@ class Checkpoints:
         value = None
         while self._records.position(self._partition) < end:
             for record in self._records.poll(timeout_ms=200).get(self._partition, ()):
-                if record.key == KEY and record.offset < end:
+                if record.key == self._key and record.offset < end:
                     value = record.value
             if time.monotonic() > deadline:
                 raise Unavailable(

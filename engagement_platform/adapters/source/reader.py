@@ -5,7 +5,7 @@ Only SELECTs, on two tables and on system catalogs that every role can see.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString, NamedTuple, cast
 
 import psycopg
@@ -19,10 +19,13 @@ from engagement_platform.domain.ledger import Holders
 
 ENRICHED = sql.load(__package__, "enriched.sql")["enriched"]
 _SQL = sql.load(__package__, "relay.sql")
-_READ = _SQL["read"].replace("{enriched}", ENRICHED)
+_READ = _SQL["read"].replace("{enriched}", ENRICHED).replace("{wanted}", _SQL["wanted"])
+_FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
 CONNECT_SECONDS = 5
 _STREAM_ROWS = 200
+_BEYOND_JSON = 1 << 30
+"""Bytes of text that PostgreSQL cannot build, so that nobody knows how many there would be."""
 
 
 class Row(NamedTuple):
@@ -99,7 +102,9 @@ class Source:
         """Return the transactions that could still commit an id, now."""
         with _translated():
             found = self._connection.execute(_SQL["holders"], {"sequence": self._sequence}, prepare=True).fetchall()
-        return Holders(frozenset(virtual for virtual, _ in found), any(prepared for _, prepared in found))
+        return Holders(
+            frozenset(virtual for virtual, _ in found), frozenset(virtual for virtual, prepared in found if prepared)
+        )
 
     def highest_id(self) -> int:
         """Return the highest visible id; 0 in an empty table."""
@@ -118,7 +123,10 @@ class Source:
         return gaps_between(max(hi - ids, 0), [row[0] for row in found])
 
     def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
-        """Return the events above `hi` and those in `probes`, from one snapshot."""
+        """Return the events above `hi` and those in `probes`, from one snapshot.
+
+        An event whose JSON is beyond what PostgreSQL can build (1 GB) comes alone, without its value.
+        """
         parameters = {
             "hi": hi,
             "firsts": [probe.first for probe in probes],
@@ -126,9 +134,19 @@ class Source:
             "rows": limits.rows,
             "max_bytes": limits.message_bytes,
         }
+        with _translated():
+            try:
+                return self._stream(parameters, limits)
+            except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
+                if limits.rows > 1:
+                    return self.read(hi, probes, replace(limits, rows=limits.rows // 2))
+                first = self._one(_FIRST_WANTED, **parameters).id
+                return Rows([Row(first, None, b"", _BEYOND_JSON, has_timestamp=True)], cut=True)
+
+    def _stream(self, parameters: dict[str, Any], limits: Limits) -> Rows:
         rows: list[Row] = []
         total = 0
-        with _translated(), self._connection.cursor(binary=True, row_factory=_row) as cursor:
+        with self._connection.cursor(binary=True, row_factory=_row) as cursor:
             for row in cursor.stream(_READ, parameters, size=_STREAM_ROWS):
                 rows.append(row)
                 total += len(row.value)
@@ -151,6 +169,8 @@ def open_source(dsn: str) -> Iterator[Source]:
             connect_timeout=CONNECT_SECONDS,
             application_name="engagement-relay",
             keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
             tcp_user_timeout=10_000,
         )
     try:
@@ -172,6 +192,11 @@ def _translated() -> Iterator[None]:
         raise StreamStopped(
             f"The source lacks a table: {error}".split("\n")[0],
             "Let ENGAGEMENT_SOURCE_DSN name the database that has content and engagement_events.",
+        ) from error
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
+        raise Unavailable(
+            f"A read of the source had to wait too long: {error}".split("\n")[0] + ".",
+            "Somebody holds a lock on content or engagement_events, or the server is overloaded: see pg_stat_activity.",
         ) from error
     except psycopg.Error as error:
         raise Unavailable(

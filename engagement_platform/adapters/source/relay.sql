@@ -1,12 +1,15 @@
 -- name: prepare_session
 -- Every read of the relay is a look-up by id. Without these a prepared statement may turn, at its sixth call, into a
--- plan that scans the table. Zone and style make PostgreSQL's JSON carry RFC 3339 in UTC.
+-- plan that scans the table. Zone and style make PostgreSQL's JSON carry RFC 3339 in UTC. Behind somebody's table lock the
+-- relay says so, and does not wait in silence.
 SET enable_seqscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
-SET default_transaction_read_only = on
+SET default_transaction_read_only = on;
+SET lock_timeout = '5s';
+SET statement_timeout = '30s'
 
 -- name: identity
 -- Which server this is. The timeline comes from the WAL's position: the control file learns of a promotion only with
@@ -53,11 +56,9 @@ SELECT virtualtransaction AS virtual, pid IS NULL AS prepared
    AND mode = 'RowExclusiveLock'
    AND granted
 
--- name: read
--- Events above :hi, and those within the given ranges of missing ids, as one snapshot sees them: at most :rows,
--- ascending. Two index scans and a union; `id > hi OR id = ANY(missing)` would scan the table.
--- A message over :max_bytes is cut to an excerpt: it cannot be sent anyway.
-WITH wanted AS MATERIALIZED (
+-- name: wanted
+-- The ids above :hi, and those within the given ranges of missing ids: at most :rows of each. Two index scans and a
+-- union; `id > hi OR id = ANY(missing)` would scan the table.
     (SELECT probe.id
        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS missing(first, last)
       CROSS JOIN LATERAL (SELECT id FROM engagement_events
@@ -65,14 +66,22 @@ WITH wanted AS MATERIALIZED (
       ORDER BY probe.id LIMIT %(rows)s)
     UNION ALL
     (SELECT id FROM engagement_events WHERE id > %(hi)s ORDER BY id LIMIT %(rows)s)
-)
+
+-- name: read
+-- The wanted events as one snapshot sees them: at most :rows, ascending.
+-- A message over :max_bytes is cut to an excerpt: it cannot be sent anyway.
+WITH wanted AS MATERIALIZED ({wanted})
 SELECT event.id,
        convert_to(event.content_id::text, 'UTF8') AS key,
-       convert_to(CASE WHEN octet_length(message.json) <= %(max_bytes)s THEN message.json
-                       ELSE left(message.json, 500) END, 'UTF8') AS value,
+       CASE WHEN octet_length(message.json) <= %(max_bytes)s THEN message.json
+            ELSE substring(message.json FOR 2000) END AS value,
        octet_length(message.json) AS bytes,
        event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01' AS has_timestamp
   FROM (SELECT id FROM wanted ORDER BY id LIMIT %(rows)s) AS chosen
   JOIN ({enriched}) AS event USING (id)
- CROSS JOIN LATERAL (SELECT row_to_json(event)::text AS json) AS message
+ CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
  ORDER BY event.id
+
+-- name: first_wanted
+-- The id with which a read would begin.
+SELECT min(id) AS id FROM ({wanted}) AS wanted
