@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engagement_platform.domain import addresses
 from engagement_platform.domain.errors import SettingsError
 
 PREFIX = "ENGAGEMENT_"
@@ -20,7 +21,7 @@ PREFIX = "ENGAGEMENT_"
 class Settings(BaseSettings):
     """The effective configuration of one process."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     source_dsn: SecretStr = Field(
         description="PostgreSQL that records the engagement: a URL or key=value DSN. Only read from."
@@ -140,19 +141,37 @@ class Settings(BaseSettings):
         return self.warehouse_uri or str((self.state_dir / "warehouse").absolute())
 
 
+ADDRESSES = {
+    "source_dsn": addresses.postgres_fault,
+    "platform_dsn": addresses.postgres_url_fault,
+    "kafka_bootstrap_servers": addresses.brokers_fault,
+    "redis_url": addresses.redis_fault,
+}
+"""How the form of each address is checked."""
+
+
 def load() -> Settings:
-    """Read the settings from the environment. Raises SettingsError naming each variable at fault."""
+    """Read the settings from the environment. Raises SettingsError naming each variable at fault, and no value."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        faults = "; ".join(
-            f"{variable(str(fault['loc'][0]))}: {'it is not set' if fault['type'] == 'missing' else fault['msg']}"
+        faults = [
+            (str(fault["loc"][0]), "it is not set" if fault["type"] == "missing" else fault["msg"])
             for fault in error.errors()
-        )
-        raise SettingsError(
-            f"The configuration cannot be used. {faults}.",
-            "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
-        ) from None
+        ]
+    else:
+        faults = [(field, fault) for field, check in ADDRESSES.items() if (fault := check(_text(settings, field)))]
+        if not faults:
+            return settings
+    raise SettingsError(
+        f"The configuration cannot be used. {'; '.join(f'{variable(field)}: {fault}' for field, fault in faults)}.",
+        "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
+    )
+
+
+def _text(settings: Settings, field: str) -> str:
+    value = getattr(settings, field)
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def variable(field: str) -> str:

@@ -1,7 +1,20 @@
-import pytest
+import os
+import traceback
+from contextlib import suppress
+from unittest import mock
 
-from engagement_platform.domain.errors import SettingsError, redact
-from engagement_platform.settings import load
+import psycopg
+import pytest
+import redis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr, ValidationError
+
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.settings import Settings, load
+from engagement_platform_tests.passwords import CANARY, passwords, quoted
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +43,104 @@ def test_the_lead_is_at_most_a_lease(monkeypatch: pytest.MonkeyPatch, lease: str
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("variable", "value"),
     [
-        "postgresql://reader:hunter2@db/media",
-        "redis://:hunter2@cache:6379/0",
-        "host=db user=x password=hunter2 dbname=media",
-        "host=db password='hunter2 hunter2' dbname=media",
+        ("ENGAGEMENT_REDIS_URL", "redis://:s3/hunter2@host"),
+        ("ENGAGEMENT_REDIS_URL", "redis://:12/hunter2@host"),
+        ("ENGAGEMENT_REDIS_URL", "redis://:[hunter2]@host"),
+        ("ENGAGEMENT_REDIS_URL", "hunter2"),
+        ("ENGAGEMENT_SOURCE_DSN", "postgresql:/u:hunter2@h"),
+        ("ENGAGEMENT_SOURCE_DSN", "postgresql://u:a@hunter2@h/media"),
+        ("ENGAGEMENT_SOURCE_DSN", "postgresql://u:1/hunter2@h/media"),
+        ("ENGAGEMENT_SOURCE_DSN", "postgresql://u:%hunter2@h/media"),
+        ("ENGAGEMENT_SOURCE_DSN", "host=h password=a hunter2"),
+        ("ENGAGEMENT_SOURCE_DSN", "host=h password='a'hunter2'"),
+        ("ENGAGEMENT_SOURCE_DSN", "hunter2"),
+        ("ENGAGEMENT_PLATFORM_DSN", "host=h password=hunter2"),
+        ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "u:hunter2@broker:9092"),
+        ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "broker:hunter2"),
+        ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "a:1,,b:2"),
     ],
 )
-def test_passwords_are_taken_out_of_texts(text: str) -> None:
-    assert "hunter2" not in redact(text)
-    assert "***" in redact(text)
+def test_a_malformed_address_is_refused_by_its_variable_only(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"{variable}: it must be .*(host|pairs)") as raised:
+        load()
+    assert CANARY not in _all_said(raised.value)
+    assert "***" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (
+            "ENGAGEMENT_SOURCE_DSN",
+            "postgresql://u:p%40w:x#?y@[::1]:5432,other/media?sslmode=require&options=-c%20a%3Db",
+        ),
+        ("ENGAGEMENT_SOURCE_DSN", "postgres://%2Fvar%2Frun/media"),
+        ("ENGAGEMENT_SOURCE_DSN", r"host = db user=x password='it\'s @ / : \\' dbname=media"),
+        ("ENGAGEMENT_SOURCE_DSN", r"service=media password=a\ b@c/d'e"),
+        ("ENGAGEMENT_PLATFORM_DSN", "postgresql:///platform?host=/var/run/postgresql"),
+        ("ENGAGEMENT_REDIS_URL", "rediss://default:p@w:x%2F@cache.example:6380/2?ssl_cert_reqs=none"),
+        ("ENGAGEMENT_REDIS_URL", "redis://cache"),
+        ("ENGAGEMENT_REDIS_URL", "unix://user:pw@/run/redis.sock?db=1"),
+        ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "kafka-0.example:9092,10.0.0.1:9093,[::1]:9092"),
+    ],
+)
+def test_a_wellformed_address_is_taken_as_its_client_takes_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert value in {one.get_secret_value() if isinstance(one, SecretStr) else one for _, one in load()}
+    if variable.endswith("_DSN"):
+        assert conninfo_to_dict(value)
+    if variable.endswith("_URL"):
+        assert redis.Redis.from_url(value)
+
+
+_ADDRESSES = {
+    "ENGAGEMENT_SOURCE_DSN": ("postgresql://u:{}@h/media", "host=h password={} dbname=media", "host=h password={q}"),
+    "ENGAGEMENT_PLATFORM_DSN": ("postgresql://u:{}@h/media", "postgresql:/u:{}@h", "postgresql://h/x?password={}"),
+    "ENGAGEMENT_REDIS_URL": ("redis://:{}@h/0", "rediss://u:{}@h", "unix://:{}@/run/redis.sock"),
+    "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": ("u:{}@h:9092", "kafka://u:{}@h:9092"),
+}
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the environment stays the same
+@given(passwords(), st.sampled_from([(name, form) for name, forms in _ADDRESSES.items() for form in forms]))
+def test_whatever_the_password_it_is_refused_or_its_client_understands_it(
+    password: str, address: tuple[str, str]
+) -> None:
+    """What a client understands it does not name in its errors."""
+    variable, form = address
+    value = form.format(password, q=quoted(password))
+    with mock.patch.dict(os.environ, {variable: value}):
+        settings = _load()
+    if isinstance(settings, SettingsError):
+        assert CANARY not in _all_said(settings)
+        return
+    assert CANARY not in repr(settings)
+    if variable.endswith("_DSN"):
+        with suppress(psycopg.ProgrammingError):  # an unknown keyword; `adapters.bounded.connect` refuses it
+            assert CANARY in str(conninfo_to_dict(value)["password"])
+    if variable == "ENGAGEMENT_REDIS_URL":
+        assert CANARY in redis.Redis.from_url(value).connection_pool.connection_kwargs["password"]
+
+
+def test_an_invalid_setting_is_not_repeated_by_the_model_either() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Settings.model_validate({"redis_url": 1, "source_dsn": [CANARY], "platform_dsn": {CANARY: 1}})
+    assert CANARY not in str(raised.value)
+
+
+def _load() -> Settings | SettingsError:
+    try:
+        return load()
+    except SettingsError as error:
+        return error
+
+
+def _all_said(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(error.__context__)

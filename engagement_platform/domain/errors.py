@@ -5,13 +5,26 @@ Nothing here names a secret: DSNs are passed through `redact` before they reach 
 
 import re
 
-_PASSWORD_IN_URL = re.compile(r"(?P<head>[a-z+0-9]+://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
-_PASSWORD_IN_DSN = re.compile(r"(?P<head>password\s*=\s*)('[^']*'|\S+)", re.IGNORECASE)
+# In a password anything may stand, @ and / too, so all up to the last @ of the line is taken for it.
+_PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*:/+[^:\s]*:(?P<secret>[^\n]*)@", re.IGNORECASE)
+_PASSWORD_IN_DSN = re.compile(
+    r"(?:password|secret)\s*=\s*(?P<secret>\\?'(?:[^'\\]|\\.)*(?:'\S*|\\?\Z)|(?:\\.|\S)*)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def redact(text: str) -> str:
-    """Return `text` with the passwords of URLs and key=value DSNs replaced by ***."""
-    return _PASSWORD_IN_DSN.sub(r"\g<head>***", _PASSWORD_IN_URL.sub(r"\g<head>***", text))
+    """Return `text` with the passwords of URLs and key=value DSNs replaced by ***; rather too much than too little.
+
+    Both kinds are looked for in the text as it came: what hides one password may be what marks the other.
+    """
+    shown, end = [], 0
+    found = (match.span("secret") for kind in (_PASSWORD_IN_URL, _PASSWORD_IN_DSN) for match in kind.finditer(text))
+    for begin, after in sorted(found):
+        if begin >= end:
+            shown += [text[end:begin], "***"]
+        end = max(end, after)
+    return "".join([*shown, text[end:]])
 
 
 class EngagementError(Exception):

@@ -1,0 +1,63 @@
+"""What the address of a server must look like, told without ever repeating one: addresses hold passwords.
+
+Clients read a malformed address in their own way and name its parts in their errors, the password among them. So
+what they would misread is refused first. Nothing here connects or resolves anything.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:@/?#,\[\]]*)(?::\d{0,5})?"
+_BROKER = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:@/?#,=\[\]]+)(?::\d{1,5})?"
+_PAIR = r"[a-z_]+\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)"
+
+# PostgreSQL's client ends user and password at the first @, Redis' at the last one before a slash.
+_POSTGRES_URL = re.compile(
+    rf"postgres(?:ql)?://(?:[^\s:@/]*(?::[^\s@/]*)?@)?{_HOST}(?:,{_HOST})*(?:/[^\s@?]*)?(?:\?[^\s@]*)?"
+)
+_POSTGRES_PAIRS = re.compile(rf"\s*{_PAIR}(?:\s+{_PAIR})*\s*")
+_REDIS_URL = re.compile(rf"rediss?://(?:[^\s/?#\[\]]*@)?{_HOST}(?:/\d*)?(?:\?[^\s@#]*)?")
+_REDIS_SOCKET = re.compile(r"unix://(?:[^\s/?#\[\]]*@)?/[^\s?#@]*(?:\?[^\s@#]*)?")
+_BROKERS = re.compile(rf"{_BROKER}(?:,{_BROKER})*")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+
+# Without an at sign: `redact` would take what stands before it for a password.
+_ENCODE = "with special characters of user and password percent-encoded (%40 for an at sign, %2F for a slash)"
+_POSTGRES_URL_EXPECTED = f"it must be a URL such as postgresql://host:5432/database, {_ENCODE}"
+
+
+def postgres_fault(text: str) -> str | None:
+    """Return what is expected where `text` is neither a URL nor a key=value DSN of PostgreSQL; None when it is one."""
+    if postgres_url_fault(text) is None or (_POSTGRES_PAIRS.fullmatch(text) and not _CONTROL.search(text)):
+        return None
+    return f"{_POSTGRES_URL_EXPECTED}, or key=value pairs, with \\' for a quote within quotes"
+
+
+def postgres_url_fault(text: str) -> str | None:
+    """Return what is expected where `text` is not a URL of PostgreSQL; None when it is one."""
+    if _POSTGRES_URL.fullmatch(text) and not _BROKEN_ESCAPE.search(text) and not _CONTROL.search(text):
+        return None
+    return _POSTGRES_URL_EXPECTED
+
+
+def redis_fault(text: str) -> str | None:
+    """Return what is expected where `text` is not a URL of Redis; None when it is one."""
+    if (_REDIS_URL.fullmatch(text) or _REDIS_SOCKET.fullmatch(text)) and _is_split(text):
+        return None
+    return f"it must be a URL such as redis://host:6379/0, {_ENCODE}"
+
+
+def brokers_fault(text: str) -> str | None:
+    """Return what is expected where `text` does not name Kafka brokers; None when it does."""
+    return None if _BROKERS.fullmatch(text) else "it must be host:port, or several with commas and no spaces between"
+
+
+def _is_split(url: str) -> bool:
+    """Say whether urllib, with which Redis' client takes a URL apart, can do so: its errors quote what it cannot."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return not _CONTROL.search(url)
