@@ -6,21 +6,24 @@ from typing import Any
 
 import psycopg
 
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.adapters import bounded
 from engagement_platform.settings import Settings
 
 CONNECT_SECONDS = 3
 _STATEMENT_MS = 5_000
+_PATIENCE_SECONDS = 7.0
+_VARIABLE = "ENGAGEMENT_PLATFORM_DSN"
 
 
 def connect(settings: Settings, purpose: str) -> psycopg.Connection[Any]:
     """Connect, each statement being its own transaction. Raises psycopg.Error.
 
-    A server that does not answer any more is noticed within seconds.
+    A server that does not answer any more, be it frozen, is noticed within seconds.
     """
-    return psycopg.connect(
+    return bounded.connect(
         settings.platform_dsn.get_secret_value(),
-        autocommit=True,
+        _VARIABLE,
+        patience=_PATIENCE_SECONDS,
         connect_timeout=CONNECT_SECONDS,
         application_name=f"engagement-{purpose}",
         options=f"-c statement_timeout={_STATEMENT_MS} -c timezone=UTC",
@@ -31,11 +34,5 @@ def connect(settings: Settings, purpose: str) -> psycopg.Connection[Any]:
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise Unavailable for what psycopg raises."""
-    try:
+    with bounded.translated("The platform database", _VARIABLE):
         yield
-    except psycopg.Error as error:
-        said = " ".join(str(error).split())
-        raise Unavailable(
-            f"The platform database does not answer ({type(error).__name__}: {said}).",
-            "Check that it runs and ENGAGEMENT_PLATFORM_DSN is right.",
-        ) from error

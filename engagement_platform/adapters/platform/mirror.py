@@ -7,10 +7,12 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
 from engagement_platform.adapters import sql
+from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect, translated
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes, to_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -19,27 +21,22 @@ log = logging.getLogger(__name__)
 
 _SQL = sql.load(__package__, "mirror.sql")
 _SECONDS = 1.0
-_CONNECT_SECONDS = 3
+_CLOSE_SECONDS = CONNECT_SECONDS + 1
 
 
 def read(settings: Settings) -> Checkpoint | None:
-    """Return the copy; None when none was ever written. Raises Unavailable."""
-    try:
-        with psycopg.connect(settings.platform_dsn.get_secret_value(), connect_timeout=_CONNECT_SECONDS) as connection:
+    """Return the copy; None when none was ever written. Raises Unavailable, and StreamStopped when it is unreadable."""
+    with translated(), connect(settings, "checkpoint") as connection:
+        try:
             found = connection.execute(_SQL["read"], {"topic": settings.topic}).fetchone()
-    except psycopg.errors.UndefinedTable:
-        return None  # the schema is made at the first start
-    except psycopg.Error as error:
-        raise Unavailable(
-            f"The platform database does not answer ({type(error).__name__}: {error}).".replace("\n", " "),
-            "Check that it runs and ENGAGEMENT_PLATFORM_DSN is right.",
-        ) from error
+        except psycopg.errors.UndefinedTable:
+            return None  # the schema is made at the first start
     return None if found is None else from_bytes(found[0])
 
 
 def replace(settings: Settings, checkpoint: Checkpoint) -> None:
-    """Set the copy to a checkpoint that an operator has chosen, be it lower. Raises psycopg.Error."""
-    with psycopg.connect(settings.platform_dsn.get_secret_value(), connect_timeout=_CONNECT_SECONDS) as connection:
+    """Set the copy to a checkpoint that an operator has chosen, be it lower. Raises Unavailable."""
+    with translated(), connect(settings, "checkpoint") as connection:
         connection.execute(_SQL["replace"], _parameters(settings, checkpoint))
 
 
@@ -58,6 +55,7 @@ class Mirror:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._latest: Checkpoint | None = None
+        self._connection: psycopg.Connection[Any] | None = None  # of the thread
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_until_closed, name="checkpoint-mirror", daemon=True)
 
@@ -82,37 +80,38 @@ class Mirror:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is left, within a few seconds."""
+        """Write what is left, within a few seconds; behind a frozen database the thread is left to end by itself."""
         self._closing.set()
-        self._thread.join(_CONNECT_SECONDS + 1)
+        self._thread.join(_CLOSE_SECONDS)
 
     def _write_until_closed(self) -> None:
         written: Checkpoint | None = None
-        connection: psycopg.Connection | None = None
-        while True:
-            last_round = self._closing.wait(_SECONDS)
+        closing = False
+        while not closing:
+            closing = self._closing.wait(_SECONDS)
             latest = self._latest
-            try:
-                if latest is not None and latest is not written:
-                    connection = connection or self._connect()
-                    connection.execute(_SQL["write"], _parameters(self._settings, latest))
-                    written = latest
-            except psycopg.Error as error:
-                log.debug("the checkpoint's copy was not written: %s", error)
-                connection = None
-            if last_round:
-                break
+            if latest is not None and latest is not written and self._write(latest):
+                written = latest
+        self._disconnect()
+
+    def _write(self, checkpoint: Checkpoint) -> bool:
+        """Write a checkpoint; say whether that worked. The next try connects anew when it did not."""
+        try:
+            self._connection = self._connection or connect(self._settings, "relay-mirror")
+            self._connection.execute(_SQL["write"], _parameters(self._settings, checkpoint))
+        except psycopg.Error as error:
+            log.debug("the checkpoint's copy was not written: %s", error)
+        except Exception:  # whatever it is: without the thread the copy would grow old unnoticed
+            log.exception("the checkpoint's copy was not written")
+        else:
+            return True
+        self._disconnect()
+        return False
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(
-            self._settings.platform_dsn.get_secret_value(),
-            autocommit=True,
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="engagement-relay-mirror",
-            tcp_user_timeout=5_000,
-        )
 
 
 @contextmanager
