@@ -2,17 +2,26 @@
 
 import dagster as dg
 
-from engagement_platform.orchestration.assets import redis_views, source_content, source_events, topic_events
+from engagement_platform.orchestration.assets import (
+    redis_views,
+    source_content,
+    source_events,
+    staged_batches,
+    topic_events,
+)
 from engagement_platform.orchestration.retention import (
     prune_engagement_stream_runs,
     prune_engagement_stream_runs_daily,
 )
 from engagement_platform.orchestration.sensors import keep_engagement_stream_alive
 from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.orchestration.warehouse.events import engagement_events
 
 definitions = dg.Definitions(
-    assets=[source_content, source_events, topic_events, redis_views],
+    assets=[source_content, source_events, topic_events, redis_views, staged_batches, engagement_events],
     jobs=[engagement_stream, prune_engagement_stream_runs],
     sensors=[keep_engagement_stream_alive],
     schedules=[prune_engagement_stream_runs_daily],
+    # One process for a run of the warehouse's assets: they follow each other, and a process each would cost seconds.
+    executor=dg.in_process_executor,
 )

@@ -177,3 +177,19 @@ def _text(settings: Settings, field: str) -> str:
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
     return PREFIX + field.upper()
+
+
+def first_day() -> date:
+    """Return ENGAGEMENT_FIRST_DAY, whether or not the other settings are there. Raises SettingsError."""
+    try:
+        return _FirstDay().first_day
+    except ValidationError:
+        raise SettingsError(
+            f"{variable('first_day')} is not a date.", "Set it to a day such as 2024-01-01, or leave it out."
+        ) from None
+
+
+class _FirstDay(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    first_day: date = date(2024, 1, 1)

@@ -45,3 +45,13 @@ redis_views = dg.AssetSpec(
     group_name=STREAM_GROUP,
     metadata={"kept up to date by": _JOB},
 )
+
+staged_batches = dg.AssetSpec(
+    ["warehouse", "staged_batches"],
+    deps=[topic_events],
+    description="Batches of events, checked line by line and loaded into the warehouse's table every few seconds, "
+    "each exactly once.",
+    kinds={"json"},
+    group_name=STREAM_GROUP,
+    metadata={"kept up to date by": _JOB},
+)

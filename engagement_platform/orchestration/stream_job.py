@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from engagement_platform.orchestration.assets import redis_views, topic_events
+from engagement_platform.orchestration.assets import redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
-from engagement_platform.stream import relay, tally
+from engagement_platform.stream import relay, stage, tally
 
 NAME = "engagement_stream"
-LOOPS = ("relay", "tally")
+LOOPS = ("relay", "tally", "stage")
 
 # Highest priority in the queue, so that a backfill never keeps the stream waiting.
 TAGS = {"dagster/priority": "10"}
@@ -26,7 +26,7 @@ SIDE_BY_SIDE = dg.multiprocess_executor.configured(
 )
 
 
-def stream_job(run_relay: RunLoop, run_tally: RunLoop) -> dg.JobDefinition:
+def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop) -> dg.JobDefinition:
     """Return the job with the loops given. Its config is `lease_seconds`, for all ops alike."""
     relay_op = loop_op(
         "relay",
@@ -45,6 +45,15 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop) -> dg.JobDefinition:
         description="Kafka to Redis: engagement of the last ten minutes, each event counted exactly once.",
     )
 
+    stage_op = loop_op(
+        "stage",
+        run_stage,
+        staged_batches.key,
+        loops=LOOPS,
+        follows=True,
+        description="Kafka to the warehouse: checked batches of NDJSON, every event in the table exactly once.",
+    )
+
     def all_alike(config: Mapping[str, Any]) -> dict[str, Any]:
         return {"ops": {name: {"config": {"lease_seconds": config["lease_seconds"]}} for name in LOOPS}}
 
@@ -57,9 +66,11 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop) -> dg.JobDefinition:
         tags=TAGS,
     )
     def job() -> None:
-        tally_op(relay_op())
+        published = relay_op()
+        tally_op(published)
+        stage_op(published)
 
     return job
 
 
-engagement_stream = stream_job(relay.run, tally.run)
+engagement_stream = stream_job(relay.run, tally.run, stage.run)

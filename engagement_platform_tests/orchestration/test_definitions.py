@@ -17,7 +17,7 @@ from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.stream_job import LOOPS, engagement_stream
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("google.cloud", "dagster_gcp", "pandas", "deltalake", "pyarrow")
+HEAVY = ("google.cloud", "dagster_gcp", "pandas", "deltalake", "pyarrow", "duckdb", "sqlglot", "adbc_driver_postgresql")
 DEFINED = (dg.AssetSpec, dg.AssetsDefinition, dg.JobDefinition, dg.SensorDefinition, dg.ScheduleDefinition)
 
 
@@ -40,13 +40,14 @@ def test_the_definitions_can_be_loaded() -> None:
     dg.Definitions.validate_loadable(definitions)
 
 
-def test_the_assets_have_a_lineage_and_no_button() -> None:
+def test_the_assets_have_a_lineage_and_only_those_with_days_a_button() -> None:
     graph = definitions.resolve_asset_graph()
     views, topic = dg.AssetKey(["redis", "engagement_views"]), dg.AssetKey(["kafka", "engagement_events"])
     events, content = dg.AssetKey(["postgres", "engagement_events"]), dg.AssetKey(["postgres", "content"])
     assert graph.get(views).parent_keys == {topic}
     assert graph.get(topic).parent_keys == {events, content}
-    assert not graph.executable_asset_keys
+    assert graph.get(dg.AssetKey(["warehouse", "staged_batches"])).parent_keys == {topic}
+    assert all(graph.get(key).is_partitioned for key in graph.executable_asset_keys)
     assert all(graph.get(key).description for key in graph.get_all_asset_keys())
 
 

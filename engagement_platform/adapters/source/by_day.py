@@ -1,0 +1,64 @@
+"""Splits a stream of Arrow batches, ordered by day, into one stream for each day. Memory does not grow with the day."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MICROSECONDS_OF_A_DAY = 86_400_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+class ByDay:
+    """Batches with a column `event_ts`, ordered by its day. Days are asked for in ascending order, each once."""
+
+    def __init__(self, batches: "Iterator[pa.RecordBatch]", schema: "pa.Schema") -> None:
+        self._batches = batches
+        self._schema = schema
+        self._rest: pa.RecordBatch | None = None
+        self.failure: Exception | None = None
+        """What ended a stream early. Whoever reads a stream from foreign code sees only its text."""
+
+    def of(self, day: date) -> "pa.RecordBatchReader":
+        """Return the rows of a day; it has to be read to its end before the next day is asked for."""
+        import pyarrow as pa  # noqa: PLC0415
+
+        return pa.RecordBatchReader.from_batches(self._schema, self._noting_failure(day))
+
+    def _noting_failure(self, day: date) -> "Iterator[pa.RecordBatch]":
+        try:
+            yield from self._slices(day.toordinal() - _EPOCH)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _slices(self, day: int) -> "Iterator[pa.RecordBatch]":
+        while (batch := self._next()) is not None:
+            inside = _rows_up_to(batch, day)
+            if inside < batch.num_rows:
+                self._rest = batch.slice(inside)
+            if inside:
+                yield batch.slice(0, inside)
+            if inside < batch.num_rows:
+                return
+
+    def _next(self) -> "pa.RecordBatch | None":
+        """Return what is left of the batch in hand, or the next one, in the types of the schema."""
+        batch, self._rest = self._rest, None
+        if batch is None:
+            batch = next(self._batches, None)
+            while batch is not None and not batch.num_rows:
+                batch = next(self._batches, None)
+            batch = None if batch is None else batch.select(self._schema.names).cast(self._schema)
+        return batch
+
+
+def _rows_up_to(batch: "pa.RecordBatch", day: int) -> int:
+    """Return how many rows at the beginning of a batch are of days up to `day`, counted from 1970-01-01."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    microseconds = batch.column("event_ts").cast(pa.int64())
+    return int(pc.sum(pc.less(microseconds, (day + 1) * _MICROSECONDS_OF_A_DAY)).as_py())

@@ -1,0 +1,119 @@
+"""Reads days of the source as Arrow, batch by batch, by way of ADBC; everything in one snapshot."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.source.by_day import ByDay
+from engagement_platform.adapters.source.reader import CONNECT_SECONDS, ENRICHED
+from engagement_platform.domain.coverage import Coverage, advanced
+from engagement_platform.domain.days import bounds
+from engagement_platform.domain.errors import EngagementError, Unavailable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SQL = sql.load(__package__, "history.sql")
+
+
+class History:
+    """One snapshot of the source. Methods raise Unavailable when the source does not answer any more."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def coverage(self, known: Coverage) -> Coverage:
+        """Return which ids the snapshot sees, from what the relay had seen before it was taken."""
+        found: list[int] = []
+        if known.missing:
+            found = self._ids(
+                "visible_among",
+                firsts=",".join(str(r.first) for r in known.missing),
+                lasts=",".join(str(r.last) for r in known.missing),
+            )
+        return advanced(known, found, self._ids("visible_above", hi=known.hi))
+
+    def _ids(self, name: str, **values: object) -> list[int]:
+        with _translated():
+            self._cursor.execute(_SQL[name].format(**values))
+            return cast("list[int]", self._cursor.fetch_arrow_table().column(0).to_pylist())
+
+    def rows(self, days: Sequence[date], schema: "pa.Schema") -> "ByDay":
+        """Return the enriched events of consecutive days, day by day, in the types of `schema`."""
+        begin, end = bounds(days[0])[0], bounds(days[-1])[1]
+        order = "ORDER BY (event.event_ts AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
+        text = _SQL["rows"].format(enriched=ENRICHED, begin=begin.isoformat(), end=end.isoformat(), order=order)
+        with _translated():
+            self._cursor.execute(text)
+            return ByDay(self._batches(self._cursor.fetch_record_batch()), schema)
+
+    def _batches(self, reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
+        with _translated():
+            yield from reader
+
+
+@contextmanager
+def open_history(dsn: str) -> Iterator[History]:
+    """Connect, with a transaction that sees one moment: that of the first read. Raises Unavailable."""
+    from adbc_driver_postgresql import dbapi  # noqa: PLC0415
+
+    with _translated():
+        connection = dbapi.connect(dsn)
+    try:
+        with connection.cursor() as cursor:
+            with _translated():
+                cursor.execute(_SQL["begin"])
+                cursor.execute("SET LOCAL lock_timeout = '10s'")
+            yield History(cursor)
+    finally:
+        connection.close()
+
+
+def days_of_ids_from(dsn: str, event_id: int) -> list[date]:
+    """Return the days of the events from an id on. Raises Unavailable."""
+    return [row[0] for row in _psycopg(dsn, "days_of_ids_from", id=event_id)]
+
+
+def has_index(dsn: str) -> bool:
+    """Say whether a day can be read without a scan of the table. Raises Unavailable."""
+    return bool(_psycopg(dsn, "has_index")[0][0])
+
+
+def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:
+    try:
+        with psycopg.connect(
+            dsn, connect_timeout=CONNECT_SECONDS, options="-c timezone=UTC -c default_transaction_read_only=on"
+        ) as connection:
+            return connection.execute(_SQL[name], parameters or None).fetchall()
+    except psycopg.Error as error:
+        raise _unavailable(error) from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from adbc_driver_manager import dbapi  # noqa: PLC0415
+
+    try:
+        yield
+    except dbapi.Error as error:
+        if "permission denied" in str(error) or "does not exist" in str(error):
+            raise EngagementError(
+                f"The source refuses a read: {_one_line(error)}.",
+                "Grant SELECT on content and engagement_events to the role of ENGAGEMENT_SOURCE_DSN.",
+            ) from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"The source does not answer ({type(error).__name__}: {_one_line(error)}).",
+        "Check that PostgreSQL runs and ENGAGEMENT_SOURCE_DSN is right.",
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

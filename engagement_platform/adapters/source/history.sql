@@ -1,0 +1,53 @@
+-- What a rebuild reads, all in one snapshot. The names in braces are replaced by the reader; days and ids are its own
+-- values, never text from outside.
+
+-- name: begin
+-- One snapshot for everything that follows; it is taken by the first read.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- name: visible_among
+-- The ids within given ranges that the snapshot sees.
+SELECT event.id
+  FROM unnest(ARRAY[{firsts}]::bigint[], ARRAY[{lasts}]::bigint[]) AS missing(first, last)
+  JOIN engagement_events AS event ON event.id BETWEEN missing.first AND missing.last
+ ORDER BY event.id
+
+-- name: visible_above
+-- The ids above one that the snapshot sees.
+SELECT id FROM engagement_events WHERE id > {hi} ORDER BY id
+
+-- name: rows
+-- The enriched events of the days from :begin to before :end, in the columns of the warehouse. JSON's null is SQL's
+-- NULL there, as in the messages of the stream. Ordered by day where there is more than one.
+SELECT event.id,
+       event.content_id::text AS content_id,
+       event.user_id::text AS user_id,
+       event.event_type,
+       event.event_ts,
+       event.duration_ms::bigint AS duration_ms,
+       event.device,
+       nullif(event.raw_payload, 'null')::text AS raw_payload,
+       event.slug,
+       event.title,
+       event.content_type,
+       event.length_seconds::bigint AS length_seconds,
+       event.engagement_seconds::text AS engagement_seconds,
+       event.engagement_pct::text AS engagement_pct
+  FROM ({enriched}) AS event
+ WHERE event.event_ts >= '{begin}' AND event.event_ts < '{end}'
+ {order}
+
+-- name: days_of_ids_from
+-- The days of the events from an id on.
+SELECT DISTINCT (event_ts AT TIME ZONE 'UTC')::date AS day
+  FROM engagement_events
+ WHERE id >= %(id)s AND event_ts >= '0001-01-02' AND event_ts < '9999-12-31'
+ ORDER BY day
+
+-- name: has_index
+-- Whether a day can be read without a scan of the table.
+SELECT EXISTS (
+    SELECT FROM pg_index
+      JOIN pg_attribute AS column_ ON column_.attrelid = indrelid AND column_.attnum = indkey[0]
+     WHERE indrelid = 'engagement_events'::regclass AND column_.attname = 'event_ts' AND indisvalid
+       AND indpred IS NULL) AS has_index

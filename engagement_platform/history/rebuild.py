@@ -1,0 +1,211 @@
+"""Rebuilds days of `engagement_events` from the source while the stream goes on. Each day equals the source's snapshot.
+
+The order is the proof (see the protocol in `rebuild_days`): from the open row on, no live load of the day starts; those
+that are open are settled; the relay's checkpoint is read before the snapshot is taken; what the snapshot has seen is
+stored before the day is replaced, and comes into force in the step that closes the row.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+
+from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
+from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.adapters.platform.loads import Loads, RebuildRow
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.source.by_day import ByDay
+from engagement_platform.adapters.source.history import has_index, open_history
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
+from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.days import consecutive
+from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform.stream.loading import SILENT_SECONDS, settle_load, settle_rebuild
+
+log = logging.getLogger("engagement_platform.rebuild")
+
+BEAT_SECONDS = 5.0
+_LIVE_LOAD_SECONDS = 5.0
+"""How long the stage may take to finish a load that it is at, before the rebuild completes it."""
+_ANOTHER_SECONDS = 3_600.0
+_POLL_SECONDS = 0.1
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A day that equals the source again."""
+
+    day: date
+    rows: int
+    seconds: float
+
+
+def rebuild_days(
+    settings: Settings, days: Sequence[date], run_id: str, on_day: Callable[[Rebuilt], None] = lambda _: None
+) -> list[Rebuilt]:
+    """Rebuild days, ascending, and return what was done; `on_day` is told as soon as a day is done.
+
+    Each day is replaced by itself: what was done stays done when a later day fails. Where the source has no index on
+    event_ts, consecutive days are read in one scan. Raises EngagementError; the day in hand is then as it was.
+    """
+    ensure_schema(settings)
+    ensure_topics(settings)
+    warehouse = connect(settings)
+    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    done: list[Rebuilt] = []
+    with closing(Loads(settings, "rebuild")) as loads:
+        for together in _groups(settings, days):
+            work = _Rebuild(settings, warehouse, loads, table_id, run_id)
+            for rebuilt in work.run(together):
+                done.append(rebuilt)
+                on_day(rebuilt)
+    return done
+
+
+def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
+    if len(days) > 1 and not has_index(settings.source_dsn.get_secret_value()):
+        yield from consecutive(days)
+    else:
+        yield from ([day] for day in sorted(set(days)))
+
+
+class _Rebuild:
+    """One scan of the source, for one day or several."""
+
+    def __init__(self, settings: Settings, warehouse: Warehouse, loads: Loads, table_id: str, run_id: str) -> None:
+        self._settings = settings
+        self._warehouse = warehouse
+        self._loads = loads
+        self._table_id = table_id
+        self._run_id = run_id
+        self._open: dict[date, int] = {}
+        """day -> number of its rebuild, in the order of the days."""
+
+    def run(self, days: Sequence[date]) -> Iterator[Rebuilt]:
+        """Rebuild the days. Whatever happens, no row of ours stays open that the database lets us close."""
+        try:
+            for day in days:
+                self._open[day] = self._begin(day)
+            with _beating(self._settings, self._open.values()):
+                self._settle_live_loads()
+                yield from self._replace_all()
+        finally:
+            with suppress(Unavailable):
+                self._settle_own()
+
+    def _begin(self, day: date) -> int:
+        """Enter the rebuild of a day. Waits for one that is under way, and settles one whose process is gone."""
+        deadline = time.monotonic() + _ANOTHER_SECONDS
+        while True:
+            opened = self._loads.open_rebuild(self._table_id, day, self._run_id)
+            if opened is not None:
+                return opened.number
+            others = self._loads.open_rebuilds(self._table_id, [day])
+            self._wait_for(others, deadline)
+
+    def _wait_for(self, others: Sequence[RebuildRow], deadline: float) -> None:
+        for other in others:
+            if other.silent_seconds > SILENT_SECONDS or other.run_id == self._run_id:
+                settle_rebuild(self._warehouse, self._loads, other)
+            elif time.monotonic() > deadline:
+                raise EngagementError(
+                    f"Run {other.run_id} has been rebuilding {other.day} for over an hour.",
+                    "Look at that run; end it if it is stuck, and start this one again.",
+                )
+        time.sleep(_POLL_SECONDS)
+
+    def _settle_live_loads(self) -> None:
+        """See that no live load of the days is open: the stage finishes it, or it is completed here."""
+        deadline = time.monotonic() + _LIVE_LOAD_SECONDS
+        while loads := self._loads.open_loads(self._table_id, list(self._open)):
+            if time.monotonic() > deadline:
+                for load in loads:
+                    settle_load(self._warehouse, self._loads, load, self._settings)
+            time.sleep(_POLL_SECONDS)
+
+    def _replace_all(self) -> Iterator[Rebuilt]:
+        for _ in range(_TRIES):
+            try:
+                yield from self._replace()
+                return
+            except Conflict:
+                log.info("another writer was faster; the days are read again")
+        raise Unavailable(
+            f"Other writers replaced days of the table {_TRIES} times during the rebuild of {min(self._open)}.",
+            "Run it again when fewer days are rebuilt at once.",
+        )
+
+    def _replace(self) -> Iterator[Rebuilt]:
+        """Read the checkpoint, take the snapshot, store what it sees, replace day by day."""
+        known = self._seen_by_relay()
+        started = time.monotonic()
+        with open_history(self._settings.source_dsn.get_secret_value()) as history:
+            coverage = history.coverage(known)
+            for number in self._open.values():
+                if not self._loads.cover(number, coverage):
+                    raise self._lost()
+            by_day = history.rows(list(self._open), arrow_schema(ENGAGEMENT_EVENTS))
+            for day, number in list(self._open.items()):
+                rows = self._replace_day(day, number, by_day)
+                del self._open[day]
+                yield Rebuilt(day, rows, time.monotonic() - started)
+                started = time.monotonic()
+
+    def _replace_day(self, day: date, number: int, by_day: ByDay) -> int:
+        try:
+            rows = self._warehouse.replace_day(Replacement(ENGAGEMENT_EVENTS, day, number), by_day.of(day))
+        except Overtaken:
+            raise self._lost() from None
+        except Exception as error:
+            raise (by_day.failure or error) from error
+        if not self._loads.finish_rebuild(number, rows):
+            raise self._lost()
+        return rows
+
+    def _seen_by_relay(self) -> Coverage:
+        """Return what the relay has published for sure: it is read before the snapshot, so the snapshot sees it all."""
+        with open_checkpoints(self._settings) as checkpoints:
+            last = checkpoints.last()
+        return Coverage(0) if last is None else Coverage(last.hi, tuple(missing_ranges(last)))
+
+    def _settle_own(self) -> None:
+        for number in self._open.values():
+            row = self._loads.rebuild(number)
+            if row.state == "open":
+                settle_rebuild(self._warehouse, self._loads, row)
+
+    def _lost(self) -> EngagementError:
+        return EngagementError(
+            "This rebuild was taken for dead and closed by another process: it had been silent for too long.",
+            "Start it again.",
+        )
+
+
+@contextmanager
+def _beating(settings: Settings, numbers: Iterable[int]) -> Iterator[None]:
+    """Give signs of life for rebuilds from a thread while the block runs."""
+    own = list(numbers)
+    ended = threading.Event()
+
+    def beat() -> None:
+        with closing(Loads(settings, "rebuild-beat")) as loads:
+            while not ended.wait(BEAT_SECONDS):
+                with suppress(Unavailable):
+                    loads.beat(own)
+
+    thread = threading.Thread(target=beat, name="rebuild-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(BEAT_SECONDS)

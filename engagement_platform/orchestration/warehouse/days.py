@@ -1,0 +1,21 @@
+"""The days that Dagster knows: the partitions of every table of the warehouse, today included."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from engagement_platform.settings import first_day
+
+
+def days_definition() -> dg.DailyPartitionsDefinition:
+    """Return one partition for each day from ENGAGEMENT_FIRST_DAY to today, in UTC."""
+    return dg.DailyPartitionsDefinition(start_date=first_day().isoformat(), timezone="UTC", end_offset=1)
+
+
+DAYS = days_definition()
+
+
+def days_of(context: dg.AssetExecutionContext) -> Sequence[date]:
+    """Return the days that a run is for, ascending."""
+    return sorted(date.fromisoformat(key) for key in context.partition_keys)

@@ -1,0 +1,138 @@
+"""How one batch gets into the warehouse, and how an open load or rebuild that its process left is settled.
+
+Whoever finds an open load completes it under its own id: what its process may still do then changes nothing. While a
+load is open, no rebuild of its days takes its snapshot, so the coverage by which its lines were chosen stays in force
+and the same lines can be made again from Kafka.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from kafka.consumer.fetcher import ConsumerRecord
+
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
+from engagement_platform.adapters.platform.loads import LoadRow, Loads, RebuildRow
+from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Replacement, Warehouse
+from engagement_platform.domain.batches import Line, Ranges, Rejected, line_of, name_of, uncovered
+from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform.stream import staging
+
+log = logging.getLogger("engagement_platform.stage")
+
+SILENT_SECONDS = 30.0
+"""A rebuild that has given no sign of life for so long is taken for dead."""
+
+_READ_SECONDS = 120.0
+_POLL_MS = 200
+
+
+def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[Line], settings: Settings) -> None:
+    """Send the lines of an open load until the warehouse has them, and close the load.
+
+    Raises Unavailable when it is to be tried again later, StreamStopped when the warehouse refuses rows.
+    """
+    with staging.clean_file(staging.folder_of(settings), name_of(settings.topic, load.ranges), lines) as path:
+        while True:
+            try:
+                warehouse.append(_sent(load), path)
+                break
+            except Conflict:
+                log.debug("another writer was faster than load %s", load.load_id)
+            except LoadFailed as error:
+                loads.raise_attempt(load)
+                raise _refused(error) from error
+    loads.close_load(load)
+
+
+def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Settings) -> None:
+    """Complete an open load that some process has left, or is still at: both may do it."""
+    try:
+        loaded = warehouse.is_loaded(_sent(load))
+    except LoadFailed as error:
+        loads.raise_attempt(load)
+        raise _refused(error) from error
+    if loaded:
+        loads.close_load(load)
+        return
+    log.info("load %s is open: it is completed", load.load_id)
+    found = [line_of(record.value) for record in read_ranges(settings, load)]
+    lines = uncovered((one for one in found if isinstance(one, Line)), loads.coverages(load.table_id, load.days))
+    deliver(warehouse, loads, load, lines, settings)
+
+
+def settle_rebuild(warehouse: Warehouse, loads: Loads, rebuild: RebuildRow) -> None:
+    """Close an open rebuild that its process has left: done when its data are in the table, else without effect.
+
+    From the answer of `retire` on it cannot take effect any more, so that its process, should it still live, finds
+    its row closed.
+    """
+    replacement = Replacement(ENGAGEMENT_EVENTS, rebuild.day, rebuild.number)
+    if warehouse.retire(replacement):
+        loads.finish_rebuild(rebuild.number, rebuild.rows or 0)
+        log.warning("the rebuild of %s was left open; its data are in the table", rebuild.day)
+    else:
+        loads.abandon_rebuild(rebuild.number)
+        log.warning("the rebuild of %s was left open without effect; the day is as it was", rebuild.day)
+
+
+def read_ranges(settings: Settings, load: LoadRow) -> Iterator[ConsumerRecord]:
+    """Return the messages of a load's offset ranges, again."""
+    reader = TopicReader(settings)
+    try:
+        if reader.topic_id != load.topic_id:
+            raise _gone(load, "the topic was created again")
+        reader.seek({partition: begin for partition, (begin, _) in load.ranges.items()})
+        deadline = time.monotonic() + _READ_SECONDS
+        while not _passed(reader.positions(), load.ranges):
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Kafka did not return the messages of load {load.load_id} in time.", "It is tried again."
+                )
+            for partition, records in reader.poll(_POLL_MS).items():
+                yield from _within(records, load.ranges[partition][1])
+    except OffsetsExpired as error:
+        raise _gone(load, "the messages have expired") from error
+    finally:
+        reader.close()
+
+
+def _passed(positions: dict[int, int], ranges: Ranges) -> bool:
+    return all(positions[partition] >= end for partition, (_, end) in ranges.items())
+
+
+def _within(records: Iterable[ConsumerRecord], end: int) -> Iterator[ConsumerRecord]:
+    return (record for record in records if record.offset < end)
+
+
+def _sent(load: LoadRow) -> Load:
+    return Load(load.load_id, load.writer, load.version, load.attempt)
+
+
+def _refused(error: LoadFailed) -> Exception:
+    """Tell a load that can succeed under a higher attempt from one whose rows somebody has to look at."""
+    if not error.rows:
+        return Unavailable(error.what, "It is tried again under a new id.")
+    return StreamStopped(f"{error.what} {'; '.join(error.rows[:5])}", error.todo or "Compare the table's columns.")
+
+
+def _gone(load: LoadRow, why: str) -> StreamStopped:
+    days = ", ".join(str(day) for day in load.days[:10])
+    return StreamStopped(
+        f"Load {load.load_id} was left open, is not in the warehouse and cannot be made again: {why}.",
+        f"Give it up with: engagement-platform warehouse give-up {load.load_id}; then rebuild: {days}.",
+    )
+
+
+def split(found: Iterable[Line | Rejected]) -> tuple[list[Line], list[Rejected]]:
+    """Return the lines, and what was rejected."""
+    lines: list[Line] = []
+    rejected: list[Rejected] = []
+    for one in found:
+        if isinstance(one, Line):
+            lines.append(one)
+        else:
+            rejected.append(one)
+    return lines, rejected

@@ -1,0 +1,301 @@
+"""stage: Kafka to the warehouse. Every event is in the table exactly once.
+
+Messages are gathered into batches by age and size. A batch is entered in the platform database before it is sent, with
+its offset ranges and the id made from them, and the writer's next batch begins where the last one that was entered
+ends. So a stage that is killed anywhere is continued from those rows: what is open is completed under its own id.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from kafka.consumer.fetcher import ConsumerRecord
+
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
+from engagement_platform.adapters.kafka.letters import send_letters
+from engagement_platform.adapters.platform.loads import LoadRow, Loads, RebuildRow
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.source.history import days_of_ids_from
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.port import Warehouse
+from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
+from engagement_platform.domain.errors import EngagementError, StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform.stream import staging
+from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.loading import SILENT_SECONDS, deliver, settle_load, settle_rebuild, split
+
+log = logging.getLogger("engagement_platform.stage")
+
+WRITER = "stage"
+POLL_MS = 500
+LOOK_AGAIN_SECONDS = 10.0
+_MOST_BYTES = 64 << 20
+"""Of the messages of one batch: with the largest ones a batch has fewer rows."""
+_REBUILD_PAUSE = 0.1
+
+
+def run(settings: Settings, control: Control) -> None:
+    """Load batches until the lease is over or, when draining, until everything that was in Kafka before is loaded.
+
+    Waits for servers that do not answer. What a person has to put right is said, and looked at again every
+    `LOOK_AGAIN_SECONDS`: a warehouse that cannot be used must not end the run that feeds Redis. When draining it is
+    raised. Ends quietly when another run has taken over.
+    """
+    backoff = Backoff(log.warning, longest=5.0)
+    claim = once(control.claim)
+    said = ""
+    while not control.should_stop():
+        try:
+            with _connected(settings) as clients:
+                claim()
+                _Stage(settings, control, clients, backoff).run()
+                return
+        except Unavailable as error:
+            control.wait(backoff.failed(str(error)))
+        except Superseded as error:
+            log.info("%s", error)
+            return
+        except EngagementError as error:
+            stopped = _other_topic(error.what) if isinstance(error, TopicChanged) else error
+            if control.drain:
+                raise stopped from error
+            if str(stopped) != said:
+                said = control.progress.detail["stopped"] = str(stopped)
+                log.error("%s", stopped)
+            with suppress(Superseded):
+                claim()
+            control.wait(LOOK_AGAIN_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    reader: TopicReader
+    loads: Loads
+    warehouse: Warehouse
+    table_id: str
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[_Clients]:
+    """Connect to everything, before the claim."""
+    ensure_schema(settings)
+    warehouse = connect(settings)
+    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    loads = Loads(settings, WRITER)
+    reader = TopicReader(settings, min_bytes=1 << 16, max_wait_ms=POLL_MS)
+    try:
+        yield _Clients(reader, loads, warehouse, table_id)
+    finally:
+        reader.close()
+        loads.close()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """The messages since the last batch."""
+
+    begins: Mapping[int, int]
+    since: float | None = None
+    """When the first of them came, by the monotonic clock."""
+    size: int = 0
+    """Bytes of all messages."""
+    messages: int = 0
+    found: list[Line | Rejected] = field(default_factory=list)
+    unseen: Counter[bytes] = field(default_factory=Counter)
+
+    def add(self, records: Mapping[int, list[ConsumerRecord]], now: float) -> None:
+        if records and self.since is None:
+            self.since = now
+        for messages in records.values():
+            for message in messages:
+                self.found.append(line_of(message.value))
+                self.size += len(message.value or b"")
+                self.messages += 1
+            self.unseen.update(value for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT)
+
+
+class _Stage:
+    """One stage, connected. The rows in the platform database say where it stands."""
+
+    def __init__(self, settings: Settings, control: Control, clients: _Clients, backoff: Backoff) -> None:
+        self._settings = settings
+        self._control = control
+        self._reader = clients.reader
+        self._loads = clients.loads
+        self._warehouse = clients.warehouse
+        self._table_id = clients.table_id
+        self._backoff = backoff
+        self._version = 0
+        self._gathered = _Gathered({})
+
+    def run(self) -> None:
+        drain_to = self._reader.end_offsets() if self._control.drain else {}
+        staging.remove_leftovers(staging.folder_of(self._settings))
+        self._resume()
+        while not self._control.should_stop():
+            self._follow_new_partitions()
+            try:
+                self._gathered.add(self._reader.poll(POLL_MS), time.monotonic())
+            except OffsetsExpired as error:
+                self._skip_what_expired(error)
+                continue
+            drained = self._control.drain and self._reached(drain_to)
+            if self._is_due() or (drained and self._gathered.since is not None):
+                self._load()
+            self._backoff.worked()
+            self._control.progress.detail.pop("stopped", None)
+            self._control.progress.lag = self._reader.waiting() + self._gathered.messages
+            if drained:
+                return
+
+    # Where it stands
+
+    def _resume(self) -> None:
+        """Complete what is open and go on behind the last batch that was entered."""
+        for load in self._loads.open_loads(self._table_id):
+            if load.writer == WRITER:
+                settle_load(self._warehouse, self._loads, load, self._settings)
+        last = self._loads.last_load(self._table_id, WRITER)
+        if last is None:
+            self._version, offsets = 0, self._reader.beginning_offsets()
+        elif last.topic_id != self._reader.topic_id:
+            raise _other_topic(
+                f"The warehouse has loads of topic {last.topic_id}, but Kafka has {self._reader.topic_id}."
+            )
+        else:
+            self._version, offsets = last.version, dict(last.next_offsets)
+        self._read_from(offsets)
+
+    def _read_from(self, offsets: Mapping[int, int]) -> None:
+        """Read all partitions; one that was never read is new and starts at 0."""
+        begins = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
+        self._gathered = _Gathered(begins)
+        self._reader.seek(begins)
+
+    def _follow_new_partitions(self) -> None:
+        new = self._reader.partitions - self._gathered.begins.keys()
+        if new:
+            log.info("new partitions: %s", sorted(new))
+            self._read_from(self._gathered.begins)
+
+    def _skip_what_expired(self, error: OffsetsExpired) -> None:
+        """Go on with the oldest messages there are; the days of those that are gone have to be rebuilt.
+
+        Which ids are gone nobody knows any more, so the days of all later ones are noted.
+        """
+        self._reader.verify()  # else the offsets are missing because the topic is another one
+        last = self._loads.last_load(self._table_id, WRITER)
+        if last is not None:
+            days = days_of_ids_from(self._settings.source_dsn.get_secret_value(), last.lowest_id or 0)
+            self._loads.note_due(self._table_id, days, "Kafka's messages expired before they were loaded")
+            log.error("%s To be rebuilt: %s", error.what, ", ".join(map(str, days)))
+        oldest = self._reader.beginning_offsets()
+        self._read_from({p: max(at, oldest.get(p, 0)) for p, at in self._gathered.begins.items()})
+
+    def _reached(self, goal: Mapping[int, int]) -> bool:
+        positions = self._reader.positions()
+        return all(positions.get(partition, 0) >= end for partition, end in goal.items())
+
+    # One batch
+
+    def _is_due(self) -> bool:
+        gathered = self._gathered
+        if gathered.since is None:
+            return False
+        full = gathered.messages >= self._settings.stage_batch_rows or gathered.size >= _MOST_BYTES
+        return full or time.monotonic() - gathered.since >= self._settings.effective_stage_seconds
+
+    def _load(self) -> None:
+        """Enter the batch, send it, and begin the next one behind it."""
+        self._reader.verify()
+        gathered, positions = self._gathered, self._reader.positions()
+        lines, rejected = split(gathered.found)
+        ranges = {p: (begin, positions[p]) for p, begin in gathered.begins.items() if positions[p] > begin}
+        self._bury(rejected, name_of(self._settings.topic, ranges))
+        load = LoadRow(
+            table_id=self._table_id,
+            writer=WRITER,
+            version=self._version + 1,
+            load_id=load_id(self._table_id, self._reader.topic_id, ranges),
+            topic_id=self._reader.topic_id,
+            ranges=ranges,
+            next_offsets=positions,
+            days=tuple(sorted({line.day for line in lines})),
+            rows=len(lines),
+            rejected=len(rejected),
+        )
+        chosen = self._enter(load, lines)
+        if chosen is None:
+            self._resume()  # another stage has entered that version
+            return
+        if chosen:
+            deliver(self._warehouse, self._loads, load, chosen, self._settings)
+        self._version = load.version
+        self._gathered = _Gathered(positions)
+        self._report(gathered, len(chosen), len(rejected))
+
+    def _bury(self, rejected: list[Rejected], name: str) -> None:
+        """Keep what was rejected where people find it. A stage that dies after this does it again."""
+        if not rejected:
+            return
+        log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0].reason)
+        staging.keep_rejected(staging.folder_of(self._settings), name, rejected)
+        now = datetime.now(UTC)
+        letters = (
+            DeadLetter(source=WRITER, event_id=r.id, reason=r.reason, excerpt=r.excerpt, at=now) for r in rejected
+        )
+        send_letters(self._settings, letters)
+
+    def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:
+        """Enter a load with the lines that no rebuilt day holds; return them. None when it was not entered."""
+        while not self._control.should_stop():
+            with self._loads.admission(load.table_id, load.days) as admission:
+                if not admission.rebuilds:
+                    chosen = uncovered(lines, admission.coverages)
+                    ids = [line.id for line in chosen]
+                    entered = admission.open(
+                        replace(
+                            load,
+                            rows=len(chosen),
+                            covered=len(lines) - len(chosen),
+                            lowest_id=min(ids, default=None),
+                            highest_id=max(ids, default=None),
+                        )
+                    )
+                    return chosen if entered else None
+            self._wait_for(admission.rebuilds)
+        raise Superseded("The stage ends before its batch was entered; the next one reads it again.")
+
+    def _wait_for(self, rebuilds: Sequence[RebuildRow]) -> None:
+        """Wait for rebuilds of the batch's days; settle those whose process is gone."""
+        self._control.progress.detail["waits for"] = ", ".join(str(rebuild.day) for rebuild in rebuilds)
+        for rebuild in rebuilds:
+            if rebuild.silent_seconds > SILENT_SECONDS:
+                settle_rebuild(self._warehouse, self._loads, rebuild)
+        self._control.wait(_REBUILD_PAUSE)
+        self._control.progress.detail.pop("waits for", None)
+
+    def _report(self, gathered: _Gathered, rows: int, rejected: int) -> None:
+        progress = self._control.progress
+        progress.events += gathered.messages
+        for name, number in (("batches", 1), ("rows", rows), ("rejected", rejected)):
+            progress.detail[name] = int(progress.detail.get(name, 0)) + number
+        now_us = time.time_ns() // 1_000
+        for unseen, times in gathered.unseen.items():
+            if unseen and unseen.isdigit():
+                progress.latency.add((now_us - int(unseen)) / 1_000, times)
+
+
+def _other_topic(what: str) -> StreamStopped:
+    return StreamStopped(
+        what,
+        "If the topic was recreated on purpose: engagement-platform warehouse restart, which loads the new topic from "
+        "its beginning; then rebuild the days in question.",
+    )
