@@ -3,17 +3,18 @@
 Both shut out a relay that runs; it then reads the checkpoint written here and goes on from it.
 """
 
+import time
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
-from engagement_platform.adapters.kafka.producer import Message, open_producer
+from engagement_platform.adapters.kafka.producer import Fenced, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint
-from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.ledger import begin
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import now
@@ -30,7 +31,7 @@ class Standing:
 
 
 def show(settings: Settings) -> Standing:
-    """Return where the relay stands. Raises Unavailable."""
+    """Return where the relay stands. Raises Unavailable, and StreamStopped when either cannot be read."""
     ensure_topics(settings)
     with open_checkpoints(settings) as topic:
         return Standing(topic.last(), mirror.read(settings))
@@ -69,7 +70,12 @@ def reset(settings: Settings, at: str) -> Checkpoint:
 
 def _next_generation(settings: Settings) -> int:
     """Return one above all that was, so that a relay that still runs cannot put the copy back."""
-    standing = show(settings)
+    try:
+        standing = show(settings)
+    except StreamStopped:
+        # Nobody can tell what the unreadable one was. The time in seconds is above all that have counted resets from
+        # 0, and above every earlier one that came from here.
+        return int(time.time())
     return 1 + max((known.generation for known in (standing.topic, standing.copy) if known is not None), default=-1)
 
 
@@ -82,7 +88,14 @@ def _place(at: str, highest: int) -> int:
 
 
 def _write(settings: Settings, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint in place of what was. Raises EngagementError when a relay begins at the same moment."""
     ensure_topics(settings)
-    with open_producer(settings, _SMALL_MESSAGES) as producer:
-        producer.fence()
-        producer.commit([Message(settings.checkpoint_topic, key(settings), checkpoints.to_bytes(checkpoint))])
+    record = Message(settings.checkpoint_topic, key(settings), checkpoints.to_bytes(checkpoint))
+    try:
+        with open_producer(settings, _SMALL_MESSAGES) as producer:
+            producer.fence()
+            producer.commit([record])
+    except Fenced as error:
+        raise EngagementError(
+            "A relay took over at the same moment, so the checkpoint was not written.", "Run the command again."
+        ) from error

@@ -1,10 +1,15 @@
 import psycopg
 import pytest
 
+from engagement_platform import cli
+from engagement_platform.adapters.kafka.checkpoints import key
+from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.console import commands
 from engagement_platform.domain.checkpoint import missing_ranges
-from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.settings import Settings
 from engagement_platform.stream import relay, repair
 from engagement_platform_tests.conftest import SourceDatabase
@@ -51,6 +56,68 @@ def test_a_running_relay_goes_on_from_the_new_place(settings: Settings, source_d
         repair.reset(settings, "2")
         insert(writer, 1)
         wait_for(lambda: control.progress.events == 4 + 3, "the events above the new place, again")
+
+
+JUNK = b"not a checkpoint"
+
+
+def put(settings: Settings, value: bytes) -> None:
+    """Write a record to the checkpoint topic as another program would."""
+    ensure_topics(settings)
+    with open_producer(settings, 1 << 20) as producer:
+        producer.fence()
+        producer.commit([Message(settings.checkpoint_topic, key(settings), value)])
+
+
+def spoil_copy(settings: Settings, value: bytes) -> None:
+    with psycopg.connect(settings.platform_dsn.get_secret_value(), autocommit=True) as connection:
+        connection.execute("UPDATE engagement_platform.relay_checkpoint_mirror SET checkpoint = %s", [value])
+
+
+@pytest.mark.parametrize("spoilt", ["checkpoint", "copy", "both"])
+def test_reset_when_nothing_can_be_read_any_more(settings: Settings, source_db: SourceDatabase, spoilt: str) -> None:
+    ensure_schema(settings)
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        insert(writer, 3)
+        drain(relay.run, settings)
+        if spoilt != "copy":
+            put(settings, JUNK)
+        if spoilt != "checkpoint":
+            spoil_copy(settings, JUNK)
+        with pytest.raises(StreamStopped, match="cannot be read"):
+            repair.show(settings)
+        first = repair.reset(settings, "latest")
+        assert repair.show(settings) == repair.Standing(first, first)
+        second = repair.reset(settings, "latest")
+        assert second.generation == first.generation + 1
+        insert(writer, 2)
+    assert drain(relay.run, settings).progress.events == 2
+
+
+@pytest.mark.parametrize("after", ["fence", "commit"])
+def test_a_relay_that_begins_at_the_same_moment(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, after: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commit, or already the fence, finds that somebody was faster. Nothing is written, and no traceback shown."""
+    ensure_schema(settings)
+    ensure_topics(settings)
+    fence = FencedProducer.fence
+    with open_producer(settings, 1 << 20) as other:
+
+        def overtaken(producer: FencedProducer) -> None:
+            fence(producer)
+            fence(other)
+            if after == "fence":
+                raise Fenced("another one was faster")
+
+        monkeypatch.setattr(FencedProducer, "fence", overtaken)
+        monkeypatch.setattr(commands, "load", lambda: settings)
+        with pytest.raises(SystemExit, match="1"):
+            cli.main(["checkpoint", "reset", "--at", "earliest", "--yes"])
+    said = capsys.readouterr().err
+    assert "A relay took over at the same moment" in said
+    assert "again" in said
+    assert repair.show(settings) == repair.Standing(None, None)
 
 
 def test_reset_keeps_the_ids_that_are_open(settings: Settings, source_db: SourceDatabase) -> None:
