@@ -1,16 +1,39 @@
-"""Deletes old runs of the stream: one is born every few minutes, and Dagster itself keeps them for ever."""
+"""Deletes old runs of the stream: one is born every few minutes, and Dagster keeps them, and killed ones, for ever."""
 
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.domain.leases import YOUNG, Board
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
 
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in ENDED)
 _AT_ONCE = 100
 _LEASES_HOURS = 24 * 7
+
+
+def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before: datetime) -> int:
+    """Report runs of engagement_stream as failed that were killed and look unfinished; return how many.
+
+    Looked at are those created before a time and old enough to have started. Heartbeats tell which of them live, as
+    they do for the sensor: Dagster never learns of the death of a run whose processes were killed. Raises Unavailable.
+    """
+    old_enough = min(created_before, datetime.now(UTC) - YOUNG)
+    unfinished = dg.RunsFilter(job_name=NAME, statuses=list(UNFINISHED), created_before=old_enough)
+    dead = [run for run in instance.get_runs(unfinished) if not _lives(leases.board(run.run_id), run.run_id)]
+    for run in dead:
+        instance.report_run_failed(
+            run, "The run neither holds the lease nor gives a sign of life: it was killed or never began."
+        )
+    return len(dead)
+
+
+def _lives(board: Board, run_id: str) -> bool:
+    holds_lease = board.lease is not None and board.lease.run_id == run_id
+    return holds_lease or any(board.beats(loop) for loop in board.of(run_id).values())
 
 
 def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) -> int:
@@ -27,17 +50,22 @@ def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) ->
     return deleted
 
 
-@dg.op(description="Deletes ended runs of engagement_stream older than ENGAGEMENT_RETAIN_RUNS_HOURS, and old leases.")
+@dg.op(
+    description="Deletes runs of engagement_stream older than ENGAGEMENT_RETAIN_RUNS_HOURS that have ended or were "
+    "killed, and old leases."
+)
 def delete_old_stream_runs(context: dg.OpExecutionContext) -> None:
     """Delete what nobody will look at any more."""
     settings = load()
-    deleted = delete_ended_runs(context.instance, datetime.now(UTC) - timedelta(hours=settings.retain_runs_hours))
+    created_before = datetime.now(UTC) - timedelta(hours=settings.retain_runs_hours)
     leases = Leases(settings, "retention")
     try:
+        dead = fail_dead_runs(context.instance, leases, created_before)
         leases.prune(_LEASES_HOURS)
     finally:
         leases.close()
-    context.log.info(f"Deleted {deleted} runs.")
+    deleted = delete_ended_runs(context.instance, created_before)
+    context.log.info(f"Deleted {deleted} runs, {dead} of which had been killed.")
 
 
 @dg.job(
