@@ -31,7 +31,7 @@ topic_events = dg.AssetSpec(
     description="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
     kinds={"kafka"},
     group_name=STREAM_GROUP,
-    metadata={"kept up to date by": _JOB, "dagster/uri": "kafka://engagement-events"},
+    metadata={"kept up to date by": _JOB},
 )
 
 redis_views = dg.AssetSpec(
