@@ -1,12 +1,14 @@
 """The servers that tests use: real ones, started once, with a database, topics and keys of its own for each test."""
 
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -16,6 +18,10 @@ from engagement_platform.local import stack as local_stack
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
+
+# How long an example takes says nothing on a machine that does other things, too.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 SERVER_FIXTURES = {"stack", "source_db", "platform_db", "settings", "own_stack"}
 
@@ -116,6 +122,7 @@ def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **ch
         "dead_letter_topic": f"dead-letters-{own}",
         "redis_namespace": f"test-{own}",
         "start": "earliest",
+        "state_dir": Path(tempfile.gettempdir()) / f"engagement-test-{own}",
     }
     return Settings.model_validate(values | changes)
 
@@ -135,5 +142,7 @@ def platform_db(stack: Endpoints) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(stack: Endpoints, source_db: SourceDatabase, platform_db: str) -> Settings:
-    return make_settings(stack, source_db.dsn, platform_db)
+def settings(stack: Endpoints, source_db: SourceDatabase, platform_db: str) -> Iterator[Settings]:
+    made = make_settings(stack, source_db.dsn, platform_db)
+    yield made
+    shutil.rmtree(made.state_dir, ignore_errors=True)

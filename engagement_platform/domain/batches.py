@@ -80,7 +80,7 @@ def line_of(value: bytes | None) -> Line | Rejected:
 
 
 def _row(event: EnrichedEvent) -> _Row:
-    raw = event.raw_payload
+    raw = bytes(event.raw_payload)
     return _Row(
         event.id,
         event.content_id,
@@ -90,7 +90,7 @@ def _row(event: EnrichedEvent) -> _Row:
         event.duration_ms,
         event.device,
         # JSON's null and SQL's NULL are the same in a message, so they are in the warehouse.
-        None if raw == b"null" else bytes(raw).decode(),
+        None if raw == b"null" else raw.decode(),
         event.slug,
         event.title,
         event.content_type,

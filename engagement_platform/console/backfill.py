@@ -1,0 +1,152 @@
+"""engagement-platform backfill: rebuild days by Dagster's partition backfill, and watch it."""
+
+import sys
+import time
+from datetime import UTC, date, datetime
+from typing import Any
+
+import click
+import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from engagement_platform.definitions import definitions
+from engagement_platform.domain.days import between
+from engagement_platform.domain.errors import EngagementError, SettingsError
+from engagement_platform.orchestration.warehouse import backfill as backfills
+from engagement_platform.orchestration.warehouse.backfill import DayState
+from engagement_platform.settings import first_day, variable
+
+_POLL_SECONDS = 1.0
+
+
+@click.command()
+@click.option("--since", metavar="TIME", help="The first day, or a time on it, in UTC: 2024-08-01T00:00:00.")
+@click.option("--until", metavar="TIME", help="The time before which the last day lies; by default now.")
+@click.option("--dry-run", is_flag=True, help="Only say which days would be rebuilt.")
+@click.option("--detach", is_flag=True, help="Do not wait for the end.")
+@click.option("--resume", metavar="ID", help="Watch a backfill that was started before.")
+@click.option("--retry", metavar="ID", help="Start a backfill of the days that failed in an earlier one.")
+@click.option("--cancel", metavar="ID", help="End a backfill; days that are done stay done.")
+def backfill(
+    *,
+    since: str | None,
+    until: str | None,
+    dry_run: bool,
+    detach: bool,
+    resume: str | None,
+    retry: str | None,
+    cancel: str | None,
+) -> None:
+    """Rebuild days of the warehouse from the source, beside the stream.
+
+    It is Dagster's partition backfill: the UI shows it too, and it goes on when this command is interrupted.
+    """
+    if sum(chosen is not None for chosen in (since, resume, retry, cancel)) != 1:
+        raise click.UsageError("Give one of --since, --resume, --retry and --cancel.")
+    if since is not None and dry_run:
+        _announce(days_between(since, until))
+        return
+    with instance() as dagster:
+        graph = definitions.resolve_asset_graph()
+        if cancel is not None:
+            backfills.cancel(dagster, cancel)
+            click.echo(f"Backfill {cancel} is being ended.")
+            return
+        backfill_id = resume
+        if since is not None:
+            backfill_id = launch(dagster, graph, days_between(since, until), "engagement-platform backfill")
+        elif retry is not None:
+            failed = backfills.progress(dagster, graph, retry).in_state(DayState.FAILED)
+            if not failed:
+                click.echo(f"No day of backfill {retry} has failed.")
+                return
+            backfill_id = launch(dagster, graph, failed, f"the failed days of {retry}")
+        assert backfill_id is not None, "one of the options was given"  # noqa: S101
+        if not detach:
+            sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
+
+
+def instance() -> dg.DagsterInstance:
+    """Return Dagster's instance. Raises SettingsError when DAGSTER_HOME does not lead to one."""
+    try:
+        return dg.DagsterInstance.get()
+    except Exception as error:
+        raise SettingsError(
+            f"Dagster's instance cannot be opened: {' '.join(str(error).split())[:300]}",
+            "Set DAGSTER_HOME to the folder with this repository's dagster.yaml, and ENGAGEMENT_PLATFORM_DSN.",
+        ) from error
+
+
+def launch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], days: list[date], why: str) -> str:
+    """Start a backfill of all tables of the warehouse; say how to come back to it."""
+    backfills.require_daemon(dagster)
+    _announce(days)
+    assets = [key for key in graph.executable_asset_keys if graph.get(key).is_partitioned]
+    backfill_id = backfills.start(dagster, graph, assets, days, why)
+    click.echo(f"Backfill {backfill_id}. After an interruption: engagement-platform backfill --resume {backfill_id}")
+    return backfill_id
+
+
+def _announce(days: list[date]) -> None:
+    click.echo(f"{len(days)} days, {days[0]} to {days[-1]}.")
+
+
+def days_between(since: str, until: str | None) -> list[date]:
+    """Return the days that the options name. Raises click.UsageError, and SettingsError for days out of range."""
+    begin, now = _time("--since", since), datetime.now(UTC)
+    end = now if until is None else _time("--until", until)
+    days = between(begin, end)
+    if not days:
+        raise click.UsageError("--until has to be after --since.")
+    if days[-1] > now.date():
+        raise click.UsageError(f"--until lies after today, {now.date()} (UTC).")
+    first = first_day()
+    if days[0] < first:
+        raise SettingsError(
+            f"{days[0]} is before {first}, the first day that Dagster knows.",
+            f"Set {variable('first_day')} to {days[0]} or an earlier day, for Dagster too, and start it again.",
+        )
+    return days
+
+
+def _time(option: str, text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"{option} {text!r} is not a time such as 2024-08-01 or 2024-08-01T00:00:00.") from None
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+def watch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> bool:
+    """Show a backfill's progress until it ends; return whether every day was done."""
+    console = Console()
+    told: set[date] = set()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("days", total=None)
+        while True:
+            seen = backfills.progress(dagster, graph, backfill_id)
+            for day, state in seen.days.items():
+                if state in (DayState.DONE, DayState.FAILED) and day not in told:
+                    told.add(day)
+                    console.print(f"{day} {state.value}", highlight=False)
+            running = seen.in_state(DayState.RUNS)
+            what = f"{running[0]} and {len(running) - 1} more" if len(running) > 1 else "".join(map(str, running))
+            bar.update(task, total=len(seen.days), completed=len(told), description=what or "waiting")
+            if seen.ended:
+                break
+            time.sleep(_POLL_SECONDS)
+    return _sum_up(seen)
+
+
+def _sum_up(seen: backfills.Progress) -> bool:
+    done, failed = seen.in_state(DayState.DONE), seen.in_state(DayState.FAILED)
+    click.echo(f"{len(done)} of {len(seen.days)} days done. {seen.status.replace('_', ' ').capitalize()}.")
+    if seen.error:
+        raise EngagementError(f"The backfill has failed: {seen.error}", "The daemon's log says more.")
+    if failed:
+        click.echo(f"Failed: {', '.join(map(str, failed))}")
+        click.echo(f"To try those again: engagement-platform backfill --retry {seen.backfill_id}")
+    return len(done) == len(seen.days)
