@@ -5,6 +5,7 @@ import sys
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engagement_platform.adapters.redis.counts import rebuild_views
 from engagement_platform.console import doctor as examination
@@ -25,7 +26,8 @@ def doctor() -> None:
     faults = 0
     for finding in examination.examine(settings):
         faults += finding.level == "fault"
-        console.print(f"{_MARKS[finding.level]} {finding.what}", highlight=False, soft_wrap=True)
+        console.print(_MARKS[finding.level], end=" ")
+        console.print(finding.what, highlight=False, markup=False, soft_wrap=True)
         if finding.todo:
             console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if faults:
@@ -37,7 +39,8 @@ def doctor() -> None:
 def _settings_table(settings: list[examination.Effective]) -> Table:
     table = Table("variable", "value", "meaning", title="Settings (those in bold are set, the others are defaults)")
     for one in settings:
-        table.add_row(one.variable, one.value if one.is_default else f"[bold]{one.value}[/]", one.meaning)
+        # As texts, for brackets in a value are no markup.
+        table.add_row(one.variable, Text(one.value, style="" if one.is_default else "bold"), Text(one.meaning))
     return table
 
 

@@ -12,19 +12,22 @@ from typing import Any, Literal
 import psycopg
 from pydantic import SecretStr
 
-from engagement_platform.adapters import sql
+from engagement_platform.adapters import bounded, sql
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.platform.connection import connect as connect_platform
 from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
-from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.reader import CONNECT_SECONDS, open_source
 from engagement_platform.domain.errors import EngagementError, redact
-from engagement_platform.settings import Settings, variable
+from engagement_platform.settings import ADDRESSES, Settings, variable
 
 Level = Literal["ok", "note", "fault"]
 
 _SQL = sql.load(__package__, "doctor.sql")
+_SOURCE = variable("source_dsn")
+_PATIENCE_SECONDS = 12.0
+"""Longer than the statement_timeout of the session, so that a server that lives says why it took so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def effective(settings: Settings) -> list[Effective]:
     return [
         Effective(
             variable(name),
-            _shown(getattr(settings, name)),
+            _shown(name, getattr(settings, name)),
             name not in settings.model_fields_set,
             field.description or "",
         )
@@ -59,12 +62,13 @@ def effective(settings: Settings) -> list[Effective]:
     ]
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    """Return a value as it may be seen: of what is secret only a well-formed address, without its password."""
     if not isinstance(value, SecretStr):
-        return "" if value is None else str(value)
+        return "" if value is None else redact(str(value))
     text = value.get_secret_value()
-    shown = redact(text)
-    return shown if "://" in text or "=" in text else "***"
+    is_address = name in ADDRESSES and ADDRESSES[name](text) is None
+    return redact(text) if is_address else "***"
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -78,21 +82,37 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _source(settings: Settings) -> Iterator[Finding]:
     dsn = settings.source_dsn.get_secret_value()
-    with open_source(dsn) as source:
-        identity = source.identity
-        yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
-        source.highest_id()
-        source.holders()
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with bounded.translated("The source", _SOURCE), _connect_source(dsn) as connection:
         for table in ("content", "engagement_events"):
             yield _right(connection, table)
         yield _sight_of_locks(connection)
         yield _index(connection)
+    with open_source(dsn) as source:
+        identity = source.identity
+        yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
+        source.highest_id()
+        source.highest_given()
+        source.holders()
+
+
+def _connect_source(dsn: str) -> psycopg.Connection[Any]:
+    connection = bounded.connect(
+        dsn, _SOURCE, patience=_PATIENCE_SECONDS, connect_timeout=CONNECT_SECONDS, application_name="engagement-doctor"
+    )
+    connection.execute(_SQL["prepare_session"])
+    return connection
 
 
 def _right(connection: psycopg.Connection[Any], table: str) -> Finding:
-    if _value(connection, "may_select", table=table):
+    may_select = _value(connection, "may_select", table=table)
+    if may_select:
         return Finding("ok", f"source: SELECT on {table}")
+    if may_select is None:
+        return Finding(
+            "fault",
+            f"source: no table {table} in sight",
+            f"Let {_SOURCE} name the database that has it; its schema must be in the search_path of the role.",
+        )
     role = connection.info.user
     return Finding("fault", f"source: no SELECT on {table}", f"Ask the owner to run: GRANT SELECT ON {table} TO {role}")
 

@@ -1,6 +1,10 @@
+-- name: prepare_session
+-- Let no look at the source take long.
+SET statement_timeout = '10s'
+
 -- name: may_select
--- Whether the role may read a table.
-SELECT has_table_privilege(%(table)s, 'SELECT')
+-- Whether the role may read a table; null where it sees none of that name.
+SELECT has_table_privilege(to_regclass(%(table)s), 'SELECT')
 
 -- name: sees_locks
 -- Whether the role sees locks: its own transaction always holds one.
@@ -11,7 +15,7 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND virtualtra
 SELECT EXISTS (
   SELECT FROM pg_index AS i
     JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-   WHERE i.indrelid = 'engagement_events'::regclass AND a.attname = 'event_ts' AND i.indisvalid AND i.indpred IS NULL)
+   WHERE i.indrelid = to_regclass('engagement_events') AND a.attname = 'event_ts' AND i.indisvalid AND i.indpred IS NULL)
 
 -- name: may_create
 -- Whether the schema exists, or the role may create it.

@@ -1,11 +1,22 @@
+import os
+from unittest import mock
+from urllib.parse import quote
+
 import psycopg
 import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
-from engagement_platform.console import doctor
-from engagement_platform.settings import Settings
+from engagement_platform.adapters.source.reader import Source
+from engagement_platform.console import commands, doctor
+from engagement_platform.domain.errors import SettingsError, StreamStopped
+from engagement_platform.settings import Settings, load, variable
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.passwords import CANARY, passwords, quoted
 
 
 def faults(settings: Settings) -> list[str]:
@@ -63,9 +74,94 @@ def test_a_server_that_is_not_there_is_one_fault_that_names_its_setting(
 
 def test_the_settings_are_shown_without_secrets(settings: Settings) -> None:
     changed = settings.model_copy(
-        update={"source_dsn": SecretStr("host=db password=hunter2"), "kafka_sasl_password": SecretStr("hunter2")}
+        update={"source_dsn": SecretStr("host=db password=hunter2"), "kafka_sasl_password": SecretStr("a=hunter2")}
     )
     shown = doctor.effective(changed)
     assert "hunter2" not in str(shown)
+    assert "host=db password=***" in {one.value for one in shown}
     assert {one.variable for one in shown} >= {"ENGAGEMENT_SOURCE_DSN", "ENGAGEMENT_LEASE_SECONDS", "ENGAGEMENT_TOPIC"}
     assert all(one.meaning for one in shown)
+
+
+UNREACHABLE = {
+    "source_dsn": (
+        "postgresql://u:{}@127.0.0.1:1/media",
+        "host=127.0.0.1 port=1 password={q} dbname=media",
+        "host=127.0.0.1 port=1 password={}",
+    ),
+    "platform_dsn": ("postgresql://u:{}@127.0.0.1:1/platform", "postgresql://127.0.0.1:1/platform?password={}"),
+    "redis_url": ("redis://:{}@127.0.0.1:1/0", "redis://127.0.0.1:1/0?password={}"),
+}
+
+
+@given(
+    passwords(),
+    st.sampled_from([(field, form) for field, forms in UNREACHABLE.items() for form in forms]),
+    st.booleans(),
+)
+@hypothesis_settings(deadline=None)
+def test_whatever_the_password_nothing_shows_it(password: str, address: tuple[str, str], encode: bool) -> None:
+    field, form = address
+    given_as = quote(password, safe="") if encode and "://" in form else password
+    values = {name: forms[0].format("x") for name, forms in UNREACHABLE.items()}
+    values[field] = form.format(given_as, q=quoted(password))
+    settings = Settings.model_validate(values)
+    assert CANARY not in str(doctor.effective(settings))
+    with mock.patch.dict(os.environ, {variable(name): value for name, value in values.items()}):
+        try:
+            settings = load()
+        except SettingsError:  # what it says is the matter of its own test
+            return
+    with mock.patch.object(doctor, "CHECKS", (doctor._source, doctor._platform, doctor._redis)):
+        found = list(doctor.examine(settings))
+    assert {finding.level for finding in found} == {"fault"}
+    assert CANARY not in str(found)
+
+
+def test_a_sequence_in_a_schema_out_of_reach_is_no_fault(settings: Settings, source_db: SourceDatabase) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA private")
+        owner.execute("CREATE SEQUENCE private.engagement_events_id_seq")
+        owner.execute("CREATE SEQUENCE private.other")
+    ensure_topics(settings)
+    assert faults(settings) == []
+
+
+@pytest.mark.parametrize("read", ["highest_id", "highest_given", "holders"])
+def test_every_read_of_the_relay_is_tried(settings: Settings, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
+    def refused(_: Source) -> int:
+        raise StreamStopped(f"The source refuses {read}.")
+
+    monkeypatch.setattr(Source, read, refused)
+    assert f"The source refuses {read}. " in faults(settings)
+
+
+def test_a_table_that_is_not_there_is_named(settings: Settings, source_db: SourceDatabase) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        owner.execute("DROP TABLE engagement_events, content")
+    found = str(faults(settings))
+    assert "no table content in sight" in found
+    assert "no table engagement_events in sight" in found
+
+
+def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise psycopg.OperationalError("the server closed the connection\nunexpectedly")
+
+    monkeypatch.setattr(doctor, "_index", breaks)
+    found = faults(settings)
+    assert any(
+        "The source does not answer (OperationalError: the server closed the connection unex" in f for f in found
+    )
+
+
+def test_brackets_are_shown_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = settings.model_copy(update={"topic": "[/red]events[bold]"})
+    fault = doctor.Finding("fault", "Kafka: [/red]events[bold] is not there", "Make [it].")
+    monkeypatch.setattr(commands, "load", lambda: changed)
+    monkeypatch.setattr(doctor, "examine", lambda _: [fault])
+    shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "300"})
+    assert shown.exit_code == 1
+    assert shown.output.count("[/red]events[bold]") == 2
+    assert "✗ Kafka: [/red]events" in shown.output
+    assert "Make [it]." in shown.output
