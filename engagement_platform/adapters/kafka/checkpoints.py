@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -74,8 +74,9 @@ def open_checkpoints(settings: Settings) -> Iterator[Checkpoints]:
     partition = TopicPartition(settings.checkpoint_topic, 0)
     try:
         for isolation in ("read_uncommitted", "read_committed"):
-            consumer = KafkaConsumer(
-                **options(settings),
+            consumer = connect(
+                KafkaConsumer,
+                settings,
                 group_id=None,
                 metrics_enabled=False,
                 enable_auto_commit=False,

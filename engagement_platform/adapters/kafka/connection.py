@@ -1,9 +1,12 @@
 """How every Kafka client of the platform connects."""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 from kafka.errors import KafkaError
+from kafka.net.compat import KafkaNetClient
 
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -12,6 +15,10 @@ from engagement_platform.settings import Settings
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 MAX_BLOCK_MS = 10_000
+BOOTSTRAP_MS = 5_000
+
+Client = TypeVar("Client")
+"""A KafkaConsumer, KafkaProducer or KafkaAdminClient."""
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -25,14 +32,38 @@ def options(settings: Settings) -> dict[str, Any]:
         "sasl_plain_username": settings.kafka_sasl_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
         "ssl_cafile": str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None,
-        "bootstrap_timeout_ms": 5_000,
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "reconnect_backoff_ms": 20,
         "reconnect_backoff_max_ms": 500,
     }
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def unavailable(settings: Settings, error: KafkaError) -> Unavailable:
+def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> Client:
+    """Return a connected client of a kind; `chosen` is what it takes beside `options`.
+
+    Raises Unavailable, also when the process may open no more files; nothing of the attempt is left then. The client
+    never has Kafka create a topic, which would have the broker's settings, not ours.
+    """
+    with ExitStack() as undo:
+
+        def network(**configs: Any) -> KafkaNetClient:
+            made = KafkaNetClient(**configs)
+            # A constructor that raises closes nothing: a thread and four file descriptors would stay.
+            undo.callback(made.close)
+            # The clients take this as an option, and do not pass it on to where it is read.
+            made.cluster.config["allow_auto_create_topics"] = False
+            return made
+
+        try:
+            client = kind(**options(settings), **chosen, kafka_client=network)
+        except (KafkaError, OSError) as error:
+            raise unavailable(settings, error) from error
+        undo.pop_all()
+        return client
+
+
+def unavailable(settings: Settings, error: KafkaError | OSError | ValueError) -> Unavailable:
     """Return what to tell the operator when Kafka failed."""
     return Unavailable(
         f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({type(error).__name__}: {error}).",

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.adapters.kafka.identity import missing_topic, topic_id
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.settings import Settings
@@ -54,21 +54,20 @@ class TopicReader:
     ) -> None:
         self._settings = settings
         self._topic = settings.topic
-        with self._reaching():
-            self._consumer = KafkaConsumer(
-                **options(settings),
-                isolation_level="read_committed",
-                auto_offset_reset="none",
-                enable_auto_commit=False,
-                allow_auto_create_topics=False,  # it would have the broker's settings, not ours
-                metrics_enabled=False,
-                request_timeout_ms=MAX_BLOCK_MS,
-                metadata_max_age_ms=REFRESH_MS,
-                fetch_min_bytes=min_bytes,
-                fetch_max_wait_ms=max_wait_ms,
-                max_partition_fetch_bytes=max_partition_bytes,
-                max_poll_records=max_records,
-            )
+        self._consumer = connect(
+            KafkaConsumer,
+            settings,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            metrics_enabled=False,
+            request_timeout_ms=MAX_BLOCK_MS,
+            metadata_max_age_ms=REFRESH_MS,
+            fetch_min_bytes=min_bytes,
+            fetch_max_wait_ms=max_wait_ms,
+            max_partition_fetch_bytes=max_partition_bytes,
+            max_poll_records=max_records,
+        )
         try:
             self._metadata = self._meet_topic()
         except BaseException:

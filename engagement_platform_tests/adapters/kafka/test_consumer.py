@@ -103,11 +103,6 @@ def test_a_topic_that_is_missing_is_waited_for_and_not_created(settings: Setting
         topic_id(settings)
 
 
-def test_a_broker_that_creates_topics_is_not_asked_to(reader: TopicReader) -> None:
-    """The broker of the tests never does; others do by default, with settings that are not ours."""
-    assert reader._consumer.config["allow_auto_create_topics"] is False
-
-
 def test_a_recreated_topic_is_not_read(reader: TopicReader, topic: Topic, settings: Settings) -> None:
     before = topic_id(settings)
     assert reader.topic_id == before
