@@ -8,7 +8,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
+from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.settings import Settings
 
 WEEK_MS = 7 * 24 * 3_600_000
@@ -36,24 +37,26 @@ def _topic(settings: Settings, partitions: int, configs: dict[str, str]) -> dict
 @contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     """Open an admin client. Raises Unavailable when Kafka does not answer."""
-    client = None
+    client = connect(KafkaAdminClient, settings, request_timeout_ms=MAX_BLOCK_MS)
     try:
-        client = KafkaAdminClient(**options(settings), request_timeout_ms=MAX_BLOCK_MS)
         yield client
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
-        if client is not None:
-            client.close()
+        client.close()
 
 
 def ensure_topics(settings: Settings) -> None:
-    """Create the topics that are missing; those that exist stay as they are."""
+    """Create the topics that are missing; those that exist stay as they are.
+
+    Raises Unavailable, and StreamStopped when the checkpoint topic is not compacted.
+    """
     with admin(settings) as client:
         existing = set(client.list_topics())
         for name, wanted in wanted_topics(settings).items():
             if name not in existing:
                 _create(client, name, wanted)
+        _require_compacted(client, settings)
 
 
 def _create(client: KafkaAdminClient, name: str, wanted: dict[str, Any]) -> None:
@@ -63,8 +66,26 @@ def _create(client: KafkaAdminClient, name: str, wanted: dict[str, Any]) -> None
         client.wait_for_topics([name])  # another process was faster
 
 
+def _require_compacted(client: KafkaAdminClient, settings: Settings) -> None:
+    topic = settings.checkpoint_topic
+    policy = _configuration(client, topic)["cleanup.policy"]
+    if policy != "compact":
+        raise StreamStopped(
+            f"The checkpoint topic {topic} has cleanup.policy={policy}: Kafka would delete the relay's checkpoint.",
+            f"Run kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --entity-type topics"
+            f" --entity-name {topic} --add-config cleanup.policy=compact.",
+        )
+
+
 def topic_configuration(settings: Settings, topic: str) -> dict[str, str]:
-    """Return a topic's effective configuration, defaults of the broker included."""
+    """Return a topic's effective configuration, defaults of the broker included. Raises Unavailable."""
     with admin(settings) as client:
-        found = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-        return {name: entry["value"] for name, entry in found["topic"][topic].items()}
+        return _configuration(client, topic)
+
+
+def _configuration(client: KafkaAdminClient, topic: str) -> dict[str, str]:
+    found = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+    # The client says nothing of a refusal: there are just no entries.
+    if not found["topic"][topic]:
+        raise KafkaError(f"it does not show the configuration of topic {topic} to this user, or has no such topic")
+    return {name: entry["value"] for name, entry in found["topic"][topic].items()}
