@@ -1,19 +1,19 @@
 """The relay's producer: events, dead letters and checkpoint in one transaction that only one relay can commit."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
 from kafka.partitioner.default import murmur2
 
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, options, unavailable
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.settings import Settings
+
+_FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
 
 class Fenced(Exception):
@@ -51,74 +51,83 @@ class FencedProducer:
             self._producer.init_transactions()
 
     def commit(self, messages: Sequence[Message]) -> None:
-        """Write all messages or none. Raises Fenced, and Unavailable when the outcome is not known.
+        """Write all messages or none: once this returns, each of them is in the committed transaction.
 
-        The client would wait for ever for a broker that froze, so the wait is bounded here.
+        Raises Fenced, and Unavailable when the outcome is not known: at the latest when the broker would abort the
+        transaction, `transaction_timeout_ms` after its begin.
         """
         with self._translated():
+            partitions = {topic: len(self._producer.partitions_for(topic)) for topic in {m.topic for m in messages}}
+            deadline = time.monotonic() + self._settings.transaction_timeout_ms / 1000
             self._producer.begin_transaction()
-            for topic, key, value, headers in messages:
-                partition = None if key is None else _partition(key, len(self._producer.partitions_for(topic)))
-                self._producer.send(topic, value, key, list(headers), partition)
-            _bounded(self._producer.commit_transaction, self._settings.transaction_timeout_ms / 1000)
+            sent = [self._send(message, partitions[message.topic]) for message in messages]
+            _await_delivery(sent, deadline)
+            self._end_transaction(deadline)
+
+    def _send(self, message: Message, partitions: int) -> Any:
+        topic, key, value, headers = message
+        partition = None if key is None else _partition(key, partitions)
+        return self._producer.send(topic, value, key, list(headers), partition)
+
+    def _end_transaction(self, deadline: float) -> None:
+        """Do what `commit_transaction` does, which would wait for ever for a broker that froze."""
+        ended = self._producer._transaction_manager.begin_commit()
+        self._producer._sender.wakeup()
+        if not ended.wait(_left(deadline) * 1000):
+            raise KafkaTimeoutError("the transaction was not confirmed in time")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (ProducerFencedError, InvalidProducerEpochError) as error:
-            raise Fenced(str(error)) from error
-        except TimeoutError as error:  # of the bounded wait
-            raise unavailable(self._settings, KafkaTimeoutError("the transaction was not confirmed in time")) from error
-        except KafkaError as error:
-            if isinstance(error.__cause__, ProducerFencedError | InvalidProducerEpochError):
+        except (KafkaError, ValueError) as error:  # ValueError: a partition that the topic does not have any more
+            # After a failure of the transaction the client raises a plain KafkaError, and keeps the reason.
+            if isinstance(error, _FENCED) or isinstance(self._producer._transaction_manager.last_error, _FENCED):
                 raise Fenced(str(error)) from error
             raise unavailable(self._settings, error) from error
+
+
+def _await_delivery(sent: Sequence[Any], deadline: float) -> None:
+    """Wait until Kafka has every record. Raises what happened to the first that it does not have.
+
+    Without this the client commits although a record has expired, or was never sent because its topic could not be
+    looked up; and after an error that makes it raise its epoch, it calls a transaction committed that was aborted.
+    """
+    for record in sent:
+        if not record.succeeded():
+            record.get(_left(deadline))
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 @contextmanager
 def open_producer(settings: Settings, largest_message: int) -> Iterator[FencedProducer]:
     """Connect, without fencing anybody yet; `largest_message` is the topic's limit in bytes. Raises Unavailable."""
+    producer = connect(
+        KafkaProducer,
+        settings,
+        transactional_id=f"engagement-relay-{settings.topic}",
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        acks="all",
+        metrics_enabled=False,
+        linger_ms=0,
+        batch_size=262_144,
+        max_request_size=largest_message + 262_144,
+        max_block_ms=MAX_BLOCK_MS,
+        retry_backoff_ms=5,  # 100, the default, makes the 95th percentile of a transaction 120 ms
+        request_timeout_ms=MAX_BLOCK_MS,
+        delivery_timeout_ms=2 * MAX_BLOCK_MS,
+    )
     try:
-        producer = KafkaProducer(
-            **options(settings),
-            transactional_id=f"engagement-relay-{settings.topic}",
-            transaction_timeout_ms=settings.transaction_timeout_ms,
-            acks="all",
-            metrics_enabled=False,
-            linger_ms=0,
-            batch_size=262_144,
-            max_request_size=largest_message + 262_144,
-            max_block_ms=MAX_BLOCK_MS,
-            retry_backoff_ms=5,  # 100, the default, makes the 95th percentile of a transaction 120 ms
-            request_timeout_ms=MAX_BLOCK_MS,
-            delivery_timeout_ms=2 * MAX_BLOCK_MS,
-        )
-    except KafkaError as error:
-        raise unavailable(settings, error) from error
-    try:
-        if producer.partitions_for(settings.topic) is None:
-            raise Unavailable(f"Kafka has no topic {settings.topic}.", "It is created at the next attempt.")
+        for topic in (settings.topic, settings.checkpoint_topic):
+            producer.partitions_for(topic)  # looked up now, so that the first transaction does not wait for it
         yield FencedProducer(settings, producer)
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
         _discard(producer)
-
-
-def _bounded(action: Callable[[], None], seconds: float) -> None:
-    """Do an action that may never return, in a thread. Raises TimeoutError when it takes longer than `seconds`."""
-    outcome: Future[None] = Future()
-
-    def do() -> None:
-        try:
-            action()
-            outcome.set_result(None)
-        except BaseException as error:  # handed to the caller
-            outcome.set_exception(error)
-
-    threading.Thread(target=do, name="commit", daemon=True).start()
-    outcome.result(seconds)
 
 
 def _discard(producer: KafkaProducer) -> None:

@@ -1,0 +1,80 @@
+"""What a client leaves behind when it could not be opened: nothing."""
+
+import gc
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+from pydantic import SecretStr
+
+from engagement_platform.adapters.kafka import connection
+from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
+from engagement_platform.adapters.kafka.connection import connect
+from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.kafka.producer import open_producer
+from engagement_platform.adapters.kafka.topics import admin
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.settings import Settings
+
+Opener = Callable[[Settings], AbstractContextManager[Any]]
+
+OPENERS: dict[str, Opener] = {
+    "reader": lambda settings: closing(TopicReader(settings)),
+    "checkpoints": open_checkpoints,
+    "producer": lambda settings: open_producer(settings, 1_000_000),
+    "admin": admin,
+}
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a Kafka that is not there."""
+    monkeypatch.setattr(connection, "BOOTSTRAP_MS", 50)
+    dsn = SecretStr("postgresql://127.0.0.1:1/x")
+    return Settings(source_dsn=dsn, platform_dsn=dsn, kafka_bootstrap_servers="127.0.0.1:1")
+
+
+def held() -> tuple[int, int]:
+    """Return how many threads and file descriptors this process has."""
+    gc.collect()  # the sockets of refused connections are left to it
+    return threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)
+def test_failed_opens_leave_no_thread_and_no_file(nowhere: Settings, opener: Opener) -> None:
+    """Else a relay that waits for Kafka for hours ends because it may open no more files."""
+    before = held()
+    for _ in range(30):
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"), opener(nowhere):
+            pass
+    assert held() == before
+
+
+@pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)
+def test_a_process_that_may_open_no_more_files_waits(nowhere: Settings, opener: Opener) -> None:
+    before = held()
+    with no_more_files(), pytest.raises(Unavailable, match="Too many open files"), opener(nowhere):
+        pass
+    assert held() == before
+
+
+def test_an_error_of_the_program_is_not_taken_for_an_outage(nowhere: Settings) -> None:
+    before = held()
+    with pytest.raises(ValueError, match="codec"):
+        connect(KafkaProducer, nowhere, api_version=(4, 0), compression_type="none such")
+    assert held() == before

@@ -1,0 +1,114 @@
+"""What a commit promises: every message, or an exception and none of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kafka import TopicPartition
+from kafka.errors import TopicAuthorizationFailedError
+from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
+
+from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
+from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.settings import Settings
+from engagement_platform_tests.streaming import read_all
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def producer(settings: Settings) -> Iterator[FencedProducer]:
+    ensure_topics(settings)
+    with open_producer(settings, 1_000_000) as producer:
+        producer.fence()
+        yield producer
+
+
+def batch(settings: Settings, events: int = 3) -> list[Message]:
+    """Return events without a key, one with, and a checkpoint, as the relay sends them."""
+    keyless = [Message(settings.topic, None, b"%d" % n) for n in range(events)]
+    return [*keyless, Message(settings.topic, b"key", b"keyed"), Message(settings.checkpoint_topic, b"relay", b"{}")]
+
+
+def committed(settings: Settings) -> list[bytes]:
+    topics = (settings.topic, settings.checkpoint_topic, settings.dead_letter_topic)
+    return sorted(record.value for topic in topics for record in read_all(settings, topic))
+
+
+def test_once_it_returns_every_message_is_committed(producer: FencedProducer, settings: Settings) -> None:
+    producer.commit(batch(settings))
+    producer.commit(batch(settings))
+    assert committed(settings) == sorted(message.value for message in 2 * batch(settings))
+
+
+def test_a_message_that_was_refused_at_once_stops_the_commit(
+    producer: FencedProducer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client raises nothing when the topic of a message without a partition cannot be looked up."""
+    send = producer._producer.send
+
+    def refuse(topic: str, value: bytes, *rest: Any) -> Any:
+        if value != b"1":
+            return send(topic, value, *rest)
+        record = FutureRecordMetadata(FutureProduceResult(TopicPartition(topic, None)), -1, None, None, -1, 1, -1)
+        return record.failure(TopicAuthorizationFailedError(topic))
+
+    monkeypatch.setattr(producer._producer, "send", refuse)
+    with pytest.raises(Unavailable, match="TopicAuthorizationFailed"):
+        producer.commit(batch(settings))
+    assert committed(settings) == []
+
+
+def test_a_topic_that_cannot_be_looked_up_stops_the_commit(
+    producer: FencedProducer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(topic: str, max_wait_ms: float) -> set[int]:
+        raise TopicAuthorizationFailedError(topic)
+
+    monkeypatch.setattr(producer._producer, "_wait_on_metadata", refuse)
+    monkeypatch.setattr(producer._producer._metadata, "partitions_for_topic", lambda topic: None)
+    with pytest.raises(Unavailable, match="TopicAuthorizationFailed"):
+        producer.commit([Message(settings.dead_letter_topic, None, b"0")])
+    assert committed(settings) == []
+
+
+def test_messages_that_expire_are_not_left_out(producer: FencedProducer, settings: Settings) -> None:
+    """The client calls that retriable, and commits without them."""
+    producer._producer._accumulator.config["delivery_timeout_ms"] = 0
+    with pytest.raises(Unavailable, match="has passed since batch creation"):
+        producer.commit(batch(settings))
+    assert committed(settings) == []
+
+
+def test_a_transaction_that_the_client_gave_up_is_not_taken_for_committed(
+    producer: FencedProducer, settings: Settings
+) -> None:
+    """After an error in the sequence the client raises its epoch, by which Kafka aborts, and reports success."""
+    only_one = [Message(settings.checkpoint_topic, b"relay", b"1")]
+    producer.commit(only_one)
+    producer._producer._transaction_manager.set_sequence_number(TopicPartition(settings.checkpoint_topic, 0), 7)
+    with pytest.raises(Unavailable, match="OutOfOrderSequence"):
+        producer.commit(only_one)
+    assert committed(settings) == [b"1"]
+
+
+def test_partitions_that_the_topic_has_lost_are_an_outage(
+    producer: FencedProducer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer._producer, "partitions_for", lambda topic: set(range(1_000)))
+    with pytest.raises(Unavailable, match="Unrecognized partition"):
+        producer.commit([Message(settings.topic, b"%d" % n, b"") for n in range(20)])
+    assert committed(settings) == []
+
+
+@pytest.mark.parametrize("events", [0, 5_000])
+def test_a_later_producer_shuts_out_the_earlier(producer: FencedProducer, settings: Settings, events: int) -> None:
+    """Whether it learns so while it still sends or when it commits."""
+    producer.commit(batch(settings, 1))
+    with open_producer(settings, 1_000_000) as later:
+        later.fence()
+        with pytest.raises(Fenced):
+            producer.commit(batch(settings, events))
+        later.commit(batch(settings, 1))
+    assert len(committed(settings)) == 2 * len(batch(settings, 1))
