@@ -9,10 +9,12 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from engagement_platform.adapters.source import reader
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform.stream import relay
+from engagement_platform_tests.adapters.platform.frozen import frozen_postgres
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.streaming import insert, read_all, running, wait_for
 
@@ -61,6 +63,23 @@ def test_a_server_killed_and_back(
         assert ids(own_settings) == committed(source)  # a crash skips ids: the sequence is logged ahead
     lines = [record.getMessage() for record in caplog.records if record.name == "engagement_platform.relay"]
     assert [("Waiting" in line, "answers again" in line) for line in lines] == [(True, False), (False, True)]
+
+
+def test_a_frozen_source_is_noticed(
+    own_stack_folder: Path,
+    own_settings: Settings,
+    source: SourceDatabase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader, "_PATIENCE_SECONDS", 2.0)
+    with caplog.at_level(logging.WARNING), running(relay.run, own_settings) as control:
+        write(source, 5)
+        wait_for(lambda: control.progress.events == 5, "the first events")
+        with frozen_postgres(own_stack_folder):
+            wait_for(lambda: "The source does not answer" in caplog.text, "the relay to say so")
+        write(source, 5)
+        wait_for(lambda: ids(own_settings) == committed(source), "all events")
 
 
 def test_kafka_frozen_while_a_transaction_commits(

@@ -11,7 +11,7 @@ from typing import Any, LiteralString, NamedTuple, cast
 import psycopg
 from psycopg.rows import RowMaker, namedtuple_row
 
-from engagement_platform.adapters import sql
+from engagement_platform.adapters import bounded, sql
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange, gaps_between
@@ -23,6 +23,8 @@ _READ = _SQL["read"].replace("{enriched}", ENRICHED).replace("{wanted}", _SQL["w
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
 CONNECT_SECONDS = 5
+_PATIENCE_SECONDS = 25.0
+"""Beyond the session's statement_timeout: for a server that is frozen and cannot enforce it."""
 _STREAM_ROWS = 200
 _BEYOND_JSON = 1 << 30
 """Bytes of text that PostgreSQL cannot build, so that nobody knows how many there would be."""
@@ -163,9 +165,10 @@ def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:
 def open_source(dsn: str) -> Iterator[Source]:
     """Connect to the source. Raises Unavailable, or StreamStopped when polling it cannot be exact."""
     with _translated():
-        connection = psycopg.connect(
+        connection = bounded.connect(
             dsn,
-            autocommit=True,
+            "ENGAGEMENT_SOURCE_DSN",
+            patience=_PATIENCE_SECONDS,
             connect_timeout=CONNECT_SECONDS,
             application_name="engagement-relay",
             keepalives_idle=5,

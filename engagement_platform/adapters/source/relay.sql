@@ -9,7 +9,7 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET default_transaction_read_only = on;
 SET lock_timeout = '5s';
-SET statement_timeout = '30s'
+SET statement_timeout = '20s'
 
 -- name: identity
 -- Which server this is. The timeline comes from the WAL's position: the control file learns of a promotion only with
