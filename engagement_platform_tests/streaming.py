@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from engagement_platform.adapters.kafka.connection import options
 from engagement_platform.settings import Settings
@@ -62,7 +63,16 @@ def drain(loop: Callable[[Settings, Standalone], None], settings: Settings) -> S
 
 
 def read_all(settings: Settings, topic: str) -> list[Any]:
-    """Return all committed records of a topic, by partition and offset."""
+    """Return all committed records of a topic, by partition and offset. Waits for a broker that is not ready yet."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _read_all(settings, topic)
+        except KafkaError:
+            assert time.monotonic() < deadline, "Kafka does not answer"
+
+
+def _read_all(settings: Settings, topic: str) -> list[Any]:
     consumer = KafkaConsumer(
         **options(settings), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
     )
