@@ -16,12 +16,21 @@ from engagement_platform.orchestration.retention import (
 from engagement_platform.orchestration.sensors import keep_engagement_stream_alive
 from engagement_platform.orchestration.stream_job import engagement_stream
 from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.orchestration.warehouse.schedules import (
+    keep_warehouse_small,
+    keep_warehouse_small_hourly,
+    rebuild_days_that_are_due,
+    refresh_marts,
+    refresh_today,
+    settle_day,
+    settle_yesterday,
+)
 
 definitions = dg.Definitions(
     assets=[source_content, source_events, topic_events, redis_views, staged_batches, engagement_events],
-    jobs=[engagement_stream, prune_engagement_stream_runs],
-    sensors=[keep_engagement_stream_alive],
-    schedules=[prune_engagement_stream_runs_daily],
+    jobs=[engagement_stream, prune_engagement_stream_runs, settle_day, refresh_marts, keep_warehouse_small],
+    sensors=[keep_engagement_stream_alive, rebuild_days_that_are_due],
+    schedules=[prune_engagement_stream_runs_daily, settle_yesterday, refresh_today, keep_warehouse_small_hourly],
     # One process for a run of the warehouse's assets: they follow each other, and a process each would cost seconds.
     executor=dg.in_process_executor,
 )

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     dead_letter_topic: str = Field(
         "engagement-dead-letters", description="Topic of the events that could not be delivered."
     )
+    replay_topic: str = Field(
+        "engagement-events-replay",
+        description="Topic of events that were published again on request. Nothing of the platform counts them.",
+    )
     replication_factor: int = Field(1, ge=1, description="Replicas with which topics are created.")
 
     start: Literal["latest", "earliest"] = Field(

@@ -120,6 +120,7 @@ def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **ch
         "topic": f"events-{own}",
         "checkpoint_topic": f"checkpoint-{own}",
         "dead_letter_topic": f"dead-letters-{own}",
+        "replay_topic": f"replay-{own}",
         "redis_namespace": f"test-{own}",
         "start": "earliest",
         "state_dir": Path(tempfile.gettempdir()) / f"engagement-test-{own}",

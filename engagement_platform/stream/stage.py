@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
-from engagement_platform.adapters.kafka.letters import send_letters
+from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.platform.loads import LoadRow, Loads, RebuildRow
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import days_of_ids_from

@@ -30,6 +30,13 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
+def ensure_replay_topic(settings: Settings) -> None:
+    """Create the topic of replayed events when it is missing; like the topic of events, but for its name."""
+    with admin(settings) as client:
+        if settings.replay_topic not in client.list_topics():
+            _create(client, settings.replay_topic, wanted_topics(settings)[settings.topic])
+
+
 def _topic(settings: Settings, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
     return {"num_partitions": partitions, "replication_factor": settings.replication_factor, "configs": configs}
 

@@ -211,9 +211,9 @@ class Loads:
         """Note that days have to be rebuilt."""
         self._execute("due", table_id=table_id, days=list(days), reason=reason)
 
-    def days_due(self, table_id: str) -> list[Due]:
+    def days_due(self) -> list[Due]:
         """Return the days that have to be rebuilt, ascending."""
-        return [Due(**row) for row in self._all("days_due", table_id=table_id)]
+        return [Due(**row) for row in self._all("days_due")]
 
     def prune(self, hours: int) -> None:
         """Forget what is closed, older than `hours` and not needed to go on."""

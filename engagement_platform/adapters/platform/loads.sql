@@ -99,8 +99,8 @@ SELECT %(table_id)s, day, %(reason)s FROM unnest(%(days)s::date[]) AS day
     ON CONFLICT DO NOTHING;
 
 -- name: days_due
--- The days that have to be rebuilt, and why.
-SELECT day, reason, since FROM engagement_platform.day_due WHERE table_id = %(table_id)s ORDER BY day;
+-- The days that have to be rebuilt, and why, whatever the table.
+SELECT DISTINCT ON (day) day, reason, since FROM engagement_platform.day_due ORDER BY day, since DESC;
 
 -- name: next_number
 -- A number for the replacement of a day of a table that is made from others.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
@@ -83,12 +83,28 @@ def has_index(dsn: str) -> bool:
     return bool(_psycopg(dsn, "has_index")[0][0])
 
 
+def messages(dsn: str, begin: datetime, end: datetime, max_bytes: int) -> Iterator[tuple[bytes | None, bytes]]:
+    """Yield key and value of the messages of the events from `begin` to before `end`, by id, from one snapshot.
+
+    Nothing is held in memory but what is on its way. Raises Unavailable.
+    """
+    parameters = {"begin": begin, "end": end, "max_bytes": max_bytes}
+    with _connected(dsn) as connection, connection.cursor(name="replay", binary=True) as cursor:
+        cursor.itersize = 1_000
+        yield from cursor.execute(_SQL["replay"].replace("{enriched}", ENRICHED), parameters)
+
+
 def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:
+    with _connected(dsn) as connection:
+        return connection.execute(_SQL[name], parameters or None).fetchall()
+
+
+@contextmanager
+def _connected(dsn: str) -> "Iterator[psycopg.Connection[Any]]":
+    options = "-c timezone=UTC -c datestyle=ISO -c default_transaction_read_only=on -c lock_timeout=10s"
     try:
-        with psycopg.connect(
-            dsn, connect_timeout=CONNECT_SECONDS, options="-c timezone=UTC -c default_transaction_read_only=on"
-        ) as connection:
-            return connection.execute(_SQL[name], parameters or None).fetchall()
+        with psycopg.connect(dsn, connect_timeout=CONNECT_SECONDS, options=options) as connection:
+            yield connection
     except psycopg.Error as error:
         raise _unavailable(error) from error
 

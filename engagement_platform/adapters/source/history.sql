@@ -51,3 +51,14 @@ SELECT EXISTS (
       JOIN pg_attribute AS column_ ON column_.attrelid = indrelid AND column_.attnum = indkey[0]
      WHERE indrelid = 'engagement_events'::regclass AND column_.attname = 'event_ts' AND indisvalid
        AND indpred IS NULL) AS has_index
+
+-- name: replay
+-- The messages of the events from :begin to before :end, as the relay writes them: key and value in UTF-8, by id.
+-- Those over :max_bytes, or whose time JSON cannot carry, were dead letters and are left out.
+SELECT convert_to(event.content_id::text, 'UTF8') AS key, message.json AS value
+  FROM ({enriched}) AS event
+ CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
+ WHERE event.event_ts >= %(begin)s AND event.event_ts < %(end)s
+   AND event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01'
+   AND octet_length(message.json) <= %(max_bytes)s
+ ORDER BY event.id

@@ -182,9 +182,9 @@ def test_silence_is_the_time_since_the_last_sign_of_life(loads: Loads) -> None:
 def test_days_are_due_until_they_are_rebuilt(loads: Loads) -> None:
     loads.note_due(TABLE, [DAY, NEXT], "expired")
     loads.note_due(TABLE, [DAY], "again")
-    assert [(due.day, due.reason) for due in loads.days_due(TABLE)] == [(DAY, "expired"), (NEXT, "expired")]
+    assert [(due.day, due.reason) for due in loads.days_due()] == [(DAY, "expired"), (NEXT, "expired")]
     loads.finish_rebuild(rebuild(loads), 0)
-    assert [due.day for due in loads.days_due(TABLE)] == [NEXT]
+    assert [due.day for due in loads.days_due()] == [NEXT]
 
 
 def test_numbers_grow(loads: Loads) -> None:

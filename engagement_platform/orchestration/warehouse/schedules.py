@@ -1,0 +1,129 @@
+"""When days are settled, today's tables refreshed and the warehouse kept small; and which days wait for a rebuild."""
+
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from engagement_platform.adapters.platform.loads import Due, Loads
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration.warehouse.days import DAYS
+from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events
+from engagement_platform.settings import first_day, load
+
+_ROWS_KEPT_HOURS = 24 * 30
+
+EVERYTHING = dg.AssetSelection.groups(GROUP)
+
+settle_day = dg.define_asset_job(
+    "settle_day",
+    selection=EVERYTHING,
+    partitions_def=DAYS,
+    description="Rebuilds a day from the source, compares it with the source and makes the tables that depend on it.",
+)
+
+refresh_marts = dg.define_asset_job(
+    "refresh_marts",
+    selection=(EVERYTHING - dg.AssetSelection.assets(engagement_events.key)).without_checks(),
+    partitions_def=DAYS,
+    description="Makes the daily tables of a day anew from what the stream has brought so far.",
+)
+
+
+@dg.schedule(
+    job=settle_day,
+    cron_schedule="30 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Settles yesterday: rebuilt from the source, checked, and summed up.",
+)
+def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the day before the tick's."""
+    day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
+    return dg.RunRequest(run_key=day.isoformat(), partition_key=day.isoformat())
+
+
+@dg.schedule(
+    job=refresh_marts,
+    cron_schedule="*/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Keeps today's tables a few minutes behind the stream.",
+)
+def refresh_today(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask for the tick's day, unless the last such run has not ended."""
+    busy = context.instance.get_runs(
+        dg.RunsFilter(
+            job_name=refresh_marts.name,
+            statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
+            created_after=datetime.now(UTC) - timedelta(hours=1),
+        ),
+        limit=1,
+    )
+    if busy:
+        return dg.SkipReason(f"Run {busy[0].run_id} is still at it.")
+    moment = context.scheduled_execution_time.astimezone(UTC)
+    return dg.RunRequest(run_key=moment.isoformat(), partition_key=moment.date().isoformat())
+
+
+@dg.op(description="Compacts the warehouse's tables, removes what nobody needs, and forgets old notes of loads.")
+def tidy_up(context: dg.OpExecutionContext) -> None:
+    """Do the warehouse's upkeep."""
+    from engagement_platform.adapters.warehouse.connect import connect  # noqa: PLC0415
+
+    settings = load()
+    ensure_schema(settings)
+    figures = connect(settings).upkeep()
+    with closing(Loads(settings, "upkeep")) as loads:
+        loads.prune(_ROWS_KEPT_HOURS)
+    context.add_output_metadata(figures)
+    context.log.info(", ".join(f"{name}: {number}" for name, number in figures.items()) or "Nothing to do.")
+
+
+@dg.job(description="Keeps the warehouse fast and small.", executor_def=dg.in_process_executor)
+def keep_warehouse_small() -> None:
+    """One op."""
+    tidy_up()
+
+
+keep_warehouse_small_hourly = dg.ScheduleDefinition(
+    name="keep_warehouse_small_hourly",
+    job=keep_warehouse_small,
+    cron_schedule="47 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="A load every few seconds makes thousands of small files a day.",
+)
+
+
+@dg.sensor(
+    job=settle_day,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Rebuilds the days whose messages expired in Kafka before they were loaded.",
+)
+def rebuild_days_that_are_due() -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for each day that is due, once for each time that it became due."""
+    try:
+        settings = load()
+        ensure_schema(settings)
+        with closing(Loads(settings, "due")) as loads:
+            due = loads.days_due()
+    except EngagementError as error:
+        return dg.SkipReason(str(error))
+    wanted = [each for each in due if is_known(each.day, datetime.now(UTC).date())]
+    return [request(each) for each in wanted] or dg.SkipReason("No day is due.")
+
+
+def is_known(day: date, today: date) -> bool:
+    """Say whether Dagster has a partition for the day."""
+    return first_day() <= day <= today
+
+
+def request(due: Due) -> dg.RunRequest:
+    """Return the run that rebuilds a day that is due."""
+    return dg.RunRequest(
+        run_key=f"{due.day} due since {due.since.isoformat()}",
+        partition_key=due.day.isoformat(),
+        tags={"engagement/reason": due.reason},
+    )

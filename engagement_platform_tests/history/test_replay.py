@@ -1,0 +1,64 @@
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event import decode
+from engagement_platform.history.replay import replay
+from engagement_platform.settings import Settings
+from engagement_platform.stream import relay
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain, read_all
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def write(source_db: SourceDatabase) -> None:
+    with psycopg.connect(source_db.writer_dsn) as connection:
+        connection.execute(
+            "INSERT INTO content (id, slug, title, content_type, length_seconds, publish_ts) "
+            "SELECT gen_random_uuid(), 's' || n, 'عنوان', 'video', 60, now() FROM generate_series(1, 3) AS n"
+        )
+        connection.execute(
+            "INSERT INTO engagement_events (content_id, event_type, event_ts, duration_ms, raw_payload) "
+            "SELECT content.id, 'play', '2026-03-01'::timestamptz + n * interval '6 hours', 1000 * n, '{\"a\": 1}' "
+            "FROM content, generate_series(-1, 5) AS n"
+        )
+        connection.execute("INSERT INTO engagement_events (event_type, event_ts) VALUES ('play', 'infinity')")
+
+
+def parts(records: list[Any]) -> dict[int, tuple[bytes | None, bytes]]:
+    return {json.loads(record.value)["id"]: (record.key, record.value) for record in records}
+
+
+def test_a_day_is_published_again_as_the_relay_wrote_it_and_elsewhere(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    write(source_db)
+    drain(relay.run, settings)
+    before = read_all(settings, settings.topic)
+    assert replay(settings, DAY, DAY + timedelta(days=1)) == 12
+    again = read_all(settings, settings.replay_topic)
+    wanted = {record for record in parts(before).items() if DAY <= decode(record[1][1]).event_ts < DAY + timedelta(1)}
+    assert set(parts(again).items()) == wanted
+    assert len(again) == len(wanted) == 12
+    assert len(read_all(settings, settings.topic)) == len(before)
+
+
+def test_the_order_of_each_content_is_that_of_the_ids(settings: Settings, source_db: SourceDatabase) -> None:
+    write(source_db)
+    replay(settings, DAY, DAY + timedelta(days=2))
+    by_key: dict[bytes, list[int]] = {}
+    for record in read_all(settings, settings.replay_topic):
+        by_key.setdefault(record.key, []).append(json.loads(record.value)["id"])
+    assert len(by_key) == 3
+    assert all(ids == sorted(ids) for ids in by_key.values())
+
+
+def test_a_source_that_is_away_is_said(settings: Settings, source_db: SourceDatabase) -> None:
+    away = settings.model_copy(update={"source_dsn": settings.source_dsn.__class__("postgresql://u@127.0.0.1:1/x")})
+    with pytest.raises(Unavailable, match="ENGAGEMENT_SOURCE_DSN"):
+        replay(away, DAY, DAY + timedelta(days=1))
