@@ -1,0 +1,121 @@
+"""Answers queries with DuckDB over the latest version of the tables. DuckDB sees these tables and nothing else.
+
+A filter on the day's column (`event_ts >= … AND event_ts < …`) leaves files out by their statistics; one on an
+expression of it (`DATE(event_ts) = …`) reads them all.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from engagement_platform.adapters.warehouse.delta import dialect
+from engagement_platform.adapters.warehouse.delta.failures import explained
+from engagement_platform.adapters.warehouse.delta.tables import DERIVED, Place, open_table
+from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed
+from engagement_platform.domain.errors import redact
+from engagement_platform.domain.table import Kind, Table
+
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
+_TYPES = {
+    Kind.INT64: "BIGINT",
+    Kind.FLOAT64: "DOUBLE",
+    Kind.STRING: "VARCHAR",
+    Kind.NUMERIC: "DECIMAL(18, 2)",
+    Kind.TIMESTAMP: "TIMESTAMPTZ",
+    Kind.DATE: "DATE",
+}
+_ROWS_AT_ONCE = 32_768
+
+
+@contextmanager
+def answered(
+    place: Place, sql: str, parameters: Mapping[str, Parameter] | None, shape: Table | None = None
+) -> Iterator[pa.RecordBatchReader]:
+    """Give the answer to a query in BigQuery's dialect, batch by batch. Raises QueryFailed.
+
+    With a `shape` the answer has its columns and their types; else whole numbers of any width become INT64.
+    """
+    query = dialect.translate(sql)
+    given = _chosen(query, parameters or {})
+    with _connection() as connection, _explained():
+        for name in query.tables:
+            _show(connection, place, name)
+        answer = connection.sql(query.sql, params=given) if given else connection.sql(query.sql)
+        typed = answer.project(_columns(answer) if shape is None else _shaped(answer, shape))
+        yield typed.to_arrow_reader(_ROWS_AT_ONCE)
+
+
+def _chosen(query: dialect.Translated, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    missing = sorted(query.parameters - given.keys())
+    if missing:
+        raise QueryFailed(f"The query has parameters without a value: {', '.join('@' + name for name in missing)}.")
+    return {name: value for name, value in given.items() if name in query.parameters}
+
+
+@contextmanager
+def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(config=_LOCKED)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        what = str(error).split("\n\nLINE ")[0]
+        raise QueryFailed(f"The query failed: {' '.join(what.split()).rstrip('.')}.") from error
+
+
+def _show(connection: duckdb.DuckDBPyConnection, place: Place, name: str) -> None:
+    """Make a table known under its bare name, without the columns that the adapter derives."""
+    handle = _existing(place, name)
+    with explained(redact(place.of(name)), "reading"):
+        connection.register(f"stored {name}", handle.to_pyarrow_dataset())
+    shown = ", ".join(_quoted(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
+    connection.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {shown} FROM {_quoted('stored ' + name)}")  # noqa: S608
+
+
+def _existing(place: Place, name: str) -> DeltaTable:
+    unknown = QueryFailed(f"There is no table {name}.", f"There are: {', '.join(place.names()) or 'none'}.")
+    if not name.isidentifier() or not DeltaTable.is_deltatable(place.of(name)):
+        raise unknown
+    return open_table(place, name)
+
+
+def _columns(answer: duckdb.DuckDBPyRelation) -> str:
+    types = zip(answer.columns, answer.types, strict=True)
+    return ", ".join(
+        f"CAST({_quoted(name)} AS BIGINT) AS {_quoted(name)}" if str(kind) in _INTEGERS else _quoted(name)
+        for name, kind in types
+    )
+
+
+def _shaped(answer: duckdb.DuckDBPyRelation, shape: Table) -> str:
+    wanted = [column.name for column in shape.columns]
+    if sorted(answer.columns) != sorted(wanted):
+        raise QueryFailed(
+            f"The query for {shape.name} gives the columns {', '.join(answer.columns)}.",
+            f"It must give {', '.join(wanted)}.",
+        )
+    return ", ".join(
+        f"CAST({_quoted(column.name)} AS {_TYPES[column.kind]}) AS {_quoted(column.name)}" for column in shape.columns
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,179 @@
+"""Where the tables lie, what Delta Lake knows of them, and whether it is what the platform needs.
+
+A table is a folder below the warehouse's. It is partitioned by its day: by the column itself when that is a DATE, else
+by a DATE column `event_date` that the adapter derives and hides from queries.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from engagement_platform.adapters.warehouse.delta.failures import explained
+from engagement_platform.adapters.warehouse.port import Conflict, TableUnusable
+from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.domain.errors import redact
+from engagement_platform.domain.table import Kind, Table
+
+DERIVED_DAY = "event_date"
+DERIVED = "engagement.derived"
+"""Marks, in the metadata of a column, that queries do not see it."""
+
+KEPT_HOURS = 24
+"""For how long replaced files and old log entries stay: readers hold a version for minutes, rebuilds for an hour."""
+
+_CONFIGURATION: dict[str, str | None] = {
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": f"interval {KEPT_HOURS} hours",
+    # Tombstones are carried in every checkpoint until they expire.
+    "delta.deletedFileRetentionDuration": f"interval {KEPT_HOURS} hours",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder, or the URL of object storage, that holds the tables. Credentials come from the environment."""
+
+    root: str
+
+    def of(self, name: str) -> str:
+        """Return where a table lies."""
+        return f"{self.root.rstrip('/')}/{name}"
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, or None on object storage."""
+        scheme = urlsplit(self.root).scheme
+        if scheme == "file":
+            return Path(urlsplit(self.root).path)
+        return None if scheme else Path(self.root)
+
+    def names(self) -> list[str]:
+        """Return the tables of the folder, by name; of object storage none."""
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        return sorted(path.parent.name for path in self.folder.glob("*/_delta_log"))
+
+
+def day_column(table: Table) -> str:
+    """Return the column that a table is partitioned by."""
+    return table.day if table.column(table.day).kind is Kind.DATE else DERIVED_DAY
+
+
+def stored_schema(table: Table) -> pa.Schema:
+    """Return the columns as they are stored: the derived day last, the columns' meanings as comments."""
+    meanings = {column.name: column.meaning for column in table.columns}
+    fields = [field.with_metadata({"comment": meanings[field.name]}) for field in arrow_schema(table)]
+    if day_column(table) == DERIVED_DAY:
+        metadata = {"comment": f"Day of {table.day} in UTC.", DERIVED: "true"}
+        fields.append(pa.field(DERIVED_DAY, pa.date32(), nullable=False, metadata=metadata))
+    return pa.schema(fields)
+
+
+def with_day(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows, which have the columns of `arrow_schema`, as they are stored."""
+    if day_column(table) == DERIVED_DAY:
+        batch = batch.append_column(DERIVED_DAY, days_of(table, batch))
+    return batch.cast(stored_schema(table))
+
+
+def days_of(table: Table, batch: pa.RecordBatch) -> pa.Array:
+    """Return the day of each row, in UTC."""
+    moments = batch.column(table.day)
+    return moments if pa.types.is_date(moments.type) else pc.floor_temporal(moments, unit="day").cast(pa.date32())
+
+
+def predicate(table: Table, day: date) -> str:
+    """Return the condition that holds for the rows of a day."""
+    return f"{day_column(table)} = '{day.isoformat()}'"
+
+
+def open_table(place: Place, name: str) -> DeltaTable:
+    """Return a handle on the table's latest version. Raises TableUnusable, Unavailable."""
+    uri = place.of(name)
+    with explained(redact(uri), "reading"):
+        return DeltaTable(uri)
+
+
+def ensure(place: Place, table: Table) -> DeltaTable:
+    """Return a handle on the table, which is created when it is missing. Raises TableUnusable, Unavailable."""
+    uri = place.of(table.name)
+    found = _find(uri)
+    if found is None:
+        _check_empty(place, table)
+        found = _create(uri, table)
+    _check(found, table, redact(uri))
+    return found
+
+
+def _find(uri: str) -> DeltaTable | None:
+    with explained(redact(uri), "reading"):
+        try:
+            return DeltaTable(uri)
+        except TableNotFoundError:
+            return None
+
+
+def _check_empty(place: Place, table: Table) -> None:
+    if place.folder is None:
+        return
+    folder = place.folder / table.name
+    with explained(str(folder), "reading"):
+        if folder.exists() and (not folder.is_dir() or any(path.name != "_delta_log" for path in folder.iterdir())):
+            raise TableUnusable(
+                f"{folder} exists, has something in it, and is not a Delta table.",
+                "Move it away, or let ENGAGEMENT_WAREHOUSE_URI name another folder.",
+            )
+
+
+def _create(uri: str, table: Table) -> DeltaTable:
+    schema = Schema.from_arrow(stored_schema(table))
+    try:
+        with explained(redact(uri), "creating the table"):
+            return DeltaTable.create(
+                uri,
+                schema,
+                mode="error",
+                partition_by=[day_column(table)],
+                name=table.name,
+                description=table.meaning,
+                configuration=_CONFIGURATION,
+            )
+    except Exception as error:
+        cause = error.__cause__
+        if isinstance(error, Conflict) or (isinstance(cause, DeltaError) and "already exists" in str(cause)):
+            return DeltaTable(uri)  # another process was faster
+        raise
+
+
+def _check(found: DeltaTable, table: Table, place: str) -> None:
+    differences = [*_column_differences(found, table), *_partition_differences(found, table)]
+    if differences:
+        raise TableUnusable(
+            f"The table in {place} is not as the platform needs it: {'; '.join(differences)}.",
+            "Change it back, or move its folder away: it is made again, and its days are rebuilt with "
+            "`engagement-platform backfill`.",
+        )
+
+
+def _column_differences(found: DeltaTable, table: Table) -> list[str]:
+    has = pa.schema(found.schema().to_arrow())
+    needed = stored_schema(table)
+    missing = [f"column {name} is missing" for name in needed.names if name not in has.names]
+    extra = [f"column {name} is not the platform's" for name in has.names if name not in needed.names]
+    both = [(has.field(field.name), field) for field in needed if field.name in has.names]
+    changed = [f"column {has.name} is {has.type}, not {needed.type}" for has, needed in both if has.type != needed.type]
+    strict = [f"column {has.name} refuses nulls" for has, needed in both if needed.nullable and not has.nullable]
+    return missing + extra + changed + strict
+
+
+def _partition_differences(found: DeltaTable, table: Table) -> list[str]:
+    by = found.metadata().partition_columns
+    if by == [day_column(table)]:
+        return []
+    return [f"it is partitioned by {', '.join(by) or 'nothing'}, not by {day_column(table)}"]

@@ -1,0 +1,116 @@
+"""The warehouse as Delta Lake tables in a folder or on object storage: a table is a folder of Parquet files and a log.
+
+Anything that reads Delta Lake may read the tables while the platform writes: DuckDB, Polars, Spark.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from engagement_platform.adapters.warehouse.delta import ndjson, queries, tables, upkeep, writes
+from engagement_platform.adapters.warehouse.delta.failures import explained
+from engagement_platform.adapters.warehouse.delta.tables import Place
+from engagement_platform.adapters.warehouse.port import (
+    Conflict,
+    Load,
+    Parameter,
+    Replacement,
+    TableUnusable,
+    Warehouse,
+)
+from engagement_platform.domain.errors import Unavailable, redact
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.settings import Settings
+
+_RETIRE_TRIES = 20
+
+
+def open_delta(settings: Settings) -> Warehouse:
+    """Return the warehouse in the folder, or under the URL, of ENGAGEMENT_WAREHOUSE_URI."""
+    return DeltaWarehouse(Place(settings.effective_warehouse_uri))
+
+
+class DeltaWarehouse:
+    """Keeps the promises of `port.Warehouse`. Every method opens the table anew and works on its latest version."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._identities: dict[str, str] = {}
+
+    def ensure(self, table: Table) -> str:
+        """Create the table when it is missing, and return its identity, which Delta keeps in its metadata."""
+        handle = tables.ensure(self._place, table)
+        self._identities[table.name] = identity = str(handle.metadata().id)
+        return f"delta:{identity}"
+
+    def append(self, load: Load, batch: Path) -> None:
+        """Append a batch, once. Attempts play no part: a load that failed has left nothing."""
+        handle = self._open(ENGAGEMENT_EVENTS)
+        if not writes.has_load(handle, load, self._where(ENGAGEMENT_EVENTS)):
+            rows = ndjson.read(ENGAGEMENT_EVENTS, batch)
+            writes.append(handle, load, ENGAGEMENT_EVENTS, rows, self._where(ENGAGEMENT_EVENTS))
+
+    def is_loaded(self, load: Load) -> bool:
+        """Say whether the load has taken effect. None is ever under way: a commit is there or not."""
+        return writes.has_load(self._open(ENGAGEMENT_EVENTS), load, self._where(ENGAGEMENT_EVENTS))
+
+    def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
+        """Replace a day by rows that are written as they come, and become visible in one step."""
+        table, where = replacement.table, self._where(replacement.table)
+        handle = self._open(table)
+        if writes.is_replaced(handle, replacement):
+            return writes.rows_of_day(handle, table, replacement.day, where)
+        return writes.replace(handle, replacement, rows, where)
+
+    def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
+        """Replace a day by the result of a query, in the types of its table."""
+        with queries.answered(self._place, sql, parameters, replacement.table) as rows:
+            return self.replace_day(replacement, rows)
+
+    def retire(self, replacement: Replacement) -> bool:
+        """Keep a replacement from taking effect from now on; say whether it has.
+
+        A mark with its number is committed under the id that its own commit carries. So a process that is about to
+        commit it on an older handle gets a Conflict, begins again, finds the mark and is Overtaken. A commit that came
+        before the mark makes the mark conflict: then the table is looked at again, and says that it took effect.
+        """
+        where = self._where(replacement.table)
+        for _ in range(_RETIRE_TRIES):
+            try:
+                return writes.retire(self._open(replacement.table), replacement, where)
+            except Conflict:
+                continue
+        raise Unavailable(f"{where} is written to all the time.", "It is tried again.")
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """Return the answer of DuckDB over the latest version of the tables that the query names."""
+        with queries.answered(self._place, sql, parameters) as rows:
+            return rows.read_all()
+
+    def upkeep(self) -> dict[str, int]:
+        """Compact, vacuum and clean up the log of every table of the folder, and of those that were ensured."""
+        figures: Counter[str] = Counter()
+        for name in sorted({*self._identities, *self._place.names()}):
+            figures.update(upkeep.care_for(tables.open_table(self._place, name), self._where_name(name)))
+        return dict(figures)
+
+    def _open(self, table: Table) -> DeltaTable:
+        """Return a handle on the latest version. Raises TableUnusable when it is another table than the ensured one."""
+        handle = tables.open_table(self._place, table.name)
+        with explained(self._where(table), "reading"):
+            identity = str(handle.metadata().id)
+        if identity != self._identities.setdefault(table.name, identity):
+            raise TableUnusable(
+                f"The table in {self._where(table)} was made anew while it was in use.",
+                "Its days have to be rebuilt: start the process again.",
+            )
+        return handle
+
+    def _where(self, table: Table) -> str:
+        return self._where_name(table.name)
+
+    def _where_name(self, name: str) -> str:
+        return redact(self._place.of(name))

@@ -1,0 +1,189 @@
+"""Writes that take effect once. What a write is known by stands in its own commit, as Delta's application transaction.
+
+The rule behind all of them: what is stored is looked up, and the write made, on one and the same handle. Delta Lake
+refuses a commit when another one with the same application id has come since the handle was opened, so whatever was
+true at the look-up is still true at the commit.
+
+A day's replacement is stored under one id, with a version made of its number: twice the number when it was retired,
+one more when it was written. So the order of the versions is the order of the numbers, and a number that was retired
+can be told from one that was written.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from engagement_platform.adapters.warehouse.delta.failures import explained
+from engagement_platform.adapters.warehouse.delta.tables import day_column, days_of, predicate, stored_schema, with_day
+from engagement_platform.adapters.warehouse.port import Load, LoadFailed, Overtaken, Replacement
+from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.table import Table
+
+LOAD_ID = "engagementLoadId"
+"""Under this name the id of a load stands in its commit."""
+
+
+def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, place: str) -> None:
+    """Append the rows of a load that `has_load` did not find on this handle. Raises Conflict."""
+    properties = CommitProperties(
+        custom_metadata={LOAD_ID: load.id},
+        app_transactions=[
+            Transaction(_load_app(load), load.version),
+            Transaction(_load_id_app(load), _digest(load.id)),
+        ],
+    )
+    with explained(place, "writing"):
+        write_deltalake(handle, with_day(table, rows), mode="append", commit_properties=properties)
+
+
+def has_load(handle: DeltaTable, load: Load, place: str) -> bool:
+    """Say whether the table has a load.
+
+    Raises StreamStopped when it has another one under the same or a higher version, and this one is not known: then
+    the platform database is older than the table, and to go on would lose batches.
+    """
+    stored = handle.transaction_version(_load_app(load))
+    if stored is None or stored < load.version:
+        return False
+    if stored == load.version and handle.transaction_version(_load_id_app(load)) == _digest(load.id):
+        return True
+    with explained(place, "reading"):
+        known = any(commit.get(LOAD_ID) == load.id for commit in handle.history())
+    if not known:
+        raise StreamStopped(
+            f"The table in {place} has loads of writer {load.writer} up to number {stored}, but not load {load.id} "
+            f"with number {load.version}: the platform database is older than the table, or was emptied.",
+            "Move the table's folder away: it is made again, and its days are rebuilt with "
+            "`engagement-platform backfill`.",
+        )
+    return True
+
+
+def _load_app(load: Load) -> str:
+    return f"load:{load.writer}"
+
+
+def _load_id_app(load: Load) -> str:
+    return f"load-id:{load.writer}"
+
+
+def _digest(load_id: str) -> int:
+    """Return a number for an id, since a transaction holds nothing else."""
+    return int.from_bytes(hashlib.sha256(load_id.encode()).digest()[:8], "big") >> 1
+
+
+def is_replaced(handle: DeltaTable, replacement: Replacement) -> bool:
+    """Say whether a replacement has been written. Raises Overtaken when it never may be any more."""
+    stored = _stored(handle, replacement)
+    if stored == _written(replacement):
+        return True
+    if stored >= _retired(replacement):
+        raise Overtaken(f"{replacement.table.name} of {replacement.day}: number {replacement.number}")
+    return False
+
+
+def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchReader, place: str) -> int:
+    """Replace a day, which `is_replaced` denied on this handle; return how many rows it has now.
+
+    The rows are written as they come. Raises Conflict, and LoadFailed when a row is of another day.
+    """
+    stream = _DayStream(replacement.table, replacement.day, rows)
+    schema = stored_schema(replacement.table)
+    try:
+        with explained(place, "writing"):
+            write_deltalake(
+                handle,
+                pa.RecordBatchReader.from_batches(schema, stream.batches()),
+                mode="overwrite",
+                predicate=predicate(replacement.table, replacement.day),
+                commit_properties=_transaction(replacement, _written(replacement)),
+            )
+    except Exception as error:
+        raise (stream.failure or error) from error
+    return stream.rows
+
+
+def retire(handle: DeltaTable, replacement: Replacement, place: str) -> bool:
+    """Leave a mark that keeps a replacement from taking effect, unless it has; return whether it has.
+
+    One whose handle is older than the mark conflicts with it; one that begins later finds it. Of one that a later
+    number has overtaken nothing is left, so that counts as no effect. Raises Conflict: look again.
+    """
+    stored = _stored(handle, replacement)
+    if stored < _retired(replacement):
+        with explained(place, "writing"):
+            handle.create_write_transaction(
+                [],
+                mode="append",
+                schema=handle.schema(),
+                partition_by=handle.metadata().partition_columns,
+                commit_properties=_transaction(replacement, _retired(replacement)),
+            )
+    return stored == _written(replacement)
+
+
+def rows_of_day(handle: DeltaTable, table: Table, day: date, place: str) -> int:
+    """Return how many rows a day has."""
+    with explained(place, "reading"):
+        files = handle.to_pyarrow_dataset(file_pruning_predicate=predicate(table, day))
+        return int(files.count_rows(filter=pc.field(day_column(table)) == pa.scalar(day)))
+
+
+def _stored(handle: DeltaTable, replacement: Replacement) -> int:
+    stored = handle.transaction_version(_replacement_app(replacement))
+    return -1 if stored is None else stored
+
+
+def _replacement_app(replacement: Replacement) -> str:
+    return f"replace:{replacement.table.name}:{replacement.day}"
+
+
+def _transaction(replacement: Replacement, version: int) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(_replacement_app(replacement), version)])
+
+
+def _retired(replacement: Replacement) -> int:
+    return 2 * replacement.number
+
+
+def _written(replacement: Replacement) -> int:
+    return 2 * replacement.number + 1
+
+
+class _DayStream:
+    """The rows of one day on their way into the table."""
+
+    def __init__(self, table: Table, day: date, rows: pa.RecordBatchReader) -> None:
+        self._table = table
+        self._day = day
+        self._source = rows
+        self.rows = 0
+        self.failure: Exception | None = None
+        """What ended the stream: the writer, which is foreign code, tells only its text."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        schema = arrow_schema(self._table)
+        try:
+            for batch in self._source:
+                typed = batch.select(schema.names).cast(schema)
+                self._check(typed)
+                self.rows += typed.num_rows
+                yield with_day(self._table, typed)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _check(self, batch: pa.RecordBatch) -> None:
+        days = days_of(self._table, batch)
+        if not pc.all(pc.equal(days, pa.scalar(self._day)), min_count=0).as_py():
+            other = next(day for day in days.to_pylist() if day != self._day)
+            raise LoadFailed(
+                f"A row of {other} is among those of {self._day}; {self._table.name} is as it was.",
+                "Report it: days are cut in UTC before they are written.",
+                (f"{self._table.day} of {other}",),
+            )
