@@ -38,6 +38,8 @@ POLL_MS = 500
 LOOK_AGAIN_SECONDS = 10.0
 _MOST_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
+_MOST_RECORDS = 5_000
+"""Of one poll."""
 _REBUILD_PAUSE = 0.1
 
 
@@ -89,7 +91,8 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
     warehouse = connect(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     loads = Loads(settings, WRITER)
-    reader = TopicReader(settings, min_bytes=1 << 16, max_wait_ms=POLL_MS)
+    records = min(_MOST_RECORDS, settings.stage_batch_rows)
+    reader = TopicReader(settings, min_bytes=1 << 16, max_wait_ms=POLL_MS, max_records=records)
     try:
         yield _Clients(reader, loads, warehouse, table_id)
     finally:

@@ -114,7 +114,7 @@ def test_it_migrates_an_empty_database(instance: dg.DagsterInstance, platform: S
 def test_a_database_that_cannot_be_read_is_not_an_absent_lease(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "unused")
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "postgresql://unused/unused")
     monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://nobody:secret@127.0.0.1:1/nothing")
     said = reason(tick(instance))
     assert "platform database does not answer" in said

@@ -3,6 +3,7 @@
 Alembic is imported only when there is something to do.
 """
 
+import threading
 from pathlib import Path
 
 import psycopg
@@ -15,13 +16,18 @@ HEAD = "0002"
 """The newest migration in `migrations/versions`; a test holds it against the folder."""
 
 
+_one_thread = threading.Lock()
+"""Alembic keeps what it is at in a global; between processes, the database's lock does the same."""
+
+
 def ensure_schema(settings: Settings) -> None:
     """Apply the migrations that are missing. Safe in any number of processes at once. Raises Unavailable."""
     with translated():
         with connect(settings, "migrations") as connection:
             if _version(connection) == HEAD:
                 return
-        _upgrade(settings)
+        with _one_thread:
+            _upgrade(settings)
 
 
 def _version(connection: psycopg.Connection) -> str | None:

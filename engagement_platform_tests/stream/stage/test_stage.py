@@ -1,0 +1,293 @@
+"""stage against the real servers: every event is in the table once, whatever happens in between."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from kafka import TopicPartition
+from psycopg.types.json import Jsonb
+
+from engagement_platform.adapters.kafka.plain import send_all
+from engagement_platform.adapters.kafka.producer import Message
+from engagement_platform.adapters.kafka.topics import admin
+from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
+from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.errors import EngagementError, StreamStopped
+from engagement_platform.domain.ids import IdRange
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform.stream import loading, relay, stage, staging
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain, read_all, running, wait_for
+from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, source_ids, table_ids, table_rows, write
+
+
+@pytest.fixture
+def writer(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def loads(settings: Settings) -> Iterator[Loads]:
+    with closing(Loads(settings, "test")) as made:
+        yield made
+
+
+def table_id(settings: Settings) -> str:
+    return connect(settings).ensure(ENGAGEMENT_EVENTS)
+
+
+def stream(settings: Settings) -> None:
+    drain(relay.run, settings)
+    drain(stage.run, settings)
+
+
+def files(settings: Settings) -> list[str]:
+    return sorted(path.name for path in staging.folder_of(settings).iterdir())
+
+
+def test_every_event_is_in_the_table_once_with_its_values(
+    settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any]
+) -> None:
+    content = writer.execute(
+        "INSERT INTO content (id, slug, title, content_type, length_seconds, publish_ts) "
+        "VALUES (gen_random_uuid(), 's', 'حلقة 😀', 'podcast', 7, now()) RETURNING id"
+    ).fetchone()
+    assert content is not None
+    write(writer, 3, content_id=content[0], raw_payload=Jsonb({"كلمة": [1.5, None]}))
+    write(writer, 3, NEXT, raw_payload=Jsonb("text"), duration_ms=-5)
+    write(writer, 1, device=None, event_type=None, duration_ms=None, raw_payload=Jsonb(None))
+    stream(settings)
+    assert table_rows(settings) == oracle_rows(source_db)
+    assert files(settings) == []
+
+
+def test_what_is_loaded_is_not_loaded_again(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    ids = write(writer, 5)
+    stream(settings)
+    drain(stage.run, settings)
+    ids += write(writer, 5)
+    stream(settings)
+    assert table_ids(settings) == ids
+
+
+def test_batches_are_cut_by_size(settings: Settings, writer: psycopg.Connection[Any], loads: Loads) -> None:
+    small = settings.model_copy(update={"stage_batch_rows": 10})
+    ids = write(writer, 35)
+    stream(small)
+    assert table_ids(settings) == ids
+    last = loads.last_load(table_id(settings), "stage")
+    assert last is not None
+    assert last.version >= 4
+
+
+def test_batches_are_cut_by_age(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    often = settings.model_copy(update={"stage_seconds": 0.3})
+    with running(relay.run, often), running(stage.run, often) as control:
+        ids = write(writer, 3)
+        wait_for(lambda: table_ids(settings) == ids, "the first batch")
+        ids += write(writer, 3)
+        wait_for(lambda: table_ids(settings) == ids, "the second batch")
+        wait_for(lambda: control.progress.detail.get("batches", 0) >= 2, "both to be told")
+        assert control.progress.latency.count == 6
+
+
+def test_what_is_no_event_is_rejected_with_its_reason_and_the_stream_goes_on(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    ids = write(writer, 2)
+    drain(relay.run, settings)
+    send_all(settings, [Message(settings.topic, None, value) for value in (b"not JSON", b'{"id": 77}')])
+    ids += write(writer, 2)
+    stream(settings)
+    assert table_ids(settings) == ids
+    letters = [json.loads(record.value) for record in read_all(settings, settings.dead_letter_topic)]
+    assert sorted((letter["source"], letter["event_id"]) for letter in letters if letter["event_id"]) == [("stage", 77)]
+    assert len(letters) == 2
+    (name,) = files(settings)
+    assert name.endswith(".rejected")
+    kept = [json.loads(line) for line in (staging.folder_of(settings) / name).read_text().splitlines()]
+    assert {one["excerpt"] for one in kept} == {"not JSON", '{"id": 77}'}
+
+
+def test_an_event_of_a_rebuilt_day_is_left_out_when_the_rebuild_had_it(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+) -> None:
+    """Rows 1 and 3 were in the snapshot, 2 was open then and 4 came later; day NEXT was never rebuilt."""
+    ids = write(writer, 4) + write(writer, 2, NEXT)
+    drain(relay.run, settings)
+    ensure_schema(settings)
+    row = loads.open_rebuild(table_id(settings), DAY, "run")
+    assert row is not None
+    loads.cover(row.number, Coverage(3, (IdRange(2, 2),)))
+    loads.finish_rebuild(row.number, 2)
+    drain(stage.run, settings)
+    assert table_ids(settings) == [2, 4, *ids[4:]]
+
+
+def test_a_batch_waits_for_an_open_rebuild_of_its_days(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+) -> None:
+    drain(relay.run, settings)
+    drain(stage.run, settings)
+    often = settings.model_copy(update={"stage_seconds": 0.2})
+    row = loads.open_rebuild(table_id(settings), DAY, "run")
+    assert row is not None
+    with running(relay.run, often), running(stage.run, often) as control:
+        write(writer, 3)
+        wait_for(lambda: control.progress.detail.get("waits for") == str(DAY), "the stage to wait")
+        assert table_ids(settings) == []
+        loads.abandon_rebuild(row.number)
+        wait_for(lambda: table_ids(settings) == [1, 2, 3], "the batch")
+
+
+def test_a_rebuild_whose_process_is_gone_is_settled(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its row would keep the day's events out for ever."""
+    monkeypatch.setattr(stage, "SILENT_SECONDS", 0.5)
+    ids = write(writer, 3)
+    drain(relay.run, settings)
+    drain(stage.run, settings)
+    row = loads.open_rebuild(table_id(settings), DAY, "killed")
+    assert row is not None
+    loads.cover(row.number, Coverage(100))
+    ids += write(writer, 3)
+    stream(settings)
+    assert table_ids(settings) == ids
+    assert loads.rebuild(row.number).state == "abandoned"
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this runs."""
+
+
+@pytest.mark.parametrize("moment", ["before it is sent", "after it is sent"])
+def test_a_stage_killed_around_the_load_is_continued(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    ids = write(writer, 5)
+    drain(relay.run, settings)
+    append = DeltaWarehouse.append
+
+    def dies(self: DeltaWarehouse, load: Any, batch: Path) -> None:
+        if moment == "after it is sent":
+            append(self, load, batch)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DeltaWarehouse, "append", dies)
+        with pytest.raises(Killed):
+            drain(stage.run, settings)
+    ids += write(writer, 5)
+    stream(settings)
+    assert table_ids(settings) == ids
+
+
+def test_a_stage_killed_between_the_load_and_its_note_is_continued(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = write(writer, 5)
+    drain(relay.run, settings)
+
+    def dies(self: Loads, load: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loads, "close_load", dies)
+        with pytest.raises(Killed):
+            drain(stage.run, settings)
+    stream(settings)
+    assert table_ids(settings) == ids
+
+
+def test_two_stages_at_once_load_every_event_once(
+    settings: Settings, writer: psycopg.Connection[Any], source_db: SourceDatabase
+) -> None:
+    often = settings.model_copy(update={"stage_seconds": 0.05})
+    with running(relay.run, often), running(stage.run, often), running(stage.run, often):
+        for _ in range(30):
+            write(writer, 7)
+        wait_for(lambda: len(table_ids(settings)) >= 210, "all events")
+    assert table_ids(settings) == source_ids(source_db)
+
+
+def test_an_open_load_is_completed_by_whoever_settles_it_and_its_process_changes_nothing_more(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage freezes before it sends; a rebuild completes its load; the stage wakes up and sends."""
+    ids = write(writer, 5)
+    drain(relay.run, settings)
+    append = DeltaWarehouse.append
+    settled = []
+
+    def freezes(self: DeltaWarehouse, load: Any, batch: Path) -> None:
+        if not settled:
+            settled.append(load)
+            with closing(Loads(settings, "settler")) as others:
+                (open_load,) = others.open_loads(table_id(settings))
+                loading.settle_load(connect(settings), others, open_load, settings)
+        append(self, load, batch)
+
+    monkeypatch.setattr(DeltaWarehouse, "append", freezes)
+    drain(stage.run, settings)
+    assert table_ids(settings) == ids
+    assert loads.open_loads(table_id(settings)) == []
+
+
+def test_another_topic_of_the_same_name_stops_with_what_to_run(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    write(writer, 3)
+    stream(settings)
+    with admin(settings) as client:
+        client.delete_topics([settings.topic])
+    wait_for(lambda: not _exists(settings), "the topic to be gone")
+    relay.ensure_topics(settings)
+    with pytest.raises(StreamStopped, match="warehouse restart"):
+        drain(stage.run, settings)
+
+
+def _exists(settings: Settings) -> bool:
+    with admin(settings) as client:
+        return settings.topic in client.list_topics()
+
+
+def test_messages_that_expired_make_their_days_due(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+) -> None:
+    first = write(writer, 3)
+    stream(settings)
+    write(writer, 2, NEXT)
+    drain(relay.run, settings)
+    with admin(settings) as client:
+        client.delete_records(dict.fromkeys(_partitions(settings), -1))
+    last = write(writer, 1)
+    stream(settings)
+    assert table_ids(settings) == first + last
+    assert [due.day for due in loads.days_due()] == [DAY, NEXT]
+
+
+def _partitions(settings: Settings) -> list[Any]:
+    return [TopicPartition(settings.topic, number) for number in range(settings.topic_partitions)]
+
+
+def test_a_table_that_somebody_altered_is_said_and_the_run_goes_on(
+    settings: Settings, writer: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Path(settings.effective_warehouse_uri) / "engagement_events"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(EngagementError, match="engagement_events"):
+        drain(stage.run, settings)
+    with running(stage.run, settings) as control:
+        wait_for(lambda: "engagement_events" in str(control.progress.detail.get("stopped")), "the stage to say so")
+    assert caplog.text.count("ERROR") <= 1

@@ -1,0 +1,79 @@
+"""What tests of the warehouse share: events on certain days, and what the table has beside what the source has."""
+
+from collections import Counter
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform_tests.conftest import SourceDatabase
+
+DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
+
+
+def write(connection: psycopg.Connection[Any], n: int = 1, day: date = DAY, **columns: object) -> list[int]:
+    """Insert `n` events of a day in the connection's transaction; return their ids."""
+    values = {"event_type": "play", "duration_ms": 1005, "device": "ios"} | columns
+    names, marks = ", ".join(values), ", ".join(f"%({name})s" for name in values)
+    found = connection.execute(
+        f"INSERT INTO engagement_events (event_ts, {names}) "
+        f"SELECT %(day)s::timestamp AT TIME ZONE 'UTC' + n * interval '1 second', {marks} "
+        "FROM generate_series(1, %(n)s) AS n RETURNING id",
+        {**values, "day": day, "n": n},
+    ).fetchall()
+    return [row[0] for row in found]
+
+
+def source_ids(source: SourceDatabase, day: date | None = None) -> list[int]:
+    """Return the ids of the source, or those of a day, ascending."""
+    with psycopg.connect(source.writer_dsn, options="-c timezone=UTC") as connection:
+        found = connection.execute(
+            "SELECT id FROM engagement_events WHERE %(day)s::date IS NULL OR event_ts::date = %(day)s ORDER BY id",
+            {"day": day},
+        ).fetchall()
+    return [row[0] for row in found]
+
+
+def table_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Return the rows of `engagement_events` by id."""
+    warehouse = connect(settings)
+    warehouse.ensure(ENGAGEMENT_EVENTS)
+    found = warehouse.query("SELECT * FROM engagement_events WHERE event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'")
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def table_ids(settings: Settings, day: date | None = None) -> list[int]:
+    """Return the ids of the table, or those of a day, ascending; doubled ones twice."""
+    return [row["id"] for row in table_rows(settings) if day is None or row["event_ts"].date() == day]
+
+
+def doubled(ids: list[int]) -> list[int]:
+    """Return the ids that are there more than once."""
+    return [each for each, times in Counter(ids).items() if times > 1]
+
+
+def oracle_rows(source: SourceDatabase) -> list[dict[str, Any]]:
+    """Return what the table should hold, read by the source's own means and rounded in Python."""
+    with psycopg.connect(source.writer_dsn, options="-c timezone=UTC") as connection:
+        connection.row_factory = psycopg.rows.dict_row  # type: ignore[assignment]
+        found: Any = connection.execute(
+            "SELECT e.id, e.content_id::text, e.user_id::text, e.event_type, e.event_ts, e.duration_ms, e.device, "
+            "CASE WHEN e.raw_payload <> 'null' THEN e.raw_payload::text END AS raw_payload, "
+            "c.slug, c.title, c.content_type, c.length_seconds "
+            "FROM engagement_events e LEFT JOIN content c ON c.id = e.content_id ORDER BY e.id"
+        ).fetchall()
+    return [row | _enriched(row["duration_ms"], row["length_seconds"]) for row in found]
+
+
+def _enriched(duration_ms: int | None, length_seconds: int | None) -> dict[str, Decimal | None]:
+    from engagement_platform.domain.event import engagement_pct, engagement_seconds
+
+    return {
+        "engagement_seconds": engagement_seconds(duration_ms),
+        "engagement_pct": engagement_pct(duration_ms, length_seconds),
+    }
