@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, Schema
+import pyarrow.fs
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.port import Conflict, TableUnusable
@@ -54,10 +56,13 @@ class Place:
         return None if scheme else Path(self.root)
 
     def names(self) -> list[str]:
-        """Return the tables of the folder, by name; of object storage none."""
-        if self.folder is None or not self.folder.is_dir():
+        """Return the names of the tables that lie there. Raises Unavailable."""
+        if self.folder is not None and not self.folder.is_dir():
             return []
-        return sorted(path.parent.name for path in self.folder.glob("*/_delta_log"))
+        with explained(redact(self.root), "listing the tables"):
+            files = pa.fs.PyFileSystem(DeltaStorageHandler(self.root))
+            found = files.get_file_info(pa.fs.FileSelector("", recursive=False))
+            return sorted(one.base_name for one in found if DeltaTable.is_deltatable(self.of(one.base_name)))
 
 
 def day_column(table: Table) -> str:
@@ -143,6 +148,8 @@ def _create(uri: str, table: Table) -> DeltaTable:
                 name=table.name,
                 description=table.meaning,
                 configuration=_CONFIGURATION,
+                # Tried again, it would become a second version, and give the table of a faster process its own id.
+                commit_properties=CommitProperties(max_commit_retries=0),
             )
     except Exception as error:
         cause = error.__cause__

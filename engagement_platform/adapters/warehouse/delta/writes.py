@@ -10,7 +10,6 @@ can be told from one that was written.
 """
 
 import hashlib
-from collections.abc import Iterator
 from datetime import date
 
 import pyarrow as pa
@@ -18,9 +17,9 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
-from engagement_platform.adapters.warehouse.delta.tables import day_column, days_of, predicate, stored_schema, with_day
-from engagement_platform.adapters.warehouse.port import Load, LoadFailed, Overtaken, Replacement
-from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.adapters.warehouse.delta.stream import DayStream
+from engagement_platform.adapters.warehouse.delta.tables import day_column, predicate, with_day
+from engagement_platform.adapters.warehouse.port import Load, Overtaken, Replacement
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.table import Table
 
@@ -92,20 +91,19 @@ def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchRe
 
     The rows are written as they come. Raises Conflict, and LoadFailed when a row is of another day.
     """
-    stream = _DayStream(replacement.table, replacement.day, rows)
-    schema = stored_schema(replacement.table)
-    try:
-        with explained(place, "writing"):
-            write_deltalake(
-                handle,
-                pa.RecordBatchReader.from_batches(schema, stream.batches()),
-                mode="overwrite",
-                predicate=predicate(replacement.table, replacement.day),
-                commit_properties=_transaction(replacement, _written(replacement)),
-            )
-    except Exception as error:
-        raise (stream.failure or error) from error
-    return stream.rows
+    with DayStream(replacement.table, replacement.day, rows) as stream:
+        try:
+            with explained(place, "writing"):
+                write_deltalake(
+                    handle,
+                    stream.reader(),
+                    mode="overwrite",
+                    predicate=predicate(replacement.table, replacement.day),
+                    commit_properties=_transaction(replacement, _written(replacement)),
+                )
+        except Exception as error:
+            raise (stream.failure or error) from error
+        return stream.rows
 
 
 def retire(handle: DeltaTable, replacement: Replacement, place: str) -> bool:
@@ -153,37 +151,3 @@ def _retired(replacement: Replacement) -> int:
 
 def _written(replacement: Replacement) -> int:
     return 2 * replacement.number + 1
-
-
-class _DayStream:
-    """The rows of one day on their way into the table."""
-
-    def __init__(self, table: Table, day: date, rows: pa.RecordBatchReader) -> None:
-        self._table = table
-        self._day = day
-        self._source = rows
-        self.rows = 0
-        self.failure: Exception | None = None
-        """What ended the stream: the writer, which is foreign code, tells only its text."""
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        schema = arrow_schema(self._table)
-        try:
-            for batch in self._source:
-                typed = batch.select(schema.names).cast(schema)
-                self._check(typed)
-                self.rows += typed.num_rows
-                yield with_day(self._table, typed)
-        except Exception as error:
-            self.failure = error
-            raise
-
-    def _check(self, batch: pa.RecordBatch) -> None:
-        days = days_of(self._table, batch)
-        if not pc.all(pc.equal(days, pa.scalar(self._day)), min_count=0).as_py():
-            other = next(day for day in days.to_pylist() if day != self._day)
-            raise LoadFailed(
-                f"A row of {other} is among those of {self._day}; {self._table.name} is as it was.",
-                "Report it: days are cut in UTC before they are written.",
-                (f"{self._table.day} of {other}",),
-            )

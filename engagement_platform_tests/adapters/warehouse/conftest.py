@@ -1,0 +1,15 @@
+"""The fixtures of the contract."""
+
+import pytest
+
+from engagement_platform.adapters.warehouse.port import Warehouse
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform_tests.adapters.warehouse.support import Store
+
+
+@pytest.fixture
+def warehouse(store: Store) -> Warehouse:
+    """An instance on the store of the test, ready for events."""
+    opened = store.open()
+    opened.ensure(ENGAGEMENT_EVENTS)
+    return opened

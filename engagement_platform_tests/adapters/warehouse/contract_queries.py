@@ -1,0 +1,182 @@
+"""The contract of queries and of upkeep, and that a row is the same whichever way it came in."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engagement_platform.adapters.warehouse.port import QueryFailed, Warehouse
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Kind
+from engagement_platform_tests.adapters.warehouse.rows import DAY, NEXT_DAY, batch, event, events, reader
+from engagement_platform_tests.adapters.warehouse.support import ALL, Store, ids, load, replacement
+
+ANSWERS: list[tuple[str, Any]] = [
+    ("COUNTIF(device = 'ios')", 3),
+    ("COUNT(DISTINCT device)", 2),
+    ("SUM(duration_ms)", 3015),
+    ("SUM(engagement_seconds)", Decimal("3.29")),
+    ("SAFE_DIVIDE(SUM(duration_ms), COUNTIF(device = 'android'))", None),
+    ("SAFE_DIVIDE(SUM(duration_ms), COUNT(*))", 753.75),
+    ("ROUND(CAST(AVG(engagement_pct) AS FLOAT64), 3)", 0.1),
+    ("ROUND(MAX(engagement_seconds), 1)", Decimal("1.0")),
+    ("COUNT(DISTINCT TIMESTAMP_TRUNC(event_ts, HOUR))", 2),
+    ("MAX(TIMESTAMP_TRUNC(event_ts, HOUR))", datetime(2024, 8, 1, 23, tzinfo=UTC)),
+    ("MAX(DATE(event_ts))", DAY),
+    ("MAX(EXTRACT(HOUR FROM event_ts))", 23),
+    ("MAX(EXTRACT(DAYOFWEEK FROM event_ts))", 5),
+    ("MAX(EXTRACT(DATE FROM event_ts))", DAY),
+    ("MAX(DATETIME(event_ts))", datetime(2024, 8, 1, 23, 59, 59, 999999)),  # noqa: DTZ001
+    ("MIN(JSON_VALUE(raw_payload, '$.app'))", "4.2"),
+    ("MIN(JSON_VALUE(raw_payload, '$.none'))", None),
+    ("APPROX_QUANTILES(id, 2)[OFFSET(1)]", 2),
+    ("MAX(FORMAT_TIMESTAMP('%Y-%m-%d %H', event_ts))", "2024-08-01 23"),
+    ("MAX(DATE_ADD(DATE(event_ts), INTERVAL 1 DAY))", NEXT_DAY),
+    ("CAST(MAX(duration_ms) AS NUMERIC) * 2", Decimal(2010)),
+    ("STRING_AGG(DISTINCT content_type)", "podcast"),
+]
+
+
+class QueryContract:
+    @pytest.fixture
+    def filled(self, warehouse: Warehouse, tmp_path: Path) -> Warehouse:
+        last = datetime(2024, 8, 1, 23, 59, 59, 999999, tzinfo=UTC)
+        rows = [event(1), event(2, device="web"), event(3, event_ts=last)]
+        rows.append(event(4, duration_ms=None, engagement_seconds=Decimal("0.26")))
+        rows[2]["engagement_seconds"] = Decimal("1.01")
+        rows[1]["engagement_seconds"] = Decimal("1.01")
+        rows[0]["engagement_seconds"] = Decimal("1.01")
+        warehouse.append(load(1), batch(tmp_path, rows))
+        return warehouse
+
+    @pytest.mark.parametrize(("expression", "answer"), ANSWERS, ids=[expression for expression, _ in ANSWERS])
+    def test_expression(self, filled: Warehouse, expression: str, answer: object) -> None:
+        [row] = filled.query(f"SELECT {expression} AS x FROM engagement_events").to_pylist()
+        assert row["x"] == answer
+        assert type(row["x"]) is type(answer)
+
+    def test_qualify(self, filled: Warehouse) -> None:
+        last = "QUALIFY ROW_NUMBER() OVER (PARTITION BY device ORDER BY id DESC) = 1"
+        assert ids(filled, f"SELECT id FROM engagement_events WHERE TRUE {last} ORDER BY id") == [2, 4]
+
+    def test_a_query_may_name_its_parts(self, filled: Warehouse) -> None:
+        sql = "WITH some AS (SELECT id FROM engagement_events WHERE id > 2) SELECT some.id FROM some ORDER BY id"
+        assert ids(filled, sql) == [3, 4]
+
+    def test_columns_have_the_types_of_the_table(self, filled: Warehouse) -> None:
+        found = {field.name: field.type for field in filled.query(ALL).schema}
+        assert list(found) == [column.name for column in ENGAGEMENT_EVENTS.columns]
+        for column in ENGAGEMENT_EVENTS.columns:
+            is_kind = {
+                Kind.INT64: pa.types.is_int64,
+                Kind.STRING: pa.types.is_string,
+                Kind.NUMERIC: pa.types.is_decimal,
+                Kind.TIMESTAMP: lambda kind: kind == pa.timestamp("us", tz="UTC"),
+            }[column.kind]
+            assert is_kind(found[column.name]), column.name
+
+    @pytest.mark.parametrize(
+        ("condition", "value", "found"),
+        [
+            ("id = @x", 2, [2]),
+            ("device = @x", "web", [2]),
+            ("DATE(event_ts) = @x", DAY, [1, 2, 3, 4]),
+            ("DATE(event_ts) = @x", NEXT_DAY, []),
+            ("event_ts >= @x", datetime(2024, 8, 1, 23, tzinfo=UTC), [3]),
+            ("device = @x", "web' OR ''='", []),
+        ],
+    )
+    def test_parameters(self, filled: Warehouse, condition: str, value: Any, found: list[int]) -> None:
+        sql = f"SELECT id FROM engagement_events WHERE {condition} ORDER BY id"
+        assert filled.query(sql, {"x": value}).column("id").to_pylist() == found
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELEC id FROM engagement_events",
+            "SELECT mood FROM engagement_events",
+            "SELECT * FROM no_such_table",
+            "SELECT NO_SUCH_FUNCTION(id) FROM engagement_events",
+            "SELECT id FROM engagement_events WHERE id = @nobody",
+            "",
+            "SELECT 1 AS a; SELECT 2 AS a",
+            "DELETE FROM engagement_events WHERE TRUE",
+            "DROP TABLE engagement_events",
+            "CREATE TABLE another AS SELECT * FROM engagement_events",
+            "INSERT INTO engagement_events SELECT * FROM engagement_events",
+            "TRUNCATE TABLE engagement_events",
+        ],
+    )
+    def test_a_query_that_cannot_be_answered_says_so_and_changes_nothing(self, filled: Warehouse, sql: str) -> None:
+        with pytest.raises(QueryFailed) as raised:
+            filled.query(sql)
+        assert "Traceback" not in str(raised.value)
+        assert ids(filled) == [1, 2, 3, 4]
+
+
+class UpkeepContract:
+    def test_upkeep_changes_no_row(self, store: Store, warehouse: Warehouse, tmp_path: Path) -> None:
+        for version in range(12):
+            warehouse.append(load(version), batch(tmp_path, [event(version), event(100 + version, NEXT_DAY)]))
+        before = warehouse.query(ALL)
+        assert all(isinstance(figure, int) for figure in store.open().upkeep().values())
+        assert warehouse.query(ALL) == before
+        assert warehouse.is_loaded(load(11))
+        warehouse.append(load(11), batch(tmp_path, events([11])))
+        assert warehouse.query(ALL) == before
+
+    def test_upkeep_of_no_table(self, store: Store) -> None:
+        assert all(isinstance(figure, int) for figure in store.open().upkeep().values())
+
+
+def _texts(largest: int) -> st.SearchStrategy[str | None]:
+    alphabet = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")  # PostgreSQL has no NUL in text
+    return st.none() | st.text(alphabet, max_size=largest)
+
+
+_INTEGERS = st.none() | st.integers(-(1 << 31), (1 << 31) - 1)
+_NUMERICS = st.none() | st.decimals(Decimal("-21474836.48"), Decimal("21474836.47"), places=2)
+_DAYS = st.sampled_from([date(1, 1, 1), date(1969, 12, 31), DAY, date(9999, 12, 31)])
+_VALUES = {
+    "content_id": _texts(36),
+    "duration_ms": _INTEGERS,
+    "raw_payload": _texts(60),
+    "title": _texts(20),
+    "length_seconds": _INTEGERS,
+    "engagement_seconds": _NUMERICS,
+    "engagement_pct": _NUMERICS,
+}
+_TIMES = st.integers(0, 86_400_000_000 - 1)
+_ROWS = st.lists(st.tuples(_TIMES, st.fixed_dictionaries(_VALUES)), max_size=4)
+
+
+def _first_moment(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+class RoundTripContract:
+    def test_a_row_is_the_same_whichever_way_it_came_in(self, warehouse: Warehouse, tmp_path: Path) -> None:
+        versions = count(1)
+
+        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(day=_DAYS, drawn=_ROWS)
+        def check(day: date, drawn: list[tuple[int, dict[str, Any]]]) -> None:
+            version = next(versions)
+            warehouse.replace_day(replacement(2 * version, day), reader())
+            rows = [
+                event(number, event_ts=_first_moment(day) + timedelta(microseconds=at)) | values
+                for number, (at, values) in enumerate(drawn)
+            ]
+            in_day = {"a": _first_moment(day), "b": _first_moment(day) + timedelta(microseconds=86_399_999_999)}
+            sql = "SELECT * FROM engagement_events WHERE event_ts BETWEEN @a AND @b ORDER BY id"
+            warehouse.append(load(version), batch(tmp_path, rows))
+            assert warehouse.query(sql, in_day).to_pylist() == rows
+            assert warehouse.replace_day(replacement(2 * version + 1, day), reader(rows)) == len(rows)
+            assert warehouse.query(sql, in_day).to_pylist() == rows
+
+        check()

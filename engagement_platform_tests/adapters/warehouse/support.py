@@ -1,0 +1,66 @@
+"""What the contract's tests share: a store that can be opened many times, and short names for what they do to it."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Protocol, TypeVar
+
+from pydantic import SecretStr
+
+from engagement_platform.adapters.warehouse.port import Conflict, Load, Replacement, Warehouse
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.warehouse.rows import DAY
+
+T = TypeVar("T")
+
+IDS = "SELECT id FROM engagement_events ORDER BY id"
+ALL = "SELECT * FROM engagement_events ORDER BY id"
+_TRIES = 50
+
+
+class Store(Protocol):
+    """One warehouse that a test opens several times, as several processes do."""
+
+    def open(self) -> Warehouse:
+        """Return another instance, which knows nothing of the others."""
+
+    def drop(self, name: str) -> None:
+        """Remove a table behind the platform's back."""
+
+    def drop_column(self, name: str, column: str) -> None:
+        """Make a table anew, without a column and without rows."""
+
+    def add_column(self, name: str, column: str) -> None:
+        """Add a column of text to a table."""
+
+    def retype_column(self, name: str, column: str) -> None:
+        """Make a table anew, without rows and with a column as text."""
+
+
+def warehouse_settings(**values: object) -> Settings:
+    """Return settings whose databases do not exist: a warehouse needs none of them."""
+    nowhere = SecretStr("postgresql://nobody@127.0.0.1:1/none")
+    return Settings.model_validate({"source_dsn": nowhere, "platform_dsn": nowhere} | values)
+
+
+def load(version: int, attempt: int = 0, writer: str = "stage") -> Load:
+    return Load(f"{writer}_{version}", writer, version, attempt)
+
+
+def replacement(number: int, day: date = DAY) -> Replacement:
+    return Replacement(ENGAGEMENT_EVENTS, day, number)
+
+
+def ids(warehouse: Warehouse, sql: str = IDS) -> list[int]:
+    found: list[int] = warehouse.query(sql).column("id").to_pylist()
+    return found
+
+
+def settled(act: Callable[[], T]) -> T:
+    """Do what callers do on a conflict: begin again."""
+    for _ in range(_TRIES):
+        try:
+            return act()
+        except Conflict:
+            continue
+    raise AssertionError(f"conflicts without end in {_TRIES} tries")
