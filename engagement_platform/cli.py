@@ -7,6 +7,7 @@ import click
 
 from engagement_platform import __version__
 from engagement_platform.console import commands as console
+from engagement_platform.console.backfill import backfill
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands as local
 from engagement_platform.local.demo.commands import demo
@@ -19,7 +20,17 @@ def group() -> None:
     """Stream engagement events from PostgreSQL to Kafka, Redis, a partner's API and a warehouse."""
 
 
-for command in (demo, local.up, local.down, local.reset, console.doctor, console.checkpoint, console.views, generate):
+for command in (
+    demo,
+    local.up,
+    local.down,
+    local.reset,
+    console.doctor,
+    console.checkpoint,
+    console.views,
+    backfill,
+    generate,
+):
     group.add_command(command)
 
 

@@ -1,11 +1,15 @@
 """The days that Dagster knows: the partitions of every table of the warehouse, today included."""
 
+import warnings
 from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 
 from engagement_platform.settings import first_day
+
+# Backfill policies and partitioned checks are in beta; the lock pins the version. Said once here, not in every log.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def days_definition() -> dg.DailyPartitionsDefinition:

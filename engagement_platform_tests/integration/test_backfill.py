@@ -1,0 +1,199 @@
+"""A backfill under `dagster dev` while events are written, with kills: afterwards every day equals the source."""
+
+import random
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import psycopg
+import pytest
+
+from engagement_platform.local.demo.programs import Dagster
+from engagement_platform.local.stack import Endpoints
+from engagement_platform.orchestration.stream_job import NAME
+from engagement_platform.settings import Settings
+from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
+from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, dagster_dev, environment, kill
+from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.warehouse import source_ids, table_ids, write
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+
+DAYS = 30
+TODAY = datetime.now(UTC).date()
+FIRST = TODAY - timedelta(days=DAYS - 1)
+
+
+@pytest.fixture
+def source(own_stack: Endpoints) -> SourceDatabase:
+    return make_source(own_stack)[1]
+
+
+@pytest.fixture
+def own_settings(own_stack: Endpoints, own_stack_folder: Path, source: SourceDatabase) -> Settings:
+    return make_settings(
+        own_stack,
+        source.dsn,
+        own_stack.platform_dsn,
+        lease_seconds=600,
+        first_day=FIRST,
+        stage_seconds=1.0,
+        state_dir=own_stack_folder,
+        warehouse_uri=str(own_stack_folder / "backfill-warehouse"),
+    )
+
+
+@pytest.fixture
+def variables(
+    own_stack: Endpoints, own_stack_folder: Path, own_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    monkeypatch.chdir(ROOT)
+    found = environment(own_stack, own_stack_folder, own_settings)
+    for name, value in found.items():
+        if name.startswith(("ENGAGEMENT_", "DAGSTER_")):
+            monkeypatch.setenv(name, value)
+    return found
+
+
+@pytest.fixture
+def dagster(own_stack_folder: Path, variables: Mapping[str, str]) -> Iterator[Dagster]:
+    with dagster_dev(own_stack_folder, variables) as program:
+        yield program
+
+
+class Writer:
+    """Writes some 500 events a second: most of them of today, some of any day of the last month, some late."""
+
+    def __init__(self, source: SourceDatabase) -> None:
+        self._source = source
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _write(self) -> None:
+        chance = random.Random(7)
+        with psycopg.connect(self._source.writer_dsn) as quick, psycopg.connect(self._source.writer_dsn) as slow:
+            while not self._stop.wait(0.1):
+                write(quick, 40, TODAY)
+                write(quick, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
+                write(slow, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
+                quick.commit()
+                if chance.random() < 0.1:
+                    (slow.rollback if chance.random() < 0.2 else slow.commit)()
+
+
+def command(variables: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "engagement_platform", *arguments],
+        env=dict(variables),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(process: "subprocess.Popen[str]") -> str:
+    out, _ = process.communicate(timeout=240)
+    return out
+
+
+def started_processes(instance: dg.DagsterInstance, run_id: str, said: str) -> list[psutil.Process]:
+    """The living processes that a run's log tells of in lines with `said`."""
+    found = []
+    for entry in instance.all_logs(run_id):
+        number = re.search(r"pid: (\d+)", entry.message or "")
+        if number and said in entry.message and psutil.pid_exists(int(number[1])):
+            found.append(psutil.Process(int(number[1])))
+    return found
+
+
+def stage_process(instance: dg.DagsterInstance) -> list[psutil.Process]:
+    """The process of the stage of the run that streams, as it told Dagster."""
+    (run,) = instance.get_runs(dg.RunsFilter(job_name=NAME, statuses=[dg.DagsterRunStatus.STARTED]), limit=1)
+    pids = [
+        int(event.event_specific_data.metadata["pid"].value)  # type: ignore[union-attr]
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_WORKER_STARTED)
+        if (event := entry.dagster_event) is not None and event.step_key == "stage"
+    ]
+    return [psutil.Process(pid) for pid in pids[-1:] if psutil.pid_exists(pid)]
+
+
+def backfill_workers(instance: dg.DagsterInstance) -> list[psutil.Process]:
+    """The workers of the backfill's runs that are at work."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), limit=20)
+    mine = [run.run_id for run in runs if "dagster/backfill" in run.tags]
+    return [each for run_id in mine for each in started_processes(instance, run_id, "Started process for run")]
+
+
+def test_a_month_is_rebuilt_while_events_come_and_processes_are_killed(
+    dagster: Dagster, variables: Mapping[str, str], own_settings: Settings, source: SourceDatabase
+) -> None:
+    with psycopg.connect(source.writer_dsn) as connection:
+        for n in range(DAYS):
+            write(connection, 300, FIRST + timedelta(days=n))
+    with Writer(source), dg.DagsterInstance.get() as instance:
+        wait_for(lambda: len(table_ids(own_settings)) > 300 * DAYS, "the stream in the warehouse", PATIENCE)
+        backfill = command(variables, "backfill", "--since", FIRST.isoformat())
+        kill(wait_for(lambda: backfill_workers(instance), "a run of the backfill", PATIENCE))
+        victims = stage_process(instance)
+        assert victims
+        kill(victims)
+        said = finished(backfill)
+        if "--retry" in said:
+            backfill_id = said.split("--retry ")[1].split()[0]
+            again = command(variables, "backfill", "--retry", backfill_id)
+            said += finished(again)
+            assert again.returncode == 0, said
+        else:
+            assert backfill.returncode == 0, said
+    wanted = source_ids(source)
+    wait_for(lambda: len(table_ids(own_settings)) >= len(wanted), "the stream to catch up", PATIENCE)
+    assert table_ids(own_settings) == wanted
+    for n in range(DAYS):
+        day: date = FIRST + timedelta(days=n)
+        assert table_ids(own_settings, day) == source_ids(source, day)
+
+
+def test_a_dry_run_only_says_which_days(variables: Mapping[str, str]) -> None:
+    dry = command(variables, "backfill", "--since", f"{TODAY - timedelta(days=2)}T00:00:00", "--dry-run")
+    assert finished(dry).strip() == f"3 days, {TODAY - timedelta(days=2)} to {TODAY}."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--since", "2020-01-01"], "ENGAGEMENT_FIRST_DAY"),
+        (["--since", "yesterday"], "not a time"),
+        (["--since", str(TODAY), "--until", str(TODAY)], "after --since"),
+        (["--since", str(TODAY), "--until", str(TODAY + timedelta(days=3))], "after today"),
+        (["--resume", "nothing"], "no backfill nothing"),
+        ([], "Give one of"),
+    ],
+)
+def test_what_cannot_be_done_is_said(variables: Mapping[str, str], arguments: list[str], said: str) -> None:
+    process = command(variables, "backfill", *arguments)
+    out = finished(process)
+    assert said in " ".join(out.split())
+    assert "Traceback" not in out
+    assert process.returncode != 0
+
+
+def test_without_a_daemon_nobody_would_take_a_backfill_up(variables: Mapping[str, str]) -> None:
+    with dg.DagsterInstance.get() as instance:
+        instance.wipe_daemon_heartbeats()
+    process = command(variables, "backfill", "--since", str(TODAY))
+    assert "daemon does not run" in " ".join(finished(process).split())
