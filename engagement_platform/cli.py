@@ -8,6 +8,7 @@ import click
 from engagement_platform import __version__
 from engagement_platform.console import commands as console
 from engagement_platform.console.backfill import backfill
+from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands as local
 from engagement_platform.local.demo.commands import demo
@@ -29,6 +30,7 @@ for command in (
     console.checkpoint,
     console.views,
     backfill,
+    warehouse,
     generate,
 ):
     group.add_command(command)

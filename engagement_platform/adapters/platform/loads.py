@@ -163,9 +163,10 @@ class Loads:
             ).fetchone()
         return None if row is None else self.rebuild(row[0])
 
-    def open_rebuilds(self, table_id: str, days: Sequence[date]) -> list[RebuildRow]:
-        """Return the open rebuilds of these days."""
-        return [_rebuild(row) for row in self._all("open_rebuilds", table_id=table_id, days=list(days))]
+    def open_rebuilds(self, table_id: str, days: Sequence[date] | None = None) -> list[RebuildRow]:
+        """Return the open rebuilds of a table, or of certain days of it."""
+        wanted = None if days is None else list(days)
+        return [_rebuild(row) for row in self._all("open_rebuilds", table_id=table_id, days=wanted)]
 
     def rebuild(self, number: int) -> RebuildRow:
         """Return a rebuild as it stands now."""

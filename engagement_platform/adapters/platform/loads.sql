@@ -9,11 +9,11 @@ SELECT pg_advisory_xact_lock_shared(hashtext(%(table_id)s), lock) FROM unnest(%(
 SELECT pg_advisory_xact_lock(hashtext(%(table_id)s), %(lock)s::int);
 
 -- name: open_rebuilds
--- The rebuilds of these days that are open.
+-- The rebuilds that are open: all of a table, or those of certain days.
 SELECT number, day, run_id, state, rows, covered_hi, covered_missing,
        extract(epoch FROM now() - beat_at)::float AS silent_seconds
   FROM engagement_platform.day_rebuild
- WHERE table_id = %(table_id)s AND state = 'open' AND day = ANY(%(days)s::date[])
+ WHERE table_id = %(table_id)s AND state = 'open' AND (%(days)s::date[] IS NULL OR day = ANY(%(days)s::date[]))
  ORDER BY number;
 
 -- name: rebuild

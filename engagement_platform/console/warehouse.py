@@ -1,0 +1,70 @@
+"""The operator's commands for the warehouse: its standing, and what to do when the stage stands still."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import date
+
+import click
+
+from engagement_platform.adapters.platform.loads import LoadRow, Loads
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.history import mend
+from engagement_platform.settings import load as load_settings
+from engagement_platform.stream.stage import WRITER
+
+
+@click.group()
+def warehouse() -> None:
+    """Show or mend what is loaded into the warehouse."""
+
+
+@warehouse.command()
+def status() -> None:
+    """Show the last load, what is open, and which days wait for a rebuild."""
+    settings = load_settings()
+    ensure_schema(settings)
+    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    with closing(Loads(settings, "status")) as loads:
+        click.echo(f"table: {table_id}")
+        click.echo(f"last load: {_described(loads.last_load(table_id, WRITER))}")
+        for each in loads.open_loads(table_id):
+            click.echo(f"open load: {_described(each)}")
+        for rebuild in loads.open_rebuilds(table_id):
+            click.echo(f"open rebuild: {rebuild.day}, run {rebuild.run_id}, silent for {rebuild.silent_seconds:.0f} s")
+        for due in loads.days_due():
+            click.echo(f"due: {due.day}, {due.reason}")
+
+
+def _described(found: LoadRow | None) -> str:
+    if found is None:
+        return "none"
+    left_out = f", {found.covered} left out, {found.rejected} rejected" if found.covered or found.rejected else ""
+    ids = f", ids {found.lowest_id} to {found.highest_id}" if found.rows else ""
+    return f"number {found.version}, {found.rows} rows{ids}{left_out}, {found.load_id}, opened {found.opened_at}"
+
+
+@warehouse.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restart(*, yes: bool) -> None:
+    """Go on with a topic that was created anew, from its beginning."""
+    if not yes:
+        click.confirm("Events that the old topic had and the new one has too are loaded twice. Go on?", abort=True)
+    _tell(mend.restart(load_settings()), "The stage goes on with the topic that is there now.")
+
+
+@warehouse.command("give-up")
+@click.argument("load_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def give_up(load_id: str, *, yes: bool) -> None:
+    """Close an open load that cannot be made again."""
+    if not yes:
+        click.confirm(f"The rows of {load_id} are missing until its days are rebuilt. Go on?", abort=True)
+    _tell(mend.give_up(load_settings(), load_id), f"Load {load_id} is closed.")
+
+
+def _tell(days: Sequence[date], done: str) -> None:
+    click.echo(done)
+    if days:
+        click.echo(f"Due, and rebuilt by Dagster within minutes: {', '.join(map(str, days))}")
