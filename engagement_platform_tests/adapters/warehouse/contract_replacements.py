@@ -31,7 +31,7 @@ from engagement_platform_tests.adapters.warehouse.rows import (
     reader,
     without_values,
 )
-from engagement_platform_tests.adapters.warehouse.support import ALL, Store, ids, load, replacement, settled
+from engagement_platform_tests.adapters.warehouse.support import ALL, ALL_DAYS, Store, ids, load, replacement, settled
 
 PLAYS = (
     "SELECT @day AS day, content_id, COUNTIF(event_type = 'play') AS plays, SUM(engagement_seconds) AS seconds, "
@@ -176,7 +176,7 @@ class ReplacementContract:
         other = row | {"day": NEXT_DAY, "plays": None}
         assert warehouse.replace_day(Replacement(DAILY, DAY, 1), reader([row], table=DAILY)) == 1
         assert warehouse.replace_day(Replacement(DAILY, NEXT_DAY, 2), reader([other], table=DAILY)) == 1
-        assert warehouse.query("SELECT * FROM daily_plays ORDER BY day").to_pylist() == [row, other]
+        assert warehouse.query(f"SELECT * FROM daily_plays WHERE {ALL_DAYS} ORDER BY day").to_pylist() == [row, other]
         with pytest.raises(LoadFailed):
             warehouse.replace_day(Replacement(DAILY, DAY, 3), reader([other], table=DAILY))
 
@@ -188,7 +188,7 @@ class QueriedReplacementContract:
         warehouse.append(load(1), batch(tmp_path, rows))
         assert warehouse.replace_day_by_query(Replacement(DAILY, DAY, 1), PLAYS, {"day": DAY}) == 2
         content = rows[0]["content_id"]
-        assert store.open().query("SELECT * FROM daily_plays ORDER BY plays").to_pylist() == [
+        assert store.open().query(f"SELECT * FROM daily_plays WHERE {ALL_DAYS} ORDER BY plays").to_pylist() == [
             {"day": DAY, "content_id": "other", "plays": 1, "seconds": Decimal("1.01"), "mean_pct": 0.1},
             {"day": DAY, "content_id": content, "plays": 2, "seconds": Decimal("3.03"), "mean_pct": 0.1},
         ]
@@ -207,7 +207,7 @@ class QueriedReplacementContract:
         warehouse.replace_day_by_query(Replacement(DAILY, DAY, 1), PLAYS, {"day": DAY})
         warehouse.replace_day(replacement(1), reader())
         assert warehouse.replace_day_by_query(Replacement(DAILY, DAY, 2), PLAYS, {"day": DAY}) == 0
-        assert warehouse.query("SELECT * FROM daily_plays").num_rows == 0
+        assert warehouse.query(f"SELECT * FROM daily_plays WHERE {ALL_DAYS}").num_rows == 0
 
     def test_an_answer_of_another_day_is_refused(self, warehouse: Warehouse, tmp_path: Path) -> None:
         warehouse.ensure(DAILY)
@@ -215,7 +215,7 @@ class QueriedReplacementContract:
         warehouse.replace_day_by_query(Replacement(DAILY, DAY, 1), PLAYS, {"day": DAY})
         with pytest.raises(LoadFailed):
             warehouse.replace_day_by_query(Replacement(DAILY, DAY, 2), PLAYS, {"day": NEXT_DAY})
-        assert warehouse.query("SELECT day FROM daily_plays").to_pylist() == [{"day": DAY}]
+        assert warehouse.query(f"SELECT day FROM daily_plays WHERE {ALL_DAYS}").to_pylist() == [{"day": DAY}]
 
     @pytest.mark.parametrize("sql", ["SELECT nothing FROM engagement_events", "SELEC", "SELECT 1 AS one"])
     def test_a_query_that_fails_changes_nothing(self, warehouse: Warehouse, tmp_path: Path, sql: str) -> None:
@@ -224,7 +224,7 @@ class QueriedReplacementContract:
         warehouse.replace_day_by_query(Replacement(DAILY, DAY, 1), PLAYS, {"day": DAY})
         with pytest.raises((QueryFailed, LoadFailed)):
             warehouse.replace_day_by_query(Replacement(DAILY, DAY, 2), sql, {})
-        assert warehouse.query("SELECT plays FROM daily_plays").to_pylist() == [{"plays": 1}]
+        assert warehouse.query(f"SELECT plays FROM daily_plays WHERE {ALL_DAYS}").to_pylist() == [{"plays": 1}]
 
 
 class RetirementContract:

@@ -1,6 +1,6 @@
 """What the contract's tests share: a store that can be opened many times, and short names for what they do to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Protocol, TypeVar
 
@@ -13,13 +13,21 @@ from engagement_platform_tests.adapters.warehouse.rows import DAY
 
 T = TypeVar("T")
 
-IDS = "SELECT id FROM engagement_events ORDER BY id"
-ALL = "SELECT * FROM engagement_events ORDER BY id"
+EVER = "event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'"
+"""True of all events. A warehouse may refuse a query whose WHERE does not say which days it reads."""
+ALL_DAYS = "day >= DATE '0001-01-01'"
+"""The same for the tables whose day is a DATE."""
+IDS = f"SELECT id FROM engagement_events WHERE {EVER} ORDER BY id"
+ALL = f"SELECT * FROM engagement_events WHERE {EVER} ORDER BY id"
 _TRIES = 50
 
 
 class Store(Protocol):
     """One warehouse that a test opens several times, as several processes do."""
+
+    @property
+    def days(self) -> Sequence[date]:
+        """Days that can be replaced, the first and the last such day among them."""
 
     def open(self) -> Warehouse:
         """Return another instance, which knows nothing of the others."""

@@ -1,6 +1,7 @@
 """The contract over Delta Lake in a folder."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,11 +14,14 @@ from engagement_platform.adapters.warehouse.delta import tables
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.contract import WarehouseContract
+from engagement_platform_tests.adapters.warehouse.rows import DAY
 from engagement_platform_tests.adapters.warehouse.support import Store, warehouse_settings
 
 
 class DeltaStore:
     """A folder of Delta tables."""
+
+    days = (date.min, date(1969, 12, 31), DAY, date.max)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
