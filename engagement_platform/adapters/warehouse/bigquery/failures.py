@@ -1,0 +1,123 @@
+"""What Google's client raises, told as the platform's errors. No message holds a token or a key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from google.api_core import exceptions as google
+from google.auth import exceptions as auth
+
+from engagement_platform.adapters.warehouse.port import QueryFailed, TableUnusable
+from engagement_platform.domain.errors import EngagementError, Unavailable
+
+_QUOTAS = {"quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"}
+_SILENT = (
+    google.ServerError,
+    google.TooManyRequests,
+    google.RetryError,
+    auth.TransportError,
+    requests.exceptions.RequestException,
+    ConnectionError,
+    TimeoutError,
+)
+_RIGHTS = (
+    "Give the platform's account the roles BigQuery Data Editor (roles/bigquery.dataEditor) on the dataset and "
+    "BigQuery Job User (roles/bigquery.jobUser) on the project; to create the dataset it needs the first on the "
+    "project."
+)
+
+
+@contextmanager
+def explained(place: str, doing: str) -> Iterator[None]:
+    """Turn what goes wrong in the block into the errors of the port. `place` is shown.
+
+    Conflict and NotFound of a job are answers: who sends or looks up a job catches them inside the block.
+    """
+    try:
+        yield
+    except auth.DefaultCredentialsError as error:
+        raise EngagementError(
+            f"There are no usable Google credentials for {place}: {_one_line(error)}.",
+            "Set ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE to the key file of a service account, or log in with "
+            "`gcloud auth application-default login`.",
+        ) from error
+    except _SILENT as error:
+        raise _silent(error, place, doing) from error
+    except auth.GoogleAuthError as error:
+        raise _refused_credentials(place, str(error.args[0]) if error.args else str(error)) from error
+    except google.GoogleAPICallError as error:
+        raise _told(error, place, doing) from error
+    except ValueError as error:
+        if not _is_about_key(error):
+            raise
+        raise _refused_credentials(place, "the key file is damaged") from error
+
+
+def _is_about_key(error: ValueError) -> bool:
+    """Say whether a key file could not be parsed. What it holds must not be shown."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return module.startswith(("google.auth", "google.oauth2", "json", "dagster_gcp", "cryptography"))
+
+
+def _refused_credentials(place: str, why: str) -> EngagementError:
+    return EngagementError(
+        f"Google does not accept the credentials for {place}: {why.rstrip('.')}.",
+        "Check ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE, or Google's default credentials, and that the key was not "
+        "deleted or disabled.",
+    )
+
+
+def _silent(error: Exception, place: str, doing: str) -> Unavailable:
+    cause = error.cause if isinstance(error, google.RetryError) and error.cause is not None else error
+    return Unavailable(f"BigQuery does not answer to {doing} in {place}: {_one_line(cause)}.", "It is tried again.")
+
+
+def _told(error: google.GoogleAPICallError, place: str, doing: str) -> EngagementError:
+    what = f"BigQuery refuses {doing} in {place}: {message_of(error)}."
+    if reason_of(error) in _QUOTAS:
+        return Unavailable(
+            what,
+            "It is tried again. If it stays so, raise ENGAGEMENT_STAGE_SECONDS, so that fewer and larger loads are "
+            "sent, or rebuild fewer days at once.",
+        )
+    if isinstance(error, google.Unauthorized):
+        return _refused_credentials(place, message_of(error))
+    if isinstance(error, google.Forbidden):
+        return EngagementError(what, _RIGHTS)
+    if isinstance(error, google.NotFound):
+        return TableUnusable(
+            what, "Start the process again: what is missing is made anew, and its days have to be rebuilt."
+        )
+    return EngagementError(what, "Compare the settings, and the table, with what the platform needs.")
+
+
+@contextmanager
+def blaming_sql() -> Iterator[None]:
+    """Turn what BigQuery says against a query's SQL into QueryFailed; to be used inside `explained`."""
+    try:
+        yield
+    except (google.BadRequest, google.NotFound) as error:
+        raise QueryFailed(f"The query failed: {message_of(error)}.") from error
+
+
+def reason_of(error: google.GoogleAPICallError) -> str:
+    """Return Google's word for the error, such as quotaExceeded; empty when it gave none."""
+    return str(error.errors[0].get("reason", "")) if error.errors and isinstance(error.errors[0], dict) else ""
+
+
+def message_of(error: google.GoogleAPICallError) -> str:
+    """Return Google's message, without the request."""
+    first = error.errors[0] if error.errors else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return _shortened(str(message or error.message))
+
+
+def _one_line(error: object) -> str:
+    return _shortened(str(error))
+
+
+def _shortened(text: str) -> str:
+    return " ".join(text.split()).rstrip(".:")[:500]

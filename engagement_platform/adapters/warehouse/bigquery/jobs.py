@@ -1,0 +1,152 @@
+"""Jobs of BigQuery: sent once under an id of ours, found again under it, waited for.
+
+BigQuery keeps the id of every job, whatever its type and outcome, and refuses another job under it. So a job whose
+answer was lost is looked up, never sent under a new id.
+"""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import IO, TypeAlias
+
+from google.api_core import exceptions as google
+from google.api_core.retry import Retry
+from google.cloud import bigquery
+from google.cloud.bigquery import DEFAULT_RETRY
+
+from engagement_platform.adapters.warehouse.bigquery.client import Patience, Place
+from engagement_platform.adapters.warehouse.bigquery.failures import explained
+from engagement_platform.adapters.warehouse.port import LoadFailed, QueryFailed
+from engagement_platform.domain.errors import EngagementError, Unavailable
+
+Job: TypeAlias = bigquery.LoadJob | bigquery.QueryJob
+
+MOST_ERRORS_TOLD = 20
+_TRANSIENT = {
+    *("backendError", "internalError", "jobBackendError", "jobInternalError", "tableUnavailable", "timeout"),
+    *("rateLimitExceeded", "jobRateLimitExceeded", "quotaExceeded", "resourcesExceeded", "stopped"),
+}
+"""Reasons for which the same content may succeed under another id."""
+
+
+class Jobs:
+    """The jobs of one project, in the location of the dataset."""
+
+    def __init__(self, client: bigquery.Client, place: Place, patience: Patience) -> None:
+        self.client = client
+        self.place = place
+        self.patience = patience
+
+    @property
+    def retry(self) -> Retry:
+        """How requests are tried again."""
+        return DEFAULT_RETRY.with_timeout(self.patience.retries)
+
+    @cached_property
+    def location(self) -> str:
+        """Where the dataset is, and so its jobs. BigQuery finds a job only by this."""
+        with explained(str(self.place), "reading the dataset"):
+            reference = bigquery.DatasetReference(self.place.project, self.place.dataset)
+            return str(self.client.get_dataset(reference, retry=self.retry, timeout=self.patience.request).location)
+
+    def find(self, job_id: str) -> Job | None:
+        """Return the job of that id as it is now, or None."""
+        with explained(str(self.place), "looking up a job"):
+            try:
+                found = self.client.get_job(
+                    job_id, location=self.location, retry=self.retry, timeout=self.patience.request
+                )
+            except google.NotFound:
+                return None
+        if not isinstance(found, bigquery.LoadJob | bigquery.QueryJob):
+            raise EngagementError(f"Job {job_id} in {self.place} is not the platform's.", "Look who made it.")
+        return found
+
+    def insert(self, send: Callable[[], Job], doing: str) -> Job | None:
+        """Send a job; None when its id is taken: by what we sent before, or by somebody else."""
+        with explained(str(self.place), doing):
+            try:
+                return send()
+            except google.Conflict:
+                return None
+
+    def once(self, job_id: str, send: Callable[[], Job], doing: str) -> Job:
+        """Send a job, unless its id is taken, and return the job of that id when it has ended."""
+        deadline = time.monotonic() + self.patience.retries
+        while True:
+            # The look-up can be behind the refusal: then it finds nothing, and the job is sent, and refused, again.
+            job = self.insert(send, doing) or self.find(job_id)
+            if job is not None:
+                return self.ended(job)
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"BigQuery says that job {job_id} exists, but does not find it.", "It is tried again."
+                )
+            time.sleep(self.patience.poll)
+
+    def ended(self, job: Job) -> Job:
+        """Wait until a job has ended, well or not. Raises Unavailable when it takes too long; it goes on then."""
+        deadline = time.monotonic() + self.patience.job
+        pause = self.patience.poll
+        while job.state != "DONE":
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Job {job.job_id} in {self.place} has not ended in {self.patience.job:.0f} s.",
+                    "It is looked at again; BigQuery's console shows what it waits for.",
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, self.patience.poll * 25)
+            with explained(str(self.place), "looking up a job"):
+                job.reload(retry=self.retry, timeout=self.patience.request)
+        return job
+
+    def load(
+        self, file: IO[bytes], size: int, destination: bigquery.TableReference, job_id: str, job: bigquery.LoadJobConfig
+    ) -> bigquery.LoadJob:
+        """Send a file to be loaded. Raises Google's errors, Conflict among them."""
+        return self.client.load_table_from_file(
+            file,
+            destination,
+            rewind=True,
+            size=size,
+            num_retries=self.patience.uploads,
+            job_id=job_id,
+            location=self.location,
+            job_config=job,
+            timeout=self.patience.request,
+        )
+
+    def query(self, sql: str, job_id: str | None, job: bigquery.QueryJobConfig) -> bigquery.QueryJob:
+        """Send a query. Raises Google's errors, Conflict among them."""
+        return self.client.query(
+            sql,
+            job_config=job,
+            job_id=job_id,
+            location=self.location,
+            retry=self.retry,
+            timeout=self.patience.request,
+            job_retry=None,  # a job that failed is never sent again behind our back, under whatever id
+        )
+
+
+def failure_of(job: Job, told: Callable[[str], str] = str) -> LoadFailed | QueryFailed | None:
+    """Return why a job that has ended failed, or None.
+
+    `rows` are BigQuery's errors, each passed through `told`, where the content is to blame, and empty where the same
+    content may succeed under a higher attempt.
+    """
+    if job.error_result is None:
+        return None
+    reason = str(job.error_result.get("reason", ""))
+    what = f"Job {job.job_id} failed ({reason}): {str(job.error_result.get('message', '')).rstrip('.')}."
+    if reason in _TRANSIENT:
+        return LoadFailed(what, "The table is as it was. It can be tried again under a higher attempt.")
+    if reason == "invalidQuery":
+        return QueryFailed(what, "The table is as it was.")
+    errors = [error for error in job.errors or [] if error != job.error_result] or [job.error_result]
+    rows = tuple(told(_line_of(error)) for error in errors[:MOST_ERRORS_TOLD])
+    return LoadFailed(what, "The table is as it was.", rows)
+
+
+def _line_of(error: dict[str, str]) -> str:
+    return ": ".join(str(error[part]) for part in ("reason", "location", "message") if error.get(part))

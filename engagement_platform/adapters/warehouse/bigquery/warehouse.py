@@ -1,0 +1,190 @@
+"""The warehouse as tables of a BigQuery dataset.
+
+Rows come in by load jobs, which are free, atomic and known by their ids; marts by query jobs into a day's partition.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+from google.cloud import bigquery
+
+from engagement_platform.adapters.warehouse.bigquery import queries, tables
+from engagement_platform.adapters.warehouse.bigquery.client import Patience, Place, open_client, place_of
+from engagement_platform.adapters.warehouse.bigquery.failures import blaming_sql, explained
+from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, failure_of
+from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, parquet_of, size_of
+from engagement_platform.adapters.warehouse.bigquery.turns import Turns
+from engagement_platform.adapters.warehouse.port import (
+    Load,
+    Parameter,
+    Replacement,
+    TableUnusable,
+    Warehouse,
+)
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.settings import Settings
+
+_FIRST_DAY, _LAST_DAY = date(1960, 1, 1), date(2159, 12, 31)
+"""The days that have a partition; rows of all others share one, which cannot be replaced."""
+
+
+def open_bigquery(settings: Settings) -> Warehouse:
+    """Return the warehouse in the dataset of ENGAGEMENT_WAREHOUSE_URI. Raises SettingsError, EngagementError."""
+    place = place_of(settings)
+    return BigQueryWarehouse(open_client(place), place, settings.state_dir / "bigquery_days")
+
+
+class BigQueryWarehouse:
+    """Keeps the promises of `port.Warehouse`. Conflict is never raised: turns are waited for."""
+
+    def __init__(self, client: bigquery.Client, place: Place, scratch: Path, patience: Patience | None = None) -> None:
+        self._place = place
+        self._scratch = scratch
+        self._jobs = Jobs(client, place, patience or Patience())
+        self._identities: dict[str, str] = {}
+        self._turns: dict[tuple[str, date], Turns] = {}
+
+    def ensure(self, table: Table) -> str:
+        """Create dataset and table when they are missing, and return the table's identity."""
+        jobs = self._jobs
+        with explained(str(self._place), f"preparing {table.name}"):
+            jobs.location = tables.ensure_dataset(jobs.client, self._place, jobs.retry, jobs.patience.request)
+            found = tables.ensure_table(jobs.client, self._place, table, jobs.retry, jobs.patience.request)
+        self._identities[table.name] = identity = tables.identity_of(found)
+        return identity
+
+    def append(self, load: Load, batch: Path) -> None:
+        """Append a batch by one load job, whose id is made from the load's and the table's."""
+        self._check_same(ENGAGEMENT_EVENTS)
+        job_id = self._load_id(load)
+        with exact_lines(batch, self._scratch) as file:
+            job = self._jobs.once(job_id, lambda: self._send_lines(job_id, file), "a load")
+            failure = failure_of(job, located(file))
+        if failure is not None:
+            raise failure
+
+    def is_loaded(self, load: Load) -> bool:
+        """Say whether the load has taken effect. One that has failed has not: to append it again says why."""
+        job = self._jobs.find(self._load_id(load))
+        return job is not None and failure_of(self._jobs.ended(job)) is None
+
+    def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
+        """Replace a day by a load job into its partition. The rows pass through a file in the state folder."""
+        turns = self._turns_of(replacement)
+        job = turns.done(replacement)
+        if job is None:
+            with parquet_of(replacement.table, rows, self._scratch) as file:
+                size = size_of(file)
+
+                def send(job_id: str, labels: Mapping[str, str]) -> Job:
+                    config = self._load_config(replacement.table, bigquery.SourceFormat.PARQUET)
+                    config.write_disposition = bigquery.WriteDisposition.WRITE_TRUNCATE
+                    config.labels = dict(labels)
+                    return self._jobs.load(file, size, self._partition(replacement), job_id, config)
+
+                job = turns.write(replacement, send, "the replacement of a day")
+        return self._rows_of(job)
+
+    def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
+        """Replace a day by a query job into its partition. Its columns must have the names and types of the table."""
+
+        def send(job_id: str, labels: Mapping[str, str]) -> Job:
+            config = queries.config(self._jobs, parameters)
+            config.destination = self._partition(replacement)
+            config.create_disposition = bigquery.CreateDisposition.CREATE_NEVER
+            config.write_disposition = bigquery.WriteDisposition.WRITE_TRUNCATE
+            config.labels = dict(labels)
+            with blaming_sql():
+                return self._jobs.query(sql, job_id, config)
+
+        doing = f"the query for {replacement.table.name}"
+        return self._rows_of(self._turns_of(replacement).write(replacement, send, doing))
+
+    def retire(self, replacement: Replacement) -> bool:
+        """Take the next turn of the day under the replacement's number, unless it has taken effect. See `turns`."""
+        return self._turns_of(replacement).retire(replacement)
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """Return BigQuery's answer. A query without a filter on the day of a table fails."""
+        return queries.answer(self._jobs, sql, parameters or {})
+
+    def upkeep(self) -> dict[str, int]:
+        """Do nothing: BigQuery keeps its tables in order itself."""
+        return {}
+
+    def _send_lines(self, job_id: str, file: IO[bytes]) -> Job:
+        config = self._load_config(ENGAGEMENT_EVENTS, bigquery.SourceFormat.NEWLINE_DELIMITED_JSON)
+        config.write_disposition = bigquery.WriteDisposition.WRITE_APPEND
+        return self._jobs.load(file, size_of(file), tables.reference(self._place, ENGAGEMENT_EVENTS), job_id, config)
+
+    def _load_config(self, table: Table, kind: str) -> bigquery.LoadJobConfig:
+        """Return how a file is loaded: as the table says and not as the file suggests, all of it or nothing."""
+        return bigquery.LoadJobConfig(
+            source_format=kind,
+            schema=tables.schema_of(table),
+            time_partitioning=tables.partitioning_of(table),
+            clustering_fields=list(table.clustered_by),
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+            autodetect=False,
+            max_bad_records=0,
+            ignore_unknown_values=False,
+        )
+
+    def _load_id(self, load: Load) -> str:
+        """Return the job's id. A table that was made anew has not the loads of the one before it."""
+        attempt = f"_{load.attempt}" if load.attempt else ""
+        return f"engagement_{load.id}_{_digest(self._identity(ENGAGEMENT_EVENTS))}{attempt}"
+
+    def _partition(self, replacement: Replacement) -> bigquery.TableReference:
+        dataset = bigquery.DatasetReference(self._place.project, self._place.dataset)
+        return dataset.table(f"{replacement.table.name}${replacement.day:%Y%m%d}")
+
+    def _turns_of(self, replacement: Replacement) -> Turns:
+        table, day = replacement.table, replacement.day
+        if not _FIRST_DAY <= day <= _LAST_DAY:
+            raise EngagementError(
+                f"BigQuery has no partition for {day}: rows before {_FIRST_DAY} and after {_LAST_DAY} share one.",
+                "Set ENGAGEMENT_FIRST_DAY to a later day; correct such rows with a DELETE in BigQuery.",
+            )
+        self._check_same(table)
+        if (table.name, day) not in self._turns:
+            name = f"engagement_{table.name}_{day:%Y%m%d}_{_digest(self._identity(table))}"
+            self._turns[table.name, day] = Turns(self._jobs, name)
+        return self._turns[table.name, day]
+
+    def _rows_of(self, job: Job) -> int:
+        """Return how many rows a job has written."""
+        if isinstance(job, bigquery.LoadJob):
+            return int(job.output_rows or 0)
+        with explained(str(self._place), "counting the rows of a query"):
+            patience = self._jobs.patience
+            answer = job.result(max_results=0, retry=self._jobs.retry, timeout=patience.request, job_retry=None)
+            return int(answer.total_rows or 0)
+
+    def _identity(self, table: Table) -> str:
+        if table.name not in self._identities:
+            self._check_same(table)
+        return self._identities[table.name]
+
+    def _check_same(self, table: Table) -> None:
+        """Raise TableUnusable when the table is missing, or another one than the ensured one."""
+        jobs = self._jobs
+        with explained(str(self._place), f"reading {table.name}"):
+            reference = tables.reference(self._place, table)
+            found = tables.identity_of(
+                jobs.client.get_table(reference, retry=jobs.retry, timeout=jobs.patience.request)
+            )
+        if found != self._identities.setdefault(table.name, found):
+            raise TableUnusable(
+                f"The table {reference} was made anew while it was in use.",
+                "Its days have to be rebuilt: start the process again.",
+            )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
