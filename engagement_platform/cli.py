@@ -8,6 +8,7 @@ import click
 from engagement_platform import __version__
 from engagement_platform.console import commands as console
 from engagement_platform.console.backfill import backfill
+from engagement_platform.console.erase import erase_user
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands as local
@@ -30,6 +31,7 @@ for command in (
     console.checkpoint,
     console.views,
     backfill,
+    erase_user,
     warehouse,
     generate,
 ):

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.days import between
 from engagement_platform.domain.errors import EngagementError, SettingsError
+from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState
-from engagement_platform.settings import first_day, variable
+from engagement_platform.settings import first_day, load, variable
 
 _POLL_SECONDS = 1.0
 
@@ -24,6 +25,13 @@ _POLL_SECONDS = 1.0
 @click.command()
 @click.option("--since", metavar="TIME", help="The first day, or a time on it, in UTC: 2024-08-01T00:00:00.")
 @click.option("--until", metavar="TIME", help="The time before which the last day lies; by default now.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["warehouse", "replay-topic"]),
+    default="warehouse",
+    help="Rebuild the days in the warehouse, or publish their events again to the topic of replays.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say which days would be rebuilt.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end.")
 @click.option("--resume", metavar="ID", help="Watch a backfill that was started before.")
@@ -33,6 +41,7 @@ def backfill(
     *,
     since: str | None,
     until: str | None,
+    target: str,
     dry_run: bool,
     detach: bool,
     resume: str | None,
@@ -45,6 +54,9 @@ def backfill(
     """
     if sum(chosen is not None for chosen in (since, resume, retry, cancel)) != 1:
         raise click.UsageError("Give one of --since, --resume, --retry and --cancel.")
+    if target == "replay-topic":
+        _replay(since, until, dry_run=dry_run)
+        return
     if since is not None and dry_run:
         _announce(days_between(since, until))
         return
@@ -66,6 +78,21 @@ def backfill(
         assert backfill_id is not None, "one of the options was given"  # noqa: S101
         if not detach:
             sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
+
+
+def _replay(since: str | None, until: str | None, *, dry_run: bool) -> None:
+    """Publish the events of a time again, for outside readers and the partner; Redis and the warehouse ignore them."""
+    if since is None:
+        raise click.UsageError("--to replay-topic needs --since.")
+    begin, end = _time("--since", since), datetime.now(UTC) if until is None else _time("--until", until)
+    if end <= begin:
+        raise click.UsageError("--until has to be after --since.")
+    settings = load()
+    if dry_run:
+        click.echo(f"Events from {begin} to before {end} would be published to {settings.replay_topic}.")
+        return
+    sent = replay(settings, begin, end, lambda number: click.echo(f"{number} events"))
+    click.echo(f"{sent} events from {begin} to before {end} are in {settings.replay_topic}.")
 
 
 def instance() -> dg.DagsterInstance:

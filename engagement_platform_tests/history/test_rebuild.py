@@ -249,7 +249,7 @@ def test_a_frozen_rebuild_that_wakes_up_changes_nothing(
     """It is taken for dead, the day is rebuilt by another, the stream goes on, and then it writes."""
     write(writer, 3)
     replace_day = DeltaWarehouse.replace_day
-    woken = []
+    woken: list[bool] = []
 
     def freezes(self: DeltaWarehouse, replacement: Any, rows: Any) -> int:
         if woken:

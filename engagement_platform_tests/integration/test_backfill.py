@@ -125,7 +125,7 @@ def stage_process(instance: dg.DagsterInstance) -> list[psutil.Process]:
     """The process of the stage of the run that streams, as it told Dagster."""
     (run,) = instance.get_runs(dg.RunsFilter(job_name=NAME, statuses=[dg.DagsterRunStatus.STARTED]), limit=1)
     pids = [
-        int(event.event_specific_data.metadata["pid"].value)  # type: ignore[union-attr]
+        int(str(event.event_specific_data.metadata["pid"].value))  # type: ignore[union-attr]
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_WORKER_STARTED)
         if (event := entry.dagster_event) is not None and event.step_key == "stage"
     ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import psycopg
 
@@ -76,6 +77,11 @@ def open_history(dsn: str) -> Iterator[History]:
 def days_of_ids_from(dsn: str, event_id: int) -> list[date]:
     """Return the days of the events from an id on. Raises Unavailable."""
     return [row[0] for row in _psycopg(dsn, "days_of_ids_from", id=event_id)]
+
+
+def events_of_user(dsn: str, user_id: UUID) -> int:
+    """Return how many events of a user the source has; a scan of the table. Raises Unavailable."""
+    return int(_psycopg(dsn, "events_of_user", user_id=user_id)[0][0])
 
 
 def has_index(dsn: str) -> bool:

@@ -44,6 +44,10 @@ SELECT DISTINCT (event_ts AT TIME ZONE 'UTC')::date AS day
  WHERE id >= %(id)s AND event_ts >= '0001-01-02' AND event_ts < '9999-12-31'
  ORDER BY day
 
+-- name: events_of_user
+-- How many events of a user the source has.
+SELECT count(*) AS events FROM engagement_events WHERE user_id = %(user_id)s
+
 -- name: has_index
 -- Whether a day can be read without a scan of the table.
 SELECT EXISTS (

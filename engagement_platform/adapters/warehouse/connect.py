@@ -13,3 +13,16 @@ def connect(settings: Settings) -> Warehouse:
     from engagement_platform.adapters.warehouse.delta.warehouse import open_delta  # noqa: PLC0415
 
     return open_delta(settings)
+
+
+def replaced_rows_kept_hours(settings: Settings) -> int:
+    """Return for how long, in hours, rows that were replaced can still be read in the warehouse.
+
+    BigQuery: seven days of time travel at most, then seven of fail-safe storage
+    (https://cloud.google.com/bigquery/docs/time-travel).
+    """
+    if settings.warehouse == "bigquery":
+        return 14 * 24
+    from engagement_platform.adapters.warehouse.delta.tables import KEPT_HOURS  # noqa: PLC0415
+
+    return KEPT_HOURS

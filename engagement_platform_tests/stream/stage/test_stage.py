@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
-from engagement_platform.adapters.kafka.topics import admin
+from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.warehouse.connect import connect
@@ -251,7 +251,7 @@ def test_another_topic_of_the_same_name_stops_with_what_to_run(
     with admin(settings) as client:
         client.delete_topics([settings.topic])
     wait_for(lambda: not _exists(settings), "the topic to be gone")
-    relay.ensure_topics(settings)
+    ensure_topics(settings)
     with pytest.raises(StreamStopped, match="warehouse restart"):
         drain(stage.run, settings)
 

@@ -1,0 +1,45 @@
+"""engagement-platform erase-user: rebuild the days that held a user whom the owner has deleted."""
+
+import sys
+from datetime import UTC, datetime
+from uuid import UUID
+
+import click
+
+from engagement_platform.console.backfill import instance, launch, watch
+from engagement_platform.definitions import definitions
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.history.erase import days_of_user, remains
+from engagement_platform.settings import load
+
+
+@click.command("erase-user")
+@click.argument("user_id", type=click.UUID)
+@click.option("--dry-run", is_flag=True, help="Only say which days hold the user.")
+def erase_user(user_id: UUID, *, dry_run: bool) -> None:
+    """Rebuild the days that hold events of a user, after the owner has deleted them in the source."""
+    settings = load()
+    days = days_of_user(settings, user_id)
+    click.echo(f"{len(days)} days of the warehouse hold events of {user_id}.")
+    if dry_run or not days:
+        _tell_remains()
+        return
+    with instance() as dagster:
+        graph = definitions.resolve_asset_graph()
+        done = watch(dagster, graph, launch(dagster, graph, days, f"erase user {user_id}"))
+    left = days_of_user(settings, user_id)
+    if left:
+        raise EngagementError(
+            f"Days still hold the user: {', '.join(map(str, left))}.",
+            "Events that were on their way were loaded meanwhile: run the command again.",
+        )
+    _tell_remains()
+    sys.exit(0 if done else 1)
+
+
+def _tell_remains() -> None:
+    click.echo("Copies of events that were published or loaded earlier remain in:")
+    for each in remains(load(), datetime.now(UTC)):
+        until = "until somebody removes them" if each.until is None else f"until {each.until:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"  {each.place}, {until}")
+    click.echo("Redis holds no user ids.")

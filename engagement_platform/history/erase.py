@@ -1,0 +1,74 @@
+"""Erasing a user whose rows the owner has deleted in the source: which days hold the user, and what remains where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from engagement_platform.adapters.kafka.topics import admin, topic_configuration
+from engagement_platform.adapters.source.history import events_of_user
+from engagement_platform.adapters.warehouse.connect import connect, replaced_rows_kept_hours
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+
+_DAYS = """
+SELECT DISTINCT DATE(event_ts) AS day
+  FROM engagement_events
+ WHERE user_id = @user_id AND event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'
+ ORDER BY day
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """Where a copy of the user's events may still be, and until when."""
+
+    place: str
+    until: datetime | None
+    """None: until somebody removes it."""
+
+
+def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
+    """Return the days of the warehouse that hold events of a user.
+
+    Raises EngagementError while the source still has some: a rebuild would only bring them back.
+    """
+    left = events_of_user(settings.source_dsn.get_secret_value(), user_id)
+    if left:
+        raise EngagementError(
+            f"The source still has {left} events of user {user_id}.",
+            "Its owner has to delete them first: DELETE FROM engagement_events WHERE user_id = '…'. "
+            "Then run this command again.",
+        )
+    warehouse = connect(settings)
+    warehouse.ensure(ENGAGEMENT_EVENTS)
+    found = warehouse.query(_DAYS, {"user_id": str(user_id)})
+    return [day for day in found.column("day").to_pylist() if day is not None]
+
+
+def remains(settings: Settings, now: datetime) -> list[Remains]:
+    """Return where copies of events outlive the rebuild of their days, when that is done at `now`."""
+    return [
+        *_in_kafka(settings, (settings.topic, settings.replay_topic, settings.dead_letter_topic), now),
+        Remains(
+            "the warehouse's history of replaced rows",
+            now + timedelta(hours=replaced_rows_kept_hours(settings)),
+        ),
+        Remains(f"files of rejected messages in {settings.state_dir / 'bigquery_batches'}", None),
+    ]
+
+
+def _in_kafka(settings: Settings, topics: Sequence[str], now: datetime) -> list[Remains]:
+    with admin(settings) as client:
+        existing = set(client.list_topics())
+    return [
+        Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings, topic)["retention.ms"], now))
+        for topic in topics
+        if topic in existing
+    ]
+
+
+def _until(retention_ms: str, now: datetime) -> datetime | None:
+    milliseconds = int(retention_ms)
+    return None if milliseconds < 0 else now + timedelta(milliseconds=milliseconds)
