@@ -96,7 +96,7 @@ def test_batches_are_cut_by_age(settings: Settings, writer: psycopg.Connection[A
         wait_for(lambda: table_ids(settings) == ids, "the first batch")
         ids += write(writer, 3)
         wait_for(lambda: table_ids(settings) == ids, "the second batch")
-        wait_for(lambda: control.progress.detail.get("batches", 0) >= 2, "both to be told")
+        wait_for(lambda: int(control.progress.detail.get("batches", 0)) >= 2, "both to be told")
         assert control.progress.latency.count == 6
 
 
@@ -227,7 +227,7 @@ def test_an_open_load_is_completed_by_whoever_settles_it_and_its_process_changes
     ids = write(writer, 5)
     drain(relay.run, settings)
     append = DeltaWarehouse.append
-    settled = []
+    settled: list[Any] = []
 
     def freezes(self: DeltaWarehouse, load: Any, batch: Path) -> None:
         if not settled:
