@@ -15,7 +15,13 @@ from engagement_platform.orchestration.retention import (
 )
 from engagement_platform.orchestration.sensors import keep_engagement_stream_alive
 from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.orchestration.warehouse.checks import days_known, reconciliation
 from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.orchestration.warehouse.marts import (
+    daily_content_engagement,
+    daily_device_engagement,
+    hourly_engagement,
+)
 from engagement_platform.orchestration.warehouse.schedules import (
     keep_warehouse_small,
     keep_warehouse_small_hourly,
@@ -27,7 +33,18 @@ from engagement_platform.orchestration.warehouse.schedules import (
 )
 
 definitions = dg.Definitions(
-    assets=[source_content, source_events, topic_events, redis_views, staged_batches, engagement_events],
+    assets=[
+        source_content,
+        source_events,
+        topic_events,
+        redis_views,
+        staged_batches,
+        engagement_events,
+        daily_content_engagement,
+        daily_device_engagement,
+        hourly_engagement,
+    ],
+    asset_checks=[reconciliation, days_known],
     jobs=[engagement_stream, prune_engagement_stream_runs, settle_day, refresh_marts, keep_warehouse_small],
     sensors=[keep_engagement_stream_alive, rebuild_days_that_are_due],
     schedules=[prune_engagement_stream_runs_daily, settle_yesterday, refresh_today, keep_warehouse_small_hourly],

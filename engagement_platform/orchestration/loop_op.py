@@ -1,11 +1,10 @@
 """Makes the op that runs one loop under the lease of its run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import dagster as dg
 
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.materializations import reported
 from engagement_platform.settings import Settings, load
 from engagement_platform.stream.control import Control
@@ -44,14 +43,14 @@ def loop_op(
         retry_policy=RESTARTS,
     )
     def op(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
-        with _explained():
+        with explained():
             settings = load()
         chosen = context.op_config["lease_seconds"]
         lease_seconds = settings.lease_seconds if chosen is None else chosen
         if lease_seconds > 0:
             yield dg.Output(None)
         with (
-            _explained(),
+            explained(),
             hold_lease(settings, run_id=context.run_id, loop=name, loops=loops, lease_seconds=lease_seconds) as control,
             reported(context, asset, control.progress),
         ):
@@ -62,14 +61,3 @@ def loop_op(
             yield dg.Output(None)
 
     return op
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Fail without a retry where one would fail again: at what a person has to put right."""
-    try:
-        yield
-    except Unavailable:
-        raise
-    except EngagementError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error

@@ -52,6 +52,13 @@ class History:
             self._cursor.execute(text)
             return ByDay(self._batches(self._cursor.fetch_record_batch()), schema)
 
+    def figures(self, day: date) -> "pa.Table":
+        """Return what a day is compared by: `id`, ascending, and `ms`, both int64."""
+        begin, end = bounds(day)
+        with _translated():
+            self._cursor.execute(_SQL["reconcile"].format(begin=begin.isoformat(), end=end.isoformat()))
+            return self._cursor.fetch_arrow_table()
+
     def _batches(self, reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
         with _translated():
             yield from reader
@@ -77,6 +84,11 @@ def open_history(dsn: str) -> Iterator[History]:
 def days_of_ids_from(dsn: str, event_id: int) -> list[date]:
     """Return the days of the events from an id on. Raises Unavailable."""
     return [row[0] for row in _psycopg(dsn, "days_of_ids_from", id=event_id)]
+
+
+def days_of(dsn: str, ids: Sequence[int]) -> dict[int, date]:
+    """Return in which days certain events lie now; those that are gone are left out. Raises Unavailable."""
+    return dict(_psycopg(dsn, "days_of", ids=list(ids)))
 
 
 def events_of_user(dsn: str, user_id: UUID) -> int:

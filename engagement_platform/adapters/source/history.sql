@@ -37,6 +37,19 @@ SELECT event.id,
  WHERE event.event_ts >= '{begin}' AND event.event_ts < '{end}'
  {order}
 
+-- name: reconcile
+-- What a day is compared by: the ids of its events, and their milliseconds; null counts as 0.
+SELECT id, coalesce(duration_ms, 0)::bigint AS ms
+  FROM engagement_events
+ WHERE event_ts >= '{begin}' AND event_ts < '{end}'
+ ORDER BY id
+
+-- name: days_of
+-- In which days certain events lie now; no row for those that are gone.
+SELECT id, (event_ts AT TIME ZONE 'UTC')::date AS day
+  FROM engagement_events
+ WHERE id = ANY(%(ids)s) AND event_ts >= '0001-01-01' AND event_ts < '10000-01-01'
+
 -- name: days_of_ids_from
 -- The days of the events from an id on.
 SELECT DISTINCT (event_ts AT TIME ZONE 'UTC')::date AS day

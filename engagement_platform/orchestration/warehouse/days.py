@@ -9,7 +9,8 @@ import dagster as dg
 from engagement_platform.settings import first_day
 
 # Backfill policies and partitioned checks are in beta; the lock pins the version. Said once here, not in every log.
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
+for kind in (dg.BetaWarning, dg.PreviewWarning):
+    warnings.filterwarnings("ignore", category=kind)
 
 
 def days_definition() -> dg.DailyPartitionsDefinition:

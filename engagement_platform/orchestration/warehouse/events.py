@@ -1,13 +1,14 @@
 """The asset `engagement_events`: a day rebuilt from the source and replaced in one step while the stream goes on."""
 
 import hashlib
+from datetime import timedelta
 
 import dagster as dg
 
 from engagement_platform.adapters.source.reader import ENRICHED
-from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.history.rebuild import Rebuilt, rebuild_days
 from engagement_platform.orchestration.assets import source_content, source_events, staged_batches
+from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.warehouse.days import DAYS, days_of
 from engagement_platform.settings import load
 
@@ -15,6 +16,9 @@ GROUP = "warehouse"
 
 DAYS_IN_ONE_RUN = 7
 """Of a backfill. A run that fails is repeated as a whole, and costs some seconds to start."""
+
+SETTLED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
+"""Yesterday is settled each night."""
 
 
 @dg.asset(
@@ -24,6 +28,7 @@ DAYS_IN_ONE_RUN = 7
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
     code_version=hashlib.sha256(ENRICHED.encode()).hexdigest()[:12],
     retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+    freshness_policy=SETTLED,
     kinds={"table"},
     group_name=GROUP,
     description="Every event with the columns of its content. The stream appends within seconds; materializing a day "
@@ -35,12 +40,8 @@ def engagement_events(context: dg.AssetExecutionContext) -> dg.MaterializeResult
     def say(rebuilt: Rebuilt) -> None:
         context.log.info(f"{rebuilt.day}: {rebuilt.rows} rows in {rebuilt.seconds:.1f} s")
 
-    try:
-        done = rebuild_days(load(), days_of(context), context.run_id, say)
-    except Unavailable:
-        raise
-    except EngagementError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    with explained():
+        done = rebuild_days(load(), days_of(context), context.run.run_id, say)
     rows, seconds = sum(day.rows for day in done), sum(day.seconds for day in done)
     return dg.MaterializeResult(
         metadata={"dagster/row_count": rows, "seconds": round(seconds, 2), "rows/s": round(rows / max(seconds, 0.001))}

@@ -8,7 +8,6 @@ import dagster as dg
 from engagement_platform.adapters.platform.loads import Due, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.orchestration.warehouse.days import DAYS
 from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events
 from engagement_platform.settings import first_day, load
 
@@ -19,14 +18,12 @@ EVERYTHING = dg.AssetSelection.groups(GROUP)
 settle_day = dg.define_asset_job(
     "settle_day",
     selection=EVERYTHING,
-    partitions_def=DAYS,
     description="Rebuilds a day from the source, compares it with the source and makes the tables that depend on it.",
 )
 
 refresh_marts = dg.define_asset_job(
     "refresh_marts",
     selection=(EVERYTHING - dg.AssetSelection.assets(engagement_events.key)).without_checks(),
-    partitions_def=DAYS,
     description="Makes the daily tables of a day anew from what the stream has brought so far.",
 )
 

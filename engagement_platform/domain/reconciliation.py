@@ -1,0 +1,63 @@
+"""How a day of the warehouse differs from the source.
+
+*Reconciled* means: every event of the source is a row or a dead letter, and every row is an event of the source.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date
+
+NAMED = 20
+"""So many ids of each kind are named; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """How many ids, and the first of them."""
+
+    count: int = 0
+    first: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it for people."""
+        more = f" and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
+        return ", ".join(map(str, self.first)) + more if self.count else "none"
+
+
+def named(ids: Collection[int]) -> Ids:
+    """Return the count and the first ids, ascending."""
+    return Ids(len(ids), tuple(sorted(ids)[:NAMED]))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """How a day of the warehouse differs from the source."""
+
+    day: date
+    source_rows: int
+    table_rows: int
+    source_ms: int
+    table_ms: int
+    missing: Ids = field(default_factory=Ids)
+    """In the source, but neither in the warehouse nor in dead letters."""
+    surplus: Ids = field(default_factory=Ids)
+    """In the warehouse, but not in the source any more."""
+    moved: Ids = field(default_factory=Ids)
+    """In the warehouse on this day, in the source on another."""
+    doubled: Ids = field(default_factory=Ids)
+    different: Ids = field(default_factory=Ids)
+    """With other milliseconds than in the source."""
+    without_content: Ids = field(default_factory=Ids)
+    """With a content id, but without the content's columns."""
+    dead_letters: int = 0
+    """Events of the source that are dead letters in place of rows."""
+
+    @property
+    def differs(self) -> bool:
+        """Say whether a rebuild of the day would change something."""
+        return any(each.count for each in (self.missing, self.surplus, self.moved, self.doubled, self.different))
+
+    @property
+    def repair(self) -> str:
+        """The command that repairs the day."""
+        return f"engagement-platform backfill --since {self.day} --until {self.day}T23:59:59"

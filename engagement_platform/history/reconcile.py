@@ -1,0 +1,212 @@
+"""Compares a day of the warehouse with the source while both go on.
+
+A difference may only mean that an event is on its way. So when there is one, the stream is waited for: until the relay
+has published all that the source's snapshot holds, and the stage has loaded the topic up to where it then ended. Then
+the warehouse is read again, and what is not in the first snapshot is looked up in a second one.
+"""
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
+from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.source.history import days_of, open_history
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.port import Warehouse
+from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.days import bounds
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.reconciliation import Findings, named
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform.stream.stage import WRITER
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 0.25
+_LOOKED_UP = 10_000
+
+_TABLE = """
+SELECT id, IFNULL(duration_ms, 0) AS ms, content_id IS NOT NULL AND slug IS NULL AS without_content
+  FROM engagement_events
+ WHERE event_ts >= @begin AND event_ts < @end
+ ORDER BY id
+"""
+_STRANGE = """
+SELECT COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_ts) AS last
+  FROM engagement_events
+ WHERE event_ts < @begin OR event_ts >= @end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """Ids, ascending, with their milliseconds; numpy arrays of int64."""
+
+    ids: "np.ndarray[Any, Any]"
+    ms: "np.ndarray[Any, Any]"
+    without_content: "np.ndarray[Any, Any] | None" = None
+
+
+def reconcile(settings: Settings, day: date, patience: float = PATIENCE_SECONDS) -> Findings:
+    """Return how a day of the warehouse differs from the source, waiting up to `patience` seconds for the stream.
+
+    Holds two integers for each event of the day in memory. Raises EngagementError.
+    """
+    ensure_schema(settings)
+    warehouse = connect(settings)
+    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    source, table = _read_source(settings, day), _read_table(warehouse, day)
+    findings = _compare(settings, day, source, table)
+    if findings.differs:
+        wait_for_stream(settings, table_id, source.ids, patience)
+        findings = _compare(settings, day, source, _read_table(warehouse, day))
+    return findings
+
+
+def _read_source(settings: Settings, day: date) -> _Day:
+    with open_history(settings.source_dsn.get_secret_value()) as history:
+        found = history.figures(day)
+    return _Day(found.column("id").to_numpy(), found.column("ms").to_numpy())
+
+
+def _read_table(warehouse: Warehouse, day: date) -> _Day:
+    begin, end = bounds(day)
+    found = warehouse.query(_TABLE, {"begin": begin, "end": end})
+    columns = (found.column(name).to_numpy() for name in ("id", "ms", "without_content"))
+    return _Day(*columns)
+
+
+def _compare(settings: Settings, day: date, source: _Day, table: _Day) -> Findings:
+    import numpy as np  # noqa: PLC0415
+
+    unique, first, times = np.unique(table.ids, return_index=True, return_counts=True)
+    missing = np.setdiff1d(source.ids, unique, assume_unique=True)
+    dead = _dead_letters(settings, set(missing.tolist())) if len(missing) else set()
+    beyond = np.setdiff1d(unique, source.ids, assume_unique=True)
+    surplus, moved, later = _looked_up(settings, day, beyond.tolist())
+    common, in_source, in_table = np.intersect1d(source.ids, unique, assume_unique=True, return_indices=True)
+    different = common[source.ms[in_source] != table.ms[first][in_table]]
+    compared = ~np.isin(table.ids, later)
+    assert table.without_content is not None, "the table was read with it"  # noqa: S101
+    return Findings(
+        day=day,
+        source_rows=len(source.ids),
+        table_rows=int(compared.sum()),
+        source_ms=int(source.ms[~np.isin(source.ids, list(dead))].sum()),
+        table_ms=int(table.ms[compared].sum()),
+        missing=named(set(missing.tolist()) - dead),
+        surplus=named(surplus),
+        moved=named(moved),
+        doubled=named(unique[times > 1].tolist()),
+        different=named(different.tolist()),
+        without_content=named(table.ids[table.without_content.astype(bool)].tolist()),
+        dead_letters=len(dead),
+    )
+
+
+def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Tell ids that the snapshot did not have apart: gone from the source, moved to another day, or just later."""
+    now: dict[int, date] = {}
+    for at in range(0, len(ids), _LOOKED_UP):
+        now |= days_of(settings.source_dsn.get_secret_value(), ids[at : at + _LOOKED_UP])
+    return (
+        [each for each in ids if each not in now],
+        [each for each in ids if now.get(each, day) != day],
+        [each for each in ids if now.get(each) == day],
+    )
+
+
+def _dead_letters(settings: Settings, among: set[int]) -> set[int]:
+    """Return which of the ids are dead letters; reads the topic to its end."""
+    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
+    found: set[int] = set()
+    try:
+        ends = reader.end_offsets()
+        reader.seek(reader.beginning_offsets())
+        while any(reader.positions()[partition] < end for partition, end in ends.items()):
+            for records in reader.poll(200).values():
+                letters = (msgspec.json.decode(record.value, type=DeadLetter) for record in records if record.value)
+                found |= {letter.event_id for letter in letters if letter.event_id in among}
+    finally:
+        reader.close()
+    return found
+
+
+def wait_for_stream(settings: Settings, table_id: str, ids: "np.ndarray[Any, Any]", patience: float) -> bool:
+    """Wait until the warehouse has what the source had; return whether it came to that within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    if not _until(lambda: _published(settings, ids), deadline):
+        return False
+    reader = TopicReader(settings)
+    try:
+        ends = reader.end_offsets()
+    finally:
+        reader.close()
+    with closing(Loads(settings, "reconcile")) as loads:
+        return _until(lambda: _loaded(loads, table_id, ends), deadline)
+
+
+def _until(condition: Any, deadline: float) -> bool:
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return True
+        except Unavailable:  # it may come back in time
+            pass
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _published(settings: Settings, ids: "np.ndarray[Any, Any]") -> bool:
+    """Say whether the relay has published all of the ids."""
+    with open_checkpoints(settings) as checkpoints:
+        last = checkpoints.last()
+    if last is None:
+        return False
+    seen = Coverage(last.hi, tuple(missing_ranges(last)))
+    if len(ids) and int(ids[-1]) > seen.hi:
+        return False
+    return not any(_any_within(ids, gap.first, gap.last) for gap in seen.missing)
+
+
+def _any_within(ids: "np.ndarray[Any, Any]", first: int, last: int) -> bool:
+    import numpy as np  # noqa: PLC0415
+
+    return bool(np.searchsorted(ids, first) < np.searchsorted(ids, last, side="right"))
+
+
+def _loaded(loads: Loads, table_id: str, ends: dict[int, int]) -> bool:
+    """Say whether the stage has loaded the topic up to these ends, and nothing is open."""
+    last = loads.last_load(table_id, WRITER)
+    if last is None or last.closed_at is None:
+        return False
+    return all(last.next_offsets.get(partition, 0) >= end for partition, end in ends.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Strange:
+    """Events on days that Dagster does not know."""
+
+    events: int
+    first: str
+    last: str
+
+
+def strange_days(settings: Settings, first: date, last: date) -> Strange:
+    """Return how many events lie before `first` or after `last`, and between which times."""
+    warehouse = connect(settings)
+    warehouse.ensure(ENGAGEMENT_EVENTS)
+    row = warehouse.query(_STRANGE, {"begin": bounds(first)[0], "end": bounds(last)[1]}).to_pylist()[0]
+    return Strange(row["events"], str(row["first"]), str(row["last"]))

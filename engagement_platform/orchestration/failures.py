@@ -1,0 +1,19 @@
+"""How an error that a person should read ends an op or an asset."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from engagement_platform.domain.errors import EngagementError, Unavailable
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Fail without a retry where one would fail again: at what a person has to put right."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except EngagementError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

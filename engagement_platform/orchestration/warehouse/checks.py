@@ -1,0 +1,112 @@
+"""Compares each day of `engagement_events` with the source. One property each; the day is read once for all of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from engagement_platform.domain.reconciliation import Findings, Ids
+from engagement_platform.history.reconcile import reconcile, strange_days
+from engagement_platform.orchestration.failures import explained
+from engagement_platform.orchestration.warehouse.days import DAYS
+from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.settings import first_day, load
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """What a day must have, and which ids break it."""
+
+    name: str
+    meaning: str
+    broken: Callable[[Findings], dict[str, Ids]]
+    blocking: bool = True
+
+
+PROPERTIES = (
+    Property(
+        "same_rows_as_source",
+        "The day has exactly the events of the source; dead letters count as delivered.",
+        lambda found: {"missing": found.missing, "not in the source": found.surplus},
+    ),
+    Property(
+        "same_milliseconds_as_source",
+        "The sum of duration_ms, and each of them, is that of the source.",
+        lambda found: {"with other milliseconds": found.different},
+    ),
+    Property("unique_ids", "No event is there twice.", lambda found: {"doubled": found.doubled}),
+    Property("own_day", "Every event lies on the day that the source gives it.", lambda found: {"moved": found.moved}),
+    Property(
+        "content_known",
+        "Every event that names a content has its columns.",
+        lambda found: {"without content": found.without_content},
+        blocking=False,
+    ),
+)
+
+
+@dg.multi_asset_check(
+    name="reconciliation",
+    specs=[
+        dg.AssetCheckSpec(
+            each.name,
+            asset=engagement_events,
+            description=each.meaning,
+            blocking=each.blocking,
+            partitions_def=DAYS,
+        )
+        for each in PROPERTIES
+    ],
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+)
+def reconciliation(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    """Compare the days of the run with the source."""
+    settings = load()
+    days = [date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
+    with explained():
+        findings = [reconcile(settings, day) for day in days]
+    for each in PROPERTIES:
+        yield result(each, findings)
+
+
+def result(checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResult:
+    """Return the outcome of one property over the days of a run: the ids that break it, and the command that helps."""
+    broken = {found.day: {kind: ids for kind, ids in checked.broken(found).items() if ids.count} for found in findings}
+    faults = {day: kinds for day, kinds in broken.items() if kinds}
+    said = [f"{day}: {ids.count} {kind}: {ids}" for day, kinds in faults.items() for kind, ids in kinds.items()]
+    figures: dict[str, int | str] = {
+        "rows in the source": sum(found.source_rows for found in findings),
+        "rows in the warehouse": sum(found.table_rows for found in findings),
+        "milliseconds in the source": sum(found.source_ms for found in findings),
+        "milliseconds in the warehouse": sum(found.table_ms for found in findings),
+        "dead letters": sum(found.dead_letters for found in findings),
+    }
+    if faults:
+        figures["repair"] = "; ".join(found.repair for found in findings if found.day in faults)
+    return dg.AssetCheckResult(
+        asset_key=engagement_events.key,
+        check_name=checked.name,
+        passed=not faults,
+        severity=dg.AssetCheckSeverity.ERROR if checked.blocking else dg.AssetCheckSeverity.WARN,
+        description="\n".join(said) or "As it should be.",
+        metadata=figures,
+    )
+
+
+@dg.asset_check(
+    asset=engagement_events,
+    description="No event lies before ENGAGEMENT_FIRST_DAY or after tomorrow: on days that nobody can rebuild.",
+)
+def days_known() -> dg.AssetCheckResult:
+    """Look for events on days that Dagster does not know."""
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    with explained():
+        found = strange_days(load(), first_day(), tomorrow)
+    said = f"{found.events} events lie between {found.first} and {found.last}. "
+    return dg.AssetCheckResult(
+        passed=not found.events,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if found.events else "None.",
+        metadata={"events": found.events},
+    )
