@@ -1,6 +1,7 @@
 """Opens Google's client for the project and dataset that the settings name."""
 
 import base64
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -104,14 +105,17 @@ def _made_by_resource(place: Place) -> bigquery.Client:
 
 
 def _encoded(path: Path) -> str:
-    """Return a key file as the resource takes it."""
+    """Return a key file as the resource takes it. What it holds is in no message and no traceback."""
+    todo = "Set it to the key file of a service account, or leave it out to use Google's default credentials."
     try:
-        return base64.b64encode(path.read_bytes()).decode()
+        key = path.read_bytes()
+        json.loads(key)
     except OSError as error:
-        raise SettingsError(
-            f"The key file of {variable('bigquery_credentials_file')} cannot be read: {error.strerror}.",
-            "Set it to the key file of a service account, or leave it out to use Google's default credentials.",
-        ) from error
+        what = f"The key file of {variable('bigquery_credentials_file')} cannot be read: {error.strerror}."
+        raise SettingsError(what, todo) from error
+    except ValueError:
+        raise SettingsError(f"The file of {variable('bigquery_credentials_file')} is no key file.", todo) from None
+    return base64.b64encode(key).decode()
 
 
 @contextmanager

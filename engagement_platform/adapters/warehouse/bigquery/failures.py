@@ -47,19 +47,6 @@ def explained(place: str, doing: str) -> Iterator[None]:
         raise _refused_credentials(place, str(error.args[0]) if error.args else str(error)) from error
     except google.GoogleAPICallError as error:
         raise _told(error, place, doing) from error
-    except ValueError as error:
-        if not _is_about_key(error):
-            raise
-        raise _refused_credentials(place, "the key file is damaged") from error
-
-
-def _is_about_key(error: ValueError) -> bool:
-    """Say whether a key file could not be parsed. What it holds must not be shown."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
-    return module.startswith(("google.auth", "google.oauth2", "json", "dagster_gcp", "cryptography"))
 
 
 def _refused_credentials(place: str, why: str) -> EngagementError:

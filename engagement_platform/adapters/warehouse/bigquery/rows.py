@@ -4,7 +4,7 @@ import errno
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -121,8 +121,12 @@ def _check_required(group: pa.Table, schema: pa.Schema) -> None:
 @contextmanager
 def _scratch(folder: Path) -> Iterator[IO[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=folder) as file:
+    file = TemporaryFile(dir=folder)  # noqa: SIM115 - a full disk fails closing it too, and hides the first failure
+    try:
         yield file
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 def _write(folder: Path, act: Callable[..., object], *values: object) -> None:

@@ -88,7 +88,7 @@ class Turns:
         while job is not None and (failure_of(job) is not None or _is_retired(job)):
             turn -= 1
             earlier = self._jobs.find(self._id(turn)) if turn >= 0 else None
-            if earlier is None:
+            if earlier is None or _number(earlier) < replacement.number:
                 return False
             job = earlier
         return _number(job) == replacement.number

@@ -29,8 +29,8 @@ class BigQueryStore:
         self._patience = patience
         self.scratch = scratch
 
-    def open(self) -> BigQueryWarehouse:
-        return BigQueryWarehouse(self.client(), self._place, self.scratch, self._patience)
+    def open(self, patience: Patience | None = None) -> BigQueryWarehouse:
+        return BigQueryWarehouse(self.client(), self._place, self.scratch, patience or self._patience)
 
     def client(self) -> bigquery.Client:
         return open_client(self._place)

@@ -94,7 +94,7 @@ class Jobs:
         configuration = resource["configuration"]
         reference = dict(resource.get("jobReference") or {})
         location = self._tables.dataset(self._dataset_of(configuration))["location"]
-        if reference.get("location", location).upper() != location.upper():
+        if (reference.get("location") or location).upper() != location.upper():
             raise ApiError("notFound", f"Not found: Dataset was not found in location {reference['location']}")
         reference |= {"jobId": reference.get("jobId") or uuid.uuid4().hex, "location": location}
         reference["projectId"] = self._tables.project

@@ -32,12 +32,15 @@ class StandIn:
         self.jobs = Jobs(self.tables, self.quotas, self.faults)
         self.token: str | None = None
         """The only bearer token that is accepted; None: anybody may come."""
+        self.issued = "a-token"
+        """What the token endpoint issues."""
         self.issues_tokens = True
         """Whether the token endpoint accepts keys. https://developers.google.com/identity/protocols/oauth2"""
         self.page_rows = 2_000
         self.bugs: list[Exception] = []
         """What went wrong in the stand-in itself, whose requests were not answered."""
         self._uploads: dict[str, tuple[dict[str, Any], bytearray]] = {}
+        self._uploaded: dict[str, Run] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -63,6 +66,8 @@ class StandIn:
             return 200, {}, self._issue_token()
         if self.token is not None and headers.get("Authorization") != f"Bearer {self.token}":
             raise ApiError("authError", "Request had invalid authentication credentials.")
+        if query.get("uploadType") == "resumable" and verb == "POST":
+            path = path.replace("/upload/", "/resumable/", 1)
         for pattern, method, answer in self._routes():
             found = re.fullmatch(pattern, f"{verb} {path}")
             if found is not None:
@@ -70,12 +75,17 @@ class StandIn:
                 project, *rest = found.groups()
                 if project != self.project:
                     raise ApiError("accessDenied", f"Access Denied: Project {project}: User does not have permission")
-                result = answer(*rest, query=query, body=body, headers=headers)
-                if self.faults.dropped[method] > 0:
-                    self.faults.dropped[method] -= 1
-                    raise Dropped
+                try:
+                    result = answer(*rest, query=query, body=body, headers=headers)
+                finally:
+                    self._drop(method)
                 return result if isinstance(result, tuple) else (200, {}, result)
         raise ApiError("notImplemented", f"The stand-in has no {verb} {path}")
+
+    def _drop(self, method: str) -> None:
+        if self.faults.dropped[method] > 0:
+            self.faults.dropped[method] -= 1
+            raise Dropped
 
     def _order(self, method: str) -> None:
         self.faults.seen[method] += 1
@@ -97,6 +107,7 @@ class StandIn:
         yield f"GET {_API}/jobs/([^/]+)", "jobs.get", self._get_job
         yield f"GET {_API}/queries/([^/]+)", "jobs.getQueryResults", self._results
         yield f"POST /upload{_API}/jobs", "jobs.insert", self._upload
+        yield f"POST /resumable{_API}/jobs", "uploads.begin", self._begin_upload
         yield f"PUT /upload{_API}/jobs", "jobs.insert", self._upload_chunk
 
     def _locked(self, act: Callable[..., Any], *names: str) -> Any:
@@ -156,6 +167,9 @@ class StandIn:
         if query["uploadType"] == "multipart":
             metadata, data = _parts(body, headers.get_boundary())
             return self.jobs.insert(json.loads(metadata), data).resource
+        raise ApiError("notImplemented", f"The stand-in has no uploads of type {query['uploadType']}")
+
+    def _begin_upload(self, body: bytes, **_: Any) -> Any:
         resource = json.loads(body)
         self.jobs.check_free(resource)
         upload_id = uuid.uuid4().hex
@@ -164,6 +178,9 @@ class StandIn:
         return 200, {"Location": self.address + path}, {}
 
     def _upload_chunk(self, query: dict[str, str], body: bytes, headers: Any, **_: Any) -> Any:
+        """Take a chunk. A chunk that comes again after the last one is answered with the job that was made then."""
+        if query["upload_id"] in self._uploaded:
+            return self._uploaded[query["upload_id"]].resource
         resource, received = self._uploads[query["upload_id"]]
         found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", headers["Content-Range"])
         if found is None or (found[1] and int(found[1]) != len(received)):
@@ -171,13 +188,14 @@ class StandIn:
         received.extend(body)
         if found[3] != "*" and int(found[3]) == len(received):
             del self._uploads[query["upload_id"]]
-            return self.jobs.insert(resource, bytes(received)).resource
+            self._uploaded[query["upload_id"]] = run = self.jobs.insert(resource, bytes(received))
+            return run.resource
         return 308, {"Range": f"bytes=0-{len(received) - 1}"}, None
 
     def _issue_token(self) -> Any:
         if not self.issues_tokens:
             raise InvalidGrant
-        return {"access_token": self.token or "any", "token_type": "Bearer", "expires_in": 3600}
+        return {"access_token": self.issued, "token_type": "Bearer", "expires_in": 3600}
 
 
 def _parts(body: bytes, boundary: str) -> tuple[bytes, bytes]:

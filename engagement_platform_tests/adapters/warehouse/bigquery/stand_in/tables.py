@@ -75,7 +75,7 @@ class Tables:
         name = resource["datasetReference"]["datasetId"]
         if name in self._datasets:
             raise ApiError("duplicate", f"Already Exists: Dataset {self.project}:{name}")
-        self._datasets[name] = {"location": "US"} | resource
+        self._datasets[name] = resource | {"location": resource.get("location") or "US"}
         self.engine.execute(f'CREATE SCHEMA "{name}"')
         return self._datasets[name]
 
