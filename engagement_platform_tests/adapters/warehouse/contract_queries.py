@@ -37,6 +37,9 @@ ANSWERS: list[tuple[str, Any]] = [
     ("APPROX_QUANTILES(id, 2)[OFFSET(1)]", 2),
     ("MAX(FORMAT_TIMESTAMP('%Y-%m-%d %H', event_ts))", "2024-08-01 23"),
     ("MAX(DATE_ADD(DATE(event_ts), INTERVAL 1 DAY))", NEXT_DAY),
+    ("MAX(DATE_TRUNC(DATE(event_ts), MONTH))", DAY),
+    ("MAX(DATE_SUB(EXTRACT(DATE FROM event_ts), INTERVAL 1 MONTH))", date(2024, 7, 1)),
+    ("MAX(DATE_TRUNC(DATE(event_ts), WEEK))", date(2024, 7, 28)),
     ("CAST(MAX(duration_ms) AS NUMERIC) * 2", Decimal(2010)),
     ("STRING_AGG(DISTINCT content_type)", "podcast"),
 ]
@@ -102,6 +105,7 @@ class QueryContract:
             f"SELEC id FROM engagement_events WHERE {EVER}",
             f"SELECT mood FROM engagement_events WHERE {EVER}",
             "SELECT * FROM no_such_table",
+            "SELECT id, id FROM engagement_events",
             f"SELECT NO_SUCH_FUNCTION(id) FROM engagement_events WHERE {EVER}",
             f"SELECT id FROM engagement_events WHERE {EVER} AND id = @nobody",
             "",

@@ -111,6 +111,12 @@ class ReplacementContract:
         assert ids(warehouse) == [1]
         assert not warehouse.retire(replacement(1))
 
+    def test_a_required_column_without_value_refuses_all(self, warehouse: Warehouse, tmp_path: Path) -> None:
+        warehouse.append(load(1), batch(tmp_path, events([1])))
+        with pytest.raises(LoadFailed):
+            warehouse.replace_day(replacement(1), reader([event(2), event(3, id=None)]))
+        assert ids(warehouse) == [1]
+
     def test_rows_that_break_off_change_nothing(self, warehouse: Warehouse, tmp_path: Path) -> None:
         warehouse.append(load(1), batch(tmp_path, events([7])))
 

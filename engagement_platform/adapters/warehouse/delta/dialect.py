@@ -6,6 +6,7 @@ division of NUMERIC give FLOAT64 (BigQuery: NUMERIC), and a division by zero giv
 error). So a mart that needs an exact quotient must not store it as NUMERIC.
 """
 
+import logging
 from dataclasses import dataclass
 
 import sqlglot
@@ -13,6 +14,9 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from engagement_platform.adapters.warehouse.port import QueryFailed
+
+# It would print what it cannot parse; that becomes an error here.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _EXTRACTED = {"ISOWEEK": "WEEK", "DAYOFWEEK": "DOW", "DAYOFYEAR": "DOY"}
 _KNOWN_PARTS = {"MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "MONTH", "QUARTER", "YEAR", "ISOYEAR"}
@@ -37,10 +41,10 @@ def translate(sql: str) -> Translated:
         raise QueryFailed("Only one SELECT is answered, nothing that changes something.", "Write a single SELECT.")
     query = statements[0]
     tables = _bare_tables(query)
-    translated = query.transform(_as_in_bigquery)
-    parameters = frozenset(found.name for found in translated.find_all(exp.Parameter))
+    _set_right(query)
+    parameters = frozenset(found.name for found in query.find_all(exp.Parameter))
     try:
-        return Translated(translated.sql(dialect="duckdb"), tables, parameters)
+        return Translated(query.sql(dialect="duckdb"), tables, parameters)
     except SqlglotError as error:
         raise QueryFailed(f"The query cannot be translated: {_one_line(error)}.") from error
 
@@ -64,14 +68,26 @@ def _bare_tables(query: exp.Query) -> frozenset[str]:
     return frozenset(names)
 
 
+def _set_right(query: exp.Query) -> None:
+    """Replace what would mean something else, the innermost first."""
+    for node in reversed(list(query.find_all(exp.DataType, exp.Extract, exp.DateAdd, exp.DateSub, exp.DateTrunc))):
+        meant = _as_in_bigquery(node)
+        if meant is not node:
+            node.replace(meant)
+
+
 def _as_in_bigquery(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.DataType) and node.this == exp.DataType.Type.DECIMAL and not node.expressions:
         return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
     if isinstance(node, exp.Extract):
         return _extract(node)
-    if isinstance(node, exp.DateAdd | exp.DateSub) and not isinstance(node.parent, exp.Cast):
-        return exp.cast(node, exp.DataType.Type.DATE)
+    if isinstance(node, exp.DateAdd | exp.DateSub) or (isinstance(node, exp.DateTrunc) and _is_date(node.this)):
+        return exp.cast(node.copy(), exp.DataType.Type.DATE)
     return node
+
+
+def _is_date(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Date) or (isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.DATE)
 
 
 def _extract(node: exp.Extract) -> exp.Expr:

@@ -1,5 +1,6 @@
 """What Delta Lake and the storage below it say, told as the platform's errors."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ _FORBIDDEN = (
 )
 _SILENT = ("generic s3 error", "generic gcs error", "generic microsoftazure error", "sending request", "timed out")
 _REFUSED = ("invalid data found", "not-null", "not null constraint", "check constraint")
+_DECORATION = re.compile(r"\x1b\[\d*m|↳")
+_LONGEST = 500
 
 
 @contextmanager
@@ -70,4 +73,4 @@ def _told(error: Exception, place: str, doing: str) -> EngagementError:
 def _one_line(error: Exception) -> str:
     """Return what happened, without the preview of rows and without Python's traceback."""
     text = str(error).split("Preview of invalid data")[0].split(" Detail: Python exception")[0]
-    return " ".join(text.split()).rstrip(".:")[:500]
+    return " ".join(_DECORATION.sub(" ", text).split()).rstrip(".:")[:_LONGEST]

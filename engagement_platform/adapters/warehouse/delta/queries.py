@@ -4,6 +4,7 @@ A filter on the day's column (`event_ts >= … AND event_ts < …`) leaves files
 expression of it (`DATE(event_ts) = …`) reads them all.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -91,13 +92,17 @@ def _show(connection: duckdb.DuckDBPyConnection, place: Place, name: str) -> Non
 
 
 def _existing(place: Place, name: str) -> DeltaTable:
-    unknown = QueryFailed(f"There is no table {name}.", f"There are: {', '.join(place.names()) or 'none'}.")
-    if not name.isidentifier() or not DeltaTable.is_deltatable(place.of(name)):
-        raise unknown
+    if not name.isidentifier() or not place.has(name):
+        raise QueryFailed(f"There is no table {name}.", f"There are: {', '.join(place.names()) or 'none'}.")
     return open_table(place, name)
 
 
 def _columns(answer: duckdb.DuckDBPyRelation) -> str:
+    doubled = [name for name, times in Counter(answer.columns).items() if times > 1]
+    if doubled:
+        raise QueryFailed(
+            f"The answer has more than one column {', '.join(doubled)}.", "Give them other names with AS."
+        )
     types = zip(answer.columns, answer.types, strict=True)
     return ", ".join(
         f"CAST({_quoted(name)} AS BIGINT) AS {_quoted(name)}" if str(kind) in _INTEGERS else _quoted(name)

@@ -70,7 +70,7 @@ class DayStream:
         schema = arrow_schema(self._table)
         try:
             for batch in self._source:
-                typed = batch.select(schema.names).cast(schema)
+                typed = self._typed(batch, schema)
                 self._check(typed)
                 self.rows += typed.num_rows
                 if not self._put(with_day(self._table, typed)):
@@ -88,6 +88,16 @@ class DayStream:
                 continue
             return True
         return False
+
+    def _typed(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        try:
+            return batch.select(schema.names).cast(schema)
+        except ValueError as error:  # Arrow's errors are such
+            raise LoadFailed(
+                f"{self._table.name} cannot hold a row of {self._day}; it is as it was.",
+                "Compare the rows with the table's columns.",
+                (str(error),),
+            ) from error
 
     def _check(self, batch: pa.RecordBatch) -> None:
         days = days_of(self._table, batch)

@@ -27,11 +27,15 @@ DERIVED = "engagement.derived"
 """Marks, in the metadata of a column, that queries do not see it."""
 
 KEPT_HOURS = 24
-"""For how long replaced files and old log entries stay: readers hold a version for minutes, rebuilds for an hour."""
+"""For how long files that were replaced stay, for those who read an older version."""
+
+LOG_KEPT_HOURS = 4
+"""For how long the log's entries stay behind a checkpoint. Each commit lists them all, so fewer are faster; a writer
+whose handle is older than the log cannot commit, and a day is written within minutes."""
 
 _CONFIGURATION: dict[str, str | None] = {
     "delta.checkpointInterval": "100",
-    "delta.logRetentionDuration": f"interval {KEPT_HOURS} hours",
+    "delta.logRetentionDuration": f"interval {LOG_KEPT_HOURS} hours",
     # Tombstones are carried in every checkpoint until they expire.
     "delta.deletedFileRetentionDuration": f"interval {KEPT_HOURS} hours",
 }
@@ -55,14 +59,27 @@ class Place:
             return Path(urlsplit(self.root).path)
         return None if scheme else Path(self.root)
 
+    @property
+    def options(self) -> dict[str, str] | None:
+        """How object storage is spoken to, beside what the environment says.
+
+        The loops wait and try again by themselves, so the client gives up after seconds, not minutes.
+        """
+        return None if self.folder is not None else {"max_retries": "3", "retry_timeout": "20s"}
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a table of that name. Raises Unavailable."""
+        with explained(redact(self.of(name)), "reading"):
+            return DeltaTable.is_deltatable(self.of(name), self.options)
+
     def names(self) -> list[str]:
         """Return the names of the tables that lie there. Raises Unavailable."""
         if self.folder is not None and not self.folder.is_dir():
             return []
         with explained(redact(self.root), "listing the tables"):
-            files = pa.fs.PyFileSystem(DeltaStorageHandler(self.root))
+            files = pa.fs.PyFileSystem(DeltaStorageHandler(self.root, self.options))
             found = files.get_file_info(pa.fs.FileSelector("", recursive=False))
-            return sorted(one.base_name for one in found if DeltaTable.is_deltatable(self.of(one.base_name)))
+            return sorted(one.base_name for one in found if self.has(one.base_name))
 
 
 def day_column(table: Table) -> str:
@@ -100,26 +117,24 @@ def predicate(table: Table, day: date) -> str:
 
 def open_table(place: Place, name: str) -> DeltaTable:
     """Return a handle on the table's latest version. Raises TableUnusable, Unavailable."""
-    uri = place.of(name)
-    with explained(redact(uri), "reading"):
-        return DeltaTable(uri)
+    with explained(redact(place.of(name)), "reading"):
+        return DeltaTable(place.of(name), storage_options=place.options)
 
 
 def ensure(place: Place, table: Table) -> DeltaTable:
     """Return a handle on the table, which is created when it is missing. Raises TableUnusable, Unavailable."""
-    uri = place.of(table.name)
-    found = _find(uri)
+    found = _find(place, table)
     if found is None:
         _check_empty(place, table)
-        found = _create(uri, table)
-    _check(found, table, redact(uri))
+        found = _create(place, table)
+    _check(found, table, redact(place.of(table.name)))
     return found
 
 
-def _find(uri: str) -> DeltaTable | None:
-    with explained(redact(uri), "reading"):
+def _find(place: Place, table: Table) -> DeltaTable | None:
+    with explained(redact(place.of(table.name)), "reading"):
         try:
-            return DeltaTable(uri)
+            return DeltaTable(place.of(table.name), storage_options=place.options)
         except TableNotFoundError:
             return None
 
@@ -136,25 +151,25 @@ def _check_empty(place: Place, table: Table) -> None:
             )
 
 
-def _create(uri: str, table: Table) -> DeltaTable:
-    schema = Schema.from_arrow(stored_schema(table))
+def _create(place: Place, table: Table) -> DeltaTable:
     try:
-        with explained(redact(uri), "creating the table"):
+        with explained(redact(place.of(table.name)), "creating the table"):
             return DeltaTable.create(
-                uri,
-                schema,
+                place.of(table.name),
+                Schema.from_arrow(stored_schema(table)),
                 mode="error",
                 partition_by=[day_column(table)],
                 name=table.name,
                 description=table.meaning,
                 configuration=_CONFIGURATION,
+                storage_options=place.options,
                 # Tried again, it would become a second version, and give the table of a faster process its own id.
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
     except Exception as error:
         cause = error.__cause__
         if isinstance(error, Conflict) or (isinstance(cause, DeltaError) and "already exists" in str(cause)):
-            return DeltaTable(uri)  # another process was faster
+            return open_table(place, table.name)  # another process was faster
         raise
 
 
