@@ -1,0 +1,43 @@
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement_platform.orchestration.warehouse.backfill import DayState, Parts, Progress, states
+
+ONE, TWO = date(2026, 3, 1), date(2026, 3, 2)
+BOTH = frozenset({str(ONE), str(TWO)})
+NONE: frozenset[str] = frozenset()
+
+
+def parts(done: frozenset[str] = NONE, failed: frozenset[str] = NONE, requested: frozenset[str] = NONE) -> Parts:
+    return Parts(BOTH, done, failed, requested)
+
+
+def test_a_day_is_done_when_all_its_tables_are() -> None:
+    found = states([parts(done=BOTH), parts(done=frozenset({str(ONE)}), requested=BOTH)])
+    assert found == {ONE: DayState.DONE, TWO: DayState.RUNS}
+
+
+def test_a_day_has_failed_when_one_of_its_tables_has() -> None:
+    assert states([parts(done=BOTH), parts(failed=frozenset({str(TWO)}))])[TWO] is DayState.FAILED
+
+
+def test_what_failed_and_was_made_again_is_done() -> None:
+    assert states([parts(done=BOTH, failed=BOTH)]) == {ONE: DayState.DONE, TWO: DayState.DONE}
+
+
+def test_days_in_a_state_are_ascending() -> None:
+    progress = Progress("id", "REQUESTED", ended=False, days=states([parts()]), error=None)
+    assert progress.in_state(DayState.WAITS) == [ONE, TWO]
+
+
+subsets = st.frozensets(st.sampled_from(sorted(BOTH)))
+
+
+@given(st.lists(st.builds(parts, subsets, subsets, subsets), min_size=1))
+def test_every_wanted_day_has_a_state_and_done_needs_every_table(every: list[Parts]) -> None:
+    found = states(every)
+    assert set(found) == {ONE, TWO}
+    for day, state in found.items():
+        assert (state is DayState.DONE) == all(str(day) in each.done for each in every)

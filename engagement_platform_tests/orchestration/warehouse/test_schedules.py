@@ -1,0 +1,81 @@
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.definitions import definitions
+from engagement_platform.orchestration.warehouse.schedules import (
+    is_known,
+    rebuild_days_that_are_due,
+    refresh_marts,
+    refresh_today,
+    settle_yesterday,
+)
+from engagement_platform.settings import Settings, first_day
+
+MIDNIGHT = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
+
+
+def test_yesterday_is_settled() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = settle_yesterday(dg.build_schedule_context(instance, MIDNIGHT))
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.partition_key == "2026-03-01"
+
+
+def test_today_is_refreshed_unless_a_refresh_is_at_work() -> None:
+    with dg.instance_for_test() as instance:
+        asked = refresh_today(dg.build_schedule_context(instance, MIDNIGHT))
+        assert isinstance(asked, dg.RunRequest)
+        assert asked.partition_key == "2026-03-02"
+        run = instance.create_run_for_job(
+            definitions.resolve_job_def(refresh_marts.name), status=dg.DagsterRunStatus.STARTED
+        )
+        skipped = refresh_today(dg.build_schedule_context(instance, MIDNIGHT))
+        assert isinstance(skipped, dg.SkipReason)
+        assert run.run_id in str(skipped.skip_message)
+
+
+def test_a_refresh_makes_the_daily_tables_and_rebuilds_nothing() -> None:
+    job = definitions.resolve_job_def(refresh_marts.name)
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert keys == {
+        "warehouse/daily_content_engagement",
+        "warehouse/daily_device_engagement",
+        "warehouse/hourly_engagement",
+    }
+
+
+def due() -> list[dg.RunRequest]:
+    asked = rebuild_days_that_are_due()
+    assert isinstance(asked, list)
+    return asked
+
+
+@pytest.mark.servers
+def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -> None:
+    today = datetime.now(UTC).date()
+    skipped = rebuild_days_that_are_due()
+    assert isinstance(skipped, dg.SkipReason)
+    with closing(Loads(platform, "test")) as loads:
+        loads.note_due("delta:1", [today, date(1999, 1, 1)], "expired")
+        (first,) = due()
+        (again,) = due()
+        assert first.partition_key == again.partition_key == str(today)
+        assert first.run_key == again.run_key
+        row = loads.open_rebuild("delta:1", today, "run")
+        assert row is not None
+        loads.finish_rebuild(row.number, 0)
+        loads.note_due("delta:1", [today], "expired again")
+        (later,) = due()
+    assert later.run_key != first.run_key
+
+
+def test_days_have_a_partition_from_the_first_to_today() -> None:
+    today = date(2026, 3, 2)
+    assert is_known(first_day(), today)
+    assert not is_known(first_day() - timedelta(days=1), today)
+    assert is_known(today, today)
+    assert not is_known(today + timedelta(days=1), today)
