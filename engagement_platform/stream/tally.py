@@ -8,22 +8,26 @@ cannot be continued are built anew from Kafka beside the live ones, and take the
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
+from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, State
-from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.errors import SettingsError, StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
 from engagement_platform.domain.playback import Playback, Resume, display_of, read, resume
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.spacing import Spacing
 
 log = logging.getLogger("engagement_platform.tally")
 
@@ -34,20 +38,24 @@ SLIDE_SECONDS = 0.5
 FRESH_SECONDS = 1.0
 """A build has caught up when it reached ends that were read this short a time ago."""
 
+_LONGEST_BETWEEN_BUILDS = 10.0
+_LONGEST_AFTER_FAULT = 30.0
+
 
 def run(settings: Settings, control: Control) -> None:
     """Tally until the lease is over or, when draining, until everything that was in Kafka at the start is counted.
 
-    Waits for servers that do not answer. Ends quietly when another run has taken over. Raises StreamStopped when
-    going on could miscount.
+    Waits for servers that do not answer, and begins afresh, ever later, after what nobody foresaw. Ends quietly when
+    another run has taken over. Raises StreamStopped when going on could miscount, or a person must act.
     """
     backoff = Backoff(log.warning, longest=1.0)
+    faults, builds = Spacing(_LONGEST_AFTER_FAULT), Spacing(_LONGEST_BETWEEN_BUILDS)
     claim = once(control.claim)
     while not control.should_stop():
         try:
             with _connected(settings) as (reader, counts):
                 claim()
-                _Tally(settings, control, reader, counts, backoff).run()
+                _Tally(settings, control, reader, counts, backoff, builds=builds).run()
                 return
         except Unavailable as error:
             control.wait(backoff.failed(str(error)))
@@ -56,6 +64,12 @@ def run(settings: Settings, control: Control) -> None:
         except Superseded as error:
             log.info("%s", error)
             return
+        except (StreamStopped, SettingsError):
+            raise
+        except Exception:  # else the op would start again at once, and again
+            pause = faults.pause()
+            log.exception("The tally failed in a way that nobody foresaw. It begins afresh in %.1f s.", pause)
+            control.wait(pause)
 
 
 @contextmanager
@@ -91,13 +105,22 @@ class _Tally:
     """One tally, connected. `offsets` is what the target in Redis holds, as far as is known."""
 
     def __init__(
-        self, settings: Settings, control: Control, reader: TopicReader, counts: Counts, backoff: Backoff
+        self,
+        settings: Settings,
+        control: Control,
+        reader: TopicReader,
+        counts: Counts,
+        backoff: Backoff,
+        *,
+        builds: Spacing,
     ) -> None:
+        self._settings = settings
         self._control = control
         self._window = window_of(settings)
         self._reader = reader
         self._counts = counts
         self._backoff = backoff
+        self._builds = builds
         self._target = _Target("")
         self._offsets: dict[int, int] = {}
         self._goal: Mapping[int, int] = {}
@@ -105,7 +128,7 @@ class _Tally:
         self._applied_at = 0.0
 
     def run(self) -> None:
-        drain_to = self._reader.end_offsets() if self._control.drain else {}
+        drain_to = _written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
         try:
             self._guarded(lambda: self._resume(self._counts.state()))
             while not self._control.should_stop():
@@ -114,9 +137,8 @@ class _Tally:
                 if self._control.drain and not self._target.build and _reached(self._offsets, drain_to):
                     return
         finally:
-            if self._target.build:
-                with suppress(Unavailable):  # else it expires
-                    self._counts.discard(self._target.generation)
+            with suppress(Exception):  # what made it end is to be told; the build expires
+                self._discard_build()
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Act; offsets that Kafka does not have (any more) lead to new views."""
@@ -126,9 +148,13 @@ class _Tally:
             self._require_lease()
             self._reader.verify()  # else the offsets are missing because the topic is another one
             log.warning("%s The window is built anew.", error.what)
+            self._discard_build()
+            self._space_builds()
             self._begin_build(self._counts.state())
 
     def _step(self) -> None:
+        if self._target.build and self._counts.state().generation != self._target.base:
+            self._replaced("raced")
         self._follow_new_partitions()
         records = self._reader.poll(POLL_MS)
         if records or self._is_due():
@@ -173,13 +199,13 @@ class _Tally:
             self._resume(outcome.state)
 
     def _resume(self, state: State) -> None:
-        match resume(
-            generation=state.generation,
-            same_topic=state.topic_id == self._reader.topic_id,
-            same_window=state.window == self._window,
-            has_offsets=bool(state.offsets),
-            ahead_ms=state.as_of_ms - state.now_ms,
-        ):
+        """Leave the target, a build with all its keys, for where the state leads."""
+        self._discard_build()
+        decision = self._decide(state)
+        if decision is Resume.BUILD and self._space_builds():
+            state = self._counts.state()
+            decision = self._decide(state)
+        match decision:
             case Resume.STOP:
                 raise _topic_mismatch(
                     f"Redis has counted the topic {state.topic_id}, but Kafka has {self._reader.topic_id}."
@@ -189,6 +215,28 @@ class _Tally:
             case Resume.CONTINUE:
                 self._target = _Target(state.generation or "")
                 self._read_from(state.offsets)
+
+    def _decide(self, state: State) -> Resume:
+        return resume(
+            generation=state.generation,
+            same_topic=state.topic_id == self._reader.topic_id,
+            same_window=state.window == self._window,
+            has_offsets=bool(state.offsets),
+            ahead_ms=state.as_of_ms - state.now_ms,
+        )
+
+    def _space_builds(self) -> bool:
+        """Wait before a build that follows others closely; say whether time has passed."""
+        pause = self._builds.pause()
+        if pause:
+            log.warning("views were built a short time ago; they are built again in %.1f s", pause)
+            self._control.wait(pause)
+        return pause > 0
+
+    def _discard_build(self) -> None:
+        if self._target.build:
+            self._counts.discard(self._target.generation)
+            self._target = _Target("")
 
     def _begin_build(self, state: State) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
@@ -214,8 +262,12 @@ class _Tally:
             self._target = _Target(target.generation)
             log.info("new views are live")
             return
-        log.info("the new views were not needed (%s)", result)
-        self._counts.discard(target.generation)
+        self._replaced(result)
+
+    def _replaced(self, why: str) -> None:
+        """Give the build up: another tally's views are live, or its own have expired."""
+        log.info("the new views were not needed (%s)", why)
+        self._discard_build()
         self._require_lease()
         self._resume(self._counts.state())
 
@@ -279,6 +331,18 @@ def _unseen_at(records: Mapping[int, list[ConsumerRecord]]) -> dict[int, int]:
 
 def _reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:
     return all(offsets.get(partition, 0) >= end for partition, end in goal.items())
+
+
+def _written_ends(settings: Settings, partitions: Collection[int]) -> dict[int, int]:
+    """Return partition -> end of all that is written, open transactions included: all that is committed lies before.
+
+    The end of what is committed would not do: it stands before the first transaction that is open, whatever others have
+    committed behind that. Whoever reads up to this end waits for those transactions, at most for their timeout.
+    Raises Unavailable.
+    """
+    wanted = {TopicPartition(settings.topic, partition): OffsetSpec.LATEST for partition in partitions}
+    with admin(settings) as client:
+        return {at.partition: found.offset for at, found in client.list_partition_offsets(wanted).items()}
 
 
 def _topic_mismatch(what: str) -> StreamStopped:

@@ -7,6 +7,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from engagement_platform.adapters.redis.refusals import refusal
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
@@ -19,6 +20,7 @@ _OUTAGES = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
+    redis.exceptions.InvalidResponse,  # of a proxy, or of the rest of an answer: a new connection begins afresh
 )
 _OUTAGE_REPLIES = ("BUSY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "LOADING ", "READONLY ", "OOM ", "UNBLOCKED ")
 
@@ -40,11 +42,16 @@ def connect(settings: Settings) -> redis.Redis:
 
 @contextmanager
 def reaching(client: redis.Redis) -> Iterator[None]:
-    """Turn an outage into Unavailable, and drop the connections: after a failover the address leads elsewhere."""
+    """Turn an outage into Unavailable, and drop the connections: after a failover the address leads elsewhere.
+
+    Raises StreamStopped for what Redis refuses until a person acts. Any other error is let through.
+    """
     try:
         yield
     except redis.exceptions.RedisError as error:
         if not is_outage(error):
+            if refused := refusal(error, address(client), _user(client)):
+                raise refused from None  # it has the error's text, but for what may be secret in that
             raise
         client.connection_pool.disconnect()
         raise Unavailable(
@@ -55,6 +62,8 @@ def reaching(client: redis.Redis) -> Iterator[None]:
 
 def is_outage(error: redis.exceptions.RedisError) -> bool:
     """Say whether the error passes by itself or once someone has repaired the server."""
+    if type(error) is redis.exceptions.AskError:
+        return True  # while the slot is being moved; MovedError, which stays, is derived from it
     # A script's error carries the reply of the command that failed, so its text decides too.
     return isinstance(error, _OUTAGES) or str(error).startswith(_OUTAGE_REPLIES)
 
@@ -63,3 +72,7 @@ def address(client: redis.Redis) -> str:
     """Return where the client connects to, without secrets."""
     kwargs = client.connection_pool.connection_kwargs
     return str(kwargs.get("path") or f"{kwargs.get('host')}:{kwargs.get('port')}")
+
+
+def _user(client: redis.Redis) -> str:
+    return str(client.connection_pool.connection_kwargs.get("username") or "default")

@@ -1,7 +1,8 @@
 """The tally's side of Redis: counting a batch, and replacing the views by newly built ones.
 
 Every method runs one script, so each happens as a whole or not at all. Raises Unavailable when Redis does not answer;
-then it is unknown whether the script ran, and the caller reads `state` before it goes on.
+then it is unknown whether the script ran, and the caller reads `state` before it goes on. Raises StreamStopped when
+Redis refuses, or holds what the tally did not write.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import redis
 
 from engagement_platform.adapters.redis.connection import address, connect, reaching
 from engagement_platform.adapters.redis.keys import Keys
+from engagement_platform.adapters.redis.refusals import MAKE_ROOM
 from engagement_platform.adapters.redis.scripts import run
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.windows import Adds, Window
@@ -79,7 +81,8 @@ class Counts:
     def state(self, build: str | None = None) -> State:
         """Read the live generation, or that of a build."""
         with reaching(self._client):
-            return _state(cast("list[Any]", run(self._client, "state", [self._keys(build).meta])))
+            reply = run(self._client, "state", [self._keys(build).meta])
+        return self._readable(cast("list[Any]", reply))
 
     def apply(self, batch: Batch, *, build: bool = False) -> Applied | Refused:
         """Count a batch, slide the window and move the offsets; or change nothing. An empty batch slides only."""
@@ -100,7 +103,7 @@ class Counts:
             reply = cast("list[Any]", run(self._client, "apply", [keys.meta], packed))
         if reply[0] == "applied":
             return Applied(*reply[1:])
-        return Refused(reply[0], _state(reply[1]))
+        return Refused(reply[0], self._readable(reply[1]))
 
     def begin(self, generation: str, topic_id: str, offsets: Mapping[int, int]) -> None:
         """Start the build of new views. It expires unless batches are applied to it."""
@@ -136,6 +139,15 @@ class Counts:
                 "Set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction, and in its configuration.",
             )
 
+    def _readable(self, reply: list[Any]) -> State:
+        try:
+            return _state(reply)
+        except (ValueError, KeyError):
+            raise StreamStopped(
+                f"In Redis at {address(self._client)} the views' meta or offsets hold what the tally did not write.",
+                MAKE_ROOM,
+            ) from None
+
     def _keys(self, build: str | None) -> Keys:
         return Keys.live(self._namespace) if build is None else Keys.build(self._namespace, build)
 
@@ -160,10 +172,32 @@ def eviction_policy(client: redis.Redis) -> str:
 
 
 def rebuild_views(settings: Settings) -> None:
-    """Make the tally build the views anew from Kafka. Readers keep the old ones until the new ones are complete."""
+    """Make the tally build the views anew from Kafka. Readers keep the old ones until the new ones are complete.
+
+    Keys that another program has spoiled, so that the tally could do nothing with them, are removed.
+    """
+    keys = Keys.live(settings.redis_namespace)
     client = connect(settings)
     with client, reaching(client):
-        client.unlink(Keys.live(settings.redis_namespace).offsets)
+        client.unlink(keys.offsets)
+        if client.type(keys.buckets) not in ("zset", "none"):
+            # Before the key that lists them: without it they would be added to when their time comes.
+            for key in client.scan_iter("*:bucket:*", count=1_000):
+                if key.startswith(keys.bucket_prefix):
+                    client.unlink(key)
+            client.unlink(keys.buckets)
+        if not _has_readable_meta(client, keys):
+            client.unlink(keys.meta)
+
+
+def _has_readable_meta(client: redis.Redis, keys: Keys) -> bool:
+    if client.type(keys.meta) != "hash":
+        return False
+    try:
+        _state(cast("list[Any]", run(client, "state", [keys.meta])))
+    except (ValueError, KeyError):
+        return False
+    return True
 
 
 def _state(reply: list[Any]) -> State:

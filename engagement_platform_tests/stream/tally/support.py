@@ -45,6 +45,18 @@ class Running:
             raise self.error
 
 
+class Impatient(Standalone):
+    """Notes for how long it was to wait, and does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return super().wait(0)
+
+
 Start = Callable[..., Running]
 
 

@@ -5,7 +5,8 @@ import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
-from engagement_platform.adapters.redis.counts import rebuild_views
+from engagement_platform.adapters.kafka.identity import topic_id
+from engagement_platform.adapters.redis.counts import Counts, rebuild_views
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped
@@ -13,7 +14,14 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream import tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
-from engagement_platform_tests.stream.tally.support import Start, assert_exact, becomes_exact, drain, generation
+from engagement_platform_tests.stream.tally.support import (
+    Impatient,
+    Start,
+    assert_exact,
+    becomes_exact,
+    drain,
+    generation,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -148,3 +156,81 @@ def test_a_build_that_was_lost_begins_again(
     eventually(lambda: running.control.progress.detail.get("refused"))
     monkeypatch.setattr(tally, "FRESH_SECONDS", 1.0)
     becomes_exact(views, sent, settings)
+
+
+def builds(client: redis.Redis, settings: Settings) -> set[str]:
+    """Return the generations that are being built."""
+    return {key.split(":")[2] for key in client.scan_iter(f"{{{settings.redis_namespace}}}:build:*")}
+
+
+@pytest.fixture
+def endless_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "FRESH_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("endless_builds")
+def test_a_build_that_was_refused_leaves_nothing(
+    settings: Settings, topic: Topic, client: redis.Redis, start: Start
+) -> None:
+    topic.send(event(n) for n in range(100))
+    start()
+    eventually(lambda: builds(client, settings))
+    (refused,) = builds(client, settings)
+    client.hset(Keys.build(settings.redis_namespace, refused).meta, "topic_id", "another")
+    eventually(lambda: builds(client, settings) - {refused})
+    assert refused not in builds(client, settings)
+
+
+@pytest.mark.usefixtures("endless_builds")
+def test_a_build_ends_as_soon_as_other_views_are_live(
+    settings: Settings, topic: Topic, views: Views, client: redis.Redis, start: Start
+) -> None:
+    sent = topic.send(event(n) for n in range(100))
+    running = start()
+    eventually(lambda: builds(client, settings))
+    other = Counts(client, settings.redis_namespace, tally.window_of(settings))
+    other.begin("other", topic_id(settings), {0: 0, 1: 0})
+    assert other.promote("other", None) == "promoted"
+    becomes_exact(views, sent, settings)
+    assert generation(views) == "other"
+    assert not builds(client, settings)
+    assert not running.ended
+
+
+@pytest.mark.usefixtures("endless_builds")
+def test_builds_that_follow_each_other_are_spaced_out(
+    settings: Settings, topic: Topic, client: redis.Redis, start: Start
+) -> None:
+    control = Impatient()
+    start(settings, control)
+    seen: set[str] = set()
+    while len(seen) < 5:
+        eventually(lambda: builds(client, settings) - seen)
+        (build,) = builds(client, settings) - seen
+        seen.add(build)
+        client.hset(Keys.build(settings.redis_namespace, build).meta, "topic_id", "another")
+    eventually(lambda: len(control.waits) >= 4)
+    assert control.waits[:4] == [0.2, 0.4, 0.8, 1.6]
+
+
+@pytest.mark.usefixtures("endless_builds")
+def test_a_build_whose_offsets_expire_leaves_nothing(
+    settings: Settings, topic: Topic, client: redis.Redis, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = consumer.TopicReader.poll
+    expired = False
+
+    def poll(self: consumer.TopicReader, timeout_ms: int) -> object:
+        nonlocal expired
+        if expired:
+            expired = False
+            raise consumer.OffsetsExpired("Kafka does not have them.")
+        return original(self, timeout_ms)
+
+    monkeypatch.setattr(consumer.TopicReader, "poll", poll)
+    start()
+    eventually(lambda: builds(client, settings))
+    (first,) = builds(client, settings)
+    expired = True
+    eventually(lambda: builds(client, settings) - {first})
+    assert first not in builds(client, settings)

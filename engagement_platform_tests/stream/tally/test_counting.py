@@ -11,6 +11,7 @@ import redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.windows import NONE
 from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Standalone
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually, put
 from engagement_platform_tests.stream.tally.support import (
     Start,
@@ -46,6 +47,27 @@ def test_draining_an_empty_topic_leaves_readable_views(settings: Settings, topic
     drain(settings)
     assert views.as_of() is not None
     assert_exact(views, [], settings)
+
+
+@pytest.mark.parametrize("building", [True, False])
+def test_draining_counts_what_was_committed_behind_an_open_transaction(
+    settings: Settings, topic: Topic, views: Views, start: Start, client: redis.Redis, building: bool
+) -> None:
+    """To a read_committed reader the topic ends before a transaction that another program holds open."""
+    if not building:
+        drain(settings)
+    control = Standalone(drain=True)
+    with topic.transaction() as producer:
+        held = event(1)
+        put(producer, topic.name, held, partition=0)
+        producer.flush()
+        committed = topic.send([event(2)], partition=0)
+        before = views.as_of() or 0
+        running = start(settings, control)
+        eventually(lambda: running.ended or (views.as_of() or 0) > before + 600)
+    eventually(lambda: running.ended)
+    running.finish()
+    assert_exact(views, [held, *committed], settings)
 
 
 def test_an_event_is_readable_milliseconds_after_its_commit(

@@ -1,0 +1,182 @@
+"""What Redis refuses until a person acts: told clearly, without secrets, with something to do about it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.counts import Applied, Counts, rebuild_views
+from engagement_platform.adapters.redis.refusals import RIGHTS, refusal
+from engagement_platform.adapters.redis.views import Views
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.kafka.topic import eventually
+from engagement_platform_tests.adapters.redis.server import Server, free_port, settings_for
+from engagement_platform_tests.adapters.redis.tallied import WINDOW, Tallied, event, make
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def settings(shared_server: Server, namespace: str) -> Settings:
+    return settings_for(shared_server, namespace)
+
+
+def as_user(client: Any, settings: Settings, rights: str) -> Settings:
+    """Return settings for a user `tally` with these rights."""
+    client.execute_command("ACL", "SETUSER", "tally", "reset", "on", f">{SECRET}", *rights.split())
+    url = settings.redis_url.get_secret_value().replace("redis://", f"redis://tally:{SECRET}@")
+    return settings.model_copy(update={"redis_url": SecretStr(url)})
+
+
+def rights_for(namespace: str) -> str:
+    return RIGHTS.replace("engagement", namespace)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("less", ["-hset", "-time", "-evalsha -eval", "resetkeys ~other:*"])
+def test_missing_rights_are_told(
+    client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str, less: str
+) -> None:
+    limited = as_user(client, settings, f"{rights_for(namespace)} {less}")
+    with connect(limited) as connected, pytest.raises(StreamStopped) as error:
+        Counts(connected, namespace, WINDOW).apply(tallied.batch(event()))
+    assert f"ACL SETUSER tally {RIGHTS}" in str(error.value)
+    assert urlsplit(settings.redis_url.get_secret_value()).netloc in error.value.what
+    assert SECRET not in str(error.value)
+    assert error.value.__suppress_context__
+
+
+@pytest.mark.servers
+def test_the_rights_that_are_asked_for_suffice(
+    client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str
+) -> None:
+    # The clock of the test is a key, too.
+    limited = as_user(client, settings, f"{rights_for(namespace)} ~test:clock")
+    with connect(limited) as connected:
+        counts = Counts(connected, namespace, WINDOW)
+        counts.check_policy()
+        one = replace(tallied, counts=counts, views=Views(connected, namespace))
+        one.send(event(), event(-5_000, device=None))
+        one.at(70_000)
+        one.send(event(69_000))
+        one.assert_exact()
+        assert one.views.top("content", "count", 1)
+        assert one.views.totals().count == 1
+        assert one.views.now_ms()
+        counts.begin("g2", "t1", {0: 0})
+        counts.discard("g2")
+        counts.begin("g3", "t1", {0: 0})
+        assert counts.promote("g3", "g1") == "promoted"
+        rebuild_views(limited)
+        assert counts.state().offsets == {}
+
+
+def look_and_count(tallied: Tallied) -> None:
+    tallied.counts.state()
+    tallied.counts.apply(tallied.batch(event()))
+
+
+def spoil(client: redis.Redis, key: str, how: str) -> None:
+    if how == "other kind":
+        client.delete(key)
+        client.set(key, "of somebody else")
+    else:
+        client.hset(key, mapping={"window_ms": "ten minutes", "bucket_ms": "x", "0": "x"})
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("meta", "other kind"),
+        ("offsets", "other kind"),
+        ("buckets", "other kind"),
+        ("view:device:ms", "other kind"),
+        ("meta", "other values"),
+        ("offsets", "other values"),
+    ],
+)
+def test_keys_that_another_program_spoiled_are_told_and_built_anew(
+    client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str, name: str, how: str
+) -> None:
+    tallied.send(event(), event(12_000))
+    spoil(client, f"{{{namespace}}}:{name}", how)
+    with pytest.raises(StreamStopped, match=r"ENGAGEMENT_REDIS_NAMESPACE.*engagement-platform views rebuild") as error:
+        look_and_count(tallied)
+    assert f":{urlsplit(settings.redis_url.get_secret_value()).port} " in error.value.what
+    rebuild_views(settings)
+    state = tallied.counts.state()
+    assert state.offsets == {}
+    tallied.counts.begin("g1", "t1", {0: 0})  # the name that `tallied` uses
+    assert tallied.counts.promote("g1", state.generation) == "promoted"
+    tallied.offset, tallied.accepted = 0, []
+    tallied.send(event(12_000))
+    tallied.at(80_000)
+    tallied.send()
+    tallied.assert_exact()
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two nodes with half of the slots each."""
+    nodes: list[Server] = []
+    try:
+        buses = [free_port(), free_port()]
+        for bus in buses:
+            folder: Path = tmp_path_factory.mktemp("node")
+            nodes.append(Server(folder, cluster_enabled="yes", cluster_port=bus, cluster_node_timeout=2_000))
+        clients: list[Any] = [node.client() for node in nodes]
+        for client, slots in zip(clients, ((0, 8_191), (8_192, 16_383)), strict=True):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1].port, buses[1])
+        for client in clients:
+            eventually(lambda client=client: "cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))  # type: ignore[misc]
+            client.close()
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+@pytest.mark.servers
+def test_a_node_of_a_cluster_without_the_views_is_told_and_the_one_that_has_them_serves(
+    cluster: list[Server], namespace: str
+) -> None:
+    node: Any = cluster[0].client()
+    slot = node.execute_command("CLUSTER", "KEYSLOT", f"{{{namespace}}}:meta")
+    has, lacks = cluster if slot <= 8_191 else reversed(cluster)
+    with connect(settings_for(lacks, namespace)) as client, pytest.raises(StreamStopped) as error:
+        make(client, namespace)
+    assert f"127.0.0.1:{lacks.port} is one node of a cluster" in error.value.what
+    assert str(has.port) in error.value.what
+    assert "ENGAGEMENT_REDIS_URL" in error.value.todo
+    with connect(settings_for(has, namespace)) as client:
+        tallied = make(client, namespace)
+        assert isinstance(tallied.counts.apply(tallied.batch()), Applied)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "unknown command 'AUTH', with args beginning with: 'hunter2' ",
+        "ERR Error running script (call to f_1): @user_script: 9: @user_script: 9: Unknown Redis command called from"
+        " Lua script",
+        "Unknown command called from script script: on @user_script:1.",
+    ],
+)
+def test_a_server_without_a_command_is_told_without_its_arguments(reply: str) -> None:
+    told = refusal(redis.exceptions.ResponseError(reply), "host:1", "default")
+    assert told is not None
+    assert "Redis 6.2" in told.todo
+    assert SECRET not in str(told)
+
+
+def test_what_nobody_knows_is_no_refusal() -> None:
+    assert refusal(redis.exceptions.ResponseError("attempt to perform arithmetic on a nil value"), "h", "u") is None
