@@ -46,7 +46,15 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
             "SELECT tablename FROM pg_tables WHERE schemaname = 'engagement_platform' ORDER BY 1"
         ).fetchall()
         elsewhere = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
-    assert [name for (name,) in tables] == ["alembic_version", "relay_checkpoint_mirror", "stream_lease", "stream_loop"]
+    assert [name for (name,) in tables] == [
+        "alembic_version",
+        "day_due",
+        "day_rebuild",
+        "relay_checkpoint_mirror",
+        "stream_lease",
+        "stream_loop",
+        "warehouse_load",
+    ]
     assert elsewhere == (0,)
 
 
