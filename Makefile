@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 
-.PHONY: demo test test-fast lint bench format lock clean
+.PHONY: demo test test-fast test-bqemulator lint bench format lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -14,6 +15,11 @@ test: .venv/installed
 
 test-fast: .venv/installed
 	$(BIN)/pytest -m "not servers and not slow" $(ARGS)
+
+# The tables and queries over an emulator of BigQuery, in an environment of its own.
+test-bqemulator: .venv/installed
+	ENGAGEMENT_TEST_BQEMULATOR=$$(PYTHON=$(PYTHON) $(BIGQUERY_TESTS)/bqemulator.sh .bqemulator) \
+	    $(BIN)/pytest $(BIGQUERY_TESTS)/test_bqemulator.py
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
