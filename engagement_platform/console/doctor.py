@@ -19,7 +19,10 @@ from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source.reader import CONNECT_SECONDS, open_source
+from engagement_platform.adapters.warehouse.connect import connect as open_warehouse
 from engagement_platform.domain.errors import EngagementError, redact
+from engagement_platform.domain.marts import MARTS
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import ADDRESSES, Settings, variable
 
 Level = Literal["ok", "note", "fault"]
@@ -196,6 +199,17 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _warehouse(settings: Settings) -> Iterator[Finding]:
+    warehouse = open_warehouse(settings)
+    name = {"bigquery": "BigQuery", "delta": "Delta Lake"}[settings.warehouse]
+    place = redact(settings.effective_warehouse_uri)
+    for table in (ENGAGEMENT_EVENTS, *MARTS):
+        if warehouse.has(table):
+            yield Finding("ok", f"warehouse: {name} in {place} has {table.name}, as the platform needs it")
+        else:
+            yield Finding("note", f"warehouse: no table {table.name} in {place} yet", "The first write creates it.")
+
+
 def _dagster(_: Settings) -> Iterator[Finding]:
     home = os.environ.get("DAGSTER_HOME", "")
     if home and (Path(home) / "dagster.yaml").exists():
@@ -208,4 +222,11 @@ def _dagster(_: Settings) -> Iterator[Finding]:
         )
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_source, _platform, _kafka, _redis, _dagster)
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _source,
+    _platform,
+    _kafka,
+    _redis,
+    _warehouse,
+    _dagster,
+)

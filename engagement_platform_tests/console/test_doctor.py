@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from unittest import mock
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
 from engagement_platform.domain.errors import SettingsError, StreamStopped
+from engagement_platform.domain.marts import MARTS
 from engagement_platform.settings import Settings, load, variable
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
@@ -52,6 +54,21 @@ def test_a_topic_without_log_append_time_is_a_fault(settings: Settings) -> None:
     with admin(settings) as client:
         client.create_topics({settings.topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
     assert any("message.timestamp.type=LogAppendTime" in fault for fault in faults(settings))
+
+
+def test_a_warehouse_without_tables_is_a_note_and_stays_without(settings: Settings) -> None:
+    ensure_topics(settings)
+    for _ in range(2):
+        notes = [f.what for f in doctor.examine(settings) if f.level == "note" and "warehouse" in f.what]
+        assert len(notes) == 1 + len(MARTS)
+    assert not Path(settings.effective_warehouse_uri).exists()
+
+
+def test_a_folder_that_is_no_table_is_a_fault(settings: Settings) -> None:
+    folder = Path(settings.effective_warehouse_uri) / "engagement_events"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").touch()
+    assert any("is not a Delta table" in fault for fault in faults(settings))
 
 
 @pytest.mark.parametrize(

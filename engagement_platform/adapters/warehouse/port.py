@@ -80,6 +80,9 @@ class Warehouse(Protocol):
         Raises TableUnusable when it has other columns, types or partitions than `table` says.
         """
 
+    def has(self, table: Table) -> bool:
+        """Say whether the table is there, and change nothing. Raises as `ensure`."""
+
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch to `engagement_events`, once however often it is called with the same load.
 

@@ -41,6 +41,17 @@ class TableContract:
         with ThreadPoolExecutor(4) as threads:
             assert len(set(threads.map(create, range(4)))) == 1
 
+    def test_looking_at_a_table_does_not_make_it(self, store: Store, warehouse: Warehouse) -> None:
+        assert not warehouse.has(DAILY)
+        assert not warehouse.has(DAILY)
+        warehouse.ensure(DAILY)
+        assert store.open().has(DAILY)
+
+    def test_looking_at_an_altered_table_names_the_column(self, store: Store, warehouse: Warehouse) -> None:
+        store.add_column("engagement_events", "mood")
+        with pytest.raises(TableUnusable, match="mood"):
+            store.open().has(ENGAGEMENT_EVENTS)
+
     def test_a_missing_column_is_named(self, store: Store, warehouse: Warehouse) -> None:
         store.drop_column("engagement_events", "device")
         with pytest.raises(TableUnusable, match="device") as raised:

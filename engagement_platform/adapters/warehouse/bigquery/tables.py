@@ -59,10 +59,21 @@ def ensure_dataset(client: bigquery.Client, place: Place, retry: Retry, timeout:
 
 def ensure_table(client: bigquery.Client, place: Place, table: Table, retry: Retry, timeout: float) -> bigquery.Table:
     """Return a table, which is created when it is missing. Raises TableUnusable."""
+    found = find_table(client, place, table, retry, timeout)
+    if found is None:
+        found = client.create_table(_wanted(place, table), exists_ok=True, retry=retry, timeout=timeout)
+        check(found, table)
+    return found
+
+
+def find_table(
+    client: bigquery.Client, place: Place, table: Table, retry: Retry, timeout: float
+) -> bigquery.Table | None:
+    """Return a table, or None where there is none. Raises TableUnusable."""
     try:
         found = client.get_table(reference(place, table), retry=retry, timeout=timeout)
     except google.NotFound:
-        found = client.create_table(_wanted(place, table), exists_ok=True, retry=retry, timeout=timeout)
+        return None
     check(found, table)
     return found
 

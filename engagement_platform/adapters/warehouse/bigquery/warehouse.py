@@ -58,6 +58,13 @@ class BigQueryWarehouse:
         self._identities[table.name] = identity = tables.identity_of(found)
         return identity
 
+    def has(self, table: Table) -> bool:
+        """Say whether the table is there, and change nothing."""
+        jobs = self._jobs
+        with explained(str(self._place), f"looking at {table.name}"):
+            found = tables.find_table(jobs.client, self._place, table, jobs.retry, jobs.patience.request)
+        return found is not None
+
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch by one load job, whose id is made from the load's and the table's."""
         self._check_same(ENGAGEMENT_EVENTS)

@@ -123,20 +123,23 @@ def open_table(place: Place, name: str) -> DeltaTable:
 
 def ensure(place: Place, table: Table) -> DeltaTable:
     """Return a handle on the table, which is created when it is missing. Raises TableUnusable, Unavailable."""
-    found = _find(place, table)
+    found = find(place, table)
     if found is None:
-        _check_empty(place, table)
         found = _create(place, table)
-    _check(found, table, redact(place.of(table.name)))
+        _check(found, table, redact(place.of(table.name)))
     return found
 
 
-def _find(place: Place, table: Table) -> DeltaTable | None:
+def find(place: Place, table: Table) -> DeltaTable | None:
+    """Return a handle on the table's latest version, or None where nothing is. Raises TableUnusable, Unavailable."""
     with explained(redact(place.of(table.name)), "reading"):
         try:
-            return DeltaTable(place.of(table.name), storage_options=place.options)
+            found = DeltaTable(place.of(table.name), storage_options=place.options)
         except TableNotFoundError:
+            _check_empty(place, table)
             return None
+    _check(found, table, redact(place.of(table.name)))
+    return found
 
 
 def _check_empty(place: Place, table: Table) -> None:

@@ -46,6 +46,10 @@ class DeltaWarehouse:
         self._identities[table.name] = identity = str(handle.metadata().id)
         return f"delta:{identity}"
 
+    def has(self, table: Table) -> bool:
+        """Say whether the table is there, and change nothing."""
+        return tables.find(self._place, table) is not None
+
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch, once. Attempts play no part: a load that failed has left nothing."""
         handle = self._open(ENGAGEMENT_EVENTS)
