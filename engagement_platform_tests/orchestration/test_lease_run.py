@@ -12,6 +12,7 @@ import pytest
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.leases import alive
+from engagement_platform.orchestration.stream_job import LOOPS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.orchestration import stand_ins
 
@@ -53,8 +54,8 @@ def until(condition: Callable[[], bool], seconds: float) -> float:
 
 
 def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
-    until(lambda: bool(pids(tmp_path, "relay") and pids(tmp_path, "tally")), 60)
-    assert alive(leases.board()), "both ops run side by side"
+    until(lambda: all(pids(tmp_path, loop) for loop in LOOPS), 60)
+    assert alive(leases.board()), "the ops run side by side"
     assert leases.board().epoch == 1
 
     os.kill(pids(tmp_path, "relay")[0], signal.SIGKILL)
@@ -68,7 +69,7 @@ def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_pat
 
 
 def test_ending_a_run_gives_its_lease_back(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
-    until(lambda: bool(pids(tmp_path, "relay") and pids(tmp_path, "tally")), 60)
+    until(lambda: all(pids(tmp_path, loop) for loop in LOOPS), 60)
     lease_run.send_signal(signal.SIGINT)
     until(lambda: leases.latest().lease.released_at is not None, 10)  # type: ignore[union-attr]
     until(lambda: lease_run.poll() is not None, 30)
