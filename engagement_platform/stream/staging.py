@@ -5,8 +5,9 @@ people to look at.
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
 FOLDER = "bigquery_batches"
+REJECTED_KEPT_SECONDS = 30 * 86_400.0
 
 
 def folder_of(settings: Settings) -> Path:
@@ -49,11 +51,15 @@ def keep_rejected(folder: Path, name: str, rejected: Sequence[Rejected]) -> None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the clean files of processes that are no more."""
+    """Remove the clean files of processes that are no more, and what was rejected long ago: dead letters stay."""
     for path in folder.glob("*.ndjson"):
         pid = path.name.split(".")[-2]
         if not pid.isdigit() or not _lives(int(pid)):
             path.unlink(missing_ok=True)
+    for path in folder.glob("*.rejected"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > REJECTED_KEPT_SECONDS:
+                path.unlink()
 
 
 def _lives(pid: int) -> bool:
