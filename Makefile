@@ -10,8 +10,9 @@ BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 demo: .venv/installed
 	@$(BIN)/engagement-platform demo $(ARGS)
 
+# The files of tests run beside each other, each process with servers of its own: most of a test is waiting.
 test: .venv/installed
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 test-fast: .venv/installed
 	$(BIN)/pytest -m "not servers and not slow" $(ARGS)

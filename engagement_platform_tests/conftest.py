@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+    # The files that take longest first, so that none is left to one process at the end.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def _folder() -> Path:

@@ -1,6 +1,7 @@
 """What tests of the warehouse share: events on certain days, and what the table has beside what the source has."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,19 @@ def write(connection: psycopg.Connection[Any], n: int = 1, day: date = DAY, **co
     return [row[0] for row in found]
 
 
+def source_ids_by_day(source: SourceDatabase) -> dict[date, list[int]]:
+    """Return the ids of each day of the source, ascending."""
+    with psycopg.connect(source.writer_dsn, options="-c timezone=UTC") as connection:
+        return _grouped(connection.execute("SELECT event_ts::date, id FROM engagement_events ORDER BY id"))
+
+
+def _grouped(pairs: Iterable[tuple[date, int]]) -> dict[date, list[int]]:
+    days: dict[date, list[int]] = {}
+    for day, each in pairs:
+        days.setdefault(day, []).append(each)
+    return days
+
+
 def source_ids(source: SourceDatabase, day: date | None = None) -> list[int]:
     """Return the ids of the source, or those of a day, ascending."""
     with psycopg.connect(source.writer_dsn, options="-c timezone=UTC") as connection:
@@ -49,7 +63,17 @@ def table_rows(settings: Settings) -> list[dict[str, Any]]:
 
 def table_ids(settings: Settings, day: date | None = None) -> list[int]:
     """Return the ids of the table, or those of a day, ascending; doubled ones twice."""
-    return [row["id"] for row in table_rows(settings) if day is None or row["event_ts"].date() == day]
+    found = ids_by_day(settings)
+    return sorted(each for that, ids in found.items() if day in (None, that) for each in ids)
+
+
+def ids_by_day(settings: Settings) -> dict[date, list[int]]:
+    """Return the ids of each day of the table, ascending; doubled ones twice."""
+    warehouse = connect(settings)
+    warehouse.ensure(ENGAGEMENT_EVENTS)
+    ever = "event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'"
+    found = warehouse.query(f"SELECT DATE(event_ts) AS day, id FROM engagement_events WHERE {ever} ORDER BY id")
+    return _grouped(zip(found.column("day").to_pylist(), found.column("id").to_pylist(), strict=True))
 
 
 def doubled(ids: list[int]) -> list[int]:
