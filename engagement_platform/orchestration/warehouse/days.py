@@ -1,7 +1,7 @@
 """The days that Dagster knows: the partitions of every table of the warehouse, today included."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -24,3 +24,16 @@ DAYS = days_definition()
 def days_of(context: dg.AssetExecutionContext) -> Sequence[date]:
     """Return the days that a run is for, ascending."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def row_counts(rows: Mapping[date, int]) -> dict[str, dg.JsonMetadataValue | dg.IntMetadataValue]:
+    """Return the metadata that say how many rows the days of a run have.
+
+    Dagster shows them with each of the days, so the count that it plots is given only when there is one day.
+    """
+    counts: dict[str, dg.JsonMetadataValue | dg.IntMetadataValue] = {
+        "rows": dg.MetadataValue.json({day.isoformat(): count for day, count in rows.items()})
+    }
+    if len(rows) == 1:
+        counts["dagster/row_count"] = dg.MetadataValue.int(sum(rows.values()))
+    return counts

@@ -9,7 +9,7 @@ from engagement_platform.adapters.source.reader import ENRICHED
 from engagement_platform.history.rebuild import Rebuilt, rebuild_days
 from engagement_platform.orchestration.assets import source_content, source_events, staged_batches
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import DAYS, days_of
+from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
 from engagement_platform.settings import load
 
 GROUP = "warehouse"
@@ -44,5 +44,9 @@ def engagement_events(context: dg.AssetExecutionContext) -> dg.MaterializeResult
         done = rebuild_days(load(), days_of(context), context.run.run_id, say)
     rows, seconds = sum(day.rows for day in done), sum(day.seconds for day in done)
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": rows, "seconds": round(seconds, 2), "rows/s": round(rows / max(seconds, 0.001))}
+        metadata={
+            **row_counts({day.day: day.rows for day in done}),
+            "seconds": round(seconds, 2),
+            "rows/s": round(rows / max(seconds, 0.001)),
+        }
     )

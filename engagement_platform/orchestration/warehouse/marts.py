@@ -8,7 +8,7 @@ from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY
 from engagement_platform.domain.table import Table
 from engagement_platform.history.marts.refresh import code_version, refresh_day
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import DAYS, days_of
+from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
 from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN, GROUP, engagement_events
 from engagement_platform.settings import load
 
@@ -34,8 +34,8 @@ def mart_asset(mart: Table) -> dg.AssetsDefinition:
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         with explained():
             settings = load()
-            rows = {str(day): refresh_day(settings, mart, day) for day in days_of(context)}
-        return dg.MaterializeResult(metadata={"dagster/row_count": sum(rows.values()), "rows": rows})
+            rows = {day: refresh_day(settings, mart, day) for day in days_of(context)}
+        return dg.MaterializeResult(metadata=row_counts(rows))
 
     return made
 
