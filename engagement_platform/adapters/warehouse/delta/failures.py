@@ -21,7 +21,7 @@ _FULL = (
 _FORBIDDEN = (
     *("permission denied", "os error 13", "os error 1)", "read-only file system", "os error 30"),
     *("accessdenied", "access denied", "forbidden", "unauthorized", "unauthenticated", "signaturedoesnotmatch"),
-    *("invalidaccesskeyid", "missing credentials", "credential"),
+    *("invalidaccesskeyid", "missing credentials", "credential", "could not create local directory"),
 )
 _SILENT = ("generic s3 error", "generic gcs error", "generic microsoftazure error", "sending request", "timed out")
 _REFUSED = ("invalid data found", "not-null", "not null constraint", "check constraint")
@@ -53,8 +53,8 @@ def _told(error: Exception, place: str, doing: str) -> EngagementError:
     if any(sign in text for sign in _FORBIDDEN):
         return TableUnusable(
             f"{place} refuses {doing}: {_one_line(error)}.",
-            "Give the platform's user the right to read and write there, or mend the storage's credentials in the "
-            "environment.",
+            "Give the platform's user the right to read and write there, mend the storage's credentials in the "
+            "environment, or let ENGAGEMENT_WAREHOUSE_URI name another place.",
         )
     if any(sign in text for sign in _REFUSED):
         return LoadFailed(f"{place} refuses rows: {_one_line(error)}.", "A required column is null in them.")

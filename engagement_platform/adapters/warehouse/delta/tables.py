@@ -79,7 +79,8 @@ class Place:
         with explained(redact(self.root), "listing the tables"):
             files = pa.fs.PyFileSystem(DeltaStorageHandler(self.root, self.options))
             found = files.get_file_info(pa.fs.FileSelector("", recursive=False))
-            return sorted(one.base_name for one in found if self.has(one.base_name))
+            folders = (one.base_name for one in found if one.type == pa.fs.FileType.Directory)
+            return sorted(name for name in folders if self.has(name))
 
 
 def day_column(table: Table) -> str:

@@ -34,7 +34,8 @@ from engagement_platform_tests.adapters.warehouse.rows import DAY, batch, event,
 from engagement_platform_tests.adapters.warehouse.support import ALL, Store, load
 
 COMMAND = os.environ.get("ENGAGEMENT_TEST_BQEMULATOR", "")
-pytestmark = pytest.mark.skipif(not COMMAND, reason="ENGAGEMENT_TEST_BQEMULATOR starts no bqemulator")
+if not COMMAND:
+    pytest.skip("ENGAGEMENT_TEST_BQEMULATOR starts no bqemulator", allow_module_level=True)
 
 _START_SECONDS = 60.0
 _UNFAITHFUL = {
