@@ -1,5 +1,6 @@
 """Apache Kafka of the local stack: one node, broker and controller in one, in KRaft mode."""
 
+import fcntl
 import logging
 import shutil
 import signal
@@ -7,6 +8,8 @@ import subprocess
 import uuid
 import warnings
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -128,13 +131,24 @@ def class_path() -> str:
         raise missing_extra(error) from error
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
-        environment = Path(jgo.build(_JARS).path)
+        with alone("jars"):
+            environment = Path(jgo.build(_JARS).path)
     except Exception as error:  # whatever a failed download raises
         raise EngagementError(
             f"Apache Kafka {VERSION} could not be downloaded ({type(error).__name__}: {error}).",
             "The first start needs access to Maven's central repository; later ones do not.",
         ) from error
     return f"{environment}/jars/*:{environment}/modules/*"
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let one process of the user at a time into the block: what they share is their cache."""
+    path = Path.home() / ".cache" / f"engagement-platform-{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _java() -> str:
