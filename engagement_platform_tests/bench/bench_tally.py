@@ -103,9 +103,8 @@ def measure(settings: Settings, events: int) -> None:
     tally.run(settings, control)
     seconds, cpu = time.perf_counter() - started, time.process_time() - used
     counted = Views.connect(settings).totals().count
-    print(  # noqa: T201
-        f"tally: {events / seconds:,.0f} events/s catching up ({events:,} in {seconds:.2f} s, {cpu:.2f} s of CPU here)"
-    )
+    figures = {"events": events, "seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2)}
+    json.dump(figures | {"per_second": round(events / seconds)}, sys.stdout)
     if counted != events:
         sys.exit(f"{counted} of {events} events are in the views")
 

@@ -1,0 +1,40 @@
+"""The stream beside a benchmark: loops in processes of their own, the generator, and the process that measures."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from engagement_platform.local.demo.programs import Measuring
+from engagement_platform.local.generator.plans import Workload
+from engagement_platform.local.stack import Endpoints
+from engagement_platform_tests.bench.bench_rebuild import Place
+from engagement_platform_tests.integration.dagster_dev import environment
+from engagement_platform_tests.streaming import wait_for
+
+LOOP = """
+from engagement_platform.settings import load
+from engagement_platform.stream import {loop}
+from engagement_platform.stream.control import Standalone
+{loop}.run(load(), Standalone())
+"""
+
+
+@contextmanager
+def streaming(endpoints: Endpoints, place: Place, loops: Sequence[str], rate: float) -> Iterator[Measuring]:
+    """Run loops and generator while the block runs; begin once events are seen in Redis."""
+    folder = place.settings.state_dir
+    variables = environment(endpoints, folder, place.settings)
+    variables["ENGAGEMENT_LOCAL_WRITER_DSN"] = place.source.writer_dsn
+    measuring = Measuring(folder, variables)
+    running = [subprocess.Popen([sys.executable, "-c", LOOP.format(loop=loop)], env=variables) for loop in loops]
+    try:
+        measuring.start_reader()
+        measuring.start_generator(Workload(rate, writers=4, seed=7))
+        wait_for(lambda: measuring.seen.in_redis, "the first events in Redis")
+        yield measuring
+    finally:
+        measuring.stop()
+        for process in running:
+            process.kill()
+            process.wait()
