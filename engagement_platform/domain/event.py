@@ -21,6 +21,11 @@ HEADER_UNSEEN_AT = "unseen-at"
 The commit lies after it, so (time of effect - unseen-at) bounds the latency from above.
 """
 
+HEADER_TO = "to"
+"""Header of messages in the topic of replays that are meant for one reader."""
+TO_API = b"api"
+"""Its value for the partner's API; `forward` delivers no other message of that topic."""
+
 EventType = Literal["play", "pause", "finish", "click"]
 ContentType = Literal["podcast", "newsletter", "video"]
 

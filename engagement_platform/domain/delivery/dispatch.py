@@ -1,0 +1,293 @@
+"""What to send when, and what becomes of it: the state of a delivery, without clock, thread or client.
+
+Whoever drives it adds events, asks for the next parcel whenever a request could be made, and settles each parcel with
+its outcome. Guarantees: parcels under way never share a content; the events of a content leave in their order; an event
+is settled once, as delivered or as a dead letter, and until then it is kept here.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engagement_platform.domain.delivery.breaker import Breaker, State
+from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
+from engagement_platform.domain.delivery.outcome import Outcome, Verdict
+from engagement_platform.domain.delivery.rates import Rate
+from engagement_platform.domain.delivery.retrying import pause
+
+HALVE_AFTER = 3
+"""So many failures of a partner that works otherwise, and an array is halved: one of its events may be the reason."""
+
+LOOK_AGAIN_SECONDS = 10.0
+"""How often it is tried whether a person has acted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to deliver. Times are in seconds, rates in things a second."""
+
+    batch_size: int = 200
+    wait: float = 0.1
+    """For how long an event waits for others to fill its array."""
+    in_flight: int = 8
+    retry: float = 900.0
+    """For how long an event is tried before it is a dead letter; time with the breaker open does not count."""
+    opens_after: int = 5
+    probe: float = 5.0
+    events_per_second: float | None = None
+    requests_per_second: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """The events of one request, and how it has fared. `events` is what to send; the rest is for `Dispatch` only."""
+
+    events: tuple[Outgoing, ...]
+    behind: tuple[tuple[Outgoing, ...], ...] = ()
+    """Parts that were halved off, of the same single content: they follow one after the other."""
+    tries: int = 0
+    failures: int = 0
+    """Of tries while the breaker was closed, with just these events."""
+    not_before: float = 0.0
+    sent: int = 0
+    """The number of the last request that was made with it."""
+    began: float | None = None
+    """What the breaker's clock showed at the first try."""
+    first_try: datetime | None = None
+    last_try: datetime | None = None
+    is_probe: bool = False
+
+    @property
+    def lanes(self) -> set[Hashable]:
+        """The contents of its events."""
+        return {event.lane for event in self.events}
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An event that could not be delivered."""
+
+    event: Outgoing
+    reason: str
+    status: int | None
+    response: str
+    first_try: datetime | None
+    last_try: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one outcome has settled."""
+
+    delivered: tuple[Outgoing, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has happened so far."""
+
+    requests: int = 0
+    retries: int = 0
+    halved: int = 0
+    delivered: int = 0
+    dead_letters: int = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is kept in memory."""
+
+    events: int = 0
+    bytes: int = 0
+
+    def add(self, events: Sequence[Outgoing], sign: int = 1) -> None:
+        self.events += sign * len(events)
+        self.bytes += sign * sum(len(event.value) for event in events)
+
+
+class Dispatch:
+    """The delivery of one loop. `now` is in seconds, by a clock that never goes back. For one thread."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._lanes = Lanes()
+        self._resting: list[Parcel] = []
+        self._breaker = Breaker(policy.opens_after, policy.probe)
+        self._events, self._requests = Rate(policy.events_per_second), Rate(policy.requests_per_second)
+        self.tally = Tally()
+        self.held = _Held()
+        self.in_flight = 0
+        """Requests under way."""
+        self.stopped = ""
+        """What a person has to put right, as long as nothing shows that it was; then empty."""
+
+    @property
+    def breaker(self) -> State:
+        """What the breaker lets through."""
+        return self._breaker.state
+
+    @property
+    def resting(self) -> int:
+        """How many parcels wait to be sent again."""
+        return len(self._resting)
+
+    def add(self, event: Outgoing) -> None:
+        """Take over an event."""
+        self._lanes.add(event)
+        self.held.add((event,))
+
+    def next(self, now: float, at: datetime) -> Parcel | None:
+        """Return what is to be sent now, or None. `at` is the time of day, for the dead letters."""
+        if self._pause_of_partner(now) > 0:
+            return None
+        parcel = self._chosen(now)
+        if parcel is None:
+            return None
+        parcel.is_probe = self._breaker.send(now)
+        parcel.began = self._breaker.clock(now) if parcel.began is None else parcel.began
+        parcel.first_try, parcel.last_try = parcel.first_try or at, at
+        parcel.tries += 1
+        self._events.take(len(parcel.events), now)
+        self._requests.take(1, now)
+        self.in_flight += 1
+        self.tally.requests += 1
+        self.tally.retries += parcel.tries > 1
+        parcel.sent = self.tally.requests
+        return parcel
+
+    def _pause_of_partner(self, now: float) -> float:
+        """Return the seconds before any request may be made; 0 when one may be made now."""
+        if self.in_flight >= self._policy.in_flight or not self._breaker.may_send(now):
+            return 1.0
+        return max(self._events.pause(now), self._requests.pause(now))
+
+    def _chosen(self, now: float) -> Parcel | None:
+        """Return the parcel whose turn it is: those that rested long enough come before new ones.
+
+        A probe is rather made with new events, else with what was tried longest ago: were it always the same, one event
+        that breaks the partner could keep the breaker open.
+        """
+        if self._breaker.state is State.CLOSED:
+            first = min(self._resting, key=lambda parcel: parcel.not_before, default=None)
+            return self._taken(first) if first and first.not_before <= now else self._gathered(now)
+        return self._gathered(now) or self._taken(min(self._resting, key=lambda p: p.sent, default=None))
+
+    def _taken(self, parcel: Parcel | None) -> Parcel | None:
+        if parcel is not None:
+            self._resting.remove(parcel)
+        return parcel
+
+    def _gathered(self, now: float) -> Parcel | None:
+        """Return a new parcel when it is full, or its first event has waited long enough."""
+        since = self._lanes.waits_since()
+        if since is None or (self._lanes.ready < self._policy.batch_size and now - since < self._policy.wait):
+            return None
+        return Parcel(self._lanes.take(self._policy.batch_size))
+
+    def settle(self, parcel: Parcel, outcome: Outcome, now: float, jitter: float) -> Settled:
+        """Take in the outcome of a parcel's request. `jitter` is from 0 to below 1."""
+        self.in_flight -= 1
+        tried_in_vain = self._note(parcel, outcome, now)
+        match outcome.verdict:
+            case Verdict.DELIVERED:
+                return self._done(parcel, Settled(delivered=parcel.events))
+            case Verdict.STOP:
+                self._rest(parcel, now)
+            case Verdict.REFUSED if len(parcel.events) > 1:
+                self._halve(parcel, now)
+            case Verdict.REFUSED:
+                return self._bury(parcel, outcome)
+            case Verdict.AGAIN if not tried_in_vain:
+                self._rest(parcel, now + pause(parcel.tries, outcome.retry_after, jitter))
+            case Verdict.AGAIN if len(parcel.events) > 1:
+                self._halve(parcel, now)
+            case Verdict.AGAIN:
+                return self._bury(parcel, outcome)
+        return Settled()
+
+    def _note(self, parcel: Parcel, outcome: Outcome, now: float) -> bool:
+        """Tell the breaker; return whether trying the parcel as it is again would be in vain.
+
+        That is so when its time is over or, of an array, after `HALVE_AFTER` failures of a partner that works
+        otherwise.
+        What fails while the partner is down is no fault of the events.
+        """
+        if outcome.verdict is Verdict.STOP:
+            self.stopped = outcome.reason
+            self._breaker.trip(now, LOOK_AGAIN_SECONDS)
+            return False
+        if outcome.is_alive:
+            self.stopped = ""
+            if self._breaker.worked(now):
+                self._wake(now)
+        else:
+            self._breaker.failed(now, probe=parcel.is_probe, wait=outcome.retry_after or 0.0)
+            parcel.failures += not parcel.is_probe
+        if parcel.is_probe or self._breaker.state is not State.CLOSED:
+            return False
+        time_is_over = self._breaker.clock(now) - (parcel.began or 0.0) >= self._policy.retry
+        return time_is_over or (len(parcel.events) > 1 and parcel.failures >= HALVE_AFTER)
+
+    def _wake(self, now: float) -> None:
+        """Let nothing rest any longer: the partner is back."""
+        for parcel in self._resting:
+            parcel.not_before = min(parcel.not_before, now)
+
+    def _rest(self, parcel: Parcel, until: float) -> None:
+        parcel.not_before = until
+        self._resting.append(parcel)
+
+    def _halve(self, parcel: Parcel, now: float) -> None:
+        """Go on with two halves: of different contents side by side, of a single one in their order."""
+        self.tally.halved += 1
+        contents = list(dict.fromkeys(event.lane for event in parcel.events))
+        if len(contents) == 1:
+            middle = len(parcel.events) // 2
+            first, second = parcel.events[:middle], parcel.events[middle:]
+            self._rest(_part(parcel, first, (second, *parcel.behind)), now)
+            return
+        left = set(contents[: len(contents) // 2])
+        for chosen in (
+            tuple(event for event in parcel.events if event.lane in left),
+            tuple(event for event in parcel.events if event.lane not in left),
+        ):
+            self._rest(_part(parcel, chosen), now)
+
+    def _bury(self, parcel: Parcel, outcome: Outcome) -> Settled:
+        (event,) = parcel.events
+        failed = Failed(event, outcome.reason, outcome.status, outcome.response, parcel.first_try, parcel.last_try)
+        return self._done(parcel, Settled(failed=(failed,)))
+
+    def _done(self, parcel: Parcel, settled: Settled) -> Settled:
+        """Let go of a parcel's events; what is behind them has its turn."""
+        self.tally.delivered += len(settled.delivered)
+        self.tally.dead_letters += len(settled.failed)
+        self.held.add(parcel.events, -1)
+        if parcel.behind:
+            self._rest(_part(parcel, parcel.behind[0], parcel.behind[1:]), 0.0)
+        else:
+            self._lanes.release(parcel.lanes)
+        return settled
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was added is settled."""
+        return self.held.events == 0
+
+    def next_due(self, now: float) -> float | None:
+        """Return in how many seconds there may be something to send; None when only an outcome or an event can tell."""
+        if self.in_flight >= self._policy.in_flight:
+            return None
+        since = self._lanes.waits_since()
+        full = self._lanes.ready >= self._policy.batch_size
+        times = [] if since is None else [now if full else since + self._policy.wait]
+        times += [min(parcel.not_before for parcel in self._resting)] if self._resting else []
+        return max(0.0, min(times) - now) if times else None
+
+
+def _part(parcel: Parcel, events: tuple[Outgoing, ...], behind: tuple[tuple[Outgoing, ...], ...] = ()) -> Parcel:
+    """Return a part of a parcel: tried anew, its time as far gone as the parcel's."""
+    return Parcel(
+        events, behind, sent=parcel.sent, began=parcel.began, first_try=parcel.first_try, last_try=parcel.last_try
+    )

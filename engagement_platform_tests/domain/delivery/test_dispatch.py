@@ -1,0 +1,233 @@
+"""The delivery as a whole, against a partner who does anything: nothing is lost, and no content is out of order."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement_platform.domain.delivery.breaker import State
+from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch, Parcel, Policy
+from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, judge
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+Partner = Callable[[Parcel], Answer | NoAnswer]
+
+
+def outgoing(number: int, content: object, arrived: float = 0.0) -> Outgoing:
+    return Outgoing(number, content, b"{}", ("events", 0, number), arrived)
+
+
+class World:
+    """Drives a delivery: time passes, requests take a while, up to `in_flight` of them at once."""
+
+    def __init__(self, policy: Policy, partner: Partner, seed: int = 0) -> None:
+        self.dispatch = Dispatch(policy)
+        self.partner = partner
+        self.random = random.Random(seed)
+        self.now = 0.0
+        self.under_way: list[Parcel] = []
+        self.sent: list[tuple[int, ...]] = []
+        self.accepted: list[Outgoing] = []
+        self.dead: list[int] = []
+        self.delivered: Counter[int] = Counter()
+
+    def step(self) -> None:
+        while (parcel := self.dispatch.next(self.now, AT)) is not None:
+            contents = {event.lane for flying in self.under_way for event in flying.events}
+            assert contents.isdisjoint(parcel.lanes), "two requests with one content at once"
+            self.under_way.append(parcel)
+            self.sent.append(tuple(event.id for event in parcel.events))
+        if self.under_way:
+            parcel = self.under_way.pop(self.random.randrange(len(self.under_way)))
+            answer = self.partner(parcel)
+            outcome = judge(answer, AT)
+            if isinstance(answer, Answer) and answer.status < 300:
+                self.accepted.extend(parcel.events)
+            settled = self.dispatch.settle(parcel, outcome, self.now, self.random.random())
+            self.delivered.update(event.id for event in settled.delivered)
+            self.dead.extend(failed.event.id for failed in settled.failed)
+            self.now += 0.01
+        else:
+            self.now += max(0.05, self.dispatch.next_due(self.now) or 0.0)
+
+    def run(self, most: int = 20_000) -> None:
+        for _ in range(most):
+            if self.dispatch.is_idle:
+                return
+            self.step()
+        raise AssertionError("it never ends")
+
+
+def order_holds(world: World) -> bool:
+    """The first acceptance of each event comes in the order of its content."""
+    first = dict.fromkeys(world.accepted)
+    last: dict[object, int] = {}
+    for event in first:
+        if last.get(event.lane, -1) > event.id:
+            return False
+        last[event.lane] = event.id
+    return True
+
+
+contents = st.lists(st.integers(0, 5), min_size=1, max_size=60)
+
+
+@given(contents, st.sets(st.integers(0, 59)), st.integers(1, 20), st.integers(1, 4), st.sampled_from([400, 413, 422]))
+def test_halving_finds_exactly_the_events_that_are_refused(
+    lanes: list[int], poison: set[int], batch: int, in_flight: int, status: int
+) -> None:
+    def partner(parcel: Parcel) -> Answer:
+        return Answer(status if any(event.id in poison for event in parcel.events) else 200)
+
+    world = World(Policy(batch_size=batch, in_flight=in_flight, wait=0.1), partner)
+    for number, lane in enumerate(lanes):
+        world.dispatch.add(outgoing(number, lane))
+    world.run()
+    ids = set(range(len(lanes)))
+    assert set(world.dead) == ids & poison
+    assert set(world.delivered) == ids - poison
+    assert max(Counter(world.dead).values(), default=1) == max(world.delivered.values(), default=1) == 1
+    assert order_holds(world)
+
+
+@given(contents, st.integers(1, 20), st.integers(1, 4), st.integers(0, 2**32), st.floats(0, 0.6))
+def test_whatever_the_partner_does_every_event_arrives_or_is_a_dead_letter_and_contents_keep_their_order(
+    lanes: list[int], batch: int, in_flight: int, seed: int, share: float
+) -> None:
+    luck = random.Random(seed)
+    bad: list[Answer | NoAnswer] = [Answer(status) for status in (500, 302, 401, 422)]
+    bad += [Answer(503, "2"), Answer(429, "1"), NoAnswer("closed")]
+
+    def partner(parcel: Parcel) -> Answer | NoAnswer:
+        if luck.random() >= share:
+            return Answer(200)
+        return luck.choice(bad)
+
+    world = World(Policy(batch_size=batch, in_flight=in_flight, retry=60), partner, seed)
+    for number, lane in enumerate(lanes):
+        world.dispatch.add(outgoing(number, lane))
+        world.step()
+    world.run()
+    assert {*world.delivered, *world.dead} == set(range(len(lanes)))
+    assert not set(world.delivered) & set(world.dead)
+    assert order_holds(world)
+    assert world.dispatch.held.events == world.dispatch.held.bytes == 0
+
+
+def test_an_outage_costs_one_request_every_few_seconds_and_no_dead_letter_however_long_it_lasts() -> None:
+    policy = Policy(batch_size=10, in_flight=4, retry=60, opens_after=5, probe=5)
+    world = World(policy, lambda parcel: NoAnswer("refused"))
+    for number in range(1000):
+        world.dispatch.add(outgoing(number, number % 50))
+    while world.now < 7200:
+        world.step()
+    assert len(world.sent) <= 5 + policy.in_flight + 7200 / 5
+    assert world.dispatch.breaker is not State.CLOSED
+    assert not world.dead
+    world.partner = lambda parcel: Answer(200)
+    began = world.now
+    world.run()
+    assert set(world.delivered) == set(range(1000))
+    assert world.now - began < 10
+    assert order_holds(world)
+
+
+def test_an_event_that_breaks_the_partner_is_found_and_the_others_do_not_wait_for_its_time_to_pass() -> None:
+    """Status 500 for every array with event 77: the others arrive within seconds, and in the end it is a letter."""
+    policy = Policy(batch_size=200, in_flight=4, retry=600)
+    world = World(policy, lambda parcel: Answer(500 if 77 in {event.id for event in parcel.events} else 200))
+    for number in range(200):
+        world.dispatch.add(outgoing(number, number))
+    while len(world.delivered) < 199:
+        world.step()
+    assert world.now < 60
+    assert not world.dead
+    while not world.dispatch.is_idle:
+        world.dispatch.add(outgoing(1000 + len(world.sent), "other", world.now))
+        world.step()
+        assert world.now < 10_000
+        if world.dead:
+            world.run()
+    assert world.dead == [77]
+    assert world.now >= 600
+
+
+def test_an_event_that_breaks_the_partner_does_not_keep_the_breaker_open_for_the_others() -> None:
+    world = World(Policy(in_flight=4, wait=0), lambda parcel: Answer(500 if parcel.events[0].id == 77 else 200))
+    world.dispatch.add(outgoing(77, "broken"))
+    while world.dispatch.breaker is State.CLOSED:
+        world.step()
+    for number in range(20):
+        began = world.now
+        world.dispatch.add(outgoing(number, "others", began))
+        while not world.delivered[number]:
+            world.step()
+        assert world.now - began < 11
+        world.now += 20
+
+
+def test_time_of_an_outage_is_not_counted() -> None:
+    policy = Policy(batch_size=1, in_flight=1, retry=100, opens_after=2, probe=5)
+    world = World(policy, lambda parcel: NoAnswer("down") if world.now < 5000 else Answer(500))
+    world.dispatch.add(outgoing(1, "a"))
+    while world.now < 5000:
+        world.step()
+    assert not world.dead
+    world.partner = lambda parcel: Answer(200)
+    world.run()
+    assert world.delivered == {1: 1}
+
+
+def test_what_is_for_a_person_stops_everything_until_it_is_put_right() -> None:
+    world = World(Policy(batch_size=10, in_flight=4), lambda parcel: Answer(401))
+    for number in range(100):
+        world.dispatch.add(outgoing(number, number))
+    while world.now < 1000:
+        world.step()
+        assert "credentials" in world.dispatch.stopped
+    assert len(world.sent) <= 4 + 1000 / LOOK_AGAIN_SECONDS
+    assert not world.dead
+    world.partner = lambda parcel: Answer(204)
+    world.run()
+    assert not world.dispatch.stopped
+    assert set(world.delivered) == set(range(100))
+
+
+def test_the_partners_patience_is_kept() -> None:
+    answers = iter([Answer(429, "30"), Answer(200)])
+    world = World(Policy(batch_size=1, wait=0), lambda parcel: next(answers))
+    world.dispatch.add(outgoing(1, "a"))
+    world.run()
+    assert 30 <= world.now < 34
+
+
+def test_rates_are_kept() -> None:
+    world = World(Policy(batch_size=50, in_flight=4, events_per_second=100), lambda parcel: Answer(200))
+    for number in range(1000):
+        world.dispatch.add(outgoing(number, number))
+    world.run(100_000)
+    assert 8.4 <= world.now <= 10.5
+    slow = World(Policy(batch_size=1, in_flight=4, wait=0, requests_per_second=10), lambda parcel: Answer(200))
+    for number in range(100):
+        slow.dispatch.add(outgoing(number, number))
+    slow.run(100_000)
+    assert 8.9 <= slow.now <= 10.1
+
+
+def test_an_array_waits_for_others_only_so_long() -> None:
+    dispatch = Dispatch(Policy(batch_size=3, wait=0.1))
+    dispatch.add(outgoing(1, "a", arrived=5.0))
+    assert dispatch.next(5.05, AT) is None
+    assert dispatch.next_due(5.05) == 0.1 - 0.05 or abs((dispatch.next_due(5.05) or 0) - 0.05) < 1e-9
+    early = dispatch.next(5.11, AT)
+    assert early is not None
+    dispatch.add(outgoing(2, "b", arrived=6.0))
+    dispatch.add(outgoing(3, "c", arrived=6.0))
+    dispatch.add(outgoing(4, "d", arrived=6.0))
+    full = dispatch.next(6.0, AT)
+    assert full is not None
+    assert [event.id for event in full.events] == [2, 3, 4]
