@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -149,14 +150,18 @@ def exclusive(folder: Path, purpose: str) -> Iterator[None]:
         yield
 
 
+_OTHERS = range(20_000, 32_768)
+"""Systems take the ports of outgoing connections from above: one of those would be gone when a server is restarted."""
+
+
 def choose_port(remembered: int | None, usual: int | None) -> int:
-    """Return a free port on loopback: the remembered one, else the usual one, else any."""
-    for port in (remembered, usual):
+    """Return a free port on loopback: the remembered one, else the usual one, else any. Raises EngagementError."""
+    for port in (remembered, usual, *random.sample(_OTHERS, 100)):
         if port is not None and is_free(port):
             return port
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    raise EngagementError(
+        f"No port between {_OTHERS.start} and {_OTHERS.stop} is free.", "End some of the servers that run."
+    )
 
 
 def is_free(port: int) -> bool:

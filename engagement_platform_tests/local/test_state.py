@@ -146,3 +146,9 @@ def test_the_environment_file_is_private_and_survives_the_shell(tmp_path: Path) 
     command = ["sh", "-c", 'set -a; . "$0"; "$1" -c "$2"', str(file), sys.executable, read]
     assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout) == awkward
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_no_outgoing_connection_takes_a_port_that_was_chosen_while_its_server_is_down() -> None:
+    first = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(first.read_text().split()[0]) if first.exists() else 49_152
+    assert all(state.choose_port(None, None) < lowest for _ in range(50))
