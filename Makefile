@@ -12,7 +12,7 @@ demo: .venv/installed
 
 # The files of tests run beside each other, each process with servers of its own: most of a test is waiting.
 test: .venv/installed
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: .venv/installed
 	$(BIN)/pytest -m "not servers and not slow" $(ARGS)

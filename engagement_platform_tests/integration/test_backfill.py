@@ -23,7 +23,7 @@ from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, da
 from engagement_platform_tests.streaming import wait_for
 from engagement_platform_tests.warehouse import ids_by_day, source_ids, source_ids_by_day, table_ids, write
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DAYS = 30
 TODAY = datetime.now(UTC).date()
@@ -107,7 +107,7 @@ def command(variables: Mapping[str, str], *arguments: str) -> "subprocess.Popen[
 
 
 def finished(process: "subprocess.Popen[str]") -> str:
-    out, _ = process.communicate(timeout=240)
+    out, _ = process.communicate(timeout=400)
     return out
 
 
