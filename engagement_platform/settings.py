@@ -97,6 +97,61 @@ class Settings(BaseSettings):
         60, ge=0, description="How far ahead of Redis' clock an event may be and still count, in seconds."
     )
 
+    api_url: SecretStr = Field(
+        SecretStr(""), description="The partner's HTTP API, to which events are posted. Empty: nothing is forwarded."
+    )
+    api_batch_size: int = Field(
+        200, ge=1, le=10_000, description="Most events in one request: an array; with 1 it is the object itself."
+    )
+    api_wait_ms: float = Field(
+        50, ge=0, description="For how long an event waits for others to fill its array, in milliseconds."
+    )
+    api_in_flight: int = Field(8, ge=1, le=64, description="Most requests to the partner at the same time.")
+    api_connect_timeout_seconds: float = Field(
+        5, gt=0, le=300, description="For how long connecting to the partner may take, in seconds."
+    )
+    api_read_timeout_seconds: float = Field(
+        10, gt=0, le=300, description="For how long the partner may be silent before it has answered, in seconds."
+    )
+    api_retry_seconds: float = Field(
+        900,
+        ge=0,
+        description="For how long an event is tried before it is a dead letter, in seconds; outages do not count.",
+    )
+    api_breaker_failures: int = Field(
+        5, ge=1, description="So many requests fail in a row, and the partner is taken for down."
+    )
+    api_probe_seconds: float = Field(
+        5, gt=0, description="How often a partner that is down is tried with one request, in seconds."
+    )
+    api_events_per_second: float | None = Field(
+        None, gt=0, description="Most events a second to the partner; without it, no limit."
+    )
+    api_requests_per_second: float | None = Field(
+        None, gt=0, description="Most requests a second to the partner; without it, no limit."
+    )
+    api_proxy: SecretStr = Field(SecretStr(""), description="HTTP proxy on the way to the partner: a URL.")
+    api_ca_file: Path | None = Field(
+        None, description="File with the authority that signed the partner's certificate, where it is not a public one."
+    )
+    api_token: SecretStr | None = Field(None, description="Bearer token that is sent to the partner.")
+    api_token_file: Path | None = Field(None, description="File with that token; read again when it is refused.")
+    api_signing_key: SecretStr | None = Field(
+        None, description="Key that signs requests, whsec_<base64>; two with a space between while it is replaced."
+    )
+    api_signing_key_file: Path | None = Field(None, description="File with that key.")
+    api_fields: str = Field(
+        "", description="Fields of an event that the partner gets, comma-separated; empty: all of them."
+    )
+    api_user_id: Literal["keep", "drop", "hash"] = Field(
+        "keep", description="What the partner gets as user_id: the id, nothing, or its HMAC-SHA256 with a key."
+    )
+    api_hash_key: SecretStr | None = Field(None, description="Key with which user_id is hashed.")
+    api_hash_key_file: Path | None = Field(None, description="File with that key.")
+    forward_group: str = Field(
+        "engagement-forward", min_length=1, description="Kafka consumer group with the offsets of what was forwarded."
+    )
+
     warehouse: Literal["delta", "bigquery"] = Field(
         "delta", description="Where history is kept: Delta Lake in a folder or object storage, or BigQuery."
     )
@@ -150,6 +205,8 @@ ADDRESSES = {
     "platform_dsn": addresses.postgres_url_fault,
     "kafka_bootstrap_servers": addresses.brokers_fault,
     "redis_url": addresses.redis_fault,
+    "api_url": addresses.http_fault,
+    "api_proxy": addresses.proxy_fault,
 }
 """How the form of each address is checked."""
 

@@ -57,6 +57,14 @@ def test_the_lead_is_at_most_a_lease(monkeypatch: pytest.MonkeyPatch, lease: str
         ("ENGAGEMENT_SOURCE_DSN", "host=h password='a'hunter2'"),
         ("ENGAGEMENT_SOURCE_DSN", "hunter2"),
         ("ENGAGEMENT_PLATFORM_DSN", "host=h password=hunter2"),
+        ("ENGAGEMENT_API_URL", "https://u:hunter2@partner.example/events"),
+        ("ENGAGEMENT_API_URL", "https://partner.example/events#hunter2"),
+        ("ENGAGEMENT_API_URL", "https://partner.example:hunter2/events"),
+        ("ENGAGEMENT_API_URL", "https://[hunter2]/events"),
+        ("ENGAGEMENT_API_URL", "partner.example/hunter2"),
+        ("ENGAGEMENT_API_URL", "https://partner.example/hunter2\r\nX: y"),
+        ("ENGAGEMENT_API_PROXY", "socks5://u:hunter2@proxy.example"),
+        ("ENGAGEMENT_API_PROXY", "http://u:hunter2/@proxy.example"),
         ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "u:hunter2@broker:9092"),
         ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "broker:hunter2"),
         ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "a:1,,b:2"),
@@ -86,6 +94,10 @@ def test_a_malformed_address_is_refused_by_its_variable_only(
         ("ENGAGEMENT_REDIS_URL", "rediss://default:p@w:x%2F@cache.example:6380/2?ssl_cert_reqs=none"),
         ("ENGAGEMENT_REDIS_URL", "redis://cache"),
         ("ENGAGEMENT_REDIS_URL", "unix://user:pw@/run/redis.sock?db=1"),
+        ("ENGAGEMENT_API_URL", "https://partner.example:8443/a/b%20c?source=media&x=@"),
+        ("ENGAGEMENT_API_URL", "http://[::1]:8080/post"),
+        ("ENGAGEMENT_API_URL", ""),
+        ("ENGAGEMENT_API_PROXY", "http://u:p%40w@proxy.example:3128"),
         ("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "kafka-0.example:9092,10.0.0.1:9093,[::1]:9092"),
     ],
 )
@@ -96,7 +108,7 @@ def test_a_wellformed_address_is_taken_as_its_client_takes_it(
     assert value in {one.get_secret_value() if isinstance(one, SecretStr) else one for _, one in load()}
     if variable.endswith("_DSN"):
         assert conninfo_to_dict(value)
-    if variable.endswith("_URL"):
+    if variable == "ENGAGEMENT_REDIS_URL":
         assert redis.Redis.from_url(value)
 
 

@@ -20,6 +20,7 @@ from engagement_platform.adapters.redis.connection import connect as connect_red
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source.reader import CONNECT_SECONDS, open_source
 from engagement_platform.adapters.warehouse.connect import connect as open_warehouse
+from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -70,7 +71,11 @@ def _shown(name: str, value: object) -> str:
     if not isinstance(value, SecretStr):
         return "" if value is None else redact(str(value))
     text = value.get_secret_value()
+    if not text:
+        return ""
     is_address = name in ADDRESSES and ADDRESSES[name](text) is None
+    if is_address and name == "api_url":
+        return origin(text)  # the path of such an address is often a secret
     return redact(text) if is_address else "***"
 
 

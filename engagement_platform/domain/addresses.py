@@ -20,6 +20,10 @@ _REDIS_URL = re.compile(rf"rediss?://(?:[^\s/?#\[\]]*@)?{_HOST}(?:/\d*)?(?:\?[^\
 _REDIS_SOCKET = re.compile(r"unix://(?:[^\s/?#\[\]]*@)?/[^\s?#@]*(?:\?[^\s@#]*)?")
 _BROKERS = re.compile(rf"{_BROKER}(?:,{_BROKER})*")
 
+_HTTP_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?"
+_HTTP_URL = re.compile(rf"https?://{_HTTP_HOST}(?:/[!-~]*)?(?:\?[!-~]*)?")
+_PROXY_URL = re.compile(rf"https?://(?:[^\s:@/?#]+(?::[^\s:@/?#]*)?@)?{_HTTP_HOST}/?")
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
@@ -52,6 +56,31 @@ def redis_fault(text: str) -> str | None:
 def brokers_fault(text: str) -> str | None:
     """Return what is expected where `text` does not name Kafka brokers; None when it does."""
     return None if _BROKERS.fullmatch(text) else "it must be host:port, or several with commas and no spaces between"
+
+
+def http_fault(text: str) -> str | None:
+    """Return what is expected where `text` is not the URL of an API; None when it is one, or empty.
+
+    Credentials do not belong into it: logs of servers and proxies repeat it.
+    """
+    path, _, query = text.partition("?")
+    wellformed = _HTTP_URL.fullmatch(text) and _is_split(text) and not {"@", "#"} & set(path) and "#" not in query
+    if not text or (wellformed and not _BROKEN_ESCAPE.search(text)):
+        return None
+    return "it must be a URL such as https://host/path, percent-encoded and without user or password"
+
+
+def proxy_fault(text: str) -> str | None:
+    """Return what is expected where `text` is not the URL of an HTTP proxy; None when it is one, or empty."""
+    if not text or (_PROXY_URL.fullmatch(text) and _is_split(text) and not _BROKEN_ESCAPE.search(text)):
+        return None
+    return f"it must be a URL such as http://host:3128, {_ENCODE}"
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of a wellformed URL: what may be shown of it, for the path may be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _is_split(url: str) -> bool:

@@ -63,6 +63,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     excerpt: str
     """The beginning of the event, or of what stands in its place; at most `EXCERPT_CHARACTERS`."""
     at: datetime
+    status: int | None = None
+    """HTTP status of the last answer, where there was one."""
+    response: str | None = None
+    """The beginning of that answer's body; at most `EXCERPT_CHARACTERS`."""
+    first_try: datetime | None = None
+    last_try: datetime | None = None
+    event: msgspec.Raw | None = None
+    """The event as it stands in the message's value; None where it was too large, or is none."""
+    key: str | None = None
+    """The key under which it was sent."""
 
 
 EXCERPT_CHARACTERS = 500

@@ -1,6 +1,6 @@
 """A read_committed reader of the topic of events: it goes where it is told, and never jumps by itself.
 
-Offsets are the caller's business: there is no group, and an offset that does not exist is an error.
+Offsets are the caller's business, and one that does not exist is an error. A group only stores them: see `group`.
 """
 
 import time
@@ -51,12 +51,14 @@ class TopicReader:
         max_wait_ms: int = 500,
         max_records: int = 5_000,
         max_partition_bytes: int = 4 << 20,
+        group: str | None = None,
     ) -> None:
         self._settings = settings
         self._topic = settings.topic
         self._consumer = connect(
             KafkaConsumer,
             settings,
+            group_id=group,
             isolation_level="read_committed",
             auto_offset_reset="none",
             enable_auto_commit=False,

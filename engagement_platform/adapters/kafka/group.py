@@ -1,0 +1,120 @@
+"""Reads a topic whose offsets are stored in a consumer group.
+
+The group only stores: partitions are assigned by the reader itself, all of them, and whoever holds the lease reads.
+Beside each offset stands the identity of its topic, and when it was stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from kafka.structs import OffsetAndMetadata
+
+from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS
+from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic
+from engagement_platform.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the group stores for a partition."""
+
+    offset: int
+    topic_id: str
+    """Empty when another program stored it."""
+    at: str
+    """When, in UTC; empty when nobody wrote it down."""
+
+
+class GroupReader(TopicReader):
+    """A `TopicReader` of one topic, the topic of events or that of replays, with a group for its offsets."""
+
+    def __init__(self, settings: Settings, topic: str, *, max_records: int = 2_000) -> None:
+        super().__init__(
+            settings.model_copy(update={"topic": topic}),
+            min_bytes=1 << 16,
+            max_wait_ms=50,
+            max_records=max_records,
+            max_partition_bytes=1 << 20,
+            group=settings.forward_group,
+        )
+        self.topic = topic
+
+    def stored(self) -> dict[int, Stored]:
+        """Return partition -> what the group stores, for the partitions that have something stored."""
+        with self._reaching():
+            found = {
+                partition: self._consumer.committed(self._at(partition), metadata=True, timeout_ms=MAX_BLOCK_MS)
+                for partition in self.partitions
+            }
+        return {partition: _stored(each) for partition, each in found.items() if each is not None}
+
+    def store(self, offsets: Mapping[int, int]) -> None:
+        """Store partition -> offset to go on from."""
+        note = f"{self.topic_id} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+        wanted = {self._at(p): OffsetAndMetadata(offset, note, -1) for p, offset in offsets.items()}
+        with self._reaching():
+            self._consumer.commit(wanted, timeout_ms=MAX_BLOCK_MS)
+
+    def resume(self) -> bool:
+        """Read on from the offsets stored, or from the oldest messages there are when nothing is stored.
+
+        A partition that has nothing stored, beside others that have, is new and read from 0. Returns whether something
+        was stored. Raises TopicChanged when it was for another topic of the same name.
+        """
+        stored = self.stored()
+        others = {each.topic_id for each in stored.values()} - {self.topic_id, ""}
+        if others:
+            raise TopicChanged(
+                f"The offsets in group {self._settings.forward_group} are those of topic {min(others)}, "
+                f"but {self.topic} is {self.topic_id} now."
+            )
+        known = {partition: each.offset for partition, each in stored.items()}
+        self.seek(dict.fromkeys(self.partitions, 0) | known if known else self.beginning_offsets())
+        return bool(known)
+
+    def follow_new_partitions(self) -> frozenset[int]:
+        """Read partitions that were added, from their beginning, beside the others; return them."""
+        positions = self.positions()
+        new = self.partitions - positions.keys()
+        if new:
+            self.seek(dict.fromkeys(new, 0) | positions)
+        return new
+
+    def hold(self, *, holding: bool) -> None:
+        """Stop fetching, or go on. A reader that holds still notices what happens to its topic when it is polled."""
+        act = self._consumer.pause if holding else self._consumer.resume
+        act(*self._consumer.assignment())
+
+
+def _stored(found: OffsetAndMetadata) -> Stored:
+    topic_id, _, at = (found.metadata or "").partition(" ")
+    return Stored(found.offset, topic_id, at)
+
+
+def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, dict[int, int]]:
+    """Let forward begin at the oldest messages there are, or behind the newest; return topic -> offsets stored.
+
+    What waits in the topic of replays is kept: its offsets are stored anew, as the oldest, only where they cannot be
+    used. Raises Unavailable. A forward that runs beside this overwrites it.
+    """
+    ensure_replay_topic(settings)
+    done = {}
+    for topic in (settings.topic, settings.replay_topic):
+        reader = GroupReader(settings, topic)
+        try:
+            if topic == settings.replay_topic and _is_usable(reader):
+                continue
+            latest = at == "latest" and topic == settings.topic
+            done[topic] = reader.end_offsets() if latest else reader.beginning_offsets()
+            reader.store(done[topic])
+        finally:
+            reader.close()
+    return done
+
+
+def _is_usable(reader: GroupReader) -> bool:
+    stored, oldest = reader.stored(), reader.beginning_offsets()
+    return all(each.topic_id == reader.topic_id and each.offset >= oldest[p] for p, each in stored.items())

@@ -1,0 +1,145 @@
+"""Posts events to the partner's API: one request, one answer. Nothing is tried again here.
+
+TLS is always verified. The environment's proxies, certificates and netrc are not looked at, cookies are not kept, and
+redirects are not followed. What is told of a failure never holds a secret, not even one that the partner repeats.
+"""
+
+import http.client
+import ssl
+import time
+from collections.abc import Sequence
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import unquote, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from engagement_platform import __version__
+from engagement_platform.adapters.partner import secrets
+from engagement_platform.domain import signing
+from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
+from engagement_platform.domain.disclosure import body_of, object_of
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event import EXCERPT_CHARACTERS
+from engagement_platform.settings import Settings, variable
+
+_MOST_BYTES = 1 << 16
+"""Of an answer's body; of a longer one the rest is not read, and the connection is closed."""
+
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+
+
+class Partner:
+    """A session with the partner's API, for as many threads as there may be requests at the same time.
+
+    Raises SettingsError when it is made and when it is renewed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = settings.api_url.get_secret_value()
+        self._timeout = (settings.api_connect_timeout_seconds, settings.api_read_timeout_seconds)
+        self._session = _session(settings)
+        self.renew()
+
+    def renew(self) -> None:
+        """Read the secrets again: those in files may have been replaced."""
+        token = secrets.token(self._settings)
+        self._disclosure = secrets.disclosure(self._settings)
+        self._signing_keys = secrets.signing_keys(self._settings)
+        self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._secrets = _words(self._settings, token)
+
+    def post(self, events: Sequence[tuple[int, bytes]]) -> Answer | NoAnswer:
+        """Deliver events, each an id and a message's value, in one request. Returns what came of it; never raises it.
+
+        The id of the request, and the key of each event, are the same whenever the same events are sent.
+        """
+        objects = [object_of(value, event_id, self._disclosure) for event_id, value in events]
+        body = body_of(objects, as_array=self._settings.api_batch_size > 1)
+        name = signing.request_id(event_id for event_id, _ in events)
+        headers = signing.headers(self._signing_keys, name, int(time.time()), body) | self._authorization
+        try:
+            with self._session.post(
+                self._url, body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                found = response.headers
+                excerpt = self._hide(_beginning(response))
+                return Answer(response.status_code, found.get("Retry-After"), found.get("Location"), excerpt)
+        except _FAILURES as error:
+            return self._failure(error)
+
+    def _failure(self, error: BaseException) -> NoAnswer:
+        connect, read = self._timeout
+        if isinstance(error, requests.ConnectTimeout):
+            return NoAnswer(f"no connection within {connect:g} s")
+        if isinstance(error, requests.ReadTimeout):
+            return NoAnswer(f"no answer within {read:g} s")
+        root = _root(error)
+        if isinstance(root, ssl.SSLCertVerificationError):
+            return NoAnswer(f"its certificate is not trusted: {self._hide(root.verify_message)}", for_a_person=True)
+        said = self._hide(root.strerror or "") if isinstance(root, OSError) else ""
+        where = "the proxy failed: " if isinstance(error, requests.exceptions.ProxyError) else ""
+        return NoAnswer(f"{where}{type(root).__name__}{f': {said}' if said else ''}")
+
+    def _hide(self, text: str) -> str:
+        """Return the beginning of a text without the secrets that the partner may have repeated in it."""
+        for word in self._secrets:
+            text = text.replace(word, "***")
+        return text[:EXCERPT_CHARACTERS]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+
+def _session(settings: Settings) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # The body is read as it comes: what is small on the wire may be huge when it is unpacked.
+    session.headers.update(
+        {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"engagement-platform/{__version__}",
+        }
+    )
+    if settings.api_ca_file is not None:
+        if not settings.api_ca_file.is_file():
+            raise SettingsError(
+                f"{variable('api_ca_file')} names no file.", f"See to {settings.api_ca_file}, or leave it out."
+            )
+        session.verify = str(settings.api_ca_file)
+    if proxy := settings.api_proxy.get_secret_value():
+        session.proxies = {"http": proxy, "https": proxy}
+    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=settings.api_in_flight, max_retries=0)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _beginning(response: requests.Response) -> str:
+    """Return the body, or its first `_MOST_BYTES`. The status counts, whatever becomes of the body."""
+    try:
+        found = response.raw.read(_MOST_BYTES + 1, decode_content=False)
+    except _FAILURES:
+        return ""
+    return str(found[:_MOST_BYTES], "utf-8", "replace")
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what an error began with: the outer ones quote the address, which may hold secrets."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
+
+
+def _words(settings: Settings, token: str | None) -> list[str]:
+    """Return every secret that was sent, or could be repeated; the longest first."""
+    address, proxy = urlsplit(settings.api_url.get_secret_value()), settings.api_proxy.get_secret_value()
+    password = urlsplit(proxy).password or ""
+    signing_keys, hash_key = secrets.secret(settings, "api_signing_key"), secrets.secret(settings, "api_hash_key")
+    found = {token or "", *(signing_keys or "").split(), hash_key or "", password, unquote(password), address.query}
+    return sorted(found - {""}, key=len, reverse=True)

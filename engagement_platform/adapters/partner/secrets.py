@@ -1,0 +1,79 @@
+"""The secrets for the partner: from the environment, or from files, which may change while the platform runs."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from engagement_platform.domain import signing
+from engagement_platform.domain.disclosure import Disclosure, fields_of
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.settings import Settings, variable
+
+_LARGEST_FILE = 4096
+_SHORTEST_HASH_KEY = 16
+
+
+def secret(settings: Settings, field: str) -> str | None:
+    """Return the secret of `field`, or what the file of `<field>_file` holds; None when neither is set.
+
+    Raises SettingsError, which repeats nothing of it.
+    """
+    given: SecretStr | None = getattr(settings, field)
+    file: Path | None = getattr(settings, f"{field}_file")
+    if given is not None and file is not None:
+        raise SettingsError(f"Both {variable(field)} and {variable(field)}_FILE are set.", "Set one of them.")
+    text = given.get_secret_value() if given is not None else None if file is None else _read(field, file)
+    if text is not None and not text.strip():
+        raise SettingsError(f"{variable(field)} or its file is empty.", "Fill it, or leave both out.")
+    return None if text is None else text.strip()
+
+
+def _read(field: str, file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            found = opened.read(_LARGEST_FILE + 1)
+        if len(found) > _LARGEST_FILE:
+            raise SettingsError(f"The file of {variable(field)}_FILE is too large.", "It must hold the secret only.")
+        return found.decode()
+    except (OSError, ValueError) as error:  # ValueError: it is not text
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"The file of {variable(field)}_FILE cannot be read: {why}.", f"See to {file}.") from None
+
+
+def token(settings: Settings) -> str | None:
+    """Return the bearer token. Raises SettingsError when it could not stand in a header."""
+    found = secret(settings, "api_token")
+    if found is not None and not all("!" <= each <= "~" for each in found):
+        raise SettingsError(
+            f"{variable('api_token')} or its file holds what cannot stand in a header.",
+            "A bearer token is one line of ASCII without spaces.",
+        )
+    return found
+
+
+def signing_keys(settings: Settings) -> tuple[bytes, ...]:
+    """Return the keys that sign requests; none when none is set. Raises SettingsError."""
+    found = secret(settings, "api_signing_key")
+    try:
+        return () if found is None else signing.secrets_of(found)
+    except ValueError as error:
+        raise SettingsError(
+            f"{variable('api_signing_key')} or its file cannot be used: {error}.",
+            "Make one with: python3 -c 'import base64, secrets; "
+            'print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())\'',
+        ) from None
+
+
+def disclosure(settings: Settings) -> Disclosure:
+    """Return what the partner may see. Raises SettingsError."""
+    key = secret(settings, "api_hash_key") or ""
+    if settings.api_user_id == "hash" and len(key) < _SHORTEST_HASH_KEY:
+        raise SettingsError(
+            f"{variable('api_user_id')}=hash needs {variable('api_hash_key')} or its file, of at least "
+            f"{_SHORTEST_HASH_KEY} characters: whoever can guess it can tell the users.",
+            "Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
+        )
+    try:
+        return Disclosure(fields_of(settings.api_fields), settings.api_user_id, key.encode())
+    except ValueError as error:
+        raise SettingsError(f"{variable('api_fields')}: {error}.", "Name fields with commas between.") from None

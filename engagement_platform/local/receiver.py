@@ -1,0 +1,305 @@
+"""A partner for tests and for the demo: it records what it gets, verifies signatures, and misbehaves on command.
+
+In a thread: `with Receiver() as receiver: ...`. As a process of its own:
+
+    python -m engagement_platform.local.receiver --port 8081 --control-port 8082 [--signing-key whsec_...]
+
+Control, on a port of its own so that it answers while the partner is down: `GET /state`, `GET /deliveries?after=N` (one
+JSON array a line, as `Delivery`), `POST /behaviour` with the fields of `Behaviour`, and `POST /up` or `POST /down`.
+"""
+
+import argparse
+import json
+import random
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from engagement_platform.domain import signing
+
+_CLOCK_TOLERANCE_SECONDS = 300
+_RECORDED = frozenset({"ok", "slow", "garbage", "close"})
+
+FAULTS = ("slow", "throttle", "error", "close", "garbage", "redirect")
+"""What a random mix is made of unless it is told."""
+
+
+class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the partner does with a request. `mix` does one of `faults` with a probability of `share`, else all is well.
+
+    Modes: ok; slow (answers after `seconds`); throttle (429 with `retry_after`); error (`status`); close (the
+    connection, once the body is read: the events count, and it looks like a failure); garbage (200, and a body that is
+    none); redirect; mix. Beside the mode, requests with one of the keys in `poison` always get `poison_status`.
+    """
+
+    mode: str = "ok"
+    seconds: float = 0.2
+    retry_after: int = 1
+    status: int = 500
+    share: float = 0.2
+    seed: int = 0
+    faults: tuple[str, ...] = FAULTS
+    poison: frozenset[str] = frozenset()
+    poison_status: int = 422
+
+
+class Delivery(NamedTuple):
+    """One event as it arrived."""
+
+    key: str
+    content_id: str | None
+    webhook_id: str
+    at: float
+    """In seconds since 1970."""
+
+
+@dataclass(slots=True)
+class State:
+    """What has happened so far."""
+
+    connections: int = 0
+    requests: int = 0
+    events: int = 0
+    unsigned: int = 0
+    """Requests whose signature, or time, was not right."""
+    malformed: int = 0
+    """Requests whose body was no event and no array of them, or whose keys did not belong together."""
+    largest: int = 0
+    """Most events in one request."""
+
+
+class Receiver:
+    """The partner. Without `secrets` it does not look at signatures. Listens on loopback."""
+
+    def __init__(self, secrets: Sequence[bytes] = (), port: int = 0) -> None:
+        self.deliveries: list[Delivery] = []
+        self.headers: list[dict[str, str]] = []
+        """Those of the last requests, at most a hundred."""
+        self.statuses: Counter[int] = Counter()
+        self.state = State()
+        self._secrets = secrets
+        self._lock = threading.Lock()
+        self.behave(Behaviour())
+        self._server: _Server | None = None
+        self.port = port
+        self.up()
+
+    @property
+    def url(self) -> str:
+        """Where to post."""
+        return f"http://127.0.0.1:{self.port}/events"
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Do this from now on."""
+        with self._lock:
+            self._behaviour, self._luck = behaviour, random.Random(behaviour.seed)  # noqa: S311, to be repeatable
+
+    def up(self) -> None:
+        """Listen, on the port of before."""
+        if self._server is None:
+            self._server = _Server(self, self.port)
+            self.port = self._server.server_address[1]
+
+    def down(self) -> None:
+        """Close all connections and accept no more."""
+        if self._server is not None:
+            self._server.end()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+        self.down()
+
+    def take(self, headers: dict[str, str], body: bytes) -> tuple[str, Behaviour]:
+        """Decide what to do with a request, and record its events if they count."""
+        events = _events(body)
+        with self._lock:
+            behaviour, state = self._behaviour, self.state
+            mode = behaviour.mode
+            if mode == "mix":
+                mode = self._luck.choice(behaviour.faults) if self._luck.random() < behaviour.share else "ok"
+            state.requests += 1
+            self.headers = [*self.headers[-99:], headers]
+            name = headers.get(signing.HEADER_ID, "")
+            if not self._is_signed(headers, body):
+                state.unsigned += 1
+                return "unauthorized", behaviour
+            if not events or name != headers.get("idempotency-key") or name != _request_id(events):
+                state.malformed += 1
+                return "malformed", behaviour
+            if not behaviour.poison.isdisjoint(event["key"] for event in events):
+                return "poison", behaviour
+            if mode in _RECORDED:
+                now = time.time()
+                self.deliveries.extend(Delivery(each["key"], each.get("content_id"), name, now) for each in events)
+                state.events += len(events)
+                state.largest = max(state.largest, len(events))
+            return mode, behaviour
+
+    def _is_signed(self, headers: dict[str, str], body: bytes) -> bool:
+        if not self._secrets:
+            return True
+        timestamp = headers.get(signing.HEADER_TIMESTAMP, "")
+        if not timestamp.isdigit() or abs(time.time() - int(timestamp)) > _CLOCK_TOLERANCE_SECONDS:
+            return False
+        name, given = headers.get(signing.HEADER_ID, ""), headers.get(signing.HEADER_SIGNATURE, "")
+        return signing.is_signed(self._secrets, name, int(timestamp), body, given)
+
+
+def _events(body: bytes) -> list[dict[str, Any]]:
+    """Return the events of a body; none when it is malformed."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    events = found if isinstance(found, list) else [found]
+    return events if all(isinstance(each, dict) and isinstance(each.get("key"), str) for each in events) else []
+
+
+def _request_id(events: list[dict[str, Any]]) -> str:
+    return signing.request_id(int(event["key"].rpartition("-")[2]) for event in events)
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves one receiver from threads of its own."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, receiver: Receiver, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Partner)
+        self.receiver = receiver
+        self._open: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        self.receiver.state.connections += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of connections that break: they are meant to."""
+
+    def end(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Partner(_Handler):
+    server: _Server
+
+    def do_POST(self) -> None:
+        receiver = self.server.receiver
+        mode, behaviour = receiver.take({name.lower(): value for name, value in self.headers.items()}, self.body())
+        match mode:
+            case "close":
+                self.close_connection = True
+                return
+            case "slow":
+                time.sleep(behaviour.seconds)
+                status = 200
+            case _:
+                fixed = {"throttle": 429, "redirect": 302, "unauthorized": 401, "malformed": 400}
+                chosen = {"error": behaviour.status, "poison": behaviour.poison_status}
+                status = (fixed | chosen).get(mode, 200)
+        receiver.statuses[status] += 1
+        extra = {"throttle": {"Retry_After": str(behaviour.retry_after)}, "redirect": {"Location": "/elsewhere"}}
+        self.answer(
+            status,
+            b"\xff\x00<garbage" if mode == "garbage" else b'{"mode":"%s"}' % mode.encode(),
+            **extra.get(mode, {}),
+        )
+
+
+def _control(receiver: Receiver, port: int) -> ThreadingHTTPServer:
+    class Control(_Handler):
+        def do_GET(self) -> None:
+            asked = urlsplit(self.path)
+            if asked.path == "/state":
+                self.answer(200, json.dumps(asdict(receiver.state)).encode())
+            elif asked.path == "/deliveries":
+                after = int(parse_qs(asked.query).get("after", ["0"])[0])
+                self.answer(200, b"\n".join(map(msgspec.json.encode, receiver.deliveries[after:])))
+            else:
+                self.answer(404)
+
+        def do_POST(self) -> None:
+            body = self.body()
+            try:
+                match self.path:
+                    case "/behaviour":
+                        receiver.behave(msgspec.json.decode(body, type=Behaviour))
+                    case "/up":
+                        receiver.up()
+                    case "/down":
+                        receiver.down()
+                    case _:
+                        self.answer(404)
+                        return
+            except msgspec.DecodeError as error:
+                self.answer(400, str(error).encode())
+                return
+            self.answer(204)
+
+    return ThreadingHTTPServer(("127.0.0.1", port), Control)
+
+
+def main() -> None:
+    """Receive until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description="A partner's API that records, verifies and misbehaves on command.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--control-port", type=int, required=True)
+    parser.add_argument("--signing-key", default="")
+    given = parser.parse_args()
+    secrets = signing.secrets_of(given.signing_key) if given.signing_key else ()
+    with Receiver(secrets, given.port) as receiver, _control(receiver, given.control_port) as control:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: threading.Thread(target=control.shutdown).start())
+        control.serve_forever(0.1)
+
+
+if __name__ == "__main__":
+    main()
