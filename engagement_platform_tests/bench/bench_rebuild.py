@@ -164,13 +164,12 @@ def apart(work: Callable[[Settings, date], Measured], settings: Settings, day: d
 def run(endpoints: Endpoints) -> dict[str, Any]:
     """Rebuild and load the same day, in turns; then rebuild one with five times as many rows."""
     with own_place(endpoints) as place:
-        fill(place.source, ROWS, DAY)
-        relay.run(place.settings, Standalone(drain=True))  # leaves its checkpoint: it has seen all there is
+        _prepare(place, ROWS, DAY)
         pairs = [
             (apart(rebuild, place.settings, DAY), apart(load_with_dlt, place.settings, DAY)) for _ in range(ROUNDS)
         ]
-        fill(place.source, MANY_ROWS, LONG_DAY)
-        relay.run(place.settings, Standalone(drain=True))
+    with own_place(endpoints) as place:
+        _prepare(place, MANY_ROWS, LONG_DAY)
         long = apart(rebuild, place.settings, LONG_DAY)
     _require_same(pairs, long)
     rebuilt, loaded = zip(*pairs, strict=True)
@@ -180,6 +179,12 @@ def run(endpoints: Endpoints) -> dict[str, Any]:
         "times dlt": round(_median_seconds(loaded) / _median_seconds(rebuilt), 2),
         "rebuild of a long day": _figures([long]),
     }
+
+
+def _prepare(place: Place, events: int, day: date) -> None:
+    """Write a day's events. The relay begins at the newest and leaves its checkpoint: it has seen all there is."""
+    fill(place.source, events, day)
+    relay.run(place.settings, Standalone(drain=True))
 
 
 def _require_same(pairs: list[tuple[Measured, Measured]], long: Measured) -> None:
