@@ -8,6 +8,7 @@ import click
 import pytest
 
 from engagement_platform.cli import group
+from engagement_platform.definitions import definitions
 from engagement_platform.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,12 @@ def test_targets_of_make_are_there(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(), re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+def test_every_schedule_and_sensor_is_described() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
+    repository = definitions.get_repository_def()
+    assert sorted(rows) == sorted(each.name for each in (*repository.sensor_defs, *repository.schedule_defs))
 
 
 def test_the_check_of_commands_sees_what_is_not_there() -> None:
