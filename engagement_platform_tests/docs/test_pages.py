@@ -64,7 +64,8 @@ def test_targets_of_make_are_there(page: Path) -> None:
 def test_every_schedule_and_sensor_is_described() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
     repository = definitions.get_repository_def()
-    assert sorted(rows) == sorted(each.name for each in (*repository.sensor_defs, *repository.schedule_defs))
+    names = [sensor.name for sensor in repository.sensor_defs] + [each.name for each in repository.schedule_defs]
+    assert sorted(rows) == sorted(names)
 
 
 def test_the_check_of_commands_sees_what_is_not_there() -> None:
