@@ -1,54 +1,48 @@
-"""How fast the tally catches up: `python -m engagement_platform_tests.bench.bench_tally`.
+"""How fast the tally catches up, in a process of its own, with a topic and a namespace of its own."""
 
-Uses the Kafka and the Redis of the settings, a topic and a namespace of its own, which it removes. Bounded by --events.
-"""
-
-import argparse
 import json
 import random
-import sys
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-import redis
-from kafka import KafkaAdminClient, KafkaProducer
-from kafka.admin import NewTopic
+from kafka import KafkaProducer
 
-from engagement_platform import settings as configuration
 from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform.stream import tally
 from engagement_platform.stream.control import Standalone
+from engagement_platform_tests.bench.figures import Figure
+from engagement_platform_tests.bench.place import apart, own_place
 
+EVENTS, CONTENTS = 300_000, 2_000
+LATE_SECONDS = 5.0
+"""The mean by which event_ts lies behind."""
+PER_SECOND = 45_000
 BATCH = 2_000
 SPREAD_SECONDS = 300
 DEVICES = ("ios", "android", "web", "tv", None)
 
 
-def main() -> None:
-    """Fill a topic, let a draining tally count it, and print what it reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=300_000)
-    parser.add_argument("--contents", type=int, default=2_000)
-    parser.add_argument("--late", type=float, default=5.0, help="mean seconds by which event_ts lies behind")
-    arguments = parser.parse_args()
-    name = f"bench-{uuid.uuid4().hex[:8]}"
-    settings = configuration.load().model_copy(update={"topic": name, "redis_namespace": name})
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
-    admin.create_topics([NewTopic(name, 4, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
-    admin.wait_for_topics([name])
-    try:
-        fill(settings, arguments.events, arguments.contents, arguments.late)
-        measure(settings, arguments.events)
-    finally:
-        admin.delete_topics([name])
-        admin.close()
-        remove(connect(settings), name)
+def run(endpoints: Endpoints) -> list[Figure]:
+    """Fill a topic, let a draining tally count it, and return what it reached."""
+    with own_place(endpoints) as place:
+        fill(place.settings)
+        try:
+            seconds, cpu = apart(drain, place.settings)
+            counted = Views.connect(place.settings).totals().count
+        finally:
+            remove(place.settings)
+    assert counted == EVENTS, f"{counted} of {EVENTS} events are in the views"
+    return [
+        Figure("tally, catching up", EVENTS / seconds, "events/s", at_least=PER_SECOND),
+        Figure("of its time, on the processor", 100 * cpu / seconds, "%"),
+    ]
 
 
-def fill(settings: Settings, events: int, contents: int, late: float) -> None:
+def fill(settings: Settings) -> None:
     """Produce events of the last minutes, nearly in order; a few contents get most of them, as in life."""
     producer = KafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -58,15 +52,15 @@ def fill(settings: Settings, events: int, contents: int, late: float) -> None:
         linger_ms=5,
     )
     producer.init_transactions()
-    ids = [str(uuid.uuid4()) for _ in range(contents)]
+    ids = [str(uuid.uuid4()) for _ in range(CONTENTS)]
     now = datetime.now(UTC)
     draw = random.Random(1)
-    for first in range(0, events, BATCH):
+    for first in range(0, EVENTS, BATCH):
         producer.begin_transaction()
         header = [("schema-version", b"1"), ("unseen-at", str(time.time_ns() // 1_000).encode())]
-        for number in range(first, min(first + BATCH, events)):
-            content = ids[int(contents * draw.random() ** 3)]
-            age = SPREAD_SECONDS * (1 - number / events) + draw.expovariate(1 / late)
+        for number in range(first, min(first + BATCH, EVENTS)):
+            content = ids[int(CONTENTS * draw.random() ** 3)]
+            age = SPREAD_SECONDS * (1 - number / EVENTS) + draw.expovariate(1 / LATE_SECONDS)
             ts = now - timedelta(seconds=min(age, 500))
             producer.send(settings.topic, value(number, content, ts, draw), content.encode(), headers=header)
         producer.commit_transaction()
@@ -96,24 +90,15 @@ def value(number: int, content: str, ts: datetime, draw: random.Random) -> bytes
     ).encode()
 
 
-def measure(settings: Settings, events: int) -> None:
-    """Drain the topic and print events per second, in wall time and in time of this process."""
-    control = Standalone(drain=True)
-    started, used = time.perf_counter(), time.process_time()
-    tally.run(settings, control)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - used
-    counted = Views.connect(settings).totals().count
-    figures = {"events": events, "seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2)}
-    json.dump(figures | {"per_second": round(events / seconds)}, sys.stdout)
-    if counted != events:
-        sys.exit(f"{counted} of {events} events are in the views")
+def drain(settings: Settings) -> tuple[float, float]:
+    """Count what is in the topic; return the seconds it took, in wall time and in time of the process."""
+    began, used = time.perf_counter(), time.process_time()
+    tally.run(settings, Standalone(drain=True))
+    return time.perf_counter() - began, time.process_time() - used
 
 
-def remove(client: redis.Redis, name: str) -> None:
+def remove(settings: Settings) -> None:
     """Remove the namespace."""
-    for key in client.scan_iter(f"{{{name}}}:*"):
+    client = connect(settings)
+    for key in client.scan_iter(f"{{{settings.redis_namespace}}}:*"):
         client.unlink(key)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from engagement_platform.local.demo.programs import Measuring
+from engagement_platform.local.demo.sightings import Quantiles
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.stack import Endpoints
-from engagement_platform_tests.bench.bench_rebuild import Place
+from engagement_platform_tests.bench.figures import Figure
+from engagement_platform_tests.bench.place import Place
 from engagement_platform_tests.integration.dagster_dev import environment
 from engagement_platform_tests.streaming import wait_for
 
@@ -38,3 +40,18 @@ def streaming(endpoints: Endpoints, place: Place, loops: Sequence[str], rate: fl
         for process in running:
             process.kill()
             process.wait()
+
+
+def latencies(when: str, found: Quantiles, p50: float | None = None, p99: float | None = None) -> list[Figure]:
+    """Return the latencies from commit to Redis as figures, with their budgets where there are some."""
+    return [
+        Figure(f"commit to Redis, p50, {when}", _known(found.p50), "ms", at_most=p50),
+        Figure(f"commit to Redis, p99, {when}", _known(found.p99), "ms", at_most=p99),
+        Figure(f"commit to Redis, max, {when}", _known(found.max), "ms"),
+    ]
+
+
+def _known(milliseconds: float | None) -> float:
+    """Return what was measured; a benchmark that saw no event has measured nothing."""
+    assert milliseconds is not None, "no event was seen in Redis"
+    return milliseconds
