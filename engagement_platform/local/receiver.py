@@ -2,7 +2,7 @@
 
 In a thread: `with Receiver() as receiver: ...`. As a process of its own:
 
-    python -m engagement_platform.local.receiver --port 8081 --control-port 8082 [--signing-key whsec_...]
+    python -m engagement_platform.local.receiver --port 8081 --control-port 8082 [--host H] [--signing-key whsec_...]
 
 Control, on a port of its own so that it answers while the partner is down: `GET /state`, `GET /deliveries?after=N` (one
 JSON array a line, as `Delivery`), `POST /behaviour` with the fields of `Behaviour`, and `POST /up` or `POST /down`.
@@ -80,9 +80,9 @@ class State:
 
 
 class Receiver:
-    """The partner. Without `secrets` it does not look at signatures. Listens on loopback."""
+    """The partner. Without `secrets` it does not look at signatures. Listens on loopback unless told otherwise."""
 
-    def __init__(self, secrets: Sequence[bytes] = (), port: int = 0) -> None:
+    def __init__(self, secrets: Sequence[bytes] = (), port: int = 0, host: str = "127.0.0.1") -> None:
         self.deliveries: list[Delivery] = []
         self.headers: list[dict[str, str]] = []
         """Those of the last requests, at most a hundred."""
@@ -92,7 +92,7 @@ class Receiver:
         self._lock = threading.Lock()
         self.behave(Behaviour())
         self._server: _Server | None = None
-        self.port = port
+        self.host, self.port = host, port
         self.up()
 
     @property
@@ -108,7 +108,7 @@ class Receiver:
     def up(self) -> None:
         """Listen, on the port of before."""
         if self._server is None:
-            self._server = _Server(self, self.port)
+            self._server = _Server(self, self.host, self.port)
             self.port = self._server.server_address[1]
 
     def down(self) -> None:
@@ -180,8 +180,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, receiver: Receiver, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Partner)
+    def __init__(self, receiver: Receiver, host: str, port: int) -> None:
+        super().__init__((host, port), _Partner)
         self.receiver = receiver
         self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
@@ -290,12 +290,13 @@ def _control(receiver: Receiver, port: int) -> ThreadingHTTPServer:
 def main() -> None:
     """Receive until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="A partner's API that records, verifies and misbehaves on command.")
+    parser.add_argument("--host", default="127.0.0.1", help="where to receive; the control port is always on loopback")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--control-port", type=int, required=True)
     parser.add_argument("--signing-key", default="")
     given = parser.parse_args()
     secrets = signing.secrets_of(given.signing_key) if given.signing_key else ()
-    with Receiver(secrets, given.port) as receiver, _control(receiver, given.control_port) as control:
+    with Receiver(secrets, given.port, given.host) as receiver, _control(receiver, given.control_port) as control:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: threading.Thread(target=control.shutdown).start())
         control.serve_forever(0.1)

@@ -1,0 +1,56 @@
+"""Choose from requirements.lock what an image needs: `locked.py requirements.lock [--project FILE] [NAME...]`.
+
+Prints the locked entries, hashes included, of the project's own dependencies (without extras) and of the packages
+named, with everything that these bring along. The lock says who brings what in its "via" comments, so nothing is
+resolved anew and nothing is asked of a registry.
+"""
+
+import argparse
+import re
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+_ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==", re.MULTILINE)
+_VIA = re.compile(r"^ +#(?: via)? +(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
+
+
+def entries(lock: str) -> dict[str, str]:
+    """Return the text of each locked package by name."""
+    found = list(_ENTRY.finditer(lock))
+    ends = [*(match.start() for match in found[1:]), len(lock)]
+    return {match["name"]: lock[match.start() : end] for match, end in zip(found, ends, strict=True)}
+
+
+def chosen(lock: str, roots: Iterable[str]) -> str:
+    """Return the entries of the roots and of all that they bring along. Raises KeyError for a root not locked."""
+    known = entries(lock)
+    brought_by = {name: {normal(match["name"]) for match in _VIA.finditer(text)} for name, text in known.items()}
+    wanted = {normal(root) for root in roots}
+    if strangers := wanted - known.keys():
+        raise KeyError(*sorted(strangers))
+    while more := {name for name, parents in brought_by.items() if parents & wanted} - wanted:
+        wanted |= more
+    return "".join(text for name, text in known.items() if name in wanted)
+
+
+def normal(requirement: str) -> str:
+    """Return the name of a requirement as the lock spells it."""
+    name = re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def main() -> None:
+    """Print the choice."""
+    parser = argparse.ArgumentParser(description="Choose from a lock.")
+    parser.add_argument("lock", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--project", type=Path)
+    given = parser.parse_intermixed_args()
+    own = tomllib.loads(given.project.read_text())["project"]["dependencies"] if given.project else []
+    sys.stdout.write(chosen(given.lock.read_text(), [*own, *given.names]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Writes `.env.example`: every setting with its meaning and default, for people and for Docker.
+
+python -m engagement_platform.console.example > .env.example
+"""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from engagement_platform.settings import Settings, variable
+
+_HEAD = """\
+# Every setting, with its default behind the #. Copy what you change into a file .env beside the README. docker compose
+# reads it, and has the addresses of its own servers as defaults; a shell reads it by: set -a; . ./.env; set +a
+# Put a value with blanks, $ or # into single quotes.
+# Made by: python -m engagement_platform.console.example > .env.example
+"""
+_WIDTH = 118
+
+
+def text() -> str:
+    """Return the content of the file."""
+    return "\n".join([_HEAD, *_settings()])
+
+
+def from_file() -> list[str]:
+    """Return the secret settings that the image also takes as a file named by NAME_FILE.
+
+    Those that have a setting `…_file` of their own are not among them.
+    """
+    fields = Settings.model_fields
+    return [variable(name) for name, field in fields.items() if _is_secret(field) and f"{name}_file" not in fields]
+
+
+def _settings() -> Iterator[str]:
+    also_files = set(from_file())
+    for name, field in Settings.model_fields.items():
+        meaning = field.description or ""
+        if field.is_required():
+            meaning += " Must be set."
+        if variable(name) in also_files:
+            meaning += f" In Docker also as a file: {variable(name)}_FILE."
+        yield f"{textwrap.fill(meaning, _WIDTH, initial_indent='# ', subsequent_indent='# ')}\n{_line(name, field)}\n"
+
+
+def _line(name: str, field: FieldInfo) -> str:
+    default = field.get_default()
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    shown = "" if default is None or default is PydanticUndefined else str(default)
+    return f"#{variable(name)}={shown}"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
