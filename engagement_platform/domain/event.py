@@ -53,6 +53,9 @@ class EnrichedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """duration_ms / 1000 / length_seconds as a ratio, rounded likewise; null where length_seconds is 0."""
 
 
+NO_EVENT = msgspec.Raw(b"null")
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An event that could not be delivered: why, and enough to find it again. Value of the dead-letter topic."""
 
@@ -69,8 +72,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The beginning of that answer's body; at most `EXCERPT_CHARACTERS`."""
     first_try: datetime | None = None
     last_try: datetime | None = None
-    event: msgspec.Raw | None = None
-    """The event as it stands in the message's value; None where it was too large, or is none."""
+    event: msgspec.Raw = NO_EVENT
+    """The event as it stands in the message's value; `NO_EVENT` where it was too large, or is none."""
     key: str | None = None
     """The key under which it was sent."""
 

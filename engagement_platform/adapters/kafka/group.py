@@ -41,6 +41,7 @@ class GroupReader(TopicReader):
             group=settings.forward_group,
         )
         self.topic = topic
+        self._holding = False
 
     def stored(self) -> dict[int, Stored]:
         """Return partition -> what the group stores, for the partitions that have something stored."""
@@ -81,10 +82,12 @@ class GroupReader(TopicReader):
         new = self.partitions - positions.keys()
         if new:
             self.seek(dict.fromkeys(new, 0) | positions)
+            self.hold(holding=self._holding)
         return new
 
     def hold(self, *, holding: bool) -> None:
         """Stop fetching, or go on. A reader that holds still notices what happens to its topic when it is polled."""
+        self._holding = holding
         act = self._consumer.pause if holding else self._consumer.resume
         act(*self._consumer.assignment())
 

@@ -1,0 +1,372 @@
+"""forward: Kafka to the partner's HTTP API. Every event arrives at least once, or is a dead letter.
+
+`domain.delivery` decides what to send when and what an outcome means; here messages are read, requests are made and
+offsets are stored, only behind what is delivered or a dead letter. Whatever the partner does, no other loop feels it: a
+partner that is down costs one request every few seconds, and one that takes too little is waited for with the topic as
+the buffer, not memory.
+
+Delivered are the topic of events and, of the topic of replays, what is marked for the API.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
+from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
+from engagement_platform.domain.batches import Rejected
+from engagement_platform.domain.delivery.breaker import State
+from engagement_platform.domain.delivery.dispatch import Dispatch, Policy, Settled
+from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.outcome import judge
+from engagement_platform.domain.errors import EngagementError, StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.event import DeadLetter
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.forwarding import Pace, Requests, Topic, letter_of_rejected, letters, outgoing
+
+if TYPE_CHECKING:
+    from engagement_platform.adapters.partner.client import Partner
+
+log = logging.getLogger("engagement_platform.forward")
+
+LOOK_AGAIN_SECONDS = 10.0
+STORE_SECONDS = 0.5
+"""How often offsets are stored: after a crash, at most what was delivered meanwhile is delivered again."""
+_STORE_ALL_SECONDS = 600.0
+"""Kafka forgets the offsets of a group that nobody stores for days, also those that have not changed."""
+
+_MOST_EVENTS = 20_000
+_MOST_BYTES = 32 << 20
+"""Of the events in memory that are not settled."""
+_MOST_SPAN = 200_000
+"""Of messages behind one that is not settled: so many are delivered again after a crash."""
+
+_IDLE_POLL_MS = 100
+_BUSY_POLL_MS = 10
+
+
+def run(settings: Settings, control: Control) -> None:
+    """Deliver until the lease is over or, when draining, until all that was in Kafka before is settled.
+
+    Waits for Kafka when it does not answer, and for a partner that is down. What a person has to put right is said, and
+    looked at again every `LOOK_AGAIN_SECONDS`: a partner that cannot be used must not end the run that feeds Redis.
+    When draining it is raised, and so is a partner that stays down for longer than `api_retry_seconds`. Ends quietly
+    when another run has taken over. Without an address of a partner there is nothing to do, and the offsets stay.
+    """
+    backoff = Backoff(log.warning, longest=5.0)
+    claim = once(control.claim)
+    said = ""
+    while not control.should_stop():
+        try:
+            if not settings.api_url.get_secret_value():
+                _idle(control)
+                return
+            with _connected(settings) as clients:
+                claim()
+                _Forward(settings, control, clients, backoff).run()
+                return
+        except Unavailable as error:
+            control.wait(backoff.failed(str(error)))
+        except Superseded as error:
+            log.info("%s", error)
+            return
+        except EngagementError as error:
+            if control.drain:
+                raise
+            if str(error) != said:
+                said = control.progress.detail["stopped"] = str(error)
+                log.error("%s", error)
+            with suppress(Superseded):
+                claim()
+            control.wait(LOOK_AGAIN_SECONDS)
+
+
+def _idle(control: Control) -> None:
+    """Hold the place of the loop in its run."""
+    control.claim()
+    control.progress.detail["idle"] = "ENGAGEMENT_API_URL is not set"
+    log.info("ENGAGEMENT_API_URL is not set: nothing is forwarded.")
+    while not control.drain and not control.wait(1.0):
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    live: Topic
+    replays: Topic
+    partner: "Partner"
+    largest_letter: int
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[_Clients]:
+    """Connect to Kafka, and make the session with the partner, before the claim."""
+    from engagement_platform.adapters.partner.client import Partner  # noqa: PLC0415, other loops need no HTTP client
+
+    partner = Partner(settings)
+    readers: list[GroupReader] = []
+    try:
+        ensure_replay_topic(settings)
+        readers.append(GroupReader(settings, settings.topic))
+        readers.append(GroupReader(settings, settings.replay_topic))
+        limit = int(topic_configuration(settings, settings.dead_letter_topic)["max.message.bytes"])
+        live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
+        yield _Clients(live, replays, partner, min(limit, 1 << 20))
+    finally:
+        for reader in readers:
+            reader.close()
+        partner.close()
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return how the settings say that events are delivered."""
+    return Policy(
+        batch_size=settings.api_batch_size,
+        wait=settings.api_wait_ms / 1000,
+        in_flight=settings.api_in_flight,
+        retry=settings.api_retry_seconds,
+        opens_after=settings.api_breaker_failures,
+        probe=settings.api_probe_seconds,
+        events_per_second=settings.api_events_per_second,
+        requests_per_second=settings.api_requests_per_second,
+    )
+
+
+class _Forward:
+    """One forward, connected. The group in Kafka says where it stands; what is in memory may be lost."""
+
+    def __init__(self, settings: Settings, control: Control, clients: _Clients, backoff: Backoff) -> None:
+        self._settings = settings
+        self._control = control
+        self._topics = {topic.name: topic for topic in (clients.live, clients.replays)}
+        self._partner = clients.partner
+        self._largest_letter = clients.largest_letter
+        self._backoff = backoff
+        self._dispatch = Dispatch(policy_of(settings))
+        self._requests = Requests(clients.partner.post, settings.api_in_flight)
+        self._pace = Pace()
+        self._stored_at = self._stored_all_at = time.monotonic()
+        self._down_since: float | None = None
+        self._held = False
+        self._said = ""
+
+    def run(self) -> None:
+        try:
+            goals = self._goals() if self._control.drain else {}
+            self._resume()
+            while not self._control.should_stop():
+                self._step()
+                self._backoff.worked()
+                if self._control.drain and self._has_drained(goals):
+                    break
+            self._finish()
+        except TopicChanged as error:
+            raise _other_topic(str(error)) from error
+        except OffsetsExpired as error:
+            raise self._expired(error) from error
+        except EngagementError:
+            with suppress(EngagementError):
+                self._finish()
+            raise
+        finally:
+            self._requests.close()  # so that no request is under way when the next forward begins
+
+    def _goals(self) -> dict[str, dict[int, int]]:
+        return {name: topic.reader.end_offsets() for name, topic in self._topics.items()}
+
+    def _resume(self) -> None:
+        for topic in self._topics.values():
+            if not topic.resume() and (lost := sum(topic.reader.positions().values())):
+                log.warning(
+                    "Group %s has no offsets for %s: it begins with the oldest messages there are; %d have expired.",
+                    self._settings.forward_group,
+                    topic.name,
+                    lost,
+                )
+            topic.store(everything=True)
+
+    def _step(self) -> None:
+        self._take_outcomes(0.0)
+        self._send()
+        self._read()
+        now = time.monotonic()
+        if now - self._stored_at >= STORE_SECONDS:
+            self._store(now)
+            self._report(now)
+
+    # Messages in
+
+    def _read(self) -> None:
+        """Take in messages, as far as there is room; what is not read stays in Kafka."""
+        dispatch, live = self._dispatch, self._topics[self._settings.topic]
+        held = dispatch.held
+        span = sum(topic.span for topic in self._topics.values())
+        full = held.events >= _MOST_EVENTS or held.bytes >= _MOST_BYTES or span >= _MOST_SPAN
+        if full != self._held:
+            self._held = full
+            for topic in self._topics.values():
+                topic.reader.hold(holding=full)
+        for topic in self._topics.values():
+            self._add(topic, (_IDLE_POLL_MS if dispatch.is_idle else _BUSY_POLL_MS) if topic is live else 0)
+        if full:
+            self._take_outcomes(_BUSY_POLL_MS / 1000)
+
+    def _add(self, topic: Topic, timeout_ms: int) -> None:
+        rejected: list[tuple[Rejected, int, int]] = []
+        for record in topic.poll(timeout_ms):
+            event = outgoing(record, time.monotonic())
+            if isinstance(event, Outgoing):
+                self._dispatch.add(event)
+            else:
+                rejected.append((event, record.partition, record.offset))
+        if rejected:
+            log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0][0].reason)
+            self._bury([letter_of_rejected(event) for event, _, _ in rejected])
+            for _, partition, offset in rejected:
+                topic.settle(partition, offset)
+
+    # Requests out
+
+    def _send(self) -> None:
+        while (parcel := self._dispatch.next(time.monotonic(), datetime.now(UTC))) is not None:
+            if parcel.is_probe and self._dispatch.stopped:
+                self._partner.renew()  # perhaps somebody has replaced a secret
+            self._requests.make(parcel)
+
+    def _take_outcomes(self, seconds: float) -> None:
+        """Settle what has come back; wait up to so long for the first."""
+        found = self._requests.outcome(seconds)
+        settled: list[Settled] = []
+        while found is not None:
+            parcel, answer = found
+            outcome = judge(answer, datetime.now(UTC))
+            settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
+            found = self._requests.outcome(0.0)
+        failed = [each for one in settled for each in one.failed]
+        if failed:
+            log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
+            self._bury(letters(failed, self._largest_letter))
+        delivered = [event for one in settled for event in one.delivered]
+        for event in [*delivered, *(each.event for each in failed)]:
+            name, partition, offset = event.place
+            self._topics[name].settle(partition, offset)
+        self._note(delivered, len(failed))
+
+    def _bury(self, found: list[DeadLetter]) -> None:
+        """Keep what was given up. Its offsets are stored only after this."""
+        send_letters(self._settings, found)
+
+    # Where it stands
+
+    def _store(self, now: float) -> None:
+        everything = now - self._stored_all_at >= _STORE_ALL_SECONDS
+        for topic in self._topics.values():
+            topic.store(everything=everything)
+        self._stored_at = now
+        self._stored_all_at = now if everything else self._stored_all_at
+
+    def _has_drained(self, goals: Mapping[str, Mapping[int, int]]) -> bool:
+        """Say whether everything up to the goals is settled. Raises StreamStopped when it cannot come to that."""
+        if self._dispatch.stopped:
+            raise _refused(self._dispatch.stopped)
+        now, is_up = time.monotonic(), self._dispatch.breaker is State.CLOSED
+        self._down_since = None if is_up else self._down_since or now
+        if self._down_since is not None and now - self._down_since >= self._settings.api_retry_seconds:
+            raise StreamStopped(
+                f"The partner's API has not worked for {now - self._down_since:.0f} s, and events wait for it.",
+                "They are delivered when it works again: start another run then.",
+            )
+        return all(self._topics[name].has_settled(ends) for name, ends in goals.items())
+
+    def _finish(self) -> None:
+        """Wait for the requests under way, and store what they have settled."""
+        self._requests.close()
+        self._take_outcomes(0.0)
+        now = time.monotonic()
+        self._store(now)
+        self._report(now)
+
+    # What is told
+
+    def _note(self, delivered: list[Outgoing], dead: int) -> None:
+        progress, now_us = self._control.progress, time.time_ns() // 1_000
+        progress.events += len(delivered) + dead
+        for event in delivered:
+            if event.unseen_at is not None:
+                progress.latency.add((now_us - event.unseen_at) / 1_000)
+
+    def _report(self, now: float) -> None:
+        progress, dispatch = self._control.progress, self._dispatch
+        tally = dispatch.tally
+        progress.lag = sum(topic.reader.waiting() for topic in self._topics.values()) + dispatch.held.events
+        progress.detail |= {
+            "breaker": dispatch.breaker.value,
+            "in_flight": dispatch.in_flight,
+            "requests": tally.requests,
+            "retries": tally.retries,
+            "halved": tally.halved,
+            "dead_letters": tally.dead_letters,
+        }
+        per_second, end = self._pace.note(
+            now, tally.delivered + tally.dead_letters, progress.lag, 10 * self._settings.api_batch_size
+        )
+        if per_second is not None:
+            progress.detail["catching_up_per_second"] = per_second
+        if end:
+            progress.detail.pop("catching_up_per_second", None)
+            log.info("%s", end)
+        self._report_standstill()
+
+    def _report_standstill(self) -> None:
+        stopped = str(_refused(self._dispatch.stopped)) if self._dispatch.stopped else ""
+        detail = self._control.progress.detail
+        if stopped:
+            detail["stopped"] = stopped
+        else:
+            detail.pop("stopped", None)
+        if stopped != self._said:
+            self._said = stopped
+            log.log(
+                logging.ERROR if stopped else logging.INFO, "%s", stopped or "The partner's API takes events again."
+            )
+
+    def _expired(self, error: OffsetsExpired) -> StreamStopped:
+        with suppress(EngagementError):
+            since = min(
+                (each.at for topic in self._topics.values() for each in topic.reader.stored().values() if each.at),
+                default="",
+            )
+            return _lost(error.what, since)
+        return _lost(error.what, "")
+
+
+def _refused(why: str) -> StreamStopped:
+    return StreamStopped(
+        f"The partner's API cannot be used: {why}.",
+        "Put the ENGAGEMENT_API_… settings right, or ask the partner. Events wait in Kafka; it is tried every "
+        f"{LOOK_AGAIN_SECONDS:.0f} s.",
+    )
+
+
+def _lost(what: str, since: str) -> StreamStopped:
+    return StreamStopped(
+        f"{what} Events that the partner has not got have expired in Kafka.",
+        "Go on with the oldest there are: engagement-platform forward restart --at earliest; then read the others from "
+        f"the source: engagement-platform backfill --to api --since {since or 'TIME'}",
+    )
+
+
+def _other_topic(what: str) -> StreamStopped:
+    return StreamStopped(
+        what,
+        "If the topic was recreated on purpose: engagement-platform forward restart --at earliest, which delivers what "
+        "it holds from its beginning.",
+    )
