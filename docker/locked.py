@@ -16,23 +16,22 @@ _ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==", re.MULT
 _VIA = re.compile(r"^ +#(?: via)? +(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
 
 
-def entries(lock: str) -> dict[str, str]:
-    """Return the text of each locked package by name."""
+def entries(lock: str) -> list[tuple[str, str]]:
+    """Return name and text of each entry; a package that has one for each of several Pythons comes several times."""
     found = list(_ENTRY.finditer(lock))
     ends = [*(match.start() for match in found[1:]), len(lock)]
-    return {match["name"]: lock[match.start() : end] for match, end in zip(found, ends, strict=True)}
+    return [(match["name"], lock[match.start() : end]) for match, end in zip(found, ends, strict=True)]
 
 
 def chosen(lock: str, roots: Iterable[str]) -> str:
     """Return the entries of the roots and of all that they bring along. Raises KeyError for a root not locked."""
-    known = entries(lock)
-    brought_by = {name: {normal(match["name"]) for match in _VIA.finditer(text)} for name, text in known.items()}
+    known = [(name, text, {normal(match["name"]) for match in _VIA.finditer(text)}) for name, text in entries(lock)]
     wanted = {normal(root) for root in roots}
-    if strangers := wanted - known.keys():
+    if strangers := wanted - {name for name, _, _ in known}:
         raise KeyError(*sorted(strangers))
-    while more := {name for name, parents in brought_by.items() if parents & wanted} - wanted:
+    while more := {name for name, _, parents in known if parents & wanted} - wanted:
         wanted |= more
-    return "".join(text for name, text in known.items() if name in wanted)
+    return "".join(text for name, text, _ in known if name in wanted)
 
 
 def normal(requirement: str) -> str:

@@ -1,0 +1,145 @@
+"""Builds the image and brings the demo up as compose would, without Docker, until events are where they belong.
+
+    python -m engagement_platform_tests.docker.up [--installed] [--only SERVICE,...]
+
+Prints a report in JSON; exits 1 with the reason when something is not as it should be. Leaves nothing behind, but for
+logs when it fails. `scratch` says what stands in for Docker.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psycopg
+
+from engagement_platform.adapters.redis.views import Views
+from engagement_platform.local.kafka import class_path
+from engagement_platform.settings import Settings
+from engagement_platform_tests.docker import scratch
+from engagement_platform_tests.docker.files import Service, image, services
+from engagement_platform_tests.docker.machine import Machine, wait_for
+
+_EVENTS = 1_000
+_REFUSED = ("Read-only file system", "Permission denied", "EROFS", "EACCES")
+
+
+def main() -> None:
+    """Do it, in worlds of their own: one with the network to build in, one with nothing but loopback to run in."""
+    parser = argparse.ArgumentParser(description="Bring the image and the compose file up without Docker.")
+    parser.add_argument("--installed", action="store_true", help="use this environment's packages: no pip")
+    parser.add_argument("--only", default="", help="these services alone, comma-separated")
+    parser.add_argument("--inside", choices=("build", "run"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inside == "build":
+        scratch.build(given.folder, installed=given.installed)
+    elif given.inside == "run":
+        print(json.dumps(_run(given.folder, _chosen(given.only)), indent=2))  # noqa: T201
+    else:
+        _both(sys.argv[1:], "kafka" in _chosen(given.only))
+
+
+def _both(arguments: list[str], with_kafka: bool) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="engagement-image-"))
+    folder.chmod(0o755)
+    if with_kafka:
+        (folder / "jars").write_text(class_path())
+    itself = [sys.executable, "-m", __spec__.name, *arguments, "--folder", str(folder), "--inside"]
+    try:
+        for what, world in (("build", []), ("run", ["--net"])):
+            subprocess.run([*scratch.OWN_WORLD, *world, *itself, what], check=True)
+    except subprocess.CalledProcessError:
+        sys.exit(f"Failed; the logs are in {folder}/logs.")
+    shutil.rmtree(folder)
+
+
+def _chosen(only: str) -> dict[str, Service]:
+    found = services("demo")
+    if not only:
+        return found
+    names = only.split(",")
+    return {
+        name: Service(name, {**found[name].raw, "depends_on": _among(found[name].raw.get("depends_on", {}), names)})
+        for name in names
+    }
+
+
+def _among(needs: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: need for name, need in needs.items() if name in names}
+
+
+def _run(folder: Path, found: dict[str, Service]) -> dict[str, Any]:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    jars = folder / "jars"
+    report: dict[str, Any] = {"image_megabytes": _megabytes(folder)}
+    with scratch.mounted(folder / image().name) as root:
+        machine = Machine(root, folder, jars.read_text() if jars.exists() else "")
+        try:
+            report["seconds_until_healthy"] = machine.up(found)
+            _check(machine, found, report)
+            report["memory_megabytes"] = machine.megabytes()
+        finally:
+            report["exit_codes"] = machine.end()
+        report["refused_writes"] = sorted(
+            {line for name in found for line in machine.log(name).splitlines() if any(no in line for no in _REFUSED)}
+        )
+    assert not report["refused_writes"], report["refused_writes"]
+    return report
+
+
+def _megabytes(folder: Path) -> int:
+    """Return what the image adds to that of Python."""
+    done = subprocess.run(["du", "-sm", folder / image().name / "u/opt"], check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[0])
+
+
+def _check(machine: Machine, found: dict[str, Service], report: dict[str, Any]) -> None:
+    passwords = machine.folder / "volumes" / "passwords"
+    if "generator" in found:
+        report["events_in_source"] = _events_in_source(_here(passwords / "source_dsn"))
+    if "daemon" in found:
+        began = time.monotonic()
+        with closing(Views.connect(_settings(passwords))) as views:
+            wait_for(lambda: views.totals().count >= _EVENTS, f"{_EVENTS} events in Redis")
+            report["events_in_redis"] = views.totals().count
+        report["seconds_until_events_in_redis"] = round(time.monotonic() - began, 1)
+        warehouse = machine.folder / "volumes" / "warehouse"
+        wait_for(lambda: any(warehouse.rglob("*.parquet")), "a file in the warehouse")
+    if "receiver" in found:
+        with urlopen("http://127.0.0.1:8082/state") as answer:
+            report["receiver"] = json.load(answer)
+
+
+def _here(file: Path) -> str:
+    """Return an address of the compose network as it is reached from outside the containers."""
+    before, _, after = file.read_text().rpartition("@")
+    return f"{before}@127.0.0.1:{after.partition(':')[2]}"
+
+
+def _events_in_source(dsn: str) -> int:
+    with psycopg.connect(dsn) as connection:
+        found: list[int] = []
+
+        def count() -> bool:
+            found[:] = connection.execute("SELECT count(*) FROM engagement_events").fetchone() or ()
+            return found[0] > 0
+
+        wait_for(count, "events in the source")
+        return found[0]
+
+
+def _settings(passwords: Path) -> Settings:
+    values = {name: _here(passwords / name) for name in ("source_dsn", "platform_dsn", "redis_url")}
+    return Settings.model_validate(values)
+
+
+if __name__ == "__main__":
+    main()
