@@ -29,7 +29,14 @@ def started(folder: Path, code: str) -> Dagster:
 def session(dagster: Dagster) -> list[psutil.Process]:
     leader = dagster.daemon.process()
     assert leader is not None
-    return [p for p in psutil.process_iter() if os.getsid(p.pid) == leader.pid]
+    return [p for p in psutil.process_iter() if session_of(p) == leader.pid]
+
+
+def session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:  # ended since it was listed
+        return None
 
 
 def test_stopping_ends_the_whole_session(tmp_path: Path) -> None:
