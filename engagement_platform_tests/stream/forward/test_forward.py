@@ -66,7 +66,7 @@ def test_with_one_event_a_request_it_is_the_object_itself(to: To, receiver: Rece
 def test_a_partner_that_misbehaves_gets_everything_in_the_end(to: To, receiver: Receiver) -> None:
     ids = publish(to(), range(400))
     mix = ("error", "throttle", "close", "garbage", "slow")
-    receiver.behave(Behaviour("mix", faults=mix, share=0.5, seconds=0.05, seed=3))
+    receiver.behave(Behaviour("mix", faults=mix, share=0.5, seconds=0.05, seed=12))
     drain(forward.run, to(api_batch_size=20, api_in_flight=4))
     assert received(receiver) == set(ids)
     assert not out_of_order(receiver.deliveries)
