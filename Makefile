@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 
-.PHONY: demo test test-fast test-bqemulator lint bench format lock clean
+.PHONY: demo test test-fast test-bqemulator test-docker lint bench format lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -21,6 +21,11 @@ test-fast: .venv/installed
 test-bqemulator: .venv/installed
 	ENGAGEMENT_TEST_BQEMULATOR=$$(PYTHON=$(PYTHON) $(BIGQUERY_TESTS)/bqemulator.sh .bqemulator) \
 	    $(BIN)/pytest $(BIGQUERY_TESTS)/test_bqemulator.py
+
+# The image built from the lock and the compose file's demo brought up, by hand where there is no engine: needs root.
+test-docker: .venv/installed
+	PYTHON=$(PYTHON) engagement_platform_tests/docker/check.sh .venv/docker-check
+	$(BIN)/python -m engagement_platform_tests.docker.up $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -68,13 +69,7 @@ class Machine:
 
     def megabytes(self) -> dict[str, int]:
         """Return the memory that the processes of each service have for themselves, shared pages in parts."""
-        found = {}
-        for name, process in self.running.items():
-            if process.poll() is None:
-                own = psutil.Process(process.pid)
-                members = [own, *own.children(recursive=True)]
-                found[name] = sum(each.memory_full_info().pss for each in members) >> 20
-        return found
+        return {name: _memory(process.pid) for name, process in self.running.items() if process.poll() is None}
 
     def end(self) -> dict[str, int]:
         """End everything as compose does, the last started first; return the exit codes. What stays on is killed."""
@@ -105,6 +100,14 @@ class Machine:
         command = scratch.container(self.root, service, self.folder / "volumes", argv, environment)
         with (logs / f"{log}.log").open("ab") as out:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+
+
+def _memory(pid: int) -> int:
+    total = 0
+    for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # some live for a moment only
+            total += each.memory_full_info().pss
+    return total >> 20
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -19,8 +19,11 @@ from pathlib import Path
 
 from engagement_platform_tests.docker.files import BASE_PATH, REPOSITORY, Service, Stage, image, stages
 
-OWN_WORLD = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
-"""Starts a program whose mounts nobody else sees, and whose children all end with it."""
+OWN_WORLD = (
+    "setpriv", "--pdeathsig", "KILL",
+    "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
+)  # fmt: skip
+"""Starts a program whose mounts nobody else sees, and which ends with all its children when we do."""
 
 _PREFIX = "/opt/engagement"
 _INTERPRETER = Path(sys.executable).resolve()
@@ -162,7 +165,7 @@ def container(
         origin = (REPOSITORY / "docker" / source).resolve() if source.startswith(".") else volumes / source
         lines += _bind(origin, _inside(root, target), writable=writable)
     lines += [
-        f"mount -t tmpfs -o {options or 'mode=1777'} tmpfs {_inside(root, target)}"
+        f"mount -t tmpfs -o noexec,nosuid,nodev,{options} tmpfs {_inside(root, target)}"
         for target, options in service.tmpfs.items()
     ]
     lines.append(f"mount -o remount,bind,ro {root}")

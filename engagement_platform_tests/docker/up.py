@@ -92,6 +92,8 @@ def _run(folder: Path, found: dict[str, Service]) -> dict[str, Any]:
             {line for name in found for line in machine.log(name).splitlines() if any(no in line for no in _REFUSED)}
         )
     assert not report["refused_writes"], report["refused_writes"]
+    # Java ends with 143 when it was asked to; whatever had to be killed has -9.
+    assert set(report["exit_codes"].values()) <= {0, 143}, report["exit_codes"]
     return report
 
 
@@ -103,42 +105,49 @@ def _megabytes(folder: Path) -> int:
 
 def _check(machine: Machine, found: dict[str, Service], report: dict[str, Any]) -> None:
     passwords = machine.folder / "volumes" / "passwords"
-    if "generator" in found:
-        report["events_in_source"] = _events_in_source(_here(passwords / "source_dsn"))
+    with psycopg.connect(_here(passwords / "source_dsn"), autocommit=True) as source:
+        _check_rights(source)
+        if "generator" in found:
+            wait_for(lambda: _committed(source) >= _EVENTS, f"{_EVENTS} events in the source")
+            report["events_in_source"] = _committed(source)
     if "daemon" in found:
-        began = time.monotonic()
-        with closing(Views.connect(_settings(passwords))) as views:
-            wait_for(lambda: views.totals().count >= _EVENTS, f"{_EVENTS} events in Redis")
-            report["events_in_redis"] = views.totals().count
-        report["seconds_until_events_in_redis"] = round(time.monotonic() - began, 1)
-        warehouse = machine.folder / "volumes" / "warehouse"
-        wait_for(lambda: any(warehouse.rglob("*.parquet")), "a file in the warehouse")
+        report["seconds_until_events_in_redis"] = _check_stream(machine, passwords)
     if "receiver" in found:
         with urlopen("http://127.0.0.1:8082/state") as answer:
             report["receiver"] = json.load(answer)
+
+
+def _check_rights(source: psycopg.Connection) -> None:
+    """The platform's role may read the source and change nothing there."""
+    _committed(source)
+    for statement in ("INSERT INTO engagement_events (event_ts) VALUES (now())", "CREATE TABLE own (id int)"):
+        try:
+            source.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        raise AssertionError(f"the reader may do this: {statement}")
+
+
+def _check_stream(machine: Machine, passwords: Path) -> float:
+    began = time.monotonic()
+    values = {name: _here(passwords / name) for name in ("source_dsn", "platform_dsn", "redis_url")}
+    with closing(Views.connect(Settings.model_validate(values))) as views:
+        wait_for(lambda: views.totals().count >= _EVENTS, f"{_EVENTS} events in Redis")
+    seconds = time.monotonic() - began
+    warehouse = machine.folder / "volumes" / "warehouse"
+    wait_for(lambda: any(warehouse.rglob("*.parquet")), "a file in the warehouse")
+    return round(seconds, 1)
+
+
+def _committed(source: psycopg.Connection) -> int:
+    row = source.execute("SELECT count(*) FROM engagement_events").fetchone()
+    return row[0] if row else 0
 
 
 def _here(file: Path) -> str:
     """Return an address of the compose network as it is reached from outside the containers."""
     before, _, after = file.read_text().rpartition("@")
     return f"{before}@127.0.0.1:{after.partition(':')[2]}"
-
-
-def _events_in_source(dsn: str) -> int:
-    with psycopg.connect(dsn) as connection:
-        found: list[int] = []
-
-        def count() -> bool:
-            found[:] = connection.execute("SELECT count(*) FROM engagement_events").fetchone() or ()
-            return found[0] > 0
-
-        wait_for(count, "events in the source")
-        return found[0]
-
-
-def _settings(passwords: Path) -> Settings:
-    values = {name: _here(passwords / name) for name in ("source_dsn", "platform_dsn", "redis_url")}
-    return Settings.model_validate(values)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from engagement_platform.cli import group
+from engagement_platform.console.example import from_file
 from engagement_platform.definitions import definitions
 from engagement_platform.settings import Settings, variable
 
@@ -51,6 +52,7 @@ def unknown(words: list[str]) -> str:
 @each_page
 def test_settings_are_there(page: Path) -> None:
     known = {variable(name) for name in Settings.model_fields} | _OF_THE_STACK
+    known |= {f"{name}_FILE" for name in from_file()}
     assert set(_VARIABLE.findall(page.read_text())) - known == set()
 
 
