@@ -3,6 +3,7 @@
 import dagster as dg
 
 from engagement_platform.orchestration.assets import (
+    partner_api,
     redis_views,
     source_content,
     source_events,
@@ -39,6 +40,7 @@ definitions = dg.Definitions(
         topic_events,
         redis_views,
         staged_batches,
+        partner_api,
         engagement_events,
         daily_content_engagement,
         daily_device_engagement,

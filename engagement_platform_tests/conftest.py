@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.local.stack import Endpoints
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Settings, variable
 
 # How long an example takes says nothing on a machine that does other things, too.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
@@ -149,3 +149,12 @@ def settings(stack: Endpoints, source_db: SourceDatabase, platform_db: str) -> I
     made = make_settings(stack, source_db.dsn, platform_db)
     yield made
     shutil.rmtree(made.state_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def in_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of the test, as environment variables."""
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+        monkeypatch.setenv(variable(name), text)

@@ -28,9 +28,10 @@ _POLL_SECONDS = 1.0
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["warehouse", "replay-topic"]),
+    type=click.Choice(["warehouse", "replay-topic", "api"]),
     default="warehouse",
-    help="Rebuild the days in the warehouse, or publish their events again to the topic of replays.",
+    help="Rebuild the days in the warehouse, or publish their events again: to the topic of replays, or to the "
+    "partner's API by way of that topic.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say which days would be rebuilt.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end.")
@@ -54,8 +55,8 @@ def backfill(
     """
     if sum(chosen is not None for chosen in (since, resume, retry, cancel)) != 1:
         raise click.UsageError("Give one of --since, --resume, --retry and --cancel.")
-    if target == "replay-topic":
-        _replay(since, until, dry_run=dry_run)
+    if target != "warehouse":
+        _replay(since, until, to_api=target == "api", dry_run=dry_run)
         return
     if since is not None and dry_run:
         _announce(days_between(since, until))
@@ -80,19 +81,24 @@ def backfill(
             sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
 
 
-def _replay(since: str | None, until: str | None, *, dry_run: bool) -> None:
-    """Publish the events of a time again, for outside readers and the partner; Redis and the warehouse ignore them."""
+def _replay(since: str | None, until: str | None, *, to_api: bool, dry_run: bool) -> None:
+    """Publish the events of a time again, for outside readers or the partner; Redis and the warehouse ignore them."""
     if since is None:
-        raise click.UsageError("--to replay-topic needs --since.")
+        raise click.UsageError("--to replay-topic and --to api need --since.")
     begin, end = _time("--since", since), datetime.now(UTC) if until is None else _time("--until", until)
     if end <= begin:
         raise click.UsageError("--until has to be after --since.")
     settings = load()
+    if to_api and not settings.api_url.get_secret_value():
+        raise SettingsError("There is no partner to deliver to.", f"Set {variable('api_url')}.")
+    what, goal = f"from {begin} to before {end}", settings.replay_topic + (", for the partner" if to_api else "")
     if dry_run:
-        click.echo(f"Events from {begin} to before {end} would be published to {settings.replay_topic}.")
+        click.echo(f"Events {what} would be published to {goal}.")
         return
-    sent = replay(settings, begin, end, lambda number: click.echo(f"{number} events"))
-    click.echo(f"{sent} events from {begin} to before {end} are in {settings.replay_topic}.")
+    sent = replay(settings, begin, end, lambda number: click.echo(f"{number} events"), to_api=to_api)
+    click.echo(f"{sent} events {what} are in {goal}.")
+    if to_api:
+        click.echo("The loop forward delivers them, beside those of the stream.")
 
 
 def instance() -> dg.DagsterInstance:

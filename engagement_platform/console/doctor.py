@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters import bounded, sql
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
+from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform.connection import connect as connect_platform
 from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
@@ -215,6 +216,13 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
             yield Finding("note", f"warehouse: no table {table.name} in {place} yet", "The first write creates it.")
 
 
+def _partner(settings: Settings) -> Iterator[Finding]:
+    if settings.api_url.get_secret_value():
+        yield Finding("ok", reach(settings))
+    else:
+        yield Finding("ok", f"no partner: {variable('api_url')} is not set, and nothing is forwarded")
+
+
 def _dagster(_: Settings) -> Iterator[Finding]:
     home = os.environ.get("DAGSTER_HOME", "")
     if home and (Path(home) / "dagster.yaml").exists():
@@ -233,5 +241,6 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _kafka,
     _redis,
     _warehouse,
+    _partner,
     _dagster,
 )

@@ -55,3 +55,13 @@ staged_batches = dg.AssetSpec(
     group_name=STREAM_GROUP,
     metadata={"kept up to date by": _JOB},
 )
+
+partner_api = dg.AssetSpec(
+    ["partner", "api"],
+    deps=[topic_events],
+    description="Events delivered to the partner's HTTP API at least once, in order for each content. What the partner "
+    "does not take is kept as a dead letter.",
+    kinds={"api"},
+    group_name=STREAM_GROUP,
+    metadata={"kept up to date by": _JOB},
+)

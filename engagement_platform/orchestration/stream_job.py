@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from engagement_platform.orchestration.assets import redis_views, staged_batches, topic_events
+from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
-from engagement_platform.stream import relay, stage, tally
+from engagement_platform.stream import forward, relay, stage, tally
 
 NAME = "engagement_stream"
-LOOPS = ("relay", "tally", "stage")
+LOOPS = ("relay", "tally", "stage", "forward")
 
 # Highest priority in the queue, so that a backfill never keeps the stream waiting.
 TAGS = {"dagster/priority": "10"}
@@ -26,7 +26,7 @@ SIDE_BY_SIDE = dg.multiprocess_executor.configured(
 )
 
 
-def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop) -> dg.JobDefinition:
+def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop, run_forward: RunLoop) -> dg.JobDefinition:
     """Return the job with the loops given. Its config is `lease_seconds`, for all ops alike."""
     relay_op = loop_op(
         "relay",
@@ -54,6 +54,16 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop) -> dg
         description="Kafka to the warehouse: checked batches of NDJSON, every event in the table exactly once.",
     )
 
+    forward_op = loop_op(
+        "forward",
+        run_forward,
+        partner_api.key,
+        loops=LOOPS,
+        follows=True,
+        description="Kafka to the partner's HTTP API: every event at least once, in order for each content, or kept as "
+        "a dead letter.",
+    )
+
     def all_alike(config: Mapping[str, Any]) -> dict[str, Any]:
         return {"ops": {name: {"config": {"lease_seconds": config["lease_seconds"]}} for name in LOOPS}}
 
@@ -69,8 +79,9 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop) -> dg
         published = relay_op()
         tally_op(published)
         stage_op(published)
+        forward_op(published)
 
     return job
 
 
-engagement_stream = stream_job(relay.run, tally.run, stage.run)
+engagement_stream = stream_job(relay.run, tally.run, stage.run, forward.run)

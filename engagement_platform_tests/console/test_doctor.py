@@ -28,6 +28,7 @@ def faults(settings: Settings) -> list[str]:
 def test_a_working_installation_has_no_faults(settings: Settings) -> None:
     ensure_topics(settings)
     assert faults(settings) == []
+    assert any("nothing is forwarded" in finding.what for finding in doctor.examine(settings))
 
 
 def test_a_missing_right_names_the_grant(settings: Settings, source_db: SourceDatabase) -> None:
@@ -78,6 +79,7 @@ def test_a_folder_that_is_no_table_is_a_fault(settings: Settings) -> None:
         ("platform_dsn", SecretStr("postgresql://platform:hunter2@127.0.0.1:1/x"), "ENGAGEMENT_PLATFORM_DSN"),
         ("redis_url", SecretStr("redis://:hunter2@127.0.0.1:1/0"), "ENGAGEMENT_REDIS_URL"),
         ("kafka_bootstrap_servers", "127.0.0.1:1", "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS"),
+        ("api_url", SecretStr("http://127.0.0.1:1/hooks/hunter2"), "ENGAGEMENT_API_URL"),
     ],
 )
 def test_a_server_that_is_not_there_is_one_fault_that_names_its_setting(

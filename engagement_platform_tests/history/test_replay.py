@@ -1,15 +1,19 @@
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
+from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import decode
 from engagement_platform.history.replay import replay
+from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay
+from engagement_platform.stream import forward, relay, tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, read_all
 
@@ -56,6 +60,20 @@ def test_the_order_of_each_content_is_that_of_the_ids(settings: Settings, source
         by_key.setdefault(record.key, []).append(json.loads(record.value)["id"])
     assert len(by_key) == 3
     assert all(ids == sorted(ids) for ids in by_key.values())
+
+
+@pytest.mark.parametrize(("to_api", "delivered"), [(True, 12), (False, 0)])
+def test_the_partner_gets_what_is_meant_for_it_and_the_others_nothing(
+    settings: Settings, source_db: SourceDatabase, to_api: bool, delivered: int
+) -> None:
+    write(source_db)
+    assert replay(settings, DAY, DAY + timedelta(days=1), to_api=to_api) == 12
+    with Receiver() as receiver:
+        drain(forward.run, settings.model_copy(update={"api_url": SecretStr(receiver.url)}))
+    assert len({each.key for each in receiver.deliveries}) == len(receiver.deliveries) == delivered
+    drain(tally.run, settings)
+    with closing(Views.connect(settings)) as views:
+        assert views.totals().count == 0
 
 
 def test_a_source_that_is_away_is_said(settings: Settings, source_db: SourceDatabase) -> None:

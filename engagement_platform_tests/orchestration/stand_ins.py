@@ -29,7 +29,7 @@ def stand_in(name: str) -> RunLoop:
 
 def job() -> dg.JobDefinition:
     """Return the job."""
-    return stream_job(stand_in("relay"), stand_in("tally"), stand_in("stage"))
+    return stream_job(stand_in("relay"), stand_in("tally"), stand_in("stage"), stand_in("forward"))
 
 
 def execute() -> None:

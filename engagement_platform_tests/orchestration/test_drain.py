@@ -8,18 +8,9 @@ import pytest
 
 from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.assets import redis_views, topic_events
-from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
 
 ROWS = 50
-
-
-@pytest.fixture
-def in_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in settings.model_fields_set:
-        value = getattr(settings, name)
-        text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
-        monkeypatch.setenv(f"ENGAGEMENT_{name.upper()}", text)
 
 
 def write_events(dsn: str) -> None:

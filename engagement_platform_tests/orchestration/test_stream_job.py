@@ -5,9 +5,9 @@ import pytest
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.orchestration.assets import redis_views, staged_batches, topic_events
+from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import stream_job
+from engagement_platform.orchestration.stream_job import LOOPS, stream_job
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 
@@ -30,7 +30,7 @@ class Loops:
         return run
 
     def job(self) -> dg.JobDefinition:
-        return stream_job(self.named("relay"), self.named("tally"), self.named("stage"))
+        return stream_job(*map(self.named, LOOPS))
 
 
 def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) -> None:
@@ -38,7 +38,7 @@ def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) 
     result = loops.job().execute_in_process(run_config=DRAIN)
     assert result.success
     assert loops.told[0] == ("relay", True)
-    assert sorted(loops.told[1:]) == [("stage", True), ("tally", True)]
+    assert sorted(loops.told[1:]) == [("forward", True), ("stage", True), ("tally", True)]
     leases = Leases(platform, "test")
     lease = leases.latest().lease
     leases.close()
@@ -70,17 +70,17 @@ def test_the_config_wins_over_the_setting(monkeypatch: pytest.MonkeyPatch) -> No
     loops = Loops()
     assert loops.job().execute_in_process().success
     assert loops.told[0] == ("relay", True)
-    assert sorted(loops.told[1:]) == [("stage", True), ("tally", True)]
+    assert sorted(loops.told[1:]) == [("forward", True), ("stage", True), ("tally", True)]
     loops = Loops()
     assert loops.job().execute_in_process(run_config={"lease_seconds": 30}).success
-    assert sorted(loops.told) == [("relay", False), ("stage", False), ("tally", False)]
+    assert sorted(loops.told) == [(name, False) for name in sorted(LOOPS)]
 
 
 @pytest.mark.usefixtures("platform")
 def test_the_ops_materialize_what_they_keep_up_to_date() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         Loops().job().execute_in_process(run_config=DRAIN, instance=instance)
-        for asset in (topic_events, redis_views, staged_batches):
+        for asset in (topic_events, redis_views, staged_batches, partner_api):
             event = instance.get_latest_materialization_event(asset.key)
             assert event is not None
             assert event.asset_materialization is not None
@@ -99,7 +99,7 @@ def test_what_a_person_must_put_right_is_not_tried_again() -> None:
         tries.append(1)
         raise StreamStopped("The source went back in time.", "Run this command.")
 
-    job = stream_job(stops, Loops().named("tally"), Loops().named("stage"))
+    job = stream_job(stops, *map(Loops().named, LOOPS[1:]))
     result = job.execute_in_process(run_config=DRAIN, raise_on_error=False)
     assert not result.success
     assert len(tries) == 1
@@ -119,8 +119,6 @@ def test_anything_else_is_tried_again_at_once() -> None:
         if len(tries) < 3:
             raise RuntimeError
 
-    result = stream_job(fails_twice, Loops().named("tally"), Loops().named("stage")).execute_in_process(
-        run_config=DRAIN
-    )
+    result = stream_job(fails_twice, *map(Loops().named, LOOPS[1:])).execute_in_process(run_config=DRAIN)
     assert result.success
     assert len(tries) == 3

@@ -3,8 +3,6 @@
 import datetime
 import logging
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from engagement_platform.adapters.partner.client import Partner
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, Verdict, judge
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.local.receiver import Behaviour, Receiver
-from engagement_platform_tests.partner import SECRETS, SIGNING_KEY, message, partner_settings
+from engagement_platform_tests.partner import SECRETS, SIGNING_KEY, message, over_tls, partner_settings
 from engagement_platform_tests.passwords import CANARY
 
 EVENTS = [
@@ -170,25 +168,8 @@ def test_a_proxy_is_used_when_it_is_set() -> None:
         assert len(proxy.deliveries) == 2
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that no public authority knows, with its key in one file."""
-    file = tmp_path_factory.mktemp("tls") / "partner.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=partner",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file.with_suffix(".key")), "-out", str(file)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return file
-
-
 def test_a_certificate_is_verified_always(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    with Receiver() as receiver:
-        assert receiver._server is not None
-        receiver._server.socket = context.wrap_socket(receiver._server.socket, server_side=True)
-        url = receiver.url.replace("http:", "https:")
+    with over_tls(certificate) as url:
         refused = post(url)
         assert isinstance(refused, NoAnswer)
         assert refused.for_a_person

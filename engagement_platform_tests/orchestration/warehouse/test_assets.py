@@ -15,20 +15,11 @@ from engagement_platform.domain.reconciliation import Findings, named
 from engagement_platform.orchestration.warehouse import checks
 from engagement_platform.orchestration.warehouse.checks import PROPERTIES, result
 from engagement_platform.orchestration.warehouse.events import engagement_events
-from engagement_platform.settings import Settings, variable
+from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, table_rows, write
 
 EVENTS = engagement_events.key
-
-
-@pytest.fixture
-def in_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in settings.model_fields_set:
-        value = getattr(settings, name)
-        monkeypatch.setenv(
-            variable(name), value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
-        )
 
 
 @pytest.fixture

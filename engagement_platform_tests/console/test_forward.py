@@ -1,0 +1,26 @@
+from click.testing import CliRunner
+
+from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.console.forward import forward
+from engagement_platform.settings import Settings
+from engagement_platform_tests.stream.forward.support import publish
+
+
+def test_where_forward_begins_is_asked_for_first_and_then_said(settings: Settings, in_environment: None) -> None:
+    publish(settings, range(9))
+    declined = CliRunner().invoke(forward, ["restart", "--at", "latest"], input="n\n")
+    assert declined.exit_code == 1
+    assert "is not delivered" in declined.output
+    assert stored(settings) == {}
+    done = CliRunner().invoke(forward, ["restart", "--at", "latest", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert sum(stored(settings).values()) == 9
+    assert f"{settings.topic}: forward goes on from the offsets 0: " in done.output
+
+
+def stored(settings: Settings) -> dict[int, int]:
+    reader = GroupReader(settings, settings.topic)
+    try:
+        return {partition: each.offset for partition, each in reader.stored().items()}
+    finally:
+        reader.close()
