@@ -10,6 +10,7 @@ from engagement_platform.console import commands as console
 from engagement_platform.console.backfill import backfill
 from engagement_platform.console.erase import erase_user
 from engagement_platform.console.forward import forward
+from engagement_platform.console.letters import dead_letters
 from engagement_platform.console.query import sql
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.errors import EngagementError
@@ -33,6 +34,7 @@ for command in (
     console.checkpoint,
     console.views,
     backfill,
+    dead_letters,
     erase_user,
     forward,
     sql,

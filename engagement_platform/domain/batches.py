@@ -39,6 +39,8 @@ class Rejected:
     id: int | None
     reason: str
     excerpt: str
+    value: bytes = b""
+    """All of the message."""
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -71,11 +73,11 @@ def line_of(value: bytes | None) -> Line | Rejected:
     try:
         event = decode(value)
     except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is not UTF-8
-        return Rejected(_id_of(value), f"not an event: {error}", _excerpt(value))
+        return Rejected(_id_of(value), f"not an event: {error}", _excerpt(value), value)
     if event.event_ts.tzinfo is None:
-        return Rejected(event.id, "not an event: event_ts has no time zone", _excerpt(value))
+        return Rejected(event.id, "not an event: event_ts has no time zone", _excerpt(value), value)
     if not 0 <= event.id <= _HIGHEST_ID:
-        return Rejected(event.id, "not an event: its id is out of range", _excerpt(value))
+        return Rejected(event.id, "not an event: its id is out of range", _excerpt(value), value)
     return Line(event.id, day_of(event.event_ts), _encode(_row(event)))
 
 

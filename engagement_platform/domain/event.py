@@ -88,9 +88,36 @@ def decode(value: bytes) -> EnrichedEvent:
     return _event_decoder.decode(value)
 
 
+_LETTER_BYTES = 8 << 10
+"""What a letter has at most beside the event: reason, excerpts, times, and Kafka's own."""
+
+_letter_decoder = msgspec.json.Decoder(DeadLetter)
+
+
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     """Return the value of the message for the dead-letter topic."""
     return msgspec.json.encode(letter)
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """Read one message of the dead-letter topic. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    return _letter_decoder.decode(value)
+
+
+def kept(value: bytes, largest: int) -> msgspec.Raw:
+    """Return what a letter keeps of a message: all of it, or `NO_EVENT` where it is too large or no JSON.
+
+    `largest` is the `max.message.bytes` of the topic of letters.
+    """
+    return msgspec.Raw(value) if len(value) + _LETTER_BYTES <= largest and _is_json(value) else NO_EVENT
+
+
+def _is_json(value: bytes) -> bool:
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: not UTF-8
+        return False
+    return True
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from engagement_platform.domain.event import (
     HEADER_UNSEEN_AT,
     SCHEMA_VERSION,
     DeadLetter,
+    kept,
 )
 
 OVERHEAD_BYTES = 512
@@ -36,12 +37,16 @@ def headers(unseen_at: int) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-def dead_letter(event_id: int, reason: str, value: bytes, at: int) -> DeadLetter:
-    """Return the dead letter of an event that the relay gives up; `at` in microseconds since 1970."""
+def dead_letter(event_id: int, reason: str, value: bytes, at: int, largest: int) -> DeadLetter:
+    """Return the dead letter of an event that the relay gives up; `at` in microseconds since 1970.
+
+    A `value` that was cut off is no JSON and is not kept. Its topic takes messages up to `largest` bytes.
+    """
     return DeadLetter(
         source="relay",
         event_id=event_id,
         reason=reason,
         excerpt=value.decode("utf-8", "replace")[:EXCERPT_CHARACTERS],
         at=datetime.fromtimestamp(at / 1e6, UTC),
+        event=kept(value, largest),
     )

@@ -63,13 +63,17 @@ class _Clients:
     checkpoints: Checkpoints
     mirror: Mirror
     limits: Limits
+    largest_letter: int
 
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[_Clients]:
     """Connect to everything, before the claim: the hand-over then costs one round trip to each."""
     ensure_topics(settings)
-    max_message = int(topic_configuration(settings, settings.topic)["max.message.bytes"])
+    max_message, max_letter = (
+        int(topic_configuration(settings, topic)["max.message.bytes"])
+        for topic in (settings.topic, settings.dead_letter_topic)
+    )
     limits = Limits(settings.relay_batch_rows, settings.relay_batch_bytes, largest_value(max_message))
     with ExitStack() as stack:
         yield _Clients(
@@ -78,6 +82,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
             stack.enter_context(open_checkpoints(settings)),
             stack.enter_context(open_mirror(settings)),
             limits,
+            min(max_letter, max_message),
         )
 
 
@@ -173,7 +178,7 @@ class _Relay:
             if reason is None:
                 messages.append(Message(self._settings.topic, row.key, row.value, common))
             else:
-                letter = dead_letter(row.id, reason, row.value, now())
+                letter = dead_letter(row.id, reason, row.value, now(), self._clients.largest_letter)
                 log.warning("event %d is a dead letter: %s", row.id, reason)
                 messages.append(Message(self._settings.dead_letter_topic, b"%d" % row.id, encode_dead_letter(letter)))
         self._commit(messages, ledger)

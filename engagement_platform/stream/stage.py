@@ -17,6 +17,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.topics import topic_configuration
 from engagement_platform.adapters.platform.loads import LoadRow, Loads, RebuildRow
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import days_of_ids_from
@@ -24,7 +25,7 @@ from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
 from engagement_platform.domain.errors import EngagementError, StreamStopped, Superseded, Unavailable
-from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter
+from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter, kept
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream import staging
@@ -38,6 +39,8 @@ POLL_MS = 500
 LOOK_AGAIN_SECONDS = 10.0
 _MOST_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
+_MOST_LETTER_BYTES = 1 << 20
+"""Of a letter, whatever its topic would take."""
 _MOST_RECORDS = 5_000
 """Of one poll."""
 _REBUILD_PAUSE = 0.1
@@ -92,7 +95,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     loads = Loads(settings, WRITER)
     records = min(_MOST_RECORDS, settings.stage_batch_rows)
-    reader = TopicReader(settings, min_bytes=1 << 16, max_wait_ms=POLL_MS, max_records=records)
+    reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
     try:
         yield _Clients(reader, loads, warehouse, table_id)
     finally:
@@ -250,11 +253,9 @@ class _Stage:
             return
         log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0].reason)
         staging.keep_rejected(staging.folder_of(self._settings), name, rejected)
-        now = datetime.now(UTC)
-        letters = (
-            DeadLetter(source=WRITER, event_id=r.id, reason=r.reason, excerpt=r.excerpt, at=now) for r in rejected
-        )
-        send_letters(self._settings, letters)
+        topic, now = self._settings.dead_letter_topic, datetime.now(UTC)
+        largest = min(int(topic_configuration(self._settings, topic)["max.message.bytes"]), _MOST_LETTER_BYTES)
+        send_letters(self._settings, (_letter(one, now, largest) for one in rejected))
 
     def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:
         """Enter a load with the lines that no rebuilt day holds; return them. None when it was not entered."""
@@ -294,6 +295,17 @@ class _Stage:
         for unseen, times in gathered.unseen.items():
             if unseen and unseen.isdigit():
                 progress.latency.add((now_us - int(unseen)) / 1_000, times)
+
+
+def _letter(rejected: Rejected, now: datetime, largest: int) -> DeadLetter:
+    return DeadLetter(
+        source=WRITER,
+        event_id=rejected.id,
+        reason=rejected.reason,
+        excerpt=rejected.excerpt,
+        at=now,
+        event=kept(rejected.value, largest),
+    )
 
 
 def _other_topic(what: str) -> StreamStopped:

@@ -47,7 +47,11 @@ def keep_rejected(folder: Path, name: str, rejected: Sequence[Rejected]) -> None
     """Write what was rejected, with the reasons, to the `.rejected` file of the batch."""
     path = folder / f"{name}.rejected"
     with _explained(path):
-        path.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in rejected))
+        path.write_bytes(b"".join(_line(one) for one in rejected))
+
+
+def _line(one: Rejected) -> bytes:
+    return msgspec.json.encode({"id": one.id, "reason": one.reason, "excerpt": one.excerpt}) + b"\n"
 
 
 def remove_leftovers(folder: Path) -> None:

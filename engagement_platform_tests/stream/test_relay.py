@@ -50,8 +50,12 @@ def events(settings: Settings) -> dict[int, EnrichedEvent]:
 
 
 def dead_letters(settings: Settings) -> dict[int, str]:
-    letters = [json.loads(record.value) for record in read_all(settings, settings.dead_letter_topic)]
-    return {letter["event_id"]: letter["reason"] for letter in letters}
+    return {number: letter["reason"] for number, letter in letters(settings).items()}
+
+
+def letters(settings: Settings) -> dict[int, Any]:
+    found = [json.loads(record.value) for record in read_all(settings, settings.dead_letter_topic)]
+    return {letter["event_id"]: letter for letter in found}
 
 
 def last_checkpoint(settings: Settings) -> Checkpoint:
@@ -255,6 +259,7 @@ def test_a_timestamp_that_json_cannot_carry_is_a_dead_letter(
     drain(relay.run, settings)
     assert published(settings) == [2]
     assert "RFC 3339" in dead_letters(settings)[1]
+    assert letters(settings)[1]["event"]["event_type"] == "play"
 
 
 @pytest.mark.parametrize("timestamp", ["1970-01-01", "2099-12-31 23:59:59.999999"])
@@ -278,6 +283,7 @@ def test_large_payloads_pass_and_too_large_ones_are_dead_letters(
     assert published(settings) == [1, 3]
     assert len(events(settings)[1].raw_payload) == 900_002
     assert "too large" in dead_letters(settings)[2]
+    assert "event" not in letters(settings)[2]
 
 
 def test_an_event_beyond_what_postgresql_can_write_as_json_is_a_dead_letter(

@@ -10,10 +10,11 @@ import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source.by_day import ByDay
-from engagement_platform.adapters.source.reader import CONNECT_SECONDS, ENRICHED
+from engagement_platform.adapters.source.reader import BEYOND_JSON, CONNECT_SECONDS, ENRICHED
 from engagement_platform.domain.coverage import Coverage, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.redrive import SourceEvent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,6 +111,28 @@ def messages(dsn: str, begin: datetime, end: datetime, max_bytes: int) -> Iterat
     with _connected(dsn) as connection, connection.cursor(name="replay", binary=True) as cursor:
         cursor.itersize = 1_000
         yield from cursor.execute(_SQL["replay"].replace("{enriched}", ENRICHED), parameters)
+
+
+def messages_of(dsn: str, ids: Sequence[int], max_bytes: int) -> dict[int, SourceEvent]:
+    """Return certain events as they are now, those that are gone left out. Raises Unavailable."""
+    with _connected(dsn) as connection, connection.cursor(binary=True) as cursor:
+        return dict(_found(cursor, ids, max_bytes))
+
+
+def _found(cursor: "psycopg.Cursor[Any]", ids: Sequence[int], max_bytes: int) -> Iterator[tuple[int, SourceEvent]]:
+    """Read events together or, where PostgreSQL cannot build the JSON of one (1 GB), in halves."""
+    statement = _SQL["messages_of"].replace("{enriched}", ENRICHED)
+    try:
+        with cursor.connection.transaction():
+            rows = cursor.execute(statement, {"ids": list(ids), "max_bytes": max_bytes}).fetchall()
+        yield from ((number, SourceEvent(*parts)) for number, *parts in rows)
+    except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
+        if len(ids) > 1:
+            yield from _found(cursor, ids[: len(ids) // 2], max_bytes)
+            yield from _found(cursor, ids[len(ids) // 2 :], max_bytes)
+        else:
+            day = cursor.execute(_SQL["days_of"], {"ids": list(ids)}).fetchone()
+            yield ids[0], SourceEvent(None, None, BEYOND_JSON, day[1] if day else None)
 
 
 def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:

@@ -79,3 +79,16 @@ SELECT convert_to(event.content_id::text, 'UTF8') AS key, message.json AS value
    AND event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01'
    AND octet_length(message.json) <= %(max_bytes)s
  ORDER BY event.id
+
+-- name: messages_of
+-- Certain events as the relay would write them: key, value, its bytes, and the day; no row for those that are gone.
+-- A value over :max_bytes is null, and so is a day that JSON cannot carry.
+SELECT event.id,
+       convert_to(event.content_id::text, 'UTF8') AS key,
+       CASE WHEN octet_length(message.json) <= %(max_bytes)s THEN message.json END AS value,
+       octet_length(message.json) AS bytes,
+       CASE WHEN event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01'
+            THEN (event.event_ts AT TIME ZONE 'UTC')::date END AS day
+  FROM ({enriched}) AS event
+ CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
+ WHERE event.id = ANY(%(ids)s)

@@ -26,7 +26,7 @@ CONNECT_SECONDS = 5
 _PATIENCE_SECONDS = 25.0
 """Beyond the session's statement_timeout: for a server that is frozen and cannot enforce it."""
 _STREAM_ROWS = 200
-_BEYOND_JSON = 1 << 30
+BEYOND_JSON = 1 << 30
 """Bytes of text that PostgreSQL cannot build, so that nobody knows how many there would be."""
 
 
@@ -143,7 +143,7 @@ class Source:
                 if limits.rows > 1:
                     return self.read(hi, probes, replace(limits, rows=limits.rows // 2))
                 first = self._one(_FIRST_WANTED, **parameters).id
-                return Rows([Row(first, None, b"", _BEYOND_JSON, has_timestamp=True)], cut=True)
+                return Rows([Row(first, None, b"", BEYOND_JSON, has_timestamp=True)], cut=True)
 
     def _stream(self, parameters: dict[str, Any], limits: Limits) -> Rows:
         rows: list[Row] = []

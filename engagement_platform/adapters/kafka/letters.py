@@ -1,0 +1,84 @@
+"""Reads the topic of dead letters."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+from kafka.consumer.fetcher import ConsumerRecord
+
+from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.domain.event import EXCERPT_CHARACTERS, DeadLetter, decode_dead_letter
+from engagement_platform.domain.letters import Address, Letter
+from engagement_platform.settings import Settings
+
+UNREADABLE = "unknown"
+"""The source of messages in the topic that are no letters."""
+
+_POLL_MS = 200
+_AROUND_MS = 3_600_000
+"""A letter arrives in Kafka a moment after the time that it carries, by another clock."""
+
+
+class LetterReader:
+    """The letters of a topic, which is that of `topic_id`. Methods raise Unavailable and TopicChanged."""
+
+    def __init__(self, reader: TopicReader) -> None:
+        self._reader = reader
+        self.topic_id = reader.topic_id
+
+    def between(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Letter]:
+        """Yield the letters that are there now, by address; at least those of a time."""
+        begins = self._reader.beginning_offsets() if since is None else self._offsets_at(since, -_AROUND_MS)
+        ends = self._reader.end_offsets() if until is None else self._offsets_at(until, _AROUND_MS)
+        return self._within({partition: (begin, ends[partition]) for partition, begin in begins.items()})
+
+    def at(self, addresses: Collection[Address]) -> Iterator[Letter]:
+        """Yield the letters at these addresses, by address; nothing for one where no letter lies."""
+        wanted, ranges = frozenset(addresses), {}
+        first, ends = self._reader.beginning_offsets(), self._reader.end_offsets()
+        for partition in {address.partition for address in wanted} & ends.keys():
+            offsets = [address.offset for address in wanted if address.partition == partition]
+            ranges[partition] = max(min(offsets), first[partition]), min(max(offsets) + 1, ends[partition])
+        return (letter for letter in self._within(ranges) if letter.address in wanted)
+
+    def _offsets_at(self, moment: datetime, later_ms: int) -> dict[int, int]:
+        return self._reader.offsets_at(max(0, int(moment.timestamp() * 1000) + later_ms))
+
+    def _within(self, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Letter]:
+        """Yield letters partition by partition, so that one comes behind the other."""
+        for partition, (begin, end) in sorted(ranges.items()):
+            if begin < end:
+                yield from self._read(partition, begin, end)
+
+    def _read(self, partition: int, begin: int, end: int) -> Iterator[Letter]:
+        self._reader.seek({partition: begin})
+        while True:
+            for record in self._reader.poll(_POLL_MS).get(partition, ()):
+                if record.offset >= end:
+                    return
+                yield letter_of(record)
+            if self._reader.positions()[partition] >= end:
+                return
+
+
+def letter_of(record: ConsumerRecord) -> Letter:
+    """Return the letter in a record; a message that is none stands in for one."""
+    address = Address(record.partition, record.offset)
+    try:
+        return Letter(address, decode_dead_letter(record.value))
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:  # ValueError: not UTF-8; TypeError: no value
+        excerpt = (record.value or b"").decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
+        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        reason = f"not a dead letter: {error}"
+        return Letter(address, DeadLetter(source=UNREADABLE, event_id=None, reason=reason, excerpt=excerpt, at=at))
+
+
+@contextmanager
+def open_letters(settings: Settings) -> Iterator[LetterReader]:
+    """Connect to the topic of letters. Raises Unavailable, also when there is no such topic."""
+    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
+    try:
+        yield LetterReader(reader)
+    finally:
+        reader.close()

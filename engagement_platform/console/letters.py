@@ -1,0 +1,230 @@
+"""engagement-platform dead-letters: which events could not be delivered, and what is done about them."""
+
+import json
+import sys
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engagement_platform.console.people import who
+from engagement_platform.domain.event import NO_EVENT
+from engagement_platform.domain.letters import UNSETTLED, Address, Chosen, Letter, State, address_of
+from engagement_platform.history.letters import discard as record_discard
+from engagement_platform.history.letters import letters_of
+from engagement_platform.history.redrive import Redriven
+from engagement_platform.history.redrive import redrive as redrive_letters
+from engagement_platform.settings import load
+
+_LONGEST_CELL = 60
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def _address(text: str) -> Address:
+    try:
+        return address_of(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+def _time(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T08:30:00.") from None
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+_FILTERS = (
+    click.option("--reason", default="", help="Only letters with this in their reason."),
+    click.option("--source", "sources", multiple=True, help="Only letters of relay, stage or forward."),
+    click.option("--since", type=_time, metavar="TIME", help="Only letters written at this time (UTC) or later."),
+    click.option("--until", type=_time, metavar="TIME", help="Only letters written before this time (UTC)."),
+    click.option("--id", "event_ids", type=int, multiple=True, help="Only letters of this event."),
+)
+_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+
+
+def _filtered(command: _Command) -> _Command:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Show the events that could not be delivered, send them again, or discard them."""
+
+
+@dead_letters.command("list")
+@_filtered
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([*(state.value for state in State), "all"]),
+    multiple=True,
+    help="By default open and redriving: those that wait for somebody.",
+)
+@click.option("--limit", default=100, show_default=True, help="Only the newest so many; 0 for all.")
+@_FORMAT
+def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> None:
+    """List letters, the newest last."""
+    chosen = Chosen(**filters, states=_states(states))
+    newest: deque[Letter] = deque(maxlen=limit or None)
+    number = 0
+    with letters_of(load()) as letters:
+        for number, letter in enumerate(letters.chosen(chosen), 1):  # noqa: B007
+            newest.append(_without_event(letter))
+    if form == "json":
+        for letter in newest:
+            click.echo(json.dumps(_as_object(letter), ensure_ascii=False))
+        return
+    Console().print(_table(newest))
+    if number > len(newest):
+        click.echo(f"{number} letters, of which the newest {len(newest)} are shown: --limit 0 for all.")
+
+
+def _states(names: Sequence[str]) -> Collection[State]:
+    if "all" in names:
+        return tuple(State)
+    return [State(name) for name in names] or UNSETTLED
+
+
+def _without_event(letter: Letter) -> Letter:
+    return Letter(letter.address, msgspec.structs.replace(letter.content, event=NO_EVENT), letter.actions)
+
+
+def _table(letters: Iterable[Letter]) -> Table:
+    table = Table("letter", "written (UTC)", "source", "event", "state", "status", "reason")
+    for letter in letters:
+        content = letter.content
+        number = "" if content.event_id is None else str(content.event_id)
+        status = "" if content.status is None else str(content.status)
+        state = letter.state.value
+        table.add_row(
+            str(letter.address),
+            f"{content.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            *(Text(plain(cell)) for cell in (content.source, number, state, status, _shortened(content.reason))),
+        )
+    return table
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
+
+
+def plain(text: str) -> str:
+    """Return a text of strangers without what would steer a terminal."""
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+@dead_letters.command()
+@click.argument("address", type=_address, metavar="PARTITION:OFFSET")
+@_FORMAT
+def show(address: Address, form: str) -> None:
+    """Show a letter with its event, and what was done with it; `list` shows where it lies."""
+    with letters_of(load()) as letters:
+        found = next(letters.chosen(Chosen(addresses=[address])), None)
+    if found is None:
+        raise click.UsageError(f"No letter lies at {address}.")
+    shown = _as_object(found)
+    if form == "json":
+        click.echo(json.dumps(shown, ensure_ascii=False))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in shown.items():
+        if name not in ("event", "actions") and value is not None:
+            table.add_row(name, Text(plain(str(value))))
+    for action in found.actions:
+        table.add_row(
+            action.kind, Text(plain(_told(action.who, action.why, action.begun_at, action.outcome, action.note)))
+        )
+    Console().print(table)
+    if shown["event"] is not None:
+        click.echo(plain_lines(json.dumps(shown["event"], ensure_ascii=False, indent=2)))
+
+
+def plain_lines(text: str) -> str:
+    """Return `plain` text, its lines kept."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def _told(who: str, why: str, at: datetime, outcome: str | None, note: str) -> str:
+    parts = [f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}", why, outcome or "not ended", note]
+    return "; ".join(part for part in parts if part)
+
+
+def _as_object(letter: Letter) -> dict[str, Any]:
+    """Return a letter for JSON: all fields of the topic, its address, its state and what was done."""
+    content: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(letter.content, event=NO_EVENT))
+    content["event"] = json.loads(bytes(letter.content.event))
+    actions = [
+        {name: getattr(action, name) for name in ("kind", "who", "why", "begun_at", "ended_at", "outcome", "note")}
+        for action in letter.actions
+    ]
+    told: dict[str, Any] = msgspec.to_builtins({"address": str(letter.address), "state": letter.state.value})
+    return told | content | {"actions": msgspec.to_builtins(actions)}
+
+
+@dead_letters.command()
+@click.argument("addresses", type=_address, nargs=-1, metavar="[PARTITION:OFFSET]...")
+@_filtered
+@click.option("--all", "everything", is_flag=True, help="All letters that are open.")
+@click.option("--again", is_flag=True, help="Also those that were redriven or discarded before.")
+@click.option("--why", default="", help="Kept with the record of it.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
+    """Send the events of letters again: forward's to the partner, the stage's by a rebuild of their day.
+
+    An event that is not in its letter is read from the source.
+    """
+    chosen = _chosen(options, tuple(State) if again else UNSETTLED)
+
+    def tell(some: Sequence[Redriven]) -> None:
+        for each in some:
+            mark = "would be redriven" if dry_run and each.done else "redriven" if each.done else "stays"
+            click.echo(f"{each.letter.address} event {each.letter.content.event_id}: {mark}, {plain(each.note)}")
+
+    done, failed = redrive_letters(load(), chosen, who(), why, tell, dry_run=dry_run)
+    click.echo(f"{done} letters {'would be ' if dry_run else ''}redriven, {failed} cannot be.")
+    sys.exit(1 if failed else 0)
+
+
+@dead_letters.command()
+@click.argument("addresses", type=_address, nargs=-1, metavar="[PARTITION:OFFSET]...")
+@_filtered
+@click.option("--all", "everything", is_flag=True, help="All letters that are open.")
+@click.option("--why", required=True, help="Why nobody needs them; kept with the record of it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only say which ones it would be.")
+def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
+    """Settle letters without sending them. They stay in the topic, and who discarded them is recorded."""
+    settings = load()
+    with letters_of(settings) as letters:
+        found = [_without_event(letter) for letter in letters.chosen(_chosen(options, UNSETTLED))]
+        topic_id = letters.topic_id
+    Console().print(_table(found))
+    if dry_run or not found:
+        click.echo(f"{len(found)} letters would be discarded.")
+        return
+    if not yes:
+        click.confirm(f"The partner or the warehouse never gets these {len(found)} events. Go on?", abort=True)
+    record_discard(settings, found, topic_id, who(), why)
+    click.echo(f"{len(found)} letters are discarded.")
+
+
+def _chosen(options: dict[str, Any], states: Collection[State]) -> Chosen:
+    """Return which letters are meant. Raises click.UsageError when nothing says which."""
+    everything = options.pop("everything")
+    if not everything and not any(options.values()):
+        raise click.UsageError("Say which letters: addresses, filters, or --all.")
+    return Chosen(**options, states=states)

@@ -1,0 +1,114 @@
+"""Dead letters as an operator handles them: their address, their state, which ones are meant.
+
+The topic of letters is append-only. What people have done with a letter stands beside it, as actions.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import NamedTuple
+
+from engagement_platform.domain.event import DeadLetter
+
+
+class Address(NamedTuple):
+    """Where a letter lies in the topic of letters, written as partition:offset."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+def address_of(text: str) -> Address:
+    """Read an address such as 0:17. Raises ValueError."""
+    partition, colon, offset = text.partition(":")
+    if not (colon and partition.isdecimal() and offset.isdecimal()):
+        raise ValueError(f"{text!r} is no address of a letter, such as 0:17")
+    return Address(int(partition), int(offset))
+
+
+class State(Enum):
+    """What has become of a letter."""
+
+    OPEN = "open"
+    REDRIVING = "redriving"
+    """A redrive has begun and has not ended, perhaps because its process died: it is to be done again."""
+    REDRIVEN = "redriven"
+    DISCARDED = "discarded"
+
+
+UNSETTLED = frozenset({State.OPEN, State.REDRIVING})
+"""The states in which somebody has to do something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What somebody has done with a letter."""
+
+    kind: str
+    """redrive or discard."""
+    who: str
+    why: str
+    begun_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    """done or failed; None while it has not ended."""
+    note: str
+    """What came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter, where it lies, and what was done with it, in the order of time."""
+
+    address: Address
+    content: DeadLetter
+    actions: Sequence[Action] = ()
+
+    @property
+    def state(self) -> State:
+        """What has become of it."""
+        return state(self.actions)
+
+
+def state(actions: Sequence[Action]) -> State:
+    """Return what has become of a letter. A redrive that failed leaves it as open as it was."""
+    if not actions:
+        return State.OPEN
+    last = actions[-1]
+    if last.outcome is None:
+        return State.REDRIVING
+    if last.outcome == "failed":
+        return State.OPEN
+    return State.DISCARDED if last.kind == "discard" else State.REDRIVEN
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which letters are meant: those for which everything holds that is given."""
+
+    reason: str = ""
+    """Part of the reason, in any case of letters."""
+    sources: Collection[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    """The time before which the letters were written."""
+    event_ids: Collection[int] = ()
+    addresses: Collection[Address] = ()
+    states: Collection[State] = tuple(State)
+
+    def has(self, letter: Letter) -> bool:
+        """Say whether a letter is meant."""
+        content = letter.content
+        return (
+            self.reason.casefold() in content.reason.casefold()
+            and (not self.sources or content.source in self.sources)
+            and (self.since is None or content.at >= self.since)
+            and (self.until is None or content.at < self.until)
+            and (not self.event_ids or content.event_id in self.event_ids)
+            and (not self.addresses or letter.address in self.addresses)
+            and letter.state in self.states
+        )

@@ -1,0 +1,129 @@
+"""How a dead letter is redriven: what is sent, which day is rebuilt, or why neither can be."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+import msgspec
+
+from engagement_platform.domain.event import NO_EVENT, DeadLetter, decode
+
+API, WAREHOUSE, PUBLISHER = "forward", "stage", "relay"
+"""The sources of letters that can be redriven: where their events are missing."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEvent:
+    """An event as the source has it now."""
+
+    key: bytes | None
+    value: bytes | None
+    """The message; None where it is too large for its topic."""
+    size: int
+    """Bytes that the message has, or would have."""
+    day: date | None
+    """None where event_ts is infinite or beyond the years 1 to 9999."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where redrives can go."""
+
+    api: bool
+    """Whether there is a partner."""
+    largest_value: int
+    """Bytes of the largest value that the topic of replays takes."""
+    first_day: date
+    last_day: date
+    """The days that can be rebuilt."""
+
+    def knows(self, day: date | None) -> bool:
+        """Say whether a day can be rebuilt."""
+        return day is not None and self.first_day <= day <= self.last_day
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one letter is redriven. With a fault it stays open, whatever is done beside."""
+
+    key: bytes | None = None
+    value: bytes | None = None
+    """What is sent to the API by the topic of replays."""
+    day: date | None = None
+    """What is rebuilt in the warehouse."""
+    fault: str = ""
+    """Why it cannot be redriven."""
+
+
+def needs_source(content: DeadLetter) -> bool:
+    """Say whether the event has to be read from the source again."""
+    return content.source in (WAREHOUSE, PUBLISHER) or (content.source == API and _kept(content) is None)
+
+
+def plan(content: DeadLetter, found: SourceEvent | None, targets: Targets) -> Plan:
+    """Return how a letter is redriven; `found` is the event as the source has it, where that was asked."""
+    if content.source not in (API, WAREHOUSE, PUBLISHER):
+        return Plan(fault=f"there is no redrive for letters of {content.source}")
+    if content.source == API and not targets.api:
+        return Plan(fault="there is no partner: ENGAGEMENT_API_URL is not set")
+    if content.source == API and (message := _kept(content)) is not None:
+        return Plan(key=message[0], value=message[1])
+    return _again(content, found, targets)
+
+
+def _again(content: DeadLetter, found: SourceEvent | None, targets: Targets) -> Plan:
+    """Return how a letter is redriven whose event has to come from the source."""
+    if content.event_id is None:
+        return Plan(fault="the letter does not say which event it was")
+    if found is None:
+        return Plan(fault=f"the source has no event {content.event_id}")
+    if found.day is None:
+        return Plan(fault="event_ts is outside the years 1 to 9999, or infinite; its owner has to put it right")
+    return _from_source(content.source, found, targets)
+
+
+def _from_source(source: str, found: SourceEvent, targets: Targets) -> Plan:
+    known = targets.knows(found.day)
+    day = found.day if source != API and known else None
+    if source == WAREHOUSE or not targets.api:
+        return Plan(day=day, fault="" if known else f"{found.day} is no day that can be rebuilt")
+    if found.value is None:
+        size, limit = found.size, targets.largest_value
+        return Plan(
+            day=day, fault=f"too large: the message would have {size} bytes, the topic of replays takes {limit}"
+        )
+    return Plan(key=found.key, value=found.value, day=day)
+
+
+def _kept(content: DeadLetter) -> tuple[bytes | None, bytes] | None:
+    """Return key and value of the event in a letter; None where there is none that could be delivered."""
+    value = bytes(content.event)
+    if value == bytes(NO_EVENT):
+        return None
+    try:
+        event = decode(value)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    return None if event.content_id is None else str(event.content_id).encode(), value
+
+
+def weight(content: DeadLetter, targets: Targets) -> int:
+    """Return how many bytes a redrive of the letter holds in memory, at most."""
+    return len(bytes(content.event)) + (targets.largest_value if needs_source(content) else 0)
+
+
+def chunks(weighed: Iterable[tuple[_Item, int]], most: int, heaviest: int) -> Iterator[list[_Item]]:
+    """Split items into chunks of at most `most`, none heavier than `heaviest` unless it has one item only."""
+    chunk: list[_Item] = []
+    total = 0
+    for item, heavy in weighed:
+        if chunk and (len(chunk) == most or total + heavy > heaviest):
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(item)
+        total += heavy
+    if chunk:
+        yield chunk

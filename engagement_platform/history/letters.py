@@ -1,0 +1,44 @@
+"""The letters with what was done with them: which ones are meant, and discarding them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from engagement_platform.adapters.kafka.letters import LetterReader, open_letters
+from engagement_platform.adapters.platform.letters import LetterActions, open_actions
+from engagement_platform.domain.letters import Chosen, Letter
+from engagement_platform.settings import Settings
+
+
+class Letters:
+    """The letters in Kafka beside the actions in the platform database. Methods raise Unavailable."""
+
+    def __init__(self, reader: LetterReader, actions: LetterActions) -> None:
+        self._reader = reader
+        self.actions = actions
+        self.topic_id = reader.topic_id
+
+    def chosen(self, chosen: Chosen) -> Iterator[Letter]:
+        """Yield the letters that are meant, by address, as they stand now. To be taken without long pauses."""
+        actions = self.actions.all()
+        if chosen.addresses:
+            found = self._reader.at(chosen.addresses)
+        else:
+            found = self._reader.between(chosen.since, chosen.until)
+        for letter in found:
+            told = replace(letter, actions=actions.get(letter.address, ()))
+            if chosen.has(told):
+                yield told
+
+
+@contextmanager
+def letters_of(settings: Settings, *, alone: bool = False) -> Iterator[Letters]:
+    """Connect. With `alone` nobody else acts on letters meanwhile: raises EngagementError when somebody does."""
+    with open_letters(settings) as reader, open_actions(settings, reader.topic_id, alone=alone) as actions:
+        yield Letters(reader, actions)
+
+
+def discard(settings: Settings, letters: Sequence[Letter], topic_id: str, who: str, why: str) -> None:
+    """Note that nobody needs these letters any more; they stay in the topic. Raises Unavailable, EngagementError."""
+    with open_actions(settings, topic_id, alone=True) as actions:
+        actions.discard(letters, who, why)

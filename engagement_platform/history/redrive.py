@@ -1,0 +1,121 @@
+"""Redrives dead letters: their events go to the partner's API again, or their days are rebuilt in the warehouse.
+
+Each redrive is noted before it begins and closed after it: one that dies between is seen, and done again. So an event
+is sent at least once. What the partner refuses again becomes a new letter.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from engagement_platform.adapters.kafka.letters import open_letters
+from engagement_platform.adapters.kafka.plain import send_all
+from engagement_platform.adapters.kafka.producer import Message
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
+from engagement_platform.adapters.platform.letters import Ended
+from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.source.history import messages_of
+from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
+from engagement_platform.domain.letters import Address, Chosen, Letter
+from engagement_platform.domain.messages import largest_value
+from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.history.letters import letters_of
+from engagement_platform.settings import Settings
+
+_HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()), (HEADER_TO, TO_API))
+_MOST_LETTERS = 500
+_MOST_BYTES = 16 << 20
+"""Of the letters that are redriven together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What was done with a letter, or would be."""
+
+    letter: Letter
+    done: bool
+    note: str
+
+
+Tell = Callable[[Sequence[Redriven]], None]
+Plans = Sequence[tuple[Letter, Plan]]
+
+
+def redrive(
+    settings: Settings, chosen: Chosen, who: str, why: str, tell: Tell = lambda _: None, *, dry_run: bool = False
+) -> tuple[int, int]:
+    """Redrive the letters that are meant; return how many were redriven and how many could not be.
+
+    `tell` is called with what was done, some letters at a time. Nothing is written with `dry_run`. Raises Unavailable,
+    and EngagementError while somebody else is at it: what was begun then counts as being redriven.
+    """
+    targets = _targets(settings)
+    done = failed = 0
+    with letters_of(settings, alone=not dry_run) as letters:
+        weighed = [(letter.address, weight(letter.content, targets)) for letter in letters.chosen(chosen)]
+        for addresses in chunks(weighed, _MOST_LETTERS, _MOST_BYTES):
+            plans = _plans(settings, _read(settings, addresses, letters.topic_id), targets)
+            told = [Redriven(letter, not each.fault, _note(settings, each)) for letter, each in plans]
+            if not dry_run:
+                letters.actions.begin("redrive", [letter for letter, _ in plans], who, why)
+                _carry_out(settings, plans)
+                letters.actions.end([Ended(each.letter.address, each.done, each.note) for each in told])
+            done += sum(each.done for each in told)
+            failed += sum(not each.done for each in told)
+            tell(told)
+    return done, failed
+
+
+def _targets(settings: Settings) -> Targets:
+    ensure_replay_topic(settings)
+    limit = int(topic_configuration(settings, settings.replay_topic)["max.message.bytes"])
+    return Targets(
+        api=bool(settings.api_url.get_secret_value()),
+        largest_value=largest_value(limit),
+        first_day=settings.first_day,
+        last_day=datetime.now(UTC).date(),
+    )
+
+
+def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> list[Letter]:
+    """Read letters anew, with their events: all that are meant would not fit into memory."""
+    with open_letters(settings) as reader:
+        if reader.topic_id != topic_id:
+            raise EngagementError(f"The topic {settings.dead_letter_topic} was created again meanwhile.")
+        return list(reader.at(addresses))
+
+
+def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> Plans:
+    contents = [letter.content for letter in letters]
+    ids = {each.event_id for each in contents if needs_source(each) and each.event_id is not None}
+    found: dict[int | None, SourceEvent] = {}
+    if ids:
+        found.update(messages_of(settings.source_dsn.get_secret_value(), sorted(ids), targets.largest_value).items())
+    return [(letter, plan(letter.content, found.get(letter.content.event_id), targets)) for letter in letters]
+
+
+def _carry_out(settings: Settings, plans: Plans) -> None:
+    messages = [Message(settings.replay_topic, each.key, each.value, _HEADERS) for _, each in plans if each.value]
+    if messages:
+        send_all(settings, messages, largest_message=max(len(message.value) for message in messages))
+    days = {each.day: str(letter.address) for letter, each in plans if each.day is not None}
+    if days:
+        _note_due(settings, days)
+
+
+def _note_due(settings: Settings, days: Mapping[date, str]) -> None:
+    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    with closing(Loads(settings, "redrive")) as loads:
+        for day, address in days.items():
+            loads.note_due(table_id, [day], f"redrive of dead letter {address}")
+
+
+def _note(settings: Settings, found: Plan) -> str:
+    """Say what is done."""
+    sent = [f"to {settings.replay_topic} for the API"] if found.value else []
+    due = [f"{found.day} is due for a rebuild"] if found.day else []
+    return "; ".join([*sent, *due, *([found.fault] if found.fault else [])])

@@ -1,0 +1,61 @@
+"""What a dead letter keeps of a message."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement_platform.domain.event import (
+    EXCERPT_CHARACTERS,
+    NO_EVENT,
+    DeadLetter,
+    decode_dead_letter,
+    encode_dead_letter,
+    kept,
+)
+from engagement_platform.domain.messages import dead_letter
+
+MIB = 1 << 20
+documents = st.recursive(st.none() | st.booleans() | st.integers(-(1 << 60), 1 << 60) | st.text(), st.lists)
+
+
+@given(documents)
+def test_json_is_kept_to_the_byte(document: object) -> None:
+    value = json.dumps(document, indent=1).encode("utf-8", "surrogatepass")
+    written = encode_dead_letter(dead_letter(1, "because", value, 0, MIB))
+    assert bytes(decode_dead_letter(written).event) == value
+
+
+@given(st.binary())
+def test_a_letter_can_be_written_whatever_was_given_up(value: bytes) -> None:
+    letter = decode_dead_letter(encode_dead_letter(dead_letter(1, "because", value, 0, MIB)))
+    assert bytes(letter.event) in (value.strip(b" \t\r\n"), bytes(NO_EVENT))
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b'"\xff"', b'{"a": 1} x', b"[" * 100_000, b"nul"])
+def test_what_is_no_json_is_not_kept(value: bytes) -> None:
+    assert kept(value, MIB) == NO_EVENT
+
+
+def test_a_letter_with_everything_in_it_fits_its_topic() -> None:
+    """The excerpts at their largest: control characters, of which JSON makes six bytes each."""
+    largest = next(n for n in range(MIB, 0, -1) if kept(b'"' + b"x" * (n - 2) + b'"', MIB) != NO_EVENT)
+    assert largest > MIB - (16 << 10)
+    widest = "\x01" * EXCERPT_CHARACTERS
+    now = datetime.now(UTC)
+    letter = DeadLetter(
+        source="forward",
+        event_id=1 << 62,
+        reason="x" * 200,
+        excerpt=widest,
+        at=now,
+        status=422,
+        response=widest,
+        first_try=now,
+        last_try=now,
+        event=kept(b'"' + b"x" * (largest - 2) + b'"', MIB),
+        key="k" * 100,
+    )
+    assert len(encode_dead_letter(letter)) + 512 <= MIB
