@@ -1,14 +1,16 @@
 """The commands for dead letters, against the real servers."""
 
+import getpass
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from engagement_platform.console import letters
 from engagement_platform.settings import Settings
-from engagement_platform_tests.letters import bury, letter
+from engagement_platform_tests.letters import bury, letter, states
 
 pytestmark = pytest.mark.usefixtures("in_environment")
 
@@ -17,7 +19,7 @@ def run(*arguments: str, answer: str | None = None) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(letters.dead_letters, arguments, input=answer)
 
 
-def objects(result: Result) -> list[dict[str, object]]:
+def objects(result: Result) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.output.splitlines()]
 
@@ -52,3 +54,42 @@ def test_a_letter_is_shown_with_its_event_and_nothing_that_steers_a_terminal(set
     assert (found["address"], found["state"], found["event_id"], found["event"]) == ("0:1", "open", 2, None)
     assert "No letter lies at 0:9" in run("show", "0:9").output
     assert "no address of a letter" in run("show", "9").output
+
+
+def test_a_redrive_is_said_letter_by_letter_and_needs_to_know_which(settings: Settings) -> None:
+    bury(settings, [letter(1, "relay"), letter(2, "tally")])
+    assert "Say which letters" in run("redrive").output
+    tried = run("redrive", "--all", "--dry-run")
+    assert tried.exit_code == 1
+    assert "0:0 event 1: stays, the source has no event 1" in tried.output
+    assert "0 letters would be redriven, 2 cannot be." in tried.output
+    assert set(states(settings).values()) == {"open"}
+    assert run("redrive", "0:1").exit_code == 1
+    shown = run("show", "0:1").output
+    assert "there is no redrive for letters of tally" in shown
+    assert getpass.getuser() in shown
+
+
+def test_discarding_asks_first_wants_a_reason_and_is_recorded(settings: Settings) -> None:
+    bury(settings, [letter(1), letter(2), letter(3)])
+    assert "--why" in run("discard", "0:0").output
+    assert run("discard", "0:0", "--why", "test data", answer="n\n").exit_code == 1
+    assert run("discard", "--id", "2", "--why", "x", "--dry-run").exit_code == 0
+    assert set(states(settings).values()) == {"open"}
+    done = run("discard", "--id", "1", "--id", "2", "--why", "test data", "--yes")
+    assert done.exit_code == 0, done.output
+    assert states(settings) == {1: "discarded", 2: "discarded", 3: "open"}
+    assert "0 letters would be discarded" in run("discard", "0:0", "--why", "x", "--yes").output
+    assert [each["event_id"] for each in objects(run("list", "--format", "json"))] == [3]
+    (shown,) = objects(run("list", "--state", "all", "--id", "1", "--format", "json"))
+    (action,) = shown["actions"]
+    assert (action["kind"], action["why"], action["outcome"]) == ("discard", "test data", "done")
+    assert action["who"].startswith(f"{getpass.getuser()}@")
+
+
+def test_what_was_settled_is_redriven_only_when_that_is_wanted(settings: Settings) -> None:
+    bury(settings, [letter(1)])
+    run("discard", "--all", "--why", "a mistake", "--yes")
+    assert "0 letters redriven, 0 cannot be." in run("redrive", "0:0").output
+    assert "0:0 event 1: stays, there is no partner" in run("redrive", "0:0", "--again").output
+    assert states(settings) == {1: "open"}

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from engagement_platform.adapters.source.history import days_of_ids_from, has_index, open_history
+from engagement_platform.adapters.source.history import days_of_ids_from, has_index, messages_of, open_history
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.event import decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.conftest import SourceDatabase
@@ -133,3 +134,43 @@ def test_what_is_wrong_is_said_without_the_password(source_db: SourceDatabase, w
     writer.execute("REVOKE SELECT ON content FROM engagement_reader")
     with pytest.raises(EngagementError, match="Grant SELECT"):
         rows(source_db, DAY)
+
+
+def test_single_messages_as_the_relay_would_write_them(
+    source_db: SourceDatabase, writer: psycopg.Connection[Any]
+) -> None:
+    write(writer, "2026-03-01 23:59:59.999999+00", duration_ms=1005)
+    write(writer, "infinity")
+    write(writer, "2026-03-02 00:00:00+00", raw_payload=Jsonb("x" * 1_000))
+    found = messages_of(source_db.dsn, [1, 2, 3, 4], 1_000)
+    assert set(found) == {1, 2, 3}
+    value = found[1].value
+    assert value is not None
+    assert decode(value).engagement_seconds == Decimal("1.01")
+    assert (found[1].size, found[1].day) == (len(value), DAY)
+    assert found[2].day is None
+    assert (found[3].value, found[3].day) == (None, date(2026, 3, 2))
+    assert found[3].size > 1_000
+
+
+def test_messages_that_postgresql_cannot_write_do_not_hide_the_others(
+    source_db: SourceDatabase, writer: psycopg.Connection[Any]
+) -> None:
+    """In place of 1 GB of JSON, which takes the server many seconds, what it says of it."""
+    for _ in range(3):
+        write(writer, "2026-03-01 00:00:00+00")
+    writer.execute("ALTER TABLE engagement_events RENAME TO rows_of_events")
+    writer.execute(
+        "CREATE FUNCTION payload(id bigint, raw_payload jsonb) RETURNS jsonb STABLE LANGUAGE plpgsql AS "
+        "$$ BEGIN IF id = 2 THEN RAISE program_limit_exceeded; END IF; RETURN raw_payload; END $$"
+    )
+    columns = "id, content_id, user_id, event_type, event_ts, duration_ms, device"
+    writer.execute(
+        f"CREATE VIEW engagement_events AS SELECT {columns}, payload(id, raw_payload) AS raw_payload "
+        "FROM rows_of_events"
+    )
+    writer.execute("GRANT SELECT ON engagement_events TO public")
+    found = messages_of(source_db.dsn, [1, 2, 3], 1_000)
+    assert [found[number].value is None for number in (1, 2, 3)] == [False, True, False]
+    assert found[2].size > 1_000_000
+    assert found[2].day == DAY
