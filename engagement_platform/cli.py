@@ -11,6 +11,7 @@ from engagement_platform.console.backfill import backfill
 from engagement_platform.console.erase import erase_user
 from engagement_platform.console.forward import forward
 from engagement_platform.console.letters import dead_letters
+from engagement_platform.console.pauses import pause, resume
 from engagement_platform.console.query import sql
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.errors import EngagementError
@@ -37,6 +38,8 @@ for command in (
     dead_letters,
     erase_user,
     forward,
+    pause,
+    resume,
     sql,
     warehouse,
     generate,

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
+from engagement_platform.domain.pauses import PAUSABLE
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.materializations import reported
 from engagement_platform.settings import Settings, load
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.lease import hold_lease
+from engagement_platform.stream.pausing import run_pausable
 
 RunLoop = Callable[[Settings, Control], None]
 
@@ -54,7 +56,10 @@ def loop_op(
             hold_lease(settings, run_id=context.run_id, loop=name, loops=loops, lease_seconds=lease_seconds) as control,
             reported(context, asset, control.progress),
         ):
-            run_loop(settings, control)
+            if name in PAUSABLE:
+                run_pausable(run_loop, settings, control, name)
+            else:
+                run_loop(settings, control)
         if control.stop.reason:
             context.log.info(control.stop.reason)
         if lease_seconds == 0:

@@ -1,0 +1,54 @@
+"""engagement-platform pause and resume: one sink stands still while the others run."""
+
+from contextlib import closing
+
+import click
+
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.console.people import who
+from engagement_platform.domain.pauses import PAUSABLE
+from engagement_platform.settings import Settings, load
+
+_NOT_THE_RELAY = (
+    "The relay is not paused by itself: it is what fills Kafka, from which every other loop could catch up. To let "
+    "everything rest, turn the sensor keep_engagement_stream_alive off and end the run."
+)
+_WHAT_IT_MEANS = {
+    "forward": "Nothing is delivered to the partner; events wait in Kafka.",
+    "stage": "Nothing is loaded into the warehouse; events wait in Kafka. Rebuilds of days go on.",
+    "tally": "The views in Redis stand still, and their as_of with them: readers see that they are stale.",
+}
+
+
+@click.command()
+@click.argument("loop", metavar="|".join(PAUSABLE))
+@click.option("--why", default="", help="Shown wherever the pause is.")
+def pause(loop: str, why: str) -> None:
+    """Let forward, stage or tally stand still, within two seconds, until it is resumed."""
+    settings = _settings(loop)
+    with closing(Pauses(settings, "pause")) as pauses:
+        begun = pauses.pause(loop, who(), why)
+        present = pauses.present().get(loop)
+    if begun:
+        click.echo(f"{loop} is paused. {_WHAT_IT_MEANS[loop]}")
+    elif present is not None:
+        click.echo(f"{loop} is paused already, {present}.")
+
+
+@click.command()
+@click.argument("loop", metavar="|".join(PAUSABLE))
+def resume(loop: str) -> None:
+    """Let a loop that was paused go on from where it stood."""
+    with closing(Pauses(_settings(loop), "resume")) as pauses:
+        ended = pauses.resume(loop, who())
+    click.echo(f"{loop} goes on from where it stood." if ended else f"{loop} is not paused.")
+
+
+def _settings(loop: str) -> Settings:
+    """Return the settings, with a database that knows pauses. Raises click.UsageError for what cannot be paused."""
+    if loop not in PAUSABLE:
+        raise click.UsageError(_NOT_THE_RELAY if loop == "relay" else f"Name one of {', '.join(PAUSABLE)}.")
+    settings = load()
+    ensure_schema(settings)
+    return settings

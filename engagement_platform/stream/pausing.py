@@ -1,0 +1,149 @@
+"""Pauses: one loop ends and begins again, while the others of its run go on.
+
+A thread looks once a second whether the loop is paused. While the platform database does not answer, what was known
+last holds on. A paused loop keeps its place in its run: it has claimed, its heart beats, it hands over.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.domain.errors import Superseded, Unavailable
+from engagement_platform.domain.pauses import Pause
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Backoff, Control, once
+
+log = logging.getLogger("engagement_platform.pausing")
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether a loop is paused."""
+
+
+def run_pausable(
+    run_loop: Callable[[Settings, Control], None], settings: Settings, control: Control, loop: str
+) -> None:
+    """Run a loop, except while it is paused. A pause ends it as the end of a lease does: with the batch in hand.
+
+    A paused loop that drains ends at once, and says so. Waits for the platform database before the first begin, for
+    what could not be read is never taken for the absence of a pause. Raises what the loop raises.
+    """
+    claim = once(control.claim)
+    with _watching(settings, control, loop) as watch:
+        while not control.should_stop():
+            pause = watch.present
+            if pause is None:
+                turn = _Turn(control, claim, watch)
+                run_loop(settings, turn)
+                if not turn.interrupted:
+                    return
+                continue
+            try:
+                claim()
+            except Superseded as error:
+                log.info("%s", error)
+                return
+            if control.drain:
+                control.progress.detail["paused"] = str(pause)
+                log.warning("%s is paused %s. What is there stays there.", loop, pause)
+                return
+            _stand_still(control, watch, pause)
+
+
+def _stand_still(control: Control, watch: "_Watch", pause: Pause) -> None:
+    """Wait until the loop is resumed or has to stop."""
+    log.info("%s is paused %s.", pause.loop, pause)
+    detail = control.progress.detail
+    detail["paused"] = str(pause)
+    while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
+        pass
+    if watch.present is None:
+        detail.pop("paused")
+        log.info("%s goes on.", pause.loop)
+
+
+class _Turn:
+    """The Control of a loop between two pauses: a pause asks it to stop, and is not forgotten until it has."""
+
+    def __init__(self, control: Control, claim: Callable[[], None], watch: "_Watch") -> None:
+        self.drain = control.drain
+        self.progress = control.progress
+        self.claim = claim
+        self.interrupted = False
+        """Whether the loop was asked to stop because of a pause."""
+        self._control = control
+        self._watch = watch
+
+    def should_stop(self) -> bool:
+        """Say whether to finish the batch in hand and return: for good, or for a pause."""
+        self.interrupted = self.interrupted or self._watch.present is not None
+        return self._control.should_stop() or self.interrupted
+
+    def owns_lease(self) -> bool:
+        """Ask the platform database whether no later epoch has been claimed. Raises Unavailable."""
+        return self._control.owns_lease()
+
+    def wait(self, seconds: float) -> bool:
+        """Pause, at most until it is time to stop; return should_stop()."""
+        end = time.monotonic() + seconds
+        while not self.should_stop() and (left := end - time.monotonic()) > 0:
+            self._control.wait(min(left, LOOK_SECONDS / 4))
+        return self.should_stop()
+
+
+class _Watch:
+    """The thread that looks whether a loop is paused."""
+
+    def __init__(self, settings: Settings, loop: str) -> None:
+        self.present: Pause | None = None
+        self._loop = loop
+        self._pauses = Pauses(settings, f"{loop}-pause")
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="pauses", daemon=True)
+
+    def look(self) -> None:
+        """Look once. Raises Unavailable."""
+        self.present = self._pauses.present().get(self._loop)
+
+    def start(self) -> None:
+        """Go on looking."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; behind a database that does not answer it is left to end by itself."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(LOOK_SECONDS)
+
+    def _keep_looking(self) -> None:
+        backoff = Backoff(log.debug, longest=LOOK_SECONDS)  # the lease, which looks more often, says it
+        pause = LOOK_SECONDS
+        while not self._closing.wait(pause):
+            try:
+                self.look()
+                backoff.worked()
+                pause = LOOK_SECONDS
+            except Unavailable as error:
+                pause = backoff.failed(str(error))
+            except Exception:  # whatever it is, a thread that is gone would leave a loop paused for ever
+                log.exception("it was not seen whether %s is paused", self._loop)
+                pause = LOOK_SECONDS
+        self._pauses.close()
+
+
+@contextmanager
+def _watching(settings: Settings, control: Control, loop: str) -> Iterator[_Watch]:
+    watch, backoff = _Watch(settings, loop), Backoff(log.warning)
+    try:
+        while not control.should_stop():
+            try:
+                watch.look()
+                break
+            except Unavailable as error:
+                control.wait(backoff.failed(str(error)))
+        watch.start()
+        yield watch
+    finally:
+        watch.close()
