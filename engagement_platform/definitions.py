@@ -10,6 +10,7 @@ from engagement_platform.orchestration.assets import (
     staged_batches,
     topic_events,
 )
+from engagement_platform.orchestration.letters import dead_letters, redrive_dead_letters
 from engagement_platform.orchestration.retention import (
     prune_engagement_stream_runs,
     prune_engagement_stream_runs_daily,
@@ -41,13 +42,21 @@ definitions = dg.Definitions(
         redis_views,
         staged_batches,
         partner_api,
+        dead_letters,
         engagement_events,
         daily_content_engagement,
         daily_device_engagement,
         hourly_engagement,
     ],
     asset_checks=[reconciliation, days_known],
-    jobs=[engagement_stream, prune_engagement_stream_runs, settle_day, refresh_marts, keep_warehouse_small],
+    jobs=[
+        engagement_stream,
+        redrive_dead_letters,
+        prune_engagement_stream_runs,
+        settle_day,
+        refresh_marts,
+        keep_warehouse_small,
+    ],
     sensors=[keep_engagement_stream_alive, rebuild_days_that_are_due],
     schedules=[prune_engagement_stream_runs_daily, settle_yesterday, refresh_today, keep_warehouse_small_hourly],
     # One process for a run of the warehouse's assets: they follow each other, and a process each would cost seconds.

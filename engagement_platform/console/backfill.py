@@ -17,6 +17,7 @@ from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState
+from engagement_platform.orchestration.warehouse.events import GROUP
 from engagement_platform.settings import first_day, load, variable
 
 _POLL_SECONDS = 1.0
@@ -116,7 +117,7 @@ def launch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], days: list[d
     """Start a backfill of all tables of the warehouse; say how to come back to it."""
     backfills.require_daemon(dagster)
     _announce(days)
-    assets = [key for key in graph.executable_asset_keys if graph.get(key).is_partitioned]
+    assets = [key for key in graph.executable_asset_keys if graph.get(key).group_name == GROUP]
     backfill_id = backfills.start(dagster, graph, assets, days, why)
     click.echo(f"Backfill {backfill_id}. After an interruption: engagement-platform backfill --resume {backfill_id}")
     return backfill_id
