@@ -13,6 +13,7 @@ from engagement_platform.console.forward import forward
 from engagement_platform.console.letters import dead_letters
 from engagement_platform.console.pauses import pause, resume
 from engagement_platform.console.query import sql
+from engagement_platform.console.status import status
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands as local
@@ -41,6 +42,7 @@ for command in (
     pause,
     resume,
     sql,
+    status,
     warehouse,
     generate,
 ):

@@ -1,0 +1,62 @@
+"""The command status, over the real servers."""
+
+import json
+from contextlib import closing
+
+import pytest
+from click.testing import CliRunner
+
+from engagement_platform.adapters.kafka import connection
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.console.status import status
+from engagement_platform.domain.letters import Chosen
+from engagement_platform.history.redrive import redrive
+from engagement_platform.orchestration.stream_job import LOOPS
+from engagement_platform.settings import Settings
+from engagement_platform_tests.letters import bury, letter
+
+pytestmark = pytest.mark.usefixtures("in_environment")
+
+
+def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_schema(settings)
+    bury(settings, [letter(1), letter(2)])
+    redrive(settings.model_copy(update={"api_url": settings.redis_url}), Chosen(event_ids=[2]), "", "")
+    with closing(Leases(settings, "test")) as leases, closing(Pauses(settings, "test")) as pauses:
+        for loop in LOOPS:
+            awaits = leases.register("abc", loop)
+        leases.claim("abc", awaits, 60, LOOPS)
+        latency = {"count": 3, "p50": 21.4, "p99": 88.6, "max": 90}
+        leases.beat("abc", "tally", awaits, {"events": 1234, "lag": 5, "latency_ms": latency})
+        leases.beat("abc", "forward", awaits, {"events": 0, "lag": 0, "stopped": "[red]status 401[/]"})
+        pauses.pause("stage", "me@here", "BigQuery is full")
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
+    assert shown.exit_code == 0, shown.output
+    lines = {line.split()[1]: line for line in shown.output.splitlines() if line.startswith("│")}
+    assert shown.output.startswith("Run abc, epoch 1, streams for another ")
+    for part in (" 1,234 ", " 5 ", " 21 ms ", " 89 ms ", " runs "):
+        assert part in lines["tally"]
+    assert "is being paused, since" in lines["stage"]
+    assert "by me@here: BigQuery is full" in lines["stage"]
+    assert "stopped: [red]status 401[/]" in lines["forward"]
+    assert "Dead letters: 1 open, 0 redriving, 1 redriven, 0 discarded" in shown.output
+    told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
+    assert told["lease"]["epoch"] == 1
+    assert [each["loop"] for each in told["loops"]] == list(LOOPS)
+    assert told["dead_letters"]["open"] == 1
+
+    monkeypatch.setattr(connection, "BOOTSTRAP_MS", 300)
+    monkeypatch.setenv("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    without = CliRunner(env={"COLUMNS": "200"}).invoke(status)
+    assert without.exit_code == 0
+    assert "Dead letters: not known. Kafka at 127.0.0.1:1 does not answer" in without.output
+
+
+def test_before_the_first_start_it_says_so(settings: Settings) -> None:
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
+    assert shown.exit_code == 0, shown.output
+    assert "Nothing has streamed yet." in shown.output
+    assert shown.output.count("has not begun") == len(LOOPS)
+    assert "Dead letters: not known." in shown.output
