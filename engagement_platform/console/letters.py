@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from engagement_platform.console.people import who
@@ -23,7 +23,6 @@ from engagement_platform.history.redrive import Redriven
 from engagement_platform.history.redrive import redrive as redrive_letters
 from engagement_platform.settings import load
 
-_LONGEST_CELL = 60
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
@@ -102,7 +101,10 @@ def _without_event(letter: Letter) -> Letter:
 
 
 def _table(letters: Iterable[Letter]) -> Table:
-    table = Table("letter", "written (UTC)", "source", "event", "state", "status", "reason")
+    # What tells a letter is shown whole in a narrow terminal, too; the reason is what is cut.
+    whole = {"letter": 6, "written (UTC)": 19, "source": 7, "event": 5, "state": 9, "status": 6}
+    table = Table(*(Column(name, min_width=width) for name, width in whole.items()))
+    table.add_column("reason", no_wrap=True, overflow="ellipsis")
     for letter in letters:
         content = letter.content
         number = "" if content.event_id is None else str(content.event_id)
@@ -111,13 +113,9 @@ def _table(letters: Iterable[Letter]) -> Table:
         table.add_row(
             str(letter.address),
             f"{content.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            *(Text(plain(cell)) for cell in (content.source, number, state, status, _shortened(content.reason))),
+            *(Text(plain(cell)) for cell in (content.source, number, state, status, content.reason)),
         )
     return table
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def plain(text: str) -> str:
@@ -140,9 +138,10 @@ def show(address: Address, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(shown, ensure_ascii=False))
         return
-    table = Table(show_header=False, box=None)
+    left_out = ("event", "actions", *(["excerpt"] if shown["event"] is not None else []))
+    table = Table("", Column("", overflow="fold"), show_header=False, box=None)
     for name, value in shown.items():
-        if name not in ("event", "actions") and value is not None:
+        if name not in left_out and value is not None:
             table.add_row(name, Text(plain(str(value))))
     for action in found.actions:
         table.add_row(
@@ -217,7 +216,7 @@ def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
         click.echo(f"{len(found)} letters would be discarded.")
         return
     if not yes:
-        click.confirm(f"The partner or the warehouse never gets these {len(found)} events. Go on?", abort=True)
+        click.confirm("Neither the partner nor the warehouse gets what is in these letters. Go on?", abort=True)
     record_discard(settings, found, topic_id, who(), why)
     click.echo(f"{len(found)} letters are discarded.")
 
