@@ -8,18 +8,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.domain.errors import Superseded, Unavailable
+from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
+from engagement_platform.stream.backlog import backlog
 from engagement_platform.stream.control import Backoff, Control, once
 
 log = logging.getLogger("engagement_platform.pausing")
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether a loop is paused."""
+COUNT_SECONDS = 10.0
+"""How often the messages that wait for a paused loop are counted."""
 
 
 def run_pausable(
@@ -49,16 +52,20 @@ def run_pausable(
                 control.progress.detail["paused"] = str(pause)
                 log.warning("%s is paused %s. What is there stays there.", loop, pause)
                 return
-            _stand_still(control, watch, pause)
+            _stand_still(settings, control, watch, pause)
 
 
-def _stand_still(control: Control, watch: "_Watch", pause: Pause) -> None:
-    """Wait until the loop is resumed or has to stop."""
+def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: Pause) -> None:
+    """Wait until the loop is resumed or has to stop, and tell meanwhile how much waits for it."""
     log.info("%s is paused %s.", pause.loop, pause)
     detail = control.progress.detail
     detail["paused"] = str(pause)
+    counted_at = float("-inf")
     while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
-        pass
+        if time.monotonic() - counted_at >= COUNT_SECONDS:
+            with suppress(EngagementError):  # a server is away: the lag known last stays
+                control.progress.lag = backlog(settings, pause.loop)
+            counted_at = time.monotonic()
     if watch.present is None:
         detail.pop("paused")
         log.info("%s goes on.", pause.loop)

@@ -54,6 +54,7 @@ def views(settings: Settings) -> Iterator[Views]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pausing, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(pausing, "COUNT_SECONDS", 0.2)
 
 
 class Noting:
@@ -142,6 +143,7 @@ def test_nothing_is_counted_while_the_tally_is_paused_and_everything_after(
         wait_for(lambda: is_paused(control), "the pause")
         before = views.snapshot()
         missing = topic.send(event(n) for n in range(100, 300))
+        wait_for(lambda: control.progress.lag >= 200, "them to be told as waiting")
         assert views.snapshot().as_of_ms == before.as_of_ms
         assert_exact(views, sent, settings)
         pauses.resume("tally", "")
@@ -162,6 +164,7 @@ def test_nothing_is_loaded_while_the_stage_is_paused_and_everything_after(
             wait_for(lambda: is_paused(control), "the pause")
             missing = write(writer, 4)
             drain(relay.run, quick)
+            wait_for(lambda: control.progress.lag >= 4, "them to be told as waiting")
             assert table_ids(quick) == ids
             pauses.resume("stage", "")
             wait_for(lambda: table_ids(quick) == ids + missing, "the rest, once each")
@@ -228,6 +231,7 @@ def test_nothing_is_delivered_while_forward_is_paused_and_everything_once_after(
             pauses.pause("forward", "", "")
             wait_for(lambda: is_paused(control), "the pause")
             publish(ours, range(50, 120))
+            wait_for(lambda: control.progress.lag == 70, "them to be told as waiting")
             assert len(receiver.deliveries) == 50
             pauses.resume("forward", "")
             wait_for(lambda: received(receiver) == set(range(120)), "the rest")

@@ -12,8 +12,10 @@ import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Ranked, Views
 from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 
 TOP = 10
@@ -38,6 +40,7 @@ class Figures:
     as_of_age_ms: int | None
     epochs: int
     """Epochs claimed since the start."""
+    pauses: tuple[Pause, ...] = ()
 
 
 class Observer:
@@ -48,6 +51,7 @@ class Observer:
         self._logs = folder.absolute() / "logs"
         self._views = Views.connect(settings)
         self._leases = Leases(settings, "demo")
+        self._pauses = Pauses(settings, "demo")
         self._rows = SourceRows(settings)
         self._answered: dict[str, float] = {}
         self._first_epoch = self._epoch_before()
@@ -66,7 +70,7 @@ class Observer:
         top = self._asked("valkey", lambda: tuple(self._views.top("content", "ms", TOP)), last.top)
         age = self._asked("valkey", self._as_of_age, None)
         self._asked("kafka", self._reach_kafka, None)
-        self.last = Figures(time.monotonic(), rows, top, age, self.epochs())
+        self.last = Figures(time.monotonic(), rows, top, age, self.epochs(), self._paused())
         return self.last
 
     def epochs(self) -> int:
@@ -74,6 +78,11 @@ class Observer:
         with suppress(Unavailable):
             return max(self._leases.latest().epoch - self._first_epoch, 0)
         return self.last.epochs
+
+    def _paused(self) -> tuple[Pause, ...]:
+        with suppress(Unavailable):
+            return tuple(self._pauses.present().values())
+        return self.last.pauses
 
     def is_alive(self) -> bool:
         """Say whether a run has claimed the lease since the start, and its tally counts."""
@@ -86,6 +95,7 @@ class Observer:
         """Close all connections."""
         self._views.close()
         self._leases.close()
+        self._pauses.close()
         self._rows.close()
 
     def _as_of_age(self) -> int | None:

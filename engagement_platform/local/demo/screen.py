@@ -71,6 +71,7 @@ def line(view: View) -> str:
         f" | Kafka {view.seen.in_kafka:,} ({view.rates.kafka:,.0f}/s)"
         f" | Redis {view.seen.in_redis:,} ({view.rates.redis:,.0f}/s, {view.seen.waiting:,} waiting)"
         f" | commit to Redis p50 {_ms(minute.p50)}, p99 {_ms(minute.p99)} | hand-overs {view.hand_overs}"
+        + "".join(f" | {pause.loop} is paused" for pause in view.figures.pauses)
     )
 
 
@@ -89,6 +90,7 @@ def screen(view: View) -> RenderableType:
             f"Hand-overs: {view.hand_overs}    Views as of: {_age(view.figures.as_of_age_ms)}    Dagster: ",
             (view.dagster_url, f"link {view.dagster_url} underline"),
         ),
+        *(Text(f"Paused: {pause.loop}, {pause}", style="yellow") for pause in view.figures.pauses),
         Text("Ctrl-C stops everything; `make demo` goes on from there.", style="dim"),
     )  # fmt: skip
 

@@ -1,8 +1,12 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
 from engagement_platform.adapters.redis.views import Ranked, Shown
+from engagement_platform.domain.pauses import Pause
 from engagement_platform.local.demo.figures import Figures
 from engagement_platform.local.demo.screen import Meter, Rates, View, isolated, line, screen
 from engagement_platform.local.demo.sightings import Quantiles, Sighting
@@ -30,6 +34,14 @@ def test_the_screen_shows_what_flows() -> None:
     for part in ("PostgreSQL", "Kafka", "Redis", "1,200", "1,180", "21 ms", "105 ms", "A Title", "127.0.0.1:3000"):
         assert part in text
     assert "Hand-overs: 2" in text
+
+
+def test_a_pause_is_shown_with_who_and_why() -> None:
+    pause = Pause("tally", datetime(2026, 3, 1, tzinfo=UTC), "me@here", "Redis moves")
+    shown = replace(view(), figures=replace(view().figures, pauses=(pause,)))
+    assert "Paused: tally, since 2026-03-01 00:00:00 UTC by me@here: Redis moves" in "\n".join(rendered(shown))
+    assert line(shown).endswith(" | tally is paused")
+    assert "paused" not in line(view())
 
 
 def test_arabic_titles_stand_last_and_are_isolated() -> None:
