@@ -101,10 +101,9 @@ def _without_event(letter: Letter) -> Letter:
 
 
 def _table(letters: Iterable[Letter]) -> Table:
-    # What tells a letter is shown whole in a narrow terminal, too; the reason is what is cut.
-    whole = {"letter": 6, "written (UTC)": 19, "source": 7, "event": 5, "state": 9, "status": 6}
-    table = Table(*(Column(name, min_width=width) for name, width in whole.items()))
-    table.add_column("reason", no_wrap=True, overflow="ellipsis")
+    # What tells a letter is shown whole in a narrow terminal, too: the reason has the room that is left.
+    table = Table("letter", "written (UTC)", "source", "event", "state", "status", expand=True)
+    table.add_column("reason", no_wrap=True, overflow="ellipsis", ratio=1)
     for letter in letters:
         content = letter.content
         number = "" if content.event_id is None else str(content.event_id)

@@ -15,8 +15,8 @@ from engagement_platform_tests.letters import bury, letter, states
 pytestmark = pytest.mark.usefixtures("in_environment")
 
 
-def run(*arguments: str, answer: str | None = None) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(letters.dead_letters, arguments, input=answer)
+def run(*arguments: str, answer: str | None = None, columns: int = 200) -> Result:
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(letters.dead_letters, arguments, input=answer)
 
 
 def objects(result: Result) -> list[dict[str, Any]]:
@@ -42,6 +42,19 @@ def test_letters_are_listed_the_newest_last_and_narrowed(settings: Settings) -> 
         found = objects(run("list", "--format", "json", *options))
         assert [each["event_id"] for each in found] == wanted, options
     assert "3 letters, of which the newest 1 are shown" in run("list", "--limit", "1").output
+
+
+def test_in_a_narrow_terminal_the_reason_is_cut_and_nothing_else(settings: Settings) -> None:
+    bury(settings, [letter(1234567, reason="too large: " + "x" * 200)])
+    narrow = run("list", columns=90)
+    assert narrow.exit_code == 0
+    assert {len(line) for line in narrow.output.splitlines()} == {90}
+    (row,) = [line for line in narrow.output.splitlines() if "0:0" in line]
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[:1] + cells[2:6] == ["0:0", "forward", "1234567", "open", ""]
+    assert datetime.fromisoformat(cells[1]).replace(tzinfo=UTC) <= datetime.now(UTC)
+    assert cells[6].startswith("too large: x")
+    assert cells[6].endswith("…")
 
 
 def test_a_letter_is_shown_with_its_event_and_nothing_that_steers_a_terminal(settings: Settings) -> None:
