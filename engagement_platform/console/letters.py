@@ -80,10 +80,10 @@ def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> No
     number = 0
     with letters_of(load()) as letters:
         for number, letter in enumerate(letters.chosen(chosen), 1):  # noqa: B007
-            newest.append(_without_event(letter))
+            newest.append(letter if form == "json" else _without_event(letter))
     if form == "json":
         for letter in newest:
-            click.echo(json.dumps(_as_object(letter), ensure_ascii=False))
+            click.echo(_json(letter))
         return
     Console().print(_table(newest))
     if number > len(newest):
@@ -133,27 +133,26 @@ def show(address: Address, form: str) -> None:
         found = next(letters.chosen(Chosen(addresses=[address])), None)
     if found is None:
         raise click.UsageError(f"No letter lies at {address}.")
-    shown = _as_object(found)
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False))
+        click.echo(_json(found))
         return
-    left_out = ("event", "actions", *(["excerpt"] if shown["event"] is not None else []))
+    Console().print(_fields(found))
+    if found.content.event != NO_EVENT:
+        event = msgspec.json.format(bytes(found.content.event), indent=2).decode()
+        click.echo("\n".join(map(plain, event.split("\n"))))
+
+
+def _fields(letter: Letter) -> Table:
+    """Return everything but the event, for which a table has no room; the excerpt where there is no event."""
+    content: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(letter.content, event=NO_EVENT))
+    if letter.content.event != NO_EVENT:
+        del content["excerpt"]
     table = Table("", Column("", overflow="fold"), show_header=False, box=None)
-    for name, value in shown.items():
-        if name not in left_out and value is not None:
-            table.add_row(name, Text(plain(str(value))))
-    for action in found.actions:
-        table.add_row(
-            action.kind, Text(plain(_told(action.who, action.why, action.begun_at, action.outcome, action.note)))
-        )
-    Console().print(table)
-    if shown["event"] is not None:
-        click.echo(plain_lines(json.dumps(shown["event"], ensure_ascii=False, indent=2)))
-
-
-def plain_lines(text: str) -> str:
-    """Return `plain` text, its lines kept."""
-    return "\n".join(map(plain, text.split("\n")))
+    for name, value in ({"letter": letter.address, "state": letter.state.value} | content).items():
+        table.add_row(name, Text(plain(str(value))))
+    for each in letter.actions:
+        table.add_row(each.kind, Text(plain(_told(each.who, each.why, each.begun_at, each.outcome, each.note))))
+    return table
 
 
 def _told(who: str, why: str, at: datetime, outcome: str | None, note: str) -> str:
@@ -161,16 +160,15 @@ def _told(who: str, why: str, at: datetime, outcome: str | None, note: str) -> s
     return "; ".join(part for part in parts if part)
 
 
-def _as_object(letter: Letter) -> dict[str, Any]:
-    """Return a letter for JSON: all fields of the topic, its address, its state and what was done."""
+def _json(letter: Letter) -> str:
+    """Return a letter as one line of JSON: where it lies, its state, the fields that it has, what was done with it."""
     content: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(letter.content, event=NO_EVENT))
-    content["event"] = json.loads(bytes(letter.content.event))
-    actions = [
-        {name: getattr(action, name) for name in ("kind", "who", "why", "begun_at", "ended_at", "outcome", "note")}
-        for action in letter.actions
-    ]
-    told: dict[str, Any] = msgspec.to_builtins({"address": str(letter.address), "state": letter.state.value})
-    return told | content | {"actions": msgspec.to_builtins(actions)}
+    if letter.content.event != NO_EVENT:
+        # To the byte, for a reader of JSON would make a float of a number.
+        content["event"] = msgspec.Raw(msgspec.json.format(bytes(letter.content.event), indent=-1))
+    where = {"address": str(letter.address), "state": letter.state.value}
+    line = msgspec.json.encode(where | content | {"actions": letter.actions}).decode()
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 @dead_letters.command()

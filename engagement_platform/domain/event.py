@@ -114,8 +114,9 @@ def kept(value: bytes, largest: int) -> msgspec.Raw:
 
 def _is_json(value: bytes) -> bool:
     try:
-        msgspec.json.decode(value)
-    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: not UTF-8
+        value.decode()
+        msgspec.json.decode(value, type=msgspec.Raw)  # numbers of any size are JSON, too
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 

@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -64,9 +65,22 @@ def test_a_letter_is_shown_with_its_event_and_nothing_that_steers_a_terminal(set
     assert '"engagement_pct": null' in shown.output
     assert "�[31mred�" in shown.output
     (found,) = objects(run("show", "0:1", "--format", "json"))
-    assert (found["address"], found["state"], found["event_id"], found["event"]) == ("0:1", "open", 2, None)
+    assert (found["address"], found["state"], found["event_id"]) == ("0:1", "open", 2)
+    assert "event" not in found
     assert "No letter lies at 0:9" in run("show", "0:9").output
     assert "no address of a letter" in run("show", "9").output
+
+
+def test_json_is_one_line_a_letter_with_numbers_to_the_digit_and_harmless(settings: Settings) -> None:
+    event = '{\n "raw_payload": [1.10, 1e400, 123456789012345678901],\n "title": "a\u202eb\x9bcع"}'.encode()
+    bury(settings, [letter(1, event=msgspec.Raw(event))])
+    (line,) = run("list", "--format", "json").output.splitlines()
+    assert line.isprintable()
+    assert '"raw_payload":[1.10,1e400,123456789012345678901]' in line
+    assert json.loads(line)["event"]["title"] == "a\u202eb\x9bcع"
+    shown = run("show", "0:0").output
+    assert "123456789012345678901" in shown
+    assert all(each.isprintable() for each in shown.splitlines())
 
 
 def test_a_redrive_is_said_letter_by_letter_and_needs_to_know_which(settings: Settings) -> None:

@@ -28,6 +28,11 @@ def test_json_is_kept_to_the_byte(document: object) -> None:
     assert bytes(decode_dead_letter(written).event) == value
 
 
+@pytest.mark.parametrize("value", [b"9" * 5_000, b'{"a": 1e400}', b"-0.0"])
+def test_numbers_of_any_size_are_kept(value: bytes) -> None:
+    assert bytes(kept(value, MIB)) == value
+
+
 @given(st.binary())
 def test_a_letter_can_be_written_whatever_was_given_up(value: bytes) -> None:
     letter = decode_dead_letter(encode_dead_letter(dead_letter(1, "because", value, 0, MIB)))

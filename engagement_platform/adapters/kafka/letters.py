@@ -67,11 +67,24 @@ def letter_of(record: ConsumerRecord) -> Letter:
     address = Address(record.partition, record.offset)
     try:
         return Letter(address, decode_dead_letter(record.value))
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:  # ValueError: not UTF-8; TypeError: no value
-        excerpt = (record.value or b"").decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
-        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        reason = f"not a dead letter: {error}"
-        return Letter(address, DeadLetter(source=UNREADABLE, event_id=None, reason=reason, excerpt=excerpt, at=at))
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # not UTF-8, no value, nested too deep
+        return Letter(address, _stand_in(record, f"not a dead letter: {error}"))
+
+
+def _stand_in(record: ConsumerRecord, reason: str) -> DeadLetter:
+    key = record.key or b""
+    return DeadLetter(
+        source=UNREADABLE,
+        event_id=int(key) if key.isdigit() else None,
+        reason=reason,
+        excerpt=(record.value or b"").decode("utf-8", "replace")[:EXCERPT_CHARACTERS],
+        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+    )
 
 
 @contextmanager

@@ -60,9 +60,10 @@ def test_transactions_leave_offsets_without_letters(reader: LetterReader, settin
 
 def test_what_is_no_letter_is_shown_as_one(reader: LetterReader, settings: Settings) -> None:
     values = (b"\xff\xfe", b'{"source": 7}', b'{"source":"later","event_id":1,"reason":"r","excerpt":"","at":"x"}')
-    send_all(settings, [Message(settings.dead_letter_topic, None, value) for value in values])
+    send_all(settings, [Message(settings.dead_letter_topic, b"77", value) for value in (*values, b"[" * 100_000)])
     strange = list(reader.between())[5:]
-    assert [each.content.source for each in strange] == [UNREADABLE] * 3
+    assert [each.content.source for each in strange] == [UNREADABLE] * 4
+    assert {each.content.event_id for each in strange} == {77}
     assert all(each.content.reason.startswith("not a dead letter: ") for each in strange)
     assert strange[1].content.excerpt == '{"source": 7}'
     assert datetime.now(UTC) - strange[0].content.at < HOURS
