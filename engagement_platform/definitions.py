@@ -10,7 +10,12 @@ from engagement_platform.orchestration.assets import (
     staged_batches,
     topic_events,
 )
-from engagement_platform.orchestration.letters import dead_letters, redrive_dead_letters
+from engagement_platform.orchestration.letters import (
+    count_dead_letters,
+    count_dead_letters_hourly,
+    dead_letters,
+    redrive_dead_letters,
+)
 from engagement_platform.orchestration.retention import (
     prune_engagement_stream_runs,
     prune_engagement_stream_runs_daily,
@@ -51,6 +56,7 @@ definitions = dg.Definitions(
     asset_checks=[reconciliation, days_known],
     jobs=[
         engagement_stream,
+        count_dead_letters,
         redrive_dead_letters,
         prune_engagement_stream_runs,
         settle_day,
@@ -58,7 +64,13 @@ definitions = dg.Definitions(
         keep_warehouse_small,
     ],
     sensors=[keep_engagement_stream_alive, rebuild_days_that_are_due],
-    schedules=[prune_engagement_stream_runs_daily, settle_yesterday, refresh_today, keep_warehouse_small_hourly],
+    schedules=[
+        prune_engagement_stream_runs_daily,
+        count_dead_letters_hourly,
+        settle_yesterday,
+        refresh_today,
+        keep_warehouse_small_hourly,
+    ],
     # One process for a run of the warehouse's assets: they follow each other, and a process each would cost seconds.
     executor=dg.in_process_executor,
 )

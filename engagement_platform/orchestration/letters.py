@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, timedelta
 
 import dagster as dg
 
-from engagement_platform.domain.days import bounds
+from engagement_platform.domain.days import between, bounds
 from engagement_platform.domain.letters import UNSETTLED, Chosen, State
 from engagement_platform.history.letters import letters_of
 from engagement_platform.history.redrive import Redriven, redrive
@@ -65,6 +65,27 @@ def dead_letters(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None
     """Count the letters of a day."""
     with explained():
         return dg.MaterializeResult(metadata=figures(counted(load(), date.fromisoformat(context.partition_key))))
+
+
+count_dead_letters = dg.define_asset_job(
+    "count_dead_letters",
+    selection=dg.AssetSelection.assets(dead_letters.key),
+    description="Counts the dead letters of a day.",
+)
+
+
+@dg.schedule(
+    job=count_dead_letters,
+    cron_schedule="7 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Keeps the count of today's dead letters up to date, and after midnight closes that of yesterday.",
+)
+def count_dead_letters_hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+    """Ask for the days that the last hour touched."""
+    moment = context.scheduled_execution_time.astimezone(UTC)
+    days = between(moment - timedelta(hours=1), moment)
+    return [dg.RunRequest(run_key=f"{day} at {moment.isoformat()}", partition_key=day.isoformat()) for day in days]
 
 
 @dg.op(description="Redrives the open dead letters of a day, and counts its letters anew.")

@@ -10,7 +10,7 @@ import pytest
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.letters import Chosen, State
 from engagement_platform.history.redrive import redrive
-from engagement_platform.orchestration.letters import dead_letters, figures
+from engagement_platform.orchestration.letters import count_dead_letters_hourly, dead_letters, figures
 from engagement_platform.orchestration.warehouse.events import GROUP
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
@@ -89,3 +89,17 @@ def test_backfills_and_jobs_of_the_warehouse_leave_the_letters_alone() -> None:
     tables = {key for key in graph.executable_asset_keys if graph.get(key).group_name == GROUP}
     assert graph.executable_asset_keys - tables == {dead_letters.key}
     assert definitions.resolve_job_def("settle_day").asset_layer.executable_asset_keys == tables
+
+
+@pytest.mark.parametrize(
+    ("tick", "days"),
+    [
+        (datetime(2026, 3, 2, 8, 7, tzinfo=UTC), ["2026-03-02"]),
+        (datetime(2026, 3, 2, 0, 7, tzinfo=UTC), ["2026-03-01", "2026-03-02"]),
+    ],
+)
+def test_each_hour_the_days_that_it_touched_are_counted(tick: datetime, days: list[str]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = count_dead_letters_hourly(dg.build_schedule_context(instance, tick))
+    assert isinstance(asked, list)
+    assert [each.partition_key for each in asked] == days

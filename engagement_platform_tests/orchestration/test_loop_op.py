@@ -1,0 +1,49 @@
+"""Pauses, seen in the runs of the job."""
+
+from contextlib import closing
+
+import dagster as dg
+import pytest
+
+from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.orchestration.assets import partner_api, redis_views
+from engagement_platform.orchestration.loop_op import RunLoop
+from engagement_platform.orchestration.stream_job import LOOPS, stream_job
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
+
+
+def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
+    platform: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[str] = []
+
+    def named(name: str) -> RunLoop:
+        def run(settings: Settings, control: Control) -> None:
+            control.claim()
+            ran.append(name)
+
+        return run
+
+    with closing(Pauses(platform, "test")) as pauses:
+        pauses.pause("forward", "me@here", "maintenance")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = stream_job(*map(named, LOOPS)).execute_in_process(run_config={"lease_seconds": 0}, instance=instance)
+        assert result.success
+        assert sorted(ran) == ["relay", "stage", "tally"]
+        assert "paused" in metadata(instance, partner_api.key)
+        assert "paused" not in metadata(instance, redis_views.key)
+    assert "forward is paused since" in caplog.text
+    assert "by me@here: maintenance. What is there stays there." in caplog.text
+    with closing(Leases(platform, "test")) as leases:
+        lease = leases.latest().lease
+    assert lease is not None
+    assert lease.released_at is not None
+
+
+def metadata(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    event = instance.get_latest_materialization_event(asset)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return set(event.asset_materialization.metadata)
