@@ -49,8 +49,10 @@ _MOST_BYTES = 32 << 20
 _MOST_SPAN = 200_000
 """Of messages behind one that is not settled: so many are delivered again after a crash."""
 
-_IDLE_POLL_MS = 100
-_BUSY_POLL_MS = 10
+_IDLE_POLL_MS = 200
+_BUSY_POLL_MS = 25
+"""While outcomes are waited for, which a poll does not notice."""
+_FULL_WAIT_SECONDS = 0.01
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -214,10 +216,11 @@ class _Forward:
             self._held = full
             for topic in self._topics.values():
                 topic.reader.hold(holding=full)
+        patience = 0 if full else _IDLE_POLL_MS if dispatch.is_idle else _BUSY_POLL_MS
         for topic in self._topics.values():
-            self._add(topic, (_IDLE_POLL_MS if dispatch.is_idle else _BUSY_POLL_MS) if topic is live else 0)
+            self._add(topic, patience if topic is live else 0)
         if full:
-            self._take_outcomes(_BUSY_POLL_MS / 1000)
+            self._take_outcomes(_FULL_WAIT_SECONDS)
 
     def _add(self, topic: Topic, timeout_ms: int) -> None:
         rejected: list[tuple[Rejected, int, int]] = []

@@ -16,6 +16,9 @@ from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReade
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic
 from engagement_platform.settings import Settings
 
+_MAX_WAIT_MS = 200
+"""Seldom, for a partner is a few hundred milliseconds away anyway, and the broker has others to serve at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -34,8 +37,8 @@ class GroupReader(TopicReader):
     def __init__(self, settings: Settings, topic: str, *, max_records: int = 2_000) -> None:
         super().__init__(
             settings.model_copy(update={"topic": topic}),
-            min_bytes=1 << 16,
-            max_wait_ms=50,
+            min_bytes=1 << 17,
+            max_wait_ms=_MAX_WAIT_MS,
             max_records=max_records,
             max_partition_bytes=1 << 20,
             group=settings.forward_group,
