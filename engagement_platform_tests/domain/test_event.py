@@ -1,6 +1,7 @@
 """What a dead letter keeps of a message."""
 
 import json
+from bisect import bisect_left
 from datetime import UTC, datetime
 
 import pytest
@@ -44,12 +45,19 @@ def test_what_is_no_json_is_not_kept(value: bytes) -> None:
     assert kept(value, MIB) == NO_EVENT
 
 
+def text(size: int) -> bytes:
+    return b'"' + b"x" * (size - 2) + b'"'
+
+
 def test_a_letter_with_everything_in_it_fits_its_topic() -> None:
     """The excerpts at their largest: control characters, of which JSON makes six bytes each."""
-    largest = next(n for n in range(MIB, 0, -1) if kept(b'"' + b"x" * (n - 2) + b'"', MIB) != NO_EVENT)
+    sizes = range(2, MIB)
+    largest = sizes[bisect_left(sizes, 1, key=lambda n: kept(text(n), MIB) == NO_EVENT) - 1]
     assert largest > MIB - (16 << 10)
     widest = "\x01" * EXCERPT_CHARACTERS
     now = datetime.now(UTC)
+    assert kept(text(largest), MIB) != NO_EVENT
+    assert kept(text(largest + 1), MIB) == NO_EVENT
     letter = DeadLetter(
         source="forward",
         event_id=1 << 62,
@@ -60,7 +68,7 @@ def test_a_letter_with_everything_in_it_fits_its_topic() -> None:
         response=widest,
         first_try=now,
         last_try=now,
-        event=kept(b'"' + b"x" * (largest - 2) + b'"', MIB),
+        event=kept(text(largest), MIB),
         key="k" * 100,
     )
     assert len(encode_dead_letter(letter)) + 512 <= MIB
