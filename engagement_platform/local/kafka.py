@@ -26,7 +26,7 @@ _JARS = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"  
 _JAVA_OPTIONS = (
     "-Xmx256m",
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # the better compiler takes a core for the first ten seconds, and gains little after them
+    "-XX:TieredStopAtLevel=1",  # the better compiler takes a core for ten seconds, and gains little after
     "-Xlog:disable",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
