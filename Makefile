@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 
-.PHONY: demo test test-fast test-bqemulator test-docker lint bench format lock clean
+.PHONY: demo test test-fast test-bqemulator test-docker lint bench soak format lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -39,6 +39,10 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m engagement_platform_tests.bench $(ARGS)
+
+# Minutes of delivery to a partner that misbehaves, is away, and a forward that is killed.
+soak: .venv/installed
+	$(BIN)/python -m engagement_platform_tests.soak $(ARGS)
 
 lock: .venv/installed
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --no-strip-extras --python-version 3.11 \

@@ -62,6 +62,8 @@ class Delivery(NamedTuple):
     webhook_id: str
     at: float
     """In seconds since 1970."""
+    event_id: int | None
+    """Its field `id`, where the partner gets that."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,9 @@ class Receiver:
                 return "poison", behaviour
             if mode in _RECORDED:
                 now = time.time()
-                self.deliveries.extend(Delivery(each["key"], each.get("content_id"), name, now) for each in events)
+                self.deliveries.extend(
+                    Delivery(each["key"], each.get("content_id"), name, now, each.get("id")) for each in events
+                )
                 state.events += len(events)
                 state.largest = max(state.largest, len(events))
             return mode, behaviour

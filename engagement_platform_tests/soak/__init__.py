@@ -1,0 +1,1 @@
+"""Delivery to a partner that misbehaves, for minutes: `make soak`. Short forms are among the tests."""

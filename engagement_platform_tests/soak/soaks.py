@@ -1,0 +1,89 @@
+"""The three soaks, each with its figures. Every promise is a figure whose budget is 0."""
+
+import random
+import time
+
+from engagement_platform.local.stack import Endpoints
+from engagement_platform_tests.bench.figures import Figure
+from engagement_platform_tests.bench.live import latencies
+from engagement_platform_tests.soak.evidence import Evidence
+from engagement_platform_tests.soak.partner import MIX, Scene, moody, scene, watched
+from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.warehouse import source_ids
+
+P50_MS, P99_MS = 30, 120
+"""DESIGN, section 9, at 1,000 events a second."""
+GROWTH_MB = 16
+CATCH_UP_PER_SECOND = 5_000
+
+
+def misbehaving(endpoints: Endpoints, seconds: float, rate: float, every: float) -> list[Figure]:
+    """Let the partner misbehave at random, another way every few seconds."""
+    with scene(endpoints, rate) as on:
+        with watched(on.forward) as memory, moody(on.receiver, every, seed=5):
+            time.sleep(seconds)
+        seen = on.settle()
+        redis = on.measuring.seen
+        first, last = memory.most(0, 0.25), memory.most(0.75, 1)
+        return [
+            *promises(on, seen),
+            *latencies("throughout", redis.latency_ms, p50=P50_MS, p99=P99_MS),
+            Figure("events later than 5 s in Redis", redis.late, at_most=0),
+            Figure("forward's memory, most, first quarter", first, "MB"),
+            Figure("forward's memory, most, last quarter", last, "MB", at_most=first + GROWTH_MB),
+        ]
+
+
+def outage(endpoints: Endpoints, seconds: float, rate: float) -> list[Figure]:
+    """Take the partner away, bring it back, and measure how fast it gets what has waited."""
+    with scene(endpoints, rate) as on:
+        on.receiver.down()
+        time.sleep(seconds)
+        waiting = set(source_ids(on.place.source)) - on.delivered()
+        before = on.receiver.state.events
+        on.receiver.up()
+        wait_for(lambda: on.receiver.state.events > before, "the partner to be tried again")
+        began, count = time.monotonic(), on.receiver.state.events
+        wait_for(lambda: on.receiver.state.events - before >= len(waiting), "what has waited", seconds=120)
+        speed = (on.receiver.state.events - count) / (time.monotonic() - began)
+        said = wait_for(on.forward.caught_up_per_second, "forward to say how fast it was")
+        seen = on.settle()
+        return [
+            *promises(on, seen),
+            Figure("events that waited", len(waiting)),
+            Figure("then delivered, as the partner sees it", speed, "/s", at_least=CATCH_UP_PER_SECOND),
+            Figure("the same, as forward says it", max(said), "/s", at_least=CATCH_UP_PER_SECOND),
+            Figure("most events in a request", on.receiver.state.largest, at_least=200),
+            *latencies("throughout", on.measuring.seen.latency_ms),
+        ]
+
+
+def kills(endpoints: Endpoints, times: int, rate: float) -> list[Figure]:
+    """Kill forward at random moments beside a partner that misbehaves."""
+    luck = random.Random(11)
+    with scene(endpoints, rate) as on:
+        on.receiver.behave(MIX)
+        for _ in range(times):
+            time.sleep(luck.uniform(0.2, 4.0))
+            on.forward.kill()
+            on.forward.start()
+        return [Figure("times killed", times), *promises(on, on.settle())]
+
+
+def promises(on: Scene, seen: Evidence) -> list[Figure]:
+    """Return what must not be, and what was there to be seen."""
+    return [
+        Figure("events in the source", len(source_ids(on.place.source))),
+        Figure("events neither delivered nor dead letters", len(seen.missing), at_most=0),
+        Figure("events from nowhere", len(seen.unknown), at_most=0),
+        Figure("events out of order in their content", len(seen.out_of_order), at_most=0),
+        Figure("events whose key has changed", len(seen.other_keys), at_most=0),
+        Figure("requests with a wrong signature, or malformed", _wrong(on), at_most=0),
+        Figure("dead letters", len(on.letters())),
+        Figure("deliveries", len(on.receiver.deliveries)),
+        Figure("of these, repeats", seen.repeats),
+    ]
+
+
+def _wrong(on: Scene) -> int:
+    return on.receiver.state.unsigned + on.receiver.state.malformed
