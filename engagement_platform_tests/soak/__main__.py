@@ -1,4 +1,4 @@
-"""The long soaks on servers of their own: `make soak`. Ends by itself after some 12 minutes.
+"""The long soaks on servers of their own: `make soak`. Ends by itself after some 14 minutes.
 
 `make soak ARGS="outage"` runs that one only. Exits with 1 when a budget is missed.
 """
@@ -17,7 +17,7 @@ from engagement_platform_tests.bench.figures import Figure, table
 from engagement_platform_tests.soak import soaks
 
 SOAKS: Mapping[str, Callable[[Endpoints], list[Figure]]] = {
-    "misbehaving": lambda endpoints: soaks.misbehaving(endpoints, seconds=300, rate=500, every=4),
+    "misbehaving": lambda endpoints: soaks.misbehaving(endpoints, seconds=300, rate=500, every=4, away=60),
     "outage": lambda endpoints: soaks.outage(endpoints, seconds=120, rate=500),
     "kills": lambda endpoints: soaks.kills(endpoints, times=40, rate=500),
 }

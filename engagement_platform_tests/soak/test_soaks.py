@@ -22,7 +22,7 @@ def value(figures: Sequence[Figure], what: str) -> float:
 
 
 def test_a_partner_that_misbehaves(stack: Endpoints) -> None:
-    figures = soaks.misbehaving(stack, seconds=10, rate=300, every=1.5)
+    figures = soaks.misbehaving(stack, seconds=10, rate=300, every=1.5, away=1)
     assert broken(figures) == []
     assert value(figures, "of these, repeats") > 0
     assert value(figures, "dead letters") > 0
