@@ -236,8 +236,11 @@ class _Partner(_Handler):
     server: _Server
 
     def do_POST(self) -> None:
-        receiver = self.server.receiver
-        mode, behaviour = receiver.take({name.lower(): value for name, value in self.headers.items()}, self.body())
+        receiver, body = self.server.receiver, self.body()
+        if len(body) < int(self.headers.get("Content-Length") or 0):
+            self.close_connection = True  # whoever sent it has died meanwhile
+            return
+        mode, behaviour = receiver.take({name.lower(): value for name, value in self.headers.items()}, body)
         match mode:
             case "close":
                 self.close_connection = True

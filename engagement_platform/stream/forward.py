@@ -162,14 +162,7 @@ class _Forward:
 
     def run(self) -> None:
         try:
-            goals = self._goals() if self._control.drain else {}
-            self._resume()
-            while not self._control.should_stop():
-                self._step()
-                self._backoff.worked()
-                if self._control.drain and self._has_drained(goals):
-                    break
-            self._finish()
+            self._deliver()
         except TopicChanged as error:
             raise _other_topic(str(error)) from error
         except OffsetsExpired as error:
@@ -180,6 +173,21 @@ class _Forward:
             raise
         finally:
             self._requests.close()  # so that no request is under way when the next forward begins
+
+    def _deliver(self) -> None:
+        try:
+            goals = self._goals() if self._control.drain else {}
+            self._resume()
+            while not self._control.should_stop():
+                self._step()
+                self._backoff.worked()
+                if self._control.drain and self._has_drained(goals):
+                    break
+            self._finish()
+        except OffsetsExpired:
+            for topic in self._topics.values():
+                topic.reader.verify()  # else the offsets are missing because the topic is another one
+            raise
 
     def _goals(self) -> dict[str, dict[int, int]]:
         return {name: topic.reader.end_offsets() for name, topic in self._topics.items()}
@@ -232,7 +240,7 @@ class _Forward:
                 rejected.append((event, record.partition, record.offset))
         if rejected:
             log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0][0].reason)
-            self._bury([letter_of_rejected(event) for event, _, _ in rejected])
+            self._bury([letter_of_rejected(event, self._largest_letter) for event, _, _ in rejected])
             for _, partition, offset in rejected:
                 topic.settle(partition, offset)
 
@@ -318,15 +326,23 @@ class _Forward:
             "halved": tally.halved,
             "dead_letters": tally.dead_letters,
         }
-        per_second, end = self._pace.note(
-            now, tally.delivered + tally.dead_letters, progress.lag, 10 * self._settings.api_batch_size
-        )
+        self._report_pace(now)
+        self._report_standstill()
+
+    def _report_pace(self, now: float) -> None:
+        dispatch, progress = self._dispatch, self._control.progress
+        per_second, end = None, ""
+        if dispatch.breaker is State.CLOSED:
+            settled = dispatch.tally.delivered + dispatch.tally.dead_letters
+            per_second, end = self._pace.note(now, settled, progress.lag, 10 * self._settings.api_batch_size)
+        else:
+            self._pace.interrupt()
         if per_second is not None:
             progress.detail["catching_up_per_second"] = per_second
-        if end:
+        if end or dispatch.breaker is not State.CLOSED:
             progress.detail.pop("catching_up_per_second", None)
+        if end:
             log.info("%s", end)
-        self._report_standstill()
 
     def _report_standstill(self) -> None:
         stopped = str(_refused(self._dispatch.stopped)) if self._dispatch.stopped else ""

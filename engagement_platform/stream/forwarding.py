@@ -18,18 +18,15 @@ from engagement_platform.domain.event import (
     EXCERPT_CHARACTERS,
     HEADER_TO,
     HEADER_UNSEEN_AT,
-    NO_EVENT,
     TO_API,
     DeadLetter,
     decode,
+    kept,
 )
 from engagement_platform.domain.signing import event_key
 
 SOURCE = "forward"
 """How its dead letters name it."""
-
-_OVERHEAD_BYTES = 8 << 10
-"""What a letter has at most beside the event: reason, excerpts, times."""
 
 
 class Topic:
@@ -146,7 +143,7 @@ class Requests:
 
 
 class Pace:
-    """Measures how fast a backlog shrinks. Time is an argument."""
+    """Measures how fast a backlog shrinks while the partner takes events. Time is an argument."""
 
     WINDOW_SECONDS = 2.0
 
@@ -158,7 +155,7 @@ class Pace:
     def note(self, now: float, settled: int, backlog: int, least: int) -> tuple[int | None, str]:
         """Return the events a second of the last window while `least` events wait, and what to say at the end of that.
 
-        `settled` counts all events since the start.
+        `settled` counts all events since the start. Not for the time in which the partner is out: see `interrupt`.
         """
         if backlog < least:
             return None, self._end(now, settled)
@@ -169,6 +166,10 @@ class Pace:
             return None, ""
         self._mark = (now, settled)
         return round((settled - count) / (now - begin)), ""
+
+    def interrupt(self) -> None:
+        """Note that the partner is out: the measuring begins anew when it is back."""
+        self._since = None
 
     def _end(self, now: float, settled: int) -> str:
         since, self._since = self._since, None
@@ -185,7 +186,6 @@ def letters(failed: Iterable[Failed], largest: int) -> list[DeadLetter]:
 
 def _letter(failed: Failed, largest: int) -> DeadLetter:
     event = failed.event
-    fits = len(event.value) <= largest - _OVERHEAD_BYTES
     return DeadLetter(
         source=SOURCE,
         event_id=event.id,
@@ -196,17 +196,18 @@ def _letter(failed: Failed, largest: int) -> DeadLetter:
         response=failed.response or None,
         first_try=failed.first_try,
         last_try=failed.last_try,
-        event=msgspec.Raw(event.value) if fits else NO_EVENT,
+        event=kept(event.value, largest),
         key=event_key(event.id),
     )
 
 
-def letter_of_rejected(rejected: Rejected) -> DeadLetter:
-    """Return the letter of a message that is no event."""
+def letter_of_rejected(rejected: Rejected, largest: int) -> DeadLetter:
+    """Return the letter of a message that is no event; it is kept all the same where it is JSON."""
     return DeadLetter(
         source=SOURCE,
         event_id=rejected.id,
         reason=rejected.reason,
         excerpt=rejected.excerpt,
         at=datetime.now(UTC),
+        event=kept(rejected.value, largest),
     )

@@ -75,3 +75,13 @@ def test_it_takes_5000_events_a_second_in_arrays_of_200() -> None:
             assert found.status == 200
         assert time.monotonic() - began < 1.0
         assert receiver.state.events == 5000
+
+
+def test_a_request_whose_sender_dies_in_the_middle_is_none() -> None:
+    with Receiver() as receiver:
+        with socket.create_connection(("127.0.0.1", receiver.port)) as sender:
+            sender.sendall(b"POST /events HTTP/1.1\r\nContent-Length: 100\r\n\r\n[{")
+        with closing(Partner(partner_settings(receiver.url))) as partner:
+            wait_for(lambda: receiver.state.connections == 1, "the sender to be seen")
+            partner.post([(1, message(1))])
+        assert (receiver.state.requests, receiver.state.malformed) == (1, 0)
