@@ -1,5 +1,7 @@
 """Makes the op that runs one loop under the lease of its run."""
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
@@ -27,13 +29,20 @@ RESTARTS = dg.RetryPolicy(max_retries=20)
 
 
 def loop_op(
-    name: str, run_loop: RunLoop, asset: dg.AssetKey, *, loops: Sequence[str], follows: bool, description: str
+    name: str,
+    run_loop: RunLoop,
+    asset: dg.AssetKey,
+    *,
+    loops: Sequence[str],
+    follows: bool,
+    description: str,
+    niceness: int = 0,
 ) -> dg.OpDefinition:
     """Return an op that runs a loop until its run is superseded, its lease is over or it is asked to stop.
 
     Its output only says that the loop runs: it comes at once, so that the ops downstream run beside it. When draining
     it comes at the end, so that they drain what this one has written. `loops` are all loops of the job; with `follows`
-    the op has an input.
+    the op has an input. With `niceness` its process leaves the processor to others when there is not enough of it.
     """
 
     @dg.op(
@@ -45,6 +54,8 @@ def loop_op(
         retry_policy=RESTARTS,
     )
     def op(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+        if multiprocessing.parent_process() is not None:  # a process of its own
+            os.nice(niceness)
         with explained():
             settings = load()
         chosen = context.op_config["lease_seconds"]

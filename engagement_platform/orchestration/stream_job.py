@@ -15,6 +15,9 @@ LOOPS = ("relay", "tally", "stage", "forward")
 # Highest priority in the queue, so that a backfill never keeps the stream waiting.
 TAGS = {"dagster/priority": "10"}
 
+_NOT_MILLISECONDS = 10
+"""The niceness of loops whose readers wait for seconds: where a burst takes all processors, Redis goes first."""
+
 SIDE_BY_SIDE = dg.multiprocess_executor.configured(
     {
         "max_concurrent": 8,
@@ -52,6 +55,7 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop, run_f
         loops=LOOPS,
         follows=True,
         description="Kafka to the warehouse: checked batches of NDJSON, every event in the table exactly once.",
+        niceness=_NOT_MILLISECONDS,
     )
 
     forward_op = loop_op(
@@ -62,6 +66,7 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop, run_f
         follows=True,
         description="Kafka to the partner's HTTP API: every event at least once, in order for each content, or kept as "
         "a dead letter.",
+        niceness=_NOT_MILLISECONDS,
     )
 
     def all_alike(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_pat
     until(lambda: all(pids(tmp_path, loop) for loop in LOOPS), 60)
     assert alive(leases.board()), "the ops run side by side"
     assert leases.board().epoch == 1
+    niceness = {loop: os.getpriority(os.PRIO_PROCESS, pids(tmp_path, loop)[0]) for loop in LOOPS}
+    assert niceness["relay"] == niceness["tally"] < niceness["stage"] == niceness["forward"], "Redis goes first"
 
     os.kill(pids(tmp_path, "relay")[0], signal.SIGKILL)
     until(lambda: len(pids(tmp_path, "relay")) == 2, 10)
