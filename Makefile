@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 
-.PHONY: demo test test-fast test-bqemulator test-docker lint bench soak format lock clean
+.PHONY: demo test test-fast test-bqemulator test-newcomer test-docker lint bench soak format lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -21,6 +21,10 @@ test-fast: .venv/installed
 test-bqemulator: .venv/installed
 	ENGAGEMENT_TEST_BQEMULATOR=$$(PYTHON=$(PYTHON) $(BIGQUERY_TESTS)/bqemulator.sh .bqemulator) \
 	    $(BIN)/pytest $(BIGQUERY_TESTS)/test_bqemulator.py
+
+# What the README tells a newcomer, in a clone with an empty home: installs everything once more.
+test-newcomer: .venv/installed
+	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest engagement_platform_tests/integration/test_newcomer.py
 
 # The image built from the lock and the compose file's demo brought up, by hand where there is no engine: needs root.
 test-docker: .venv/installed

@@ -1,0 +1,93 @@
+"""What README.md tells a newcomer, done as it stands there: nothing at first, an event of one's own at the end.
+
+It installs everything anew, so it is not among the tests of `make test`: `make test-newcomer`.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from engagement_platform_tests.streaming import wait_for
+
+ROOT = Path(__file__).parents[2]
+MINUTES = 10
+STARTED = "commit to Redis"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif("ENGAGEMENT_TEST_NEWCOMER" not in os.environ, reason="ENGAGEMENT_TEST_NEWCOMER is not set"),
+]
+
+
+def block(heading: str) -> str:
+    """Return the first block of commands below a heading of README.md."""
+    section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    (found, *_) = re.findall(r"(?:^ {4}.*\n)+", section, re.MULTILINE)
+    return textwrap.dedent(found)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What `git clone` gives; servers that run as another user have to reach it."""
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment with nothing of ours, and a home folder without anything in it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    ours = ("ENGAGEMENT_", "DAGSTER_", "VIRTUAL_ENV", "PYTHON", "PYTEST", "MAKE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"HOME": str(home)}
+
+
+@contextmanager
+def running(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[Path]:
+    """Run a command while the block runs, and end it with Ctrl-C; yield the file with what it says."""
+    said = folder.parent / "said.log"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+        )
+    try:
+        wait_for(lambda: process.poll() is not None or STARTED in said.read_text(), "events in Redis", 60 * MINUTES)
+        assert process.poll() is None, said.read_text()[-3_000:]
+        yield said
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        process.wait(90)
+        subprocess.run([".venv/bin/engagement-platform", "reset", "--yes"], cwd=folder, env=environment, check=False)
+
+
+def test_from_nothing_to_an_event_of_ones_own(clone: Path, environment: dict[str, str]) -> None:
+    began = time.monotonic()
+
+    def shell(script: str) -> str:
+        done = subprocess.run(
+            ["sh", "-euc", script], cwd=clone, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    demo = block("Try it").splitlines()[0].split("#")[0].split()
+    assert demo == ["make", "demo"]
+    own = block("Your own event")
+    to_environment, *_, ask_warehouse = own.splitlines()
+    with running(demo, clone, environment) as said:
+        assert "90000.0 milliseconds in Redis" in shell(own)
+        wait_for(lambda: "90000" in shell(f"{to_environment}\n{ask_warehouse}"), "the event in the warehouse")
+        assert time.monotonic() - began < 60 * MINUTES
+    assert "Everything is stopped" in said.read_text()
