@@ -56,9 +56,9 @@ def test_a_column(settings: Settings, source_db: SourceDatabase, tmp_path: Path)
         write(connection, 2, event_type="play", device="web")
     package = tmp_path / "engagement_platform"
     shutil.copytree(ROOT / "engagement_platform", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (sql,), (column, _) = blocks("sql"), blocks("python")
+    (sql,), (column,) = blocks("sql"), blocks("diff")
     insert_before(package / "history" / "marts" / "daily_device_engagement.sql", "COUNT(DISTINCT user_id)", sql)
-    insert_before(package / "domain" / "marts.py", "_USERS,", textwrap.indent(column, " " * 8))
+    insert_before(package / "domain" / "marts.py", "_USERS,", column.removeprefix("+"))
     done = subprocess.run(
         [sys.executable, "-c", _ASK.format(day=DAY)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -71,7 +71,7 @@ def test_a_column(settings: Settings, source_db: SourceDatabase, tmp_path: Path)
 @pytest.fixture
 def sink() -> ModuleType:
     module = ModuleType("finished")
-    exec(compile(blocks("python")[1], "docs/extending.md", "exec"), module.__dict__)
+    exec(compile(blocks("python")[0], "docs/extending.md", "exec"), module.__dict__)
     return module
 
 
