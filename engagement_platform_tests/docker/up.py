@@ -112,9 +112,17 @@ def _check(machine: Machine, found: dict[str, Service], report: dict[str, Any]) 
             report["events_in_source"] = _committed(source)
     if "daemon" in found:
         report["seconds_until_events_in_redis"] = _check_stream(machine, passwords)
+    if "receiver" in found and "daemon" in found:
+        wait_for(lambda: _receiver()["events"] >= _EVENTS, f"{_EVENTS} events at the partner")
     if "receiver" in found:
-        with urlopen("http://127.0.0.1:8082/state") as answer:
-            report["receiver"] = json.load(answer)
+        report["receiver"] = _receiver()
+        assert report["receiver"]["unsigned"] == report["receiver"]["malformed"] == 0, report["receiver"]
+
+
+def _receiver() -> dict[str, Any]:
+    with urlopen("http://127.0.0.1:8082/state") as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
 
 
 def _check_rights(source: psycopg.Connection) -> None:
