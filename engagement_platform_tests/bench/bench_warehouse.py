@@ -13,6 +13,7 @@ import psycopg
 
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
+from engagement_platform.domain.days import bounds
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.local.demo.visibility import Latencies
 from engagement_platform.local.stack import Endpoints
@@ -28,7 +29,7 @@ SAMPLES, BETWEEN_SECONDS = 250, 0.27
 LOOK_SECONDS = 0.1
 MOST_SECONDS = 10
 MARK = "of the benchmark"
-ASKED = "SELECT id FROM engagement_events WHERE DATE(event_ts) = @day AND device = @mark"
+ASKED = "SELECT id FROM engagement_events WHERE event_ts >= @begin AND device = @mark"
 
 
 def run(endpoints: Endpoints) -> list[Figure]:
@@ -94,4 +95,4 @@ def _samples(place: Place, day: date) -> Iterator[dict[int, float]]:
 
 
 def _marked(warehouse: Warehouse, day: date) -> set[int]:
-    return set(warehouse.query(ASKED, {"day": day, "mark": MARK}).column("id").to_pylist())
+    return set(warehouse.query(ASKED, {"begin": bounds(day)[0], "mark": MARK}).column("id").to_pylist())
