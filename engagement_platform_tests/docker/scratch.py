@@ -157,10 +157,9 @@ def container(
 ) -> list[str]:
     """Return the command that runs `argv` as a container of a service; volumes are folders of their names."""
     lines = [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
-    if service.is_ours:
+    uses_checkout = (root / _PREFIX.lstrip("/")).is_symlink()
+    if service.is_ours and not uses_checkout:
         lines.append(f"mount -t tmpfs -o mode=0755 tmpfs {root}{REPOSITORY}")
-        if (root / _PREFIX.lstrip("/")).is_symlink():
-            lines.pop()  # the environment in use is in there
     for source, target, writable in service.mounts:
         origin = (REPOSITORY / "docker" / source).resolve() if source.startswith(".") else volumes / source
         lines += _bind(origin, _inside(root, target), writable=writable)
@@ -168,6 +167,8 @@ def container(
         f"mount -t tmpfs -o noexec,nosuid,nodev,{options} tmpfs {_inside(root, target)}"
         for target, options in service.tmpfs.items()
     ]
+    if service.is_ours and uses_checkout:  # which may lie beneath a tmpfs
+        lines += [f"mkdir -p {root}{REPOSITORY}", *_bind(REPOSITORY, Path(f"{root}{REPOSITORY}"), writable=False)]
     lines.append(f"mount -o remount,bind,ro {root}")
     user, group = service.user
     groups = ",".join([str(group), *service.raw.get("group_add", [])])
