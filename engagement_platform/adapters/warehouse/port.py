@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.table import Table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Load:
     id: str
     """Made from the topic's identity and the offset ranges; letters, digits, `_` and `-`, at most 200."""
     writer: str
-    """The stage that cut the batch."""
+    """The stage that cut the batch; of the same characters."""
     version: int
     """Grows by one with every load of the writer; of two loads of one writer the later has the higher."""
     attempt: int = 0
@@ -60,6 +60,18 @@ class LoadFailed(EngagementError):
         super().__init__(what, todo)
 
 
+class NumberTaken(StreamStopped):
+    """The table has another load under the number of this one: to go on would lose rows, or double them."""
+
+    def __init__(self, where: str, load: Load) -> None:
+        super().__init__(
+            f"The table in {where} has another load under number {load.version} of writer {load.writer} than {load.id}: "
+            "the platform database is older than the table, or was emptied.",
+            "End Dagster, and move the folders of all the platform's tables away (in BigQuery, rename the tables). They are "
+            "made again at the next start; then load their days with `engagement-platform backfill`.",
+        )
+
+
 class TableUnusable(EngagementError):
     """The table, or what stands in its place, is not as the platform needs it. Nothing was written."""
 
@@ -88,11 +100,14 @@ class Warehouse(Protocol):
 
         `batch` is NDJSON, one object with all columns a line: TIMESTAMP as RFC 3339 in UTC, NUMERIC as a number,
         `raw_payload` as a string that holds JSON. Returns when the rows can be queried. Raises Conflict; LoadFailed
-        when the load was tried and refused: then only a higher attempt can succeed.
+        when the load was tried and refused: then only a higher attempt can succeed. Raises NumberTaken.
         """
 
     def is_loaded(self, load: Load) -> bool:
-        """Say whether the load, with its attempt, has taken effect. A load that is under way is waited for."""
+        """Say whether the load, with its attempt, has taken effect. A load that is under way is waited for.
+
+        Raises NumberTaken.
+        """
 
     def replace_day(self, replacement: Replacement, rows: "pa.RecordBatchReader") -> int:
         """Replace a day by `rows`, all of that day, in one step; return how many rows it has now.

@@ -1,6 +1,7 @@
 """The contract of tables and of live loads: `ensure`, `append`, `is_loaded`."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engagement_platform.adapters.warehouse.port import Load, LoadFailed, TableUnusable, Warehouse
+from engagement_platform.adapters.warehouse.port import Load, LoadFailed, NumberTaken, TableUnusable, Warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.rows import DAILY, NEXT_DAY, batch, event, events, without_values
 from engagement_platform_tests.adapters.warehouse.support import ALL, Store, ids, load, settled
@@ -132,6 +133,19 @@ class LoadContract:
         warehouse.append(load(1), batch(tmp_path, events([1])))
         assert store.open().is_loaded(load(1))
         assert not store.open().is_loaded(load(2))
+
+    def test_another_load_under_a_number_that_is_taken_stops_the_stage(
+        self, store: Store, warehouse: Warehouse, tmp_path: Path
+    ) -> None:
+        for version in (1, 2):
+            warehouse.append(load(version), batch(tmp_path, events([version])))
+        for version in (1, 2):
+            other = replace(load(version), id="cut-after-the-database-was-emptied")
+            with pytest.raises(NumberTaken, match="older than the table"):
+                store.open().append(other, batch(tmp_path, events([1, 2])))
+            with pytest.raises(NumberTaken):
+                store.open().is_loaded(other)
+        assert ids(warehouse) == [1, 2]
 
     def test_each_writer_counts_for_itself(self, warehouse: Warehouse, tmp_path: Path) -> None:
         warehouse.append(load(1, writer="one"), batch(tmp_path, events([1])))

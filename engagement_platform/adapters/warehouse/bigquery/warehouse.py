@@ -20,6 +20,7 @@ from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, lo
 from engagement_platform.adapters.warehouse.bigquery.turns import Turns
 from engagement_platform.adapters.warehouse.port import (
     Load,
+    NumberTaken,
     Parameter,
     Replacement,
     TableUnusable,
@@ -31,6 +32,7 @@ from engagement_platform.settings import Settings
 
 _FIRST_DAY, _LAST_DAY = date(1960, 1, 1), date(2159, 12, 31)
 """The days that have a partition; rows of all others share one, which cannot be replaced."""
+_LOAD = "engagement_load"
 
 
 def open_bigquery(settings: Settings) -> Warehouse:
@@ -66,19 +68,22 @@ class BigQueryWarehouse:
         return found is not None
 
     def append(self, load: Load, batch: Path) -> None:
-        """Append a batch by one load job, whose id is made from the load's and the table's."""
+        """Append a batch by one load job, whose id is made from the load's number and the table."""
         self._check_same(ENGAGEMENT_EVENTS)
-        job_id = self._load_id(load)
         with exact_lines(batch, self._scratch) as file:
-            job = self._jobs.once(job_id, lambda: self._send_lines(job_id, file), "a load")
+            job = self._jobs.once(self._job_id(load), lambda: self._send_lines(load, file), "a load")
+            self._check_is_of(job, load)
             failure = failure_of(job, located(file))
         if failure is not None:
             raise failure
 
     def is_loaded(self, load: Load) -> bool:
         """Say whether the load has taken effect. One that has failed has not: to append it again says why."""
-        job = self._jobs.find(self._load_id(load))
-        return job is not None and failure_of(self._jobs.ended(job)) is None
+        job = self._jobs.find(self._job_id(load))
+        if job is None:
+            return False
+        self._check_is_of(job, load)
+        return failure_of(self._jobs.ended(job)) is None
 
     def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
         """Replace a day by a load job into its partition. The rows pass through a file in the state folder."""
@@ -124,10 +129,12 @@ class BigQueryWarehouse:
         """Do nothing: BigQuery keeps its tables in order itself."""
         return {}
 
-    def _send_lines(self, job_id: str, file: IO[bytes]) -> Job:
+    def _send_lines(self, load: Load, file: IO[bytes]) -> Job:
         config = self._load_config(ENGAGEMENT_EVENTS, bigquery.SourceFormat.NEWLINE_DELIMITED_JSON)
         config.write_disposition = bigquery.WriteDisposition.WRITE_APPEND
-        return self._jobs.load(file, size_of(file), tables.reference(self._place, ENGAGEMENT_EVENTS), job_id, config)
+        config.labels = {_LOAD: _digest(load.id)}
+        table = tables.reference(self._place, ENGAGEMENT_EVENTS)
+        return self._jobs.load(file, size_of(file), table, self._job_id(load), config)
 
     def _load_config(self, table: Table, kind: str) -> bigquery.LoadJobConfig:
         """Return how a file is loaded: as the table says and not as the file suggests, all of it or nothing."""
@@ -142,10 +149,17 @@ class BigQueryWarehouse:
             ignore_unknown_values=False,
         )
 
-    def _load_id(self, load: Load) -> str:
-        """Return the job's id. A table that was made anew has not the loads of the one before it."""
-        attempt = f"_{load.attempt}" if load.attempt else ""
-        return f"engagement_{load.id}_{_digest(self._identity(ENGAGEMENT_EVENTS))}{attempt}"
+    def _job_id(self, load: Load) -> str:
+        """Return the id of the job under a load's number. A table made anew has not the loads of the one before it.
+
+        The load's own id stands in a label, not here: so a platform database that is older than the table meets the
+        job of its next number, instead of loading the same messages under another id.
+        """
+        return f"engagement_{load.writer}_{_digest(self._identity(ENGAGEMENT_EVENTS))}_{load.version}_{load.attempt}"
+
+    def _check_is_of(self, job: Job, load: Load) -> None:
+        if job.labels.get(_LOAD) != _digest(load.id):
+            raise NumberTaken(str(self._place), load)
 
     def _partition(self, replacement: Replacement) -> bigquery.TableReference:
         dataset = bigquery.DatasetReference(self._place.project, self._place.dataset)

@@ -19,8 +19,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.stream import DayStream
 from engagement_platform.adapters.warehouse.delta.tables import day_column, predicate, with_day
-from engagement_platform.adapters.warehouse.port import Load, Overtaken, Replacement
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.adapters.warehouse.port import Load, NumberTaken, Overtaken, Replacement
 from engagement_platform.domain.table import Table
 
 LOAD_ID = "engagementLoadId"
@@ -43,8 +42,7 @@ def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, p
 def has_load(handle: DeltaTable, load: Load, place: str) -> bool:
     """Say whether the table has a load.
 
-    Raises StreamStopped when it has another one under the same or a higher version, and this one is not known: then
-    the platform database is older than the table, and to go on would lose batches.
+    Raises NumberTaken when it has another one under the same or a higher version, and this one is not known.
     """
     stored = handle.transaction_version(_load_app(load))
     if stored is None or stored < load.version:
@@ -54,12 +52,7 @@ def has_load(handle: DeltaTable, load: Load, place: str) -> bool:
     with explained(place, "reading"):
         known = any(commit.get(LOAD_ID) == load.id for commit in handle.history())
     if not known:
-        raise StreamStopped(
-            f"The table in {place} has loads of writer {load.writer} up to number {stored}, but not load {load.id} "
-            f"with number {load.version}: the platform database is older than the table, or was emptied.",
-            "Move the table's folder away: it is made again, and its days are rebuilt with "
-            "`engagement-platform backfill`.",
-        )
+        raise NumberTaken(place, load)
     return True
 
 
