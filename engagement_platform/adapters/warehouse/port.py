@@ -65,10 +65,10 @@ class NumberTaken(StreamStopped):
 
     def __init__(self, where: str, load: Load) -> None:
         super().__init__(
-            f"The table in {where} has another load under number {load.version} of writer {load.writer} than {load.id}: "
-            "the platform database is older than the table, or was emptied.",
-            "End Dagster, and move the folders of all the platform's tables away (in BigQuery, rename the tables). They are "
-            "made again at the next start; then load their days with `engagement-platform backfill`.",
+            f"The table in {where} has another load under number {load.version} of writer {load.writer} than "
+            f"{load.id}: the platform database is older than the table, or was emptied.",
+            "End Dagster, and move the folders of all the platform's tables away (in BigQuery, rename the tables). "
+            "They are made again at the next start; then load their days with `engagement-platform backfill`.",
         )
 
 

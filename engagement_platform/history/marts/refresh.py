@@ -47,5 +47,7 @@ def refresh_day(settings: Settings, mart: Table, day: date) -> int:
             except (Conflict, Overtaken):
                 continue
     raise Unavailable(
-        f"Other writers replaced {day} of {mart.name} {_TRIES} times meanwhile.", "Run it again in a moment."
+        f"Other writers replaced {day} of {mart.name} {_TRIES} times meanwhile.",
+        "Run it again in a moment. If nobody else writes, the platform database is older than the table: see 'When a "
+        "server is lost' in docs/operating.md.",
     )
