@@ -168,10 +168,12 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     with admin(settings) as client:
         existing = set(client.list_topics())
     yield Finding("ok", f"Kafka: {settings.kafka_bootstrap_servers} answers")
+    by_arrival = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
     for topic, wanted in (
-        (settings.topic, {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}),
+        (settings.topic, by_arrival),
         (settings.checkpoint_topic, {"cleanup.policy": "compact"}),
-        (settings.dead_letter_topic, {"cleanup.policy": "delete"}),
+        (settings.dead_letter_topic, by_arrival),
+        (settings.replay_topic, {"cleanup.policy": "delete"}),
     ):
         if topic in existing:
             yield from _topic(settings, topic, wanted)

@@ -67,7 +67,8 @@ ENGAGEMENT_EVENTS = Table(
         Column(
             "engagement_pct",
             Kind.NUMERIC,
-            "Share of the content's length, a ratio: 0.25 is a quarter; null where the length is null or 0.",
+            "Share of the content's length, a ratio, to two decimals: 0.25 is a quarter; null where the length is null "
+            "or 0.",
         ),
     ),
 )

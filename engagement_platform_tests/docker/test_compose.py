@@ -86,7 +86,7 @@ def test_the_networks_within_reach_of_others_have_none_but_our_own_programs() ->
     networks = compose()["networks"]
     assert [name for name, network in networks.items() if network.get("internal")] == ["inside"]
     outside = {name for name, service in ALL.items() if "outside" in service.raw.get("networks", [])}
-    assert outside == {"code", "code-demo", "webserver"}
+    assert outside == {"code", "code-demo", "webserver", "daemon"}
 
 
 def test_no_password_is_written_down() -> None:
