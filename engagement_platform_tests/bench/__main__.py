@@ -1,6 +1,6 @@
 """All benchmarks in one run, on servers of their own: `make bench`. Ends by itself after some 15 minutes.
 
-`make bench ARGS="relay tally"` runs those only. Each prints its figures beside their budgets (DESIGN: two cores,
+`make bench ARGS="relay tally"` runs those only. Each prints its figures beside their budgets (for two cores and
 everything on one machine), and how busy the machine was, since a busy one misses budgets for no reason of ours.
 """
 

@@ -13,7 +13,7 @@ from engagement_platform_tests.streaming import wait_for
 from engagement_platform_tests.warehouse import source_ids
 
 P50_MS, P99_MS = 30, 120
-"""DESIGN, section 9, at 1,000 events a second."""
+"""The budget at 1,000 events a second."""
 GROWTH_MB = 8
 CATCH_UP_PER_SECOND = 5_000
 
