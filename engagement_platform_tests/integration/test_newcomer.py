@@ -1,12 +1,15 @@
 """What README.md tells a newcomer, done as it stands there: nothing at first, an event of one's own at the end.
 
-It installs everything anew, so it is not among the tests of `make test`: `make test-newcomer`.
+And the demo from the wheel. Both install everything anew, so they are not among the tests of `make test`:
+`make test-newcomer`.
 """
 
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -91,3 +94,28 @@ def test_from_nothing_to_an_event_of_ones_own(clone: Path, environment: dict[str
         wait_for(lambda: "90000" in shell(f"{to_environment}\n{ask_warehouse}"), "the event in the warehouse")
         assert time.monotonic() - began < 60 * MINUTES
     assert "Everything is stopped" in said.read_text()
+
+
+def test_the_demo_from_the_wheel_in_an_environment_of_its_own(tmp_path: Path, environment: dict[str, str]) -> None:
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+
+    def run(*command: str | Path) -> None:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", "dist", ROOT)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    # The versions of the lock, so that a release of somebody else does not fail this test.
+    locked = re.findall(r"^[a-z0-9][^ ]*==[^ ]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    (tmp_path / "constraints.txt").write_text("\n".join(locked))
+    run(sys.executable, "-m", "venv", "own")
+    own = tmp_path / "own" / "bin"
+    run(own / "pip", "--quiet", "install", "-c", "constraints.txt", f"{wheel}[local]")
+    try:
+        run(own / "engagement-platform", "demo", "--for", "30", "--rate", "200", "--report", "report.json")
+    finally:
+        run(own / "engagement-platform", "reset", "--yes")
+    figures = json.loads((tmp_path / "report.json").read_text())
+    assert figures["committed"] == figures["in_kafka"] == figures["in_redis"] >= 5_000
