@@ -49,13 +49,8 @@ class BoundedConnection(psycopg.Connection[Row]):
             return result
 
 
-def connect(
-    dsn: str, variable: str, *, patience: float, connect_timeout: int, **options: Any
-) -> BoundedConnection[tuple[Any, ...]]:
-    """Connect, each statement being its own transaction. Raises psycopg.Error.
-
-    Raises SettingsError, which names the `variable` but not its value, for a DSN that libpq does not understand.
-    """
+def require_understood(dsn: str, variable: str) -> None:
+    """Raise SettingsError, which names the `variable` but not its value, for a DSN that libpq does not understand."""
     try:
         conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:  # it quotes the part of the DSN, perhaps of the password, that it stumbled over
@@ -63,6 +58,13 @@ def connect(
             f"{variable} is not a DSN that PostgreSQL's client understands.",
             "It must be a URL with special characters percent-encoded, or key=value pairs with known keys.",
         ) from None
+
+
+def connect(
+    dsn: str, variable: str, *, patience: float, connect_timeout: int, **options: Any
+) -> BoundedConnection[tuple[Any, ...]]:
+    """Connect, each statement being its own transaction. Raises psycopg.Error, and SettingsError for a bad DSN."""
+    require_understood(dsn, variable)
     connection: BoundedConnection[tuple[Any, ...]] = BoundedConnection.connect(
         dsn, autocommit=True, connect_timeout=connect_timeout, **options
     )

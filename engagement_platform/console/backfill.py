@@ -56,6 +56,8 @@ def backfill(
     """
     if sum(chosen is not None for chosen in (since, resume, retry, cancel)) != 1:
         raise click.UsageError("Give one of --since, --resume, --retry and --cancel.")
+    if dry_run and since is None:
+        raise click.UsageError("--dry-run goes with --since.")
     if target != "warehouse":
         _replay(since, until, to_api=target == "api", dry_run=dry_run)
         return

@@ -95,6 +95,8 @@ def _source(settings: Settings) -> Iterator[Finding]:
         for table in ("content", "engagement_events"):
             yield _right(connection, table)
         yield _sight_of_locks(connection)
+        if _value(connection, "sees_sequence") is False:
+            yield _unseen_sequence(connection)
         yield _index(connection)
     with open_source(dsn) as source:
         identity = source.identity
@@ -134,6 +136,15 @@ def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
         "fault",
         "source: pg_locks shows no locks",
         "Ask the owner to run: GRANT SELECT ON pg_locks TO " + connection.info.user,
+    )
+
+
+def _unseen_sequence(connection: psycopg.Connection[Any]) -> Finding:
+    """Then the newest row stands for it, and the stream stops at the next hand-over when that row was deleted."""
+    return Finding(
+        "note",
+        "source: the role does not see the sequence of engagement_events; deleting the newest row looks like a restore",
+        f"Ask the owner to run: GRANT SELECT ON SEQUENCE engagement_events_id_seq TO {connection.info.user}",
     )
 
 

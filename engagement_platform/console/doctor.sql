@@ -6,6 +6,10 @@ SET statement_timeout = '10s'
 -- Whether the role may read a table; null where it sees none of that name.
 SELECT has_table_privilege(to_regclass(%(table)s), 'SELECT')
 
+-- name: sees_sequence
+-- Whether the role may see which id was given out last; null where the column has no sequence.
+SELECT has_sequence_privilege(pg_get_serial_sequence('engagement_events', 'id'), 'SELECT')
+
 -- name: sees_locks
 -- Whether the role sees locks: its own transaction always holds one.
 SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND virtualtransaction IS NOT NULL)

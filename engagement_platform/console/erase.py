@@ -10,6 +10,8 @@ from engagement_platform.console.backfill import instance, launch, watch
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.history.erase import days_of_user, remains
+from engagement_platform.history.rebuild import rebuild_days
+from engagement_platform.orchestration.warehouse.schedules import is_known
 from engagement_platform.settings import load
 
 
@@ -24,9 +26,14 @@ def erase_user(user_id: UUID, *, dry_run: bool) -> None:
     if dry_run or not days:
         _tell_remains()
         return
-    with instance() as dagster:
-        graph = definitions.resolve_asset_graph()
-        done = watch(dagster, graph, launch(dagster, graph, days, f"erase user {user_id}"))
+    known = [day for day in days if is_known(day, datetime.now(UTC).date())]
+    for each in rebuild_days(settings, [day for day in days if day not in known], f"erase user {user_id}"):
+        click.echo(f"{each.day} done: a day that Dagster does not know.")
+    done = True
+    if known:
+        with instance() as dagster:
+            graph = definitions.resolve_asset_graph()
+            done = watch(dagster, graph, launch(dagster, graph, known, f"erase user {user_id}"))
     left = days_of_user(settings, user_id)
     if left:
         raise EngagementError(

@@ -91,8 +91,10 @@ def require_same_source(checkpoint: Checkpoint, now: SourceIdentity, highest_giv
     if highest_given < checkpoint.hi:
         raise StreamStopped(
             f"The source has given out ids up to {highest_given}, but {checkpoint.hi} was seen already: "
-            "its table was restored or its sequence was set back.",
-            f"Go on from here with: {RESET}; then rebuild the days in question.",
+            "its table was restored, its sequence was set back, or its newest rows were deleted and the role may not "
+            "see the sequence.",
+            "If rows were deleted, let the owner run GRANT SELECT ON SEQUENCE engagement_events_id_seq for the role of "
+            f"ENGAGEMENT_SOURCE_DSN, and the stream goes on. Else: {RESET}; then rebuild the days in question.",
         )
 
 

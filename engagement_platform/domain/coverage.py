@@ -5,11 +5,11 @@ that snapshot saw it: its id is at most `hi`, and not among the `missing` ones.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 
-from engagement_platform.domain.ids import IdRange, gaps_between, without
+from engagement_platform.domain.ids import IdRange, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,16 @@ class Coverage:
         return at < 0 or event_id > self.missing[at].last
 
 
-def advanced(known: Coverage, found: Iterable[int], above: Sequence[int]) -> Coverage:
+def advanced(known: Coverage, found: Iterable[int], above: Iterable[int]) -> Coverage:
     """Return the coverage of a snapshot, from what the relay had seen when it was taken.
 
     `known` is the relay's checkpoint, read before the snapshot. `found` are the ids missing in it that the snapshot
     sees, ascending: they committed in between, and the relay is still to publish them. `above` are all ids above
-    `known.hi` that the snapshot sees, ascending.
+    `known.hi` that the snapshot sees, ascending; they are read once, and not kept.
     """
-    missing = without(known.missing, found) + gaps_between(known.hi, above)
-    return Coverage(above[-1] if above else known.hi, missing)
+    hi, gaps = known.hi, []
+    for event_id in above:
+        if event_id > hi + 1:
+            gaps.append(IdRange(hi + 1, event_id - 1))
+        hi = event_id
+    return Coverage(hi, (*without(known.missing, found), *gaps))

@@ -1,6 +1,6 @@
 """Erasing a user whose rows the owner has deleted in the source: which days hold the user, and what remains where."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -63,12 +63,13 @@ def _in_kafka(settings: Settings, topics: Sequence[str], now: datetime) -> list[
     with admin(settings) as client:
         existing = set(client.list_topics())
     return [
-        Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings, topic)["retention.ms"], now))
+        Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings, topic), now))
         for topic in topics
         if topic in existing
     ]
 
 
-def _until(retention_ms: str, now: datetime) -> datetime | None:
-    milliseconds = int(retention_ms)
-    return None if milliseconds < 0 else now + timedelta(milliseconds=milliseconds)
+def _until(configuration: Mapping[str, str], now: datetime) -> datetime | None:
+    """Kafka removes whole segments, and an open one takes records for up to `segment.ms`."""
+    kept, open_for = int(configuration["retention.ms"]), int(configuration["segment.ms"])
+    return None if kept < 0 else now + timedelta(milliseconds=kept + open_for)

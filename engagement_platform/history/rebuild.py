@@ -8,7 +8,7 @@ stored before the day is replaced, and comes into force in the step that closes 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -19,10 +19,11 @@ from engagement_platform.adapters.platform.loads import Loads, RebuildRow
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
+from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
-from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.checkpoint import missing_ranges, require_same_source
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import consecutive
 from engagement_platform.domain.errors import EngagementError, Unavailable
@@ -93,9 +94,9 @@ class _Rebuild:
     def run(self, days: Sequence[date]) -> Iterator[Rebuilt]:
         """Rebuild the days. Whatever happens, no row of ours stays open that the database lets us close."""
         try:
-            for day in days:
-                self._open[day] = self._begin(day)
-            with _beating(self._settings, self._open.values()):
+            with _beating(self._settings, self._open):
+                for day in days:
+                    self._open[day] = self._begin(day)
                 self._settle_live_loads()
                 yield from self._replace_all()
         finally:
@@ -172,9 +173,16 @@ class _Rebuild:
         return rows
 
     def _seen_by_relay(self) -> Coverage:
-        """Return what the relay has published for sure: it is read before the snapshot, so the snapshot sees it all."""
+        """Return what the relay has published for sure: it is read before the snapshot, so the snapshot sees it all.
+
+        Raises StreamStopped when the checkpoint is of another source, where its ids stand for other events.
+        """
         with open_checkpoints(self._settings) as checkpoints:
             last = checkpoints.last()
+        if last is not None:
+            with open_source(self._settings.source_dsn.get_secret_value()) as source:
+                given = source.last_given()
+                require_same_source(last, source.identity, last.hi if given is None else given)
         return Coverage(0) if last is None else Coverage(last.hi, tuple(missing_ranges(last)))
 
     def _settle_own(self) -> None:
@@ -183,24 +191,23 @@ class _Rebuild:
             if row.state == "open":
                 settle_rebuild(self._warehouse, self._loads, row)
 
-    def _lost(self) -> EngagementError:
-        return EngagementError(
+    def _lost(self) -> Unavailable:
+        return Unavailable(
             "This rebuild was taken for dead and closed by another process: it had been silent for too long.",
-            "Start it again.",
+            "It is tried again. If it stays so, the machine or the platform database is overloaded.",
         )
 
 
 @contextmanager
-def _beating(settings: Settings, numbers: Iterable[int]) -> Iterator[None]:
-    """Give signs of life for rebuilds from a thread while the block runs."""
-    own = list(numbers)
+def _beating(settings: Settings, rebuilds: dict[date, int]) -> Iterator[None]:
+    """Give signs of life, from a thread while the block runs, for the rebuilds that are in the mapping by then."""
     ended = threading.Event()
 
     def beat() -> None:
         with closing(Loads(settings, "rebuild-beat")) as loads:
             while not ended.wait(BEAT_SECONDS):
                 with suppress(Unavailable):
-                    loads.beat(own)
+                    loads.beat(list(rebuilds.copy().values()))
 
     thread = threading.Thread(target=beat, name="rebuild-beat", daemon=True)
     thread.start()

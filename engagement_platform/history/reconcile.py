@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.25
 _LOOKED_UP = 10_000
+_EXCUSED_BY = frozenset({"relay", WRITER})
+"""Whose dead letters the warehouse need not have; what the partner refused it has."""
 
 _TABLE = """
 SELECT id, IFNULL(duration_ms, 0) AS ms, content_id IS NOT NULL AND slug IS NULL AS without_content
@@ -129,7 +131,7 @@ def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int]
 
 
 def _dead_letters(settings: Settings, among: set[int]) -> set[int]:
-    """Return which of the ids are dead letters; reads the topic to its end."""
+    """Return which of the ids are dead letters on their way to the warehouse; reads the topic to its end."""
     reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
     found: set[int] = set()
     try:
@@ -138,7 +140,7 @@ def _dead_letters(settings: Settings, among: set[int]) -> set[int]:
         while any(reader.positions()[partition] < end for partition, end in ends.items()):
             for records in reader.poll(200).values():
                 letters = (msgspec.json.decode(record.value, type=DeadLetter) for record in records if record.value)
-                found |= {letter.event_id for letter in letters if letter.event_id in among}
+                found |= {each.event_id for each in letters if each.source in _EXCUSED_BY and each.event_id in among}
     finally:
         reader.close()
     return found

@@ -18,3 +18,4 @@ CREATE TABLE IF NOT EXISTS engagement_events (
     raw_payload JSONB
 );
 GRANT SELECT ON content, engagement_events TO engagement_reader;
+GRANT SELECT ON SEQUENCE engagement_events_id_seq TO engagement_reader;

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from engagement_platform.adapters.warehouse.port import LoadFailed
 from engagement_platform.domain.errors import EngagementError, Unavailable
 
 
@@ -15,5 +16,9 @@ def explained() -> Iterator[None]:
         yield
     except Unavailable:
         raise
+    except LoadFailed as error:
+        if not error.rows:  # the same rows may succeed another time
+            raise
+        raise dg.Failure(str(error), allow_retries=False) from error
     except EngagementError as error:
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -48,6 +48,9 @@ class Control(Protocol):
     def wait(self, seconds: float) -> bool:
         """Pause, at most until it is time to stop; return should_stop()."""
 
+    def expect(self, seconds: float) -> None:
+        """Say that the next should_stop() may be so far away: the loop waits for a server, and does not hang."""
+
 
 class Standalone:
     """A Control without a lease: for tests, scripts and benchmarks."""
@@ -73,6 +76,9 @@ class Standalone:
         """Pause, or stop at once when told."""
         self.stop.wait(seconds)
         return self.should_stop()
+
+    def expect(self, seconds: float) -> None:
+        """Nobody watches."""
 
 
 class Backoff:

@@ -75,6 +75,10 @@ class LeaseControl:
         self.stop.wait(seconds)
         return self.should_stop()
 
+    def expect(self, seconds: float) -> None:
+        """Be vouched for, for so long, until the next should_stop()."""
+        self.last_asked = time.monotonic() + seconds
+
     def start(self) -> None:
         """Register as waiting and begin to beat. Waits for the platform database."""
         self._persist(self._register)

@@ -99,6 +99,10 @@ class _Turn:
             self._control.wait(min(left, LOOK_SECONDS / 4))
         return self.should_stop()
 
+    def expect(self, seconds: float) -> None:
+        """Say that the next should_stop() may be so far away."""
+        self._control.expect(seconds)
+
 
 class _Watch:
     """The thread that looks whether a loop is paused."""

@@ -4,12 +4,14 @@ Both shut out a relay that runs; it then reads the checkpoint written here and g
 """
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Fenced, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import mirror
+from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.domain import checkpoint as checkpoints
@@ -55,9 +57,11 @@ def reset(settings: Settings, at: str) -> Checkpoint:
     """Begin anew at `latest`, `earliest` or an id, on the source as it is now; return the new checkpoint.
 
     Above `earliest` the ids that are still open are kept, as at a first start. What lies between the old and the new
-    place is published twice or not at all: rebuild those days.
+    place is published twice or not at all: rebuild those days. What rebuilds have seen above the source's highest id is
+    taken back, since a restored source gives those ids to other events.
     """
     with open_source(settings.source_dsn.get_secret_value()) as source:
+        highest = source.highest_given()
         hi = _place(at, source.highest_id())
         missing = source.missing_below(hi, settings.start_lookback_ids)
         ledger = begin(hi, missing, source.holders())
@@ -65,6 +69,8 @@ def reset(settings: Settings, at: str) -> Checkpoint:
     _write(settings, checkpoint)
     ensure_schema(settings)
     mirror.replace(settings, checkpoint)
+    with closing(Loads(settings, "reset")) as loads:
+        loads.uncover(highest)
     return checkpoint
 
 

@@ -37,6 +37,10 @@ log = logging.getLogger("engagement_platform.stage")
 WRITER = "stage"
 POLL_MS = 500
 LOOK_AGAIN_SECONDS = 10.0
+SLOW_SECONDS = 2_400.0
+"""What the warehouse, or a scan of the source, may take before the stage counts as hung: a job of BigQuery waits for up
+to half an hour, and must not cost relay and tally their lease.
+"""
 _MOST_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
 _MOST_LETTER_BYTES = 1 << 20
@@ -58,6 +62,7 @@ def run(settings: Settings, control: Control) -> None:
     said = ""
     while not control.should_stop():
         try:
+            control.expect(SLOW_SECONDS)
             with _connected(settings) as clients:
                 claim()
                 _Stage(settings, control, clients, backoff).run()
@@ -165,6 +170,7 @@ class _Stage:
 
     def _resume(self) -> None:
         """Complete what is open and go on behind the last batch that was entered."""
+        self._control.expect(SLOW_SECONDS)
         for load in self._loads.open_loads(self._table_id):
             if load.writer == WRITER:
                 settle_load(self._warehouse, self._loads, load, self._settings)
@@ -197,6 +203,7 @@ class _Stage:
         Which ids are gone nobody knows any more, so the days of all later ones are noted.
         """
         self._reader.verify()  # else the offsets are missing because the topic is another one
+        self._control.expect(SLOW_SECONDS)
         last = self._loads.last_load(self._table_id, WRITER)
         if last is not None:
             days = days_of_ids_from(self._settings.source_dsn.get_secret_value(), last.lowest_id or 0)
@@ -242,6 +249,7 @@ class _Stage:
             self._resume()  # another stage has entered that version
             return
         if chosen:
+            self._control.expect(SLOW_SECONDS)
             deliver(self._warehouse, self._loads, load, chosen, self._settings)
         self._version = load.version
         self._gathered = _Gathered(positions)
@@ -282,6 +290,7 @@ class _Stage:
         self._control.progress.detail["waits for"] = ", ".join(str(rebuild.day) for rebuild in rebuilds)
         for rebuild in rebuilds:
             if rebuild.silent_seconds > SILENT_SECONDS:
+                self._control.expect(SLOW_SECONDS)
                 settle_rebuild(self._warehouse, self._loads, rebuild)
         self._control.wait(_REBUILD_PAUSE)
         self._control.progress.detail.pop("waits for", None)

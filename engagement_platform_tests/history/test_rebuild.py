@@ -1,9 +1,10 @@
 """Rebuilding days against the real servers: each day equals the source, with the stream going on around it."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.source import history
 from engagement_platform.adapters.source.history import History
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
@@ -343,6 +345,42 @@ def test_the_source_going_away_during_the_read_is_said(
     monkeypatch.setattr(History, "rows", cut)
     with pytest.raises(Unavailable, match="The source does not answer"):
         rebuild_days(settings, [DAY], "run")
+
+
+def test_rebuilds_that_wait_for_another_day_give_signs_of_life(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(rebuild, "has_index", lambda _: False)
+    for day in (DAY, NEXT):
+        write(writer, 1, day)
+    other = loads.open_rebuild(table_id(settings), NEXT, "another")
+    assert other is not None
+    rebuilding = threading.Thread(target=rebuild_days, args=(settings, [DAY, NEXT], "waits"))
+    rebuilding.start()
+    try:
+        (first,) = wait_for(lambda: loads.open_rebuilds(table_id(settings), [DAY]), "the first day to be entered")
+        opened = beat_at(loads, first.number)
+        wait_for(lambda: beat_at(loads, first.number) > opened, "a sign of life")
+    finally:
+        loads.abandon_rebuild(other.number)
+        rebuilding.join(30)
+    assert table_ids(settings) == [1, 2]
+
+
+def beat_at(loads: Loads, number: int) -> datetime:
+    with loads._connected() as connection:
+        found = connection.execute("SELECT beat_at FROM engagement_platform.day_rebuild WHERE number = %s", [number])
+        return found.fetchone()[0]  # type: ignore[index,no-any-return]
+
+
+@pytest.mark.timeout(60)
+def test_a_source_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(history._BOUNDS, "connect_timeout", 2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        opening = history.open_history(f"postgresql://nobody@127.0.0.1:{mute.getsockname()[1]}/media")
+        with pytest.raises(Unavailable, match="does not answer"), opening:
+            pass
 
 
 def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Settings, loads: Loads) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.reconciliation import NAMED, Ids, named
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.reconcile import reconcile, strange_days
@@ -126,6 +128,19 @@ def test_dead_letters_are_not_missing(settings: Settings, writer: psycopg.Connec
     assert found.dead_letters == 1
     assert (found.source_rows, found.table_rows) == (3, 2)
     assert found.source_ms == found.table_ms
+
+
+def test_what_the_partner_refused_has_to_be_in_the_warehouse(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    write(writer, 1)
+    stream(settings)
+    write(writer, 1)
+    drain(relay.run, settings)
+    for source, missing in (("forward", [2]), ("stage", [])):
+        letter = DeadLetter(source=source, event_id=2, reason="refused", excerpt="", at=datetime.now(UTC))
+        send_letters(settings, [letter])
+        assert reconcile(settings, DAY, 0).missing == named(missing)
 
 
 def test_content_that_is_not_known_is_named(settings: Settings, writer: psycopg.Connection[Any]) -> None:

@@ -10,10 +10,12 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console import commands
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.errors import EngagementError, StreamStopped
+from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair
+from engagement_platform.stream import relay, repair, stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, running, wait_for
+from engagement_platform_tests.warehouse import DAY, table_ids, write
 
 
 def test_restore_takes_up_the_copy_after_the_topic_is_lost(settings: Settings, source_db: SourceDatabase) -> None:
@@ -47,6 +49,28 @@ def test_reset_after_the_source_was_set_back_lets_the_stream_go_on(
     copy = mirror.read(settings)
     assert copy is not None
     assert copy.hi == 3
+
+
+def test_events_of_a_restored_source_reach_days_that_were_rebuilt_before(
+    settings: Settings, source_db: SourceDatabase
+) -> None:
+    """The ids above the backup are given out again: that a rebuild has seen them is no reason to leave them out."""
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        write(writer, 5)
+        drain(relay.run, settings)
+        drain(stage.run, settings)
+        rebuild_days(settings, [DAY], "before")
+        writer.execute("DELETE FROM engagement_events WHERE id > 2")
+        writer.execute("SELECT setval('engagement_events_id_seq', 2)")
+        with pytest.raises(StreamStopped, match="given out ids up to 2"):
+            rebuild_days(settings, [DAY], "between")
+        repair.reset(settings, "latest")
+        write(writer, 3)
+        drain(relay.run, settings)
+        drain(stage.run, settings)
+        assert table_ids(settings) == [1, 2, 3, 3, 4, 4, 5, 5], "the rebuilt day has those of before the restore, too"
+        rebuild_days(settings, [DAY], "after")
+        assert table_ids(settings) == [1, 2, 3, 4, 5]
 
 
 def test_a_running_relay_goes_on_from_the_new_place(settings: Settings, source_db: SourceDatabase) -> None:

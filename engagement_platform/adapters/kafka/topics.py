@@ -21,10 +21,12 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, Any]]:
     LogAppendTime: offsets are looked up by the time of arrival when Redis is rebuilt, and retention counts from it.
     """
     by_arrival = {"message.timestamp.type": "LogAppendTime"}
+    # A whole segment at a time is removed, so one takes messages for a day at most.
+    kept = {"retention.ms": str(WEEK_MS), "segment.ms": str(WEEK_MS // 7)}
     # Small segments, so that compaction keeps up with a checkpoint for every transaction.
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "delete.retention.ms": "60000"}
     return {
-        settings.topic: _topic(settings, settings.topic_partitions, by_arrival | {"retention.ms": str(WEEK_MS)}),
+        settings.topic: _topic(settings, settings.topic_partitions, by_arrival | kept),
         settings.checkpoint_topic: _topic(settings, 1, compacted),
         settings.dead_letter_topic: _topic(settings, 1, by_arrival | {"retention.ms": "-1"}),
     }

@@ -183,6 +183,10 @@ class Loads:
         missing = Jsonb(encode(coverage.missing))
         return self._one("cover", number=number, hi=coverage.hi, missing=missing) is not None
 
+    def uncover(self, highest: int) -> None:
+        """Forget that rebuilds have seen ids above `highest`, which will be given out again."""
+        self._execute("uncover", highest=highest)
+
     def finish_rebuild(self, number: int, rows: int) -> bool:
         """Close an open rebuild as done: its coverage is in force. Return False when it is not open any more."""
         return self._close_rebuild(number, "done", rows)
@@ -197,7 +201,8 @@ class Loads:
                 _SQL["close_rebuild"], {"number": number, "state": state, "rows": rows}
             ).fetchone()
             if closed is not None and state == "done":
-                connection.execute(_SQL["not_due"], {"table_id": closed[0], "day": closed[1]})
+                table_id, day, opened_at = closed
+                connection.execute(_SQL["not_due"], {"table_id": table_id, "day": day, "opened_at": opened_at})
         return closed is not None
 
     def next_number(self) -> int:
@@ -211,6 +216,10 @@ class Loads:
     def note_due(self, table_id: str, days: Iterable[date], reason: str) -> None:
         """Note that days have to be rebuilt."""
         self._execute("due", table_id=table_id, days=list(days), reason=reason)
+
+    def days_loaded(self, hours: int, before: date) -> list[date]:
+        """Return the days before one for which loads of the last hours brought rows, whatever the table."""
+        return [row["day"] for row in self._all("days_loaded", hours=hours, before=before)]
 
     def days_due(self) -> list[Due]:
         """Return the days that have to be rebuilt, ascending."""

@@ -82,21 +82,31 @@ UPDATE engagement_platform.day_rebuild SET covered_hi = %(hi)s, covered_missing 
  WHERE number = %(number)s AND state = 'open'
 RETURNING number;
 
+-- name: uncover
+-- Take back that rebuilds have seen ids above one: of a source that was restored they stand for other events now.
+UPDATE engagement_platform.day_rebuild SET covered_hi = %(highest)s WHERE covered_hi > %(highest)s;
+
 -- name: close_rebuild
 -- Close an open rebuild; when done, its coverage is in force from here on.
 UPDATE engagement_platform.day_rebuild SET state = %(state)s, rows = %(rows)s, closed_at = now()
  WHERE number = %(number)s AND state = 'open'
-RETURNING table_id, day;
+RETURNING table_id, day, opened_at;
 
 -- name: not_due
--- The day has been rebuilt.
-DELETE FROM engagement_platform.day_due WHERE table_id = %(table_id)s AND day = %(day)s;
+-- The day has been rebuilt, which does for what was noted before the rebuild began.
+DELETE FROM engagement_platform.day_due WHERE table_id = %(table_id)s AND day = %(day)s AND since <= %(opened_at)s;
 
 -- name: due
--- Note that days have to be rebuilt.
+-- Note that days have to be rebuilt, from now on again where that was noted before.
 INSERT INTO engagement_platform.day_due (table_id, day, reason)
 SELECT %(table_id)s, day, %(reason)s FROM unnest(%(days)s::date[]) AS day
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (table_id, day) DO UPDATE SET reason = excluded.reason, since = excluded.since;
+
+-- name: days_loaded
+-- The days before one for which loads of the last :hours brought rows.
+SELECT DISTINCT day FROM engagement_platform.warehouse_load, unnest(days) AS day
+ WHERE closed_at > now() - make_interval(hours => %(hours)s) AND rows > 0 AND day < %(before)s
+ ORDER BY day;
 
 -- name: days_due
 -- The days that have to be rebuilt, and why, whatever the table.

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
-from engagement_platform.adapters import sql
+from engagement_platform.adapters import bounded, sql
 from engagement_platform.adapters.source.by_day import ByDay
-from engagement_platform.adapters.source.reader import BEYOND_JSON, CONNECT_SECONDS, ENRICHED
+from engagement_platform.adapters.source.reader import BEYOND_JSON, CONNECT_SECONDS, ENRICHED, IMPATIENT
 from engagement_platform.domain.coverage import Coverage, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError, Unavailable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SQL = sql.load(__package__, "history.sql")
+_BOUNDS = {"connect_timeout": CONNECT_SECONDS, **IMPATIENT}
 
 
 class History:
@@ -32,17 +34,17 @@ class History:
         """Return which ids the snapshot sees, from what the relay had seen before it was taken."""
         found: list[int] = []
         if known.missing:
-            found = self._ids(
-                "visible_among",
-                firsts=",".join(str(r.first) for r in known.missing),
-                lasts=",".join(str(r.last) for r in known.missing),
-            )
+            firsts = ",".join(str(r.first) for r in known.missing)
+            lasts = ",".join(str(r.last) for r in known.missing)
+            found = list(self._ids("visible_among", firsts=firsts, lasts=lasts))
         return advanced(known, found, self._ids("visible_above", hi=known.hi))
 
-    def _ids(self, name: str, **values: object) -> list[int]:
+    def _ids(self, name: str, **values: object) -> Iterator[int]:
+        """Yield ids batch by batch: there may be as many as the source has rows."""
         with _translated():
             self._cursor.execute(_SQL[name].format(**values))
-            return cast("list[int]", self._cursor.fetch_arrow_table().column(0).to_pylist())
+        for batch in self._batches(self._cursor.fetch_record_batch()):
+            yield from batch.column(0).to_pylist()
 
     def rows(self, days: Sequence[date], schema: "pa.Schema") -> "ByDay":
         """Return the enriched events of consecutive days, day by day, in the types of `schema`."""
@@ -70,8 +72,9 @@ def open_history(dsn: str) -> Iterator[History]:
     """Connect, with a transaction that sees one moment: that of the first read. Raises Unavailable."""
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
+    bounded.require_understood(dsn, "ENGAGEMENT_SOURCE_DSN")
     with _translated():
-        connection = dbapi.connect(dsn)
+        connection = dbapi.connect(make_conninfo(dsn, **_BOUNDS))
     try:
         with connection.cursor() as cursor:
             with _translated():
@@ -144,7 +147,7 @@ def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:
 def _connected(dsn: str) -> "Iterator[psycopg.Connection[Any]]":
     options = "-c timezone=UTC -c datestyle=ISO -c default_transaction_read_only=on -c lock_timeout=10s"
     try:
-        with psycopg.connect(dsn, connect_timeout=CONNECT_SECONDS, options=options) as connection:
+        with psycopg.connect(make_conninfo(dsn, options=options, **_BOUNDS)) as connection:
             yield connection
     except psycopg.Error as error:
         raise _unavailable(error) from error

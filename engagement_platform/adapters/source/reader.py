@@ -23,6 +23,8 @@ _READ = _SQL["read"].replace("{enriched}", ENRICHED).replace("{wanted}", _SQL["w
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
 CONNECT_SECONDS = 5
+IMPATIENT = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+"""How soon a connection breaks whose other end is gone without a word."""
 _PATIENCE_SECONDS = 25.0
 """Beyond the session's statement_timeout: for a server that is frozen and cannot enforce it."""
 _STREAM_ROWS = 200
@@ -113,10 +115,15 @@ class Source:
         with _translated():
             return self._one(_SQL["highest_id"]).id or 0
 
-    def highest_given(self) -> int:
-        """Return the highest id given out, as far as the role may see it."""
+    def last_given(self) -> int | None:
+        """Return the id given out last; None where there is none, or the role may not see the sequence."""
         with _translated():
-            return cast("int", self._one(_SQL["highest_given"], sequence=self._sequence).id)
+            return cast("int | None", self._one(_SQL["last_given"], sequence=self._sequence).id)
+
+    def highest_given(self) -> int:
+        """Return the highest id given out, as far as the role may see it: else the highest visible one."""
+        last = self.last_given()
+        return self.highest_id() if last is None else last
 
     def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
         """Return the ids that are not visible among the last `ids` up to `hi`."""
@@ -171,10 +178,7 @@ def open_source(dsn: str) -> Iterator[Source]:
             patience=_PATIENCE_SECONDS,
             connect_timeout=CONNECT_SECONDS,
             application_name="engagement-relay",
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-            tcp_user_timeout=10_000,
+            **IMPATIENT,
         )
     try:
         yield Source(connection)

@@ -31,16 +31,13 @@ SELECT seq.seqrelid::bigint AS oid, seq.seqrelid::regclass::text AS name, seq.se
 -- The highest id in the table; null when it is empty.
 SELECT max(id) AS id FROM engagement_events
 
--- name: highest_given
--- The last id given out, where the role may see it; else the highest in the table.
-SELECT coalesce(
-         (SELECT known.last_value
-            FROM pg_class AS seq
-            JOIN pg_namespace AS space ON space.oid = seq.relnamespace
-            JOIN pg_sequences AS known ON known.schemaname = space.nspname AND known.sequencename = seq.relname
-           WHERE seq.oid = %(sequence)s::oid),
-         (SELECT max(id) FROM engagement_events),
-         0) AS id
+-- name: last_given
+-- The last id given out; null where there is none, or the role may not see the sequence.
+SELECT (SELECT known.last_value
+          FROM pg_class AS seq
+          JOIN pg_namespace AS space ON space.oid = seq.relnamespace
+          JOIN pg_sequences AS known ON known.schemaname = space.nspname AND known.sequencename = seq.relname
+         WHERE seq.oid = %(sequence)s::oid) AS id
 
 -- name: visible_ids
 -- The visible ids among the last :ids, for a first start at the newest event.

@@ -12,6 +12,8 @@ from engagement_platform.orchestration.warehouse.events import GROUP, engagement
 from engagement_platform.settings import first_day, load
 
 _ROWS_KEPT_HOURS = 24 * 30
+_LATE_HOURS = 25
+"""A day, and what a tick may be late."""
 
 EVERYTHING = dg.AssetSelection.groups(GROUP)
 
@@ -84,6 +86,29 @@ def keep_warehouse_small() -> None:
     tidy_up()
 
 
+@dg.schedule(
+    job=refresh_marts,
+    cron_schedule="15 1 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Makes the daily tables of days before today anew for which late events came.",
+)
+def refresh_late_days(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the days that loads of the last day have added to after they were settled."""
+    moment = context.scheduled_execution_time.astimezone(UTC)
+    try:
+        settings = load()
+        ensure_schema(settings)
+        with closing(Loads(settings, "late")) as loads:
+            days = loads.days_loaded(_LATE_HOURS, before=moment.date())
+    except EngagementError as error:
+        return dg.SkipReason(str(error))
+    wanted = [day for day in days if is_known(day, moment.date())]
+    return [
+        dg.RunRequest(run_key=f"{day} late, {moment.date()}", partition_key=day.isoformat()) for day in wanted
+    ] or dg.SkipReason("No late events came.")
+
+
 keep_warehouse_small_hourly = dg.ScheduleDefinition(
     name="keep_warehouse_small_hourly",
     job=keep_warehouse_small,
@@ -100,7 +125,7 @@ keep_warehouse_small_hourly = dg.ScheduleDefinition(
     description="Rebuilds the days whose messages expired in Kafka before they were loaded.",
 )
 def rebuild_days_that_are_due() -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for each day that is due, once for each time that it became due."""
+    """Ask for each day that is due: at once, and each hour until it is done."""
     try:
         settings = load()
         ensure_schema(settings)
@@ -108,8 +133,9 @@ def rebuild_days_that_are_due() -> list[dg.RunRequest] | dg.SkipReason:
             due = loads.days_due()
     except EngagementError as error:
         return dg.SkipReason(str(error))
-    wanted = [each for each in due if is_known(each.day, datetime.now(UTC).date())]
-    return [request(each) for each in wanted] or dg.SkipReason("No day is due.")
+    now = datetime.now(UTC)
+    wanted = [each for each in due if is_known(each.day, now.date())]
+    return [request(each, now) for each in wanted] or dg.SkipReason("No day is due.")
 
 
 def is_known(day: date, today: date) -> bool:
@@ -117,10 +143,10 @@ def is_known(day: date, today: date) -> bool:
     return first_day() <= day <= today
 
 
-def request(due: Due) -> dg.RunRequest:
-    """Return the run that rebuilds a day that is due."""
+def request(due: Due, now: datetime) -> dg.RunRequest:
+    """Return the run that rebuilds a day that is due. One that fails is followed by another in the next hour."""
     return dg.RunRequest(
-        run_key=f"{due.day} due since {due.since.isoformat()}",
+        run_key=f"{due.day} due since {due.since.isoformat()}, {now:%Y-%m-%d %H}h",
         partition_key=due.day.isoformat(),
         tags={"engagement/reason": due.reason},
     )

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -181,10 +182,40 @@ def test_silence_is_the_time_since_the_last_sign_of_life(loads: Loads) -> None:
 
 def test_days_are_due_until_they_are_rebuilt(loads: Loads) -> None:
     loads.note_due(TABLE, [DAY, NEXT], "expired")
+    first, _ = loads.days_due()
     loads.note_due(TABLE, [DAY], "again")
-    assert [(due.day, due.reason) for due in loads.days_due()] == [(DAY, "expired"), (NEXT, "expired")]
+    again, other = loads.days_due()
+    assert [(due.day, due.reason) for due in (again, other)] == [(DAY, "again"), (NEXT, "expired")]
+    assert again.since > first.since
     loads.finish_rebuild(rebuild(loads), 0)
     assert [due.day for due in loads.days_due()] == [NEXT]
+
+
+def test_a_day_that_becomes_due_during_its_rebuild_stays_due(loads: Loads) -> None:
+    loads.note_due(TABLE, [DAY], "expired")
+    number = rebuild(loads)
+    loads.note_due(TABLE, [DAY], "again")
+    loads.finish_rebuild(number, 0)
+    assert [due.day for due in loads.days_due()] == [DAY]
+
+
+def test_days_that_got_rows_lately(loads: Loads) -> None:
+    for version, days, rows in ((1, (DAY,), 3), (2, (NEXT,), 0), (3, (DAY, NEXT), 1)):
+        enter(loads, replace(a_load(version), days=days, rows=rows))
+    for load in loads.open_loads(TABLE):
+        loads.close_load(load)
+    assert loads.days_loaded(1, before=NEXT) == [DAY]
+    assert loads.days_loaded(1, before=NEXT + timedelta(days=1)) == [DAY, NEXT]
+    assert loads.days_loaded(0, before=NEXT) == []
+
+
+def test_what_was_seen_of_ids_that_will_be_given_out_again_is_forgotten(loads: Loads) -> None:
+    for day, coverage in ((DAY, Coverage(10, (IdRange(3, 4),))), (NEXT, Coverage(5))):
+        number = rebuild(loads, day)
+        loads.cover(number, coverage)
+        loads.finish_rebuild(number, 1)
+    loads.uncover(7)
+    assert loads.coverages(TABLE, [DAY, NEXT]) == {DAY: Coverage(7, (IdRange(3, 4),)), NEXT: Coverage(5)}
 
 
 def test_numbers_grow(loads: Loads) -> None:

@@ -17,7 +17,10 @@ from engagement_platform.domain.table import Table
 from engagement_platform.history.marts.refresh import code_version, query_of, refresh_day
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
+from engagement_platform.stream import relay, stage
+from engagement_platform_tests import warehouse as warehouse_events
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows
 
 Row = dict[str, Any]
@@ -139,6 +142,25 @@ def stored(settings: Settings, mart: Table, day: date) -> list[Row]:
 def in_order(rows: list[Row]) -> list[Row]:
     keys = ("content_id", "device", "hour", "content_type", "event_type")
     return sorted(rows, key=lambda row: [str(row.get(key)) for key in keys])
+
+
+def test_the_last_title_of_the_day_is_shown(settings: Settings, source_db: SourceDatabase) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        (content,) = (
+            owner.execute(
+                "INSERT INTO content (id, slug, title, content_type, publish_ts)"
+                " VALUES (gen_random_uuid(), 'z-old', 'z old', 'video', now()) RETURNING id"
+            ).fetchone()
+            or ()
+        )
+        for change in ("slug = slug", "slug = 'new', title = 'new', content_type = 'podcast'"):
+            owner.execute(f"UPDATE content SET {change}")
+            warehouse_events.write(owner, 2, content_id=content)
+            drain(relay.run, settings)
+            drain(stage.run, settings)
+    refresh_day(settings, DAILY_CONTENT, DAY)
+    (row,) = stored(settings, DAILY_CONTENT, DAY)
+    assert (row["slug"], row["title"], row["content_type"], row["plays"]) == ("new", "new", "podcast", 4)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,13 +4,15 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.warehouse.schedules import (
     is_known,
     rebuild_days_that_are_due,
+    refresh_late_days,
     refresh_marts,
     refresh_today,
+    request,
     settle_yesterday,
 )
 from engagement_platform.settings import Settings, first_day
@@ -65,12 +67,32 @@ def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -
         (again,) = due()
         assert first.partition_key == again.partition_key == str(today)
         assert first.run_key == again.run_key
+        (due_day,) = (each for each in loads.days_due() if each.day == today)
+        now = datetime.now(UTC)
+        assert request(due_day, now).run_key != request(due_day, now + timedelta(hours=1)).run_key
         row = loads.open_rebuild("delta:1", today, "run")
         assert row is not None
         loads.finish_rebuild(row.number, 0)
         loads.note_due("delta:1", [today], "expired again")
         (later,) = due()
     assert later.run_key != first.run_key
+
+
+@pytest.mark.servers
+def test_days_to_which_late_events_came_are_summed_up_again(platform: Settings) -> None:
+    today = datetime.now(UTC).date()
+    yesterday = today - timedelta(days=1)
+    context = dg.build_schedule_context(scheduled_execution_time=datetime.now(UTC))
+    assert isinstance(refresh_late_days(context), dg.SkipReason)
+    with closing(Loads(platform, "test")) as loads, loads.admission("delta:1", ()) as admission:
+        days = (date(1999, 1, 1), yesterday, today)
+        load = LoadRow("delta:1", "stage", 1, "load", "topic", {}, {}, days, rows=3, rejected=0)
+        assert admission.open(load)
+    with closing(Loads(platform, "test")) as loads:
+        loads.close_load(load)
+    asked = refresh_late_days(context)
+    assert isinstance(asked, list)
+    assert [each.partition_key for each in asked] == [str(yesterday)]
 
 
 def test_days_have_a_partition_from_the_first_to_today() -> None:

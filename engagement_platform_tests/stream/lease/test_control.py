@@ -2,7 +2,8 @@
 
 import signal
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -92,6 +93,25 @@ def test_a_hung_loop_is_no_longer_vouched_for(platform: Settings, monkeypatch: p
         time.sleep(1.5)
         assert alive(leases.board())
     leases.close()
+
+
+def test_a_loop_that_waits_for_a_slow_server_is_vouched_for(
+    platform: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HUNG_SECONDS", 0.5)
+    with closing(Leases(platform, "test")) as leases, held(platform, "a") as control:
+        control.claim()
+        control.expect(30)
+        beaten = heartbeat(leases)
+        time.sleep(2.5)
+        assert heartbeat(leases) - beaten > timedelta(seconds=1)
+        control.should_stop()
+        assert control.last_asked <= time.monotonic()
+
+
+def heartbeat(leases: Leases) -> datetime:
+    (loop,) = leases.board().loops
+    return loop.heartbeat_at
 
 
 def test_handlers_are_put_back(platform: Settings) -> None:
