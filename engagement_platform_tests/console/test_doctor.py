@@ -146,6 +146,16 @@ def test_a_sequence_in_a_schema_out_of_reach_is_no_fault(settings: Settings, sou
     assert faults(settings) == []
 
 
+def test_a_role_that_does_not_see_the_sequence_is_told(settings: Settings, source_db: SourceDatabase) -> None:
+    ensure_topics(settings)
+    assert not [each for each in doctor.examine(settings) if "sequence of engagement_events" in each.what]
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        owner.execute("REVOKE SELECT ON SEQUENCE engagement_events_id_seq FROM engagement_reader")
+    (told,) = (each for each in doctor.examine(settings) if "sequence of engagement_events" in each.what)
+    assert told.level == "note"
+    assert "GRANT SELECT ON SEQUENCE" in told.todo
+
+
 @pytest.mark.parametrize("read", ["highest_id", "highest_given", "holders"])
 def test_every_read_of_the_relay_is_tried(settings: Settings, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
     def refused(_: Source) -> int:

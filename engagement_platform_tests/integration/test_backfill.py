@@ -181,6 +181,7 @@ def test_a_dry_run_only_says_which_days(variables: Mapping[str, str]) -> None:
         (["--since", str(TODAY), "--until", str(TODAY)], "after --since"),
         (["--since", str(TODAY), "--until", str(TODAY + timedelta(days=3))], "after today"),
         (["--resume", "nothing"], "no backfill nothing"),
+        (["--cancel", "nothing", "--dry-run"], "goes with --since"),
         ([], "Give one of"),
     ],
 )
