@@ -108,8 +108,10 @@ def test_the_demo_from_the_wheel_in_an_environment_of_its_own(tmp_path: Path, en
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", "dist", ROOT)
     (wheel,) = (tmp_path / "dist").iterdir()
     # The versions of the lock, so that a release of somebody else does not fail this test.
-    locked = re.findall(r"^[a-z0-9][^ ]*==[^ ]+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    (tmp_path / "constraints.txt").write_text("\n".join(locked))
+    locked = re.findall(
+        r"^([a-z0-9][^ \[=]*)(?:\[.*\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    (tmp_path / "constraints.txt").write_text("\n".join(name + version for name, version in locked))
     run(sys.executable, "-m", "venv", "own")
     own = tmp_path / "own" / "bin"
     run(own / "pip", "--quiet", "install", "-c", "constraints.txt", f"{wheel}[local]")
