@@ -109,7 +109,7 @@ class _OnlyId(msgspec.Struct):
 def _id_of(value: bytes) -> int | None:
     try:
         return msgspec.json.decode(value, type=_OnlyId).id
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

@@ -85,7 +85,10 @@ _event_decoder = msgspec.json.Decoder(EnrichedEvent)
 
 def decode(value: bytes) -> EnrichedEvent:
     """Read and validate one message. Raises msgspec.ValidationError or msgspec.DecodeError."""
-    return _event_decoder.decode(value)
+    try:
+        return _event_decoder.decode(value)
+    except RecursionError:
+        raise msgspec.ValidationError("JSON is nested too deeply") from None
 
 
 _LETTER_BYTES = 8 << 10

@@ -41,7 +41,7 @@ def read(value: bytes | None) -> Playback | None:
     """Return the event of a message, or None when it is none."""
     try:
         return None if value is None else _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -4,19 +4,24 @@ import json
 from bisect import bisect_left
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engagement_platform.domain import playback
+from engagement_platform.domain.batches import Rejected, line_of
 from engagement_platform.domain.event import (
     EXCERPT_CHARACTERS,
     NO_EVENT,
     DeadLetter,
+    decode,
     decode_dead_letter,
     encode_dead_letter,
     kept,
 )
 from engagement_platform.domain.messages import dead_letter
+from engagement_platform_tests.partner import message
 
 MIB = 1 << 20
 documents = st.recursive(st.none() | st.booleans() | st.integers(-(1 << 60), 1 << 60) | st.text(), st.lists)
@@ -47,6 +52,17 @@ def test_what_is_no_json_is_not_kept(value: bytes) -> None:
 
 def text(size: int) -> bytes:
     return b'"' + b"x" * (size - 2) + b'"'
+
+
+def test_json_nested_deeper_than_anybody_reads_is_no_event() -> None:
+    """PostgreSQL takes it, and so does the relay: no loop may end because of it."""
+    value = message(7, raw_payload=0).replace(b'"raw_payload": 0', b'"raw_payload": ' + b"[" * 5_000 + b"]" * 5_000)
+    with pytest.raises(msgspec.ValidationError, match="nested too deeply"):
+        decode(value)
+    rejected = line_of(value)
+    assert isinstance(rejected, Rejected)
+    assert "nested too deeply" in rejected.reason
+    assert playback.read(value) is None
 
 
 def test_a_letter_with_everything_in_it_fits_its_topic() -> None:

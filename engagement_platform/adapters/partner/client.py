@@ -5,11 +5,12 @@ redirects are not followed. What is told of a failure never holds a secret, not 
 """
 
 import http.client
+import re
 import ssl
 import time
 from collections.abc import Sequence
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import requests
 import urllib3
@@ -24,9 +25,12 @@ from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event import EXCERPT_CHARACTERS
 from engagement_platform.settings import Settings, variable
 
+_SHORTEST_VALUE, _SHORTEST_PART = 6, 16
+"""Characters of what is taken for a secret in a query and in a path."""
 _MOST_BYTES = 1 << 16
 """Of an answer's body; of a longer one the rest is not read, and the connection is closed."""
 
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 
 
@@ -65,7 +69,7 @@ class Partner:
                 self._url, body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
             ) as response:
                 found = response.headers
-                excerpt = self._hide(_beginning(response))
+                excerpt = self._hide(_beginning(response, time.monotonic() + self._timeout[1]))
                 return Answer(response.status_code, found.get("Retry-After"), found.get("Location"), excerpt)
         except _FAILURES as error:
             return self._failure(error)
@@ -79,6 +83,8 @@ class Partner:
         root = _root(error)
         if isinstance(root, ssl.SSLCertVerificationError):
             return NoAnswer(f"its certificate is not trusted: {self._hide(root.verify_message)}", for_a_person=True)
+        if refused := _TUNNEL.search(str(root)):
+            return NoAnswer(f"the proxy answered {refused[1]}", for_a_person=refused[1] in {"403", "407"})
         said = self._hide(root.strerror or "") if isinstance(root, OSError) else ""
         where = "the proxy failed: " if isinstance(error, requests.exceptions.ProxyError) else ""
         return NoAnswer(f"{where}{type(root).__name__}{f': {said}' if said else ''}")
@@ -120,12 +126,17 @@ def _session(settings: Settings) -> requests.Session:
     return session
 
 
-def _beginning(response: requests.Response) -> str:
-    """Return the body, or its first `_MOST_BYTES`. The status counts, whatever becomes of the body."""
+def _beginning(response: requests.Response, until: float) -> str:
+    """Return the body: its first `_MOST_BYTES`, and what of them comes in time. The status counts all the same."""
+    found = b""
     try:
-        found = response.raw.read(_MOST_BYTES + 1, decode_content=False)
+        while len(found) <= _MOST_BYTES and time.monotonic() < until:
+            more = response.raw.read1(_MOST_BYTES + 1 - len(found), decode_content=False)
+            if not more:
+                break
+            found += more
     except _FAILURES:
-        return ""
+        pass
     return str(found[:_MOST_BYTES], "utf-8", "replace")
 
 
@@ -142,4 +153,7 @@ def _words(settings: Settings, token: str | None) -> list[str]:
     password = urlsplit(proxy).password or ""
     signing_keys, hash_key = secrets.secret(settings, "api_signing_key"), secrets.secret(settings, "api_hash_key")
     found = {token or "", *(signing_keys or "").split(), hash_key or "", password, unquote(password), address.query}
+    # What an address holds may be a secret, too: a token in the query, a hook's name in the path.
+    found |= {value for _, value in parse_qsl(address.query) if len(value) >= _SHORTEST_VALUE}
+    found |= {part for part in address.path.split("/") if len(part) >= _SHORTEST_PART}
     return sorted(found - {""}, key=len, reverse=True)

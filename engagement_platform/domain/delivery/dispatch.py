@@ -6,17 +6,20 @@ is settled once, as delivered or as a dead letter, and until then it is kept her
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engagement_platform.domain.delivery.breaker import Breaker, State
 from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
 from engagement_platform.domain.delivery.rates import Rate
-from engagement_platform.domain.delivery.retrying import pause
+from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS, pause
 
 HALVE_AFTER = 3
 """So many failures of a partner that works otherwise, and an array is halved: one of its events may be the reason."""
+
+OF_ONE_PERHAPS = frozenset({403, 404})
+"""Refusals for a person, unless they come again and again for some events while others are taken: a firewall's, say."""
 
 LOOK_AGAIN_SECONDS = 10.0
 """How often it is tried whether a person has acted."""
@@ -48,6 +51,9 @@ class Parcel:
     tries: int = 0
     failures: int = 0
     """Of tries while the breaker was closed, with just these events."""
+    stops: int = 0
+    """Of tries that only a person seemed to be able to help, with these events among others."""
+    stopped_at: float = 0.0
     not_before: float = 0.0
     sent: int = 0
     """The number of the last request that was made with it."""
@@ -119,6 +125,7 @@ class Dispatch:
         self.held = _Held()
         self.in_flight = 0
         """Requests under way."""
+        self._delivered_at = 0.0
         self.stopped = ""
         """What a person has to put right, as long as nothing shows that it was; then empty."""
 
@@ -188,12 +195,16 @@ class Dispatch:
     def settle(self, parcel: Parcel, outcome: Outcome, now: float, jitter: float) -> Settled:
         """Take in the outcome of a parcel's request. `jitter` is from 0 to below 1."""
         self.in_flight -= 1
+        if outcome.verdict is Verdict.STOP and self._is_of_these_events(parcel, outcome):
+            outcome = replace(outcome, verdict=Verdict.REFUSED)
         tried_in_vain = self._note(parcel, outcome, now)
         match outcome.verdict:
             case Verdict.DELIVERED:
+                self._delivered_at = now
                 return self._done(parcel, Settled(delivered=parcel.events))
             case Verdict.STOP:
-                self._rest(parcel, now)
+                parcel.stops, parcel.stopped_at = parcel.stops + 1, now
+                self._rest(parcel, now + LOOK_AGAIN_SECONDS)
             case Verdict.REFUSED if len(parcel.events) > 1:
                 self._halve(parcel, now)
             case Verdict.REFUSED:
@@ -201,10 +212,19 @@ class Dispatch:
             case Verdict.AGAIN if not tried_in_vain:
                 self._rest(parcel, now + pause(parcel.tries, outcome.retry_after, jitter))
             case Verdict.AGAIN if len(parcel.events) > 1:
-                self._halve(parcel, now)
+                asked = outcome.retry_after and pause(parcel.tries, outcome.retry_after, jitter)
+                self._halve(parcel, now + (asked or 0.0))
             case Verdict.AGAIN:
                 return self._bury(parcel, outcome)
         return Settled()
+
+    def _is_of_these_events(self, parcel: Parcel, outcome: Outcome) -> bool:
+        """Say whether a refusal for a person is rather one of these events, as others were taken in between."""
+        return (
+            outcome.status in OF_ONE_PERHAPS
+            and parcel.stops >= HALVE_AFTER - 1
+            and self._delivered_at > parcel.stopped_at
+        )
 
     def _note(self, parcel: Parcel, outcome: Outcome, now: float) -> bool:
         """Tell the breaker; return whether trying the parcel as it is again would be in vain.
@@ -222,7 +242,9 @@ class Dispatch:
             if self._breaker.worked(now):
                 self._wake(now)
         else:
-            self._breaker.failed(now, probe=parcel.is_probe, wait=outcome.retry_after or 0.0)
+            self._breaker.failed(
+                now, probe=parcel.is_probe, wait=min(outcome.retry_after or 0.0, LONGEST_ASKED_SECONDS)
+            )
             parcel.failures += not parcel.is_probe
         if parcel.is_probe or self._breaker.state is not State.CLOSED:
             return False
@@ -230,29 +252,30 @@ class Dispatch:
         return time_is_over or (len(parcel.events) > 1 and parcel.failures >= HALVE_AFTER)
 
     def _wake(self, now: float) -> None:
-        """Let nothing rest any longer: the partner is back."""
+        """Let nothing rest any longer, but for what may itself be why it had to: the partner is back."""
         for parcel in self._resting:
-            parcel.not_before = min(parcel.not_before, now)
+            if not parcel.stops:
+                parcel.not_before = min(parcel.not_before, now)
 
     def _rest(self, parcel: Parcel, until: float) -> None:
         parcel.not_before = until
         self._resting.append(parcel)
 
-    def _halve(self, parcel: Parcel, now: float) -> None:
+    def _halve(self, parcel: Parcel, until: float) -> None:
         """Go on with two halves: of different contents side by side, of a single one in their order."""
         self.tally.halved += 1
         contents = list(dict.fromkeys(event.lane for event in parcel.events))
         if len(contents) == 1:
             middle = len(parcel.events) // 2
             first, second = parcel.events[:middle], parcel.events[middle:]
-            self._rest(_part(parcel, first, (second, *parcel.behind)), now)
+            self._rest(_part(parcel, first, (second, *parcel.behind)), until)
             return
         left = set(contents[: len(contents) // 2])
         for chosen in (
             tuple(event for event in parcel.events if event.lane in left),
             tuple(event for event in parcel.events if event.lane not in left),
         ):
-            self._rest(_part(parcel, chosen), now)
+            self._rest(_part(parcel, chosen), until)
 
     def _bury(self, parcel: Parcel, outcome: Outcome) -> Settled:
         (event,) = parcel.events
@@ -288,6 +311,4 @@ class Dispatch:
 
 def _part(parcel: Parcel, events: tuple[Outgoing, ...], behind: tuple[tuple[Outgoing, ...], ...] = ()) -> Parcel:
     """Return a part of a parcel: tried anew, its time as far gone as the parcel's."""
-    return Parcel(
-        events, behind, sent=parcel.sent, began=parcel.began, first_try=parcel.first_try, last_try=parcel.last_try
-    )
+    return replace(parcel, events=events, behind=behind, tries=0, failures=0, not_before=0.0, is_probe=False)

@@ -143,6 +143,36 @@ def test_of_an_endless_body_a_beginning_is_read() -> None:
     assert time.monotonic() - began < 5
 
 
+def test_a_body_that_comes_byte_by_byte_is_not_waited_for() -> None:
+    def slowly(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with suppress(OSError):  # the client hangs up
+            for _ in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+    began = time.monotonic()
+    with answering(slowly) as url:
+        found = post(url, api_read_timeout_seconds=0.5)
+        assert time.monotonic() - began < 3
+    assert isinstance(found, Answer)
+    assert found.status == 200
+
+
+def test_a_proxy_that_wants_a_password_for_the_tunnel_is_for_a_person() -> None:
+    with answering(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as url:
+        found = post("https://partner.invalid/events", api_proxy=url.removesuffix("/events"))
+    assert found == NoAnswer("the proxy answered 407", for_a_person=True)
+
+
+def test_what_an_address_hides_is_not_repeated() -> None:
+    echo = b"token hidden-token, hook hook-T0PATH-0123456789"
+    with answering(b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n%s" % (len(echo), echo)) as url:
+        found = post(f"{url}/hook-T0PATH-0123456789?token=hidden-token&version=2")
+    assert isinstance(found, Answer)
+    assert found.excerpt == "token ***, hook ***"
+
+
 def test_cookies_and_the_environment_are_not_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password hunter2")

@@ -12,6 +12,7 @@ from engagement_platform.domain.delivery.breaker import State
 from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch, Parcel, Policy
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, judge
+from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 Partner = Callable[[Parcel], Answer | NoAnswer]
@@ -231,3 +232,49 @@ def test_an_array_waits_for_others_only_so_long() -> None:
     full = dispatch.next(6.0, AT)
     assert full is not None
     assert [event.id for event in full.events] == [2, 3, 4]
+
+
+def test_an_event_that_a_firewall_forbids_is_found_and_the_others_go_on() -> None:
+    world = World(
+        Policy(batch_size=8, wait=0.0),
+        lambda parcel: Answer(403) if any(event.id == 13 for event in parcel.events) else Answer(200),
+    )
+    for number in range(400):
+        world.dispatch.add(outgoing(number, number, world.now))
+        world.step()
+        world.now += LOOK_AGAIN_SECONDS / 20
+    world.run()
+    assert world.dead == [13]
+    assert sorted(world.delivered) == [number for number in range(400) if number != 13]
+    assert sum(13 in sent for sent in world.sent) < 10
+
+
+def test_credentials_that_are_refused_bury_nothing_however_long() -> None:
+    world = World(Policy(batch_size=1, wait=0.0), lambda parcel: Answer(401 if parcel.events[0].id % 2 else 200))
+    for number in range(40):
+        world.dispatch.add(outgoing(number, number))
+    for _ in range(2_000):
+        world.step()
+    assert world.dead == []
+
+
+def test_patience_that_is_asked_for_has_an_end() -> None:
+    answers = iter([Answer(503, "31536000")])
+    world = World(Policy(wait=0.0), lambda _: next(answers, Answer(200)))
+    world.dispatch.add(outgoing(1, 1))
+    world.run()
+    assert world.delivered == {1: 1}
+    assert world.now < 2 * LONGEST_ASKED_SECONDS
+
+
+def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_events_is_over() -> None:
+    world = World(Policy(batch_size=64, wait=0.0, retry=100), lambda _: Answer(429, "60"))
+    for number in range(64):
+        world.dispatch.add(outgoing(number, number))
+    minutes: Counter[int] = Counter()
+    while not world.dispatch.is_idle:
+        before = len(world.sent)
+        world.step()
+        minutes[int(world.now // 60)] += len(world.sent) - before
+    assert sorted(world.dead) == list(range(64))
+    assert max(minutes.values()) <= 64

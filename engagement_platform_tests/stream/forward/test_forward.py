@@ -8,11 +8,11 @@ from kafka import TopicPartition
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import group
-from engagement_platform.adapters.kafka.plain import send_all
+from engagement_platform.adapters.kafka.plain import send_all, send_letters
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.domain.delivery import dispatch
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream import forward
@@ -97,7 +97,7 @@ def test_an_event_that_the_partner_cannot_take_becomes_a_letter_after_its_time(t
     """Status 500 for one event: it is tried for a while, and what waited behind it is delivered after it."""
     publish(to(), range(30))
     receiver.behave(Behaviour(poison=frozenset({"engagement-event-7"}), poison_status=500))
-    with running(forward.run, to(api_retry_seconds=3, api_breaker_failures=50)):
+    with running(forward.run, to(api_retry_seconds=8, api_breaker_failures=50)):
         wait_for(lambda: received(receiver) >= set(range(30)) - {7, 17, 27}, "what is not behind it")
         assert not letter_ids(to())
         wait_for(lambda: received(receiver) == set(range(30)) - {7}, "what is behind it")
@@ -312,6 +312,16 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         patched.setattr(group.GroupReader, "store", dies)
         with pytest.raises(Killed):
             drain(forward.run, to())
-    drain(forward.run, to())
+    away = [Unavailable("Kafka does not answer.")]
+
+    def once_away(*given: Any) -> None:
+        if away:
+            raise away.pop()
+        send_letters(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forward, "send_letters", once_away)
+        drain(forward.run, to())
+        assert not away
     assert received(receiver) == set(ids) - {50}
     assert letter_ids(to()) == {50}
