@@ -214,8 +214,10 @@ def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
         return
     if not yes:
         click.confirm("Neither the partner nor the warehouse gets what is in these letters. Go on?", abort=True)
-    record_discard(settings, found, topic_id, who(), why)
-    click.echo(f"{len(found)} letters are discarded.")
+    done = record_discard(settings, found, topic_id, who(), why)
+    click.echo(f"{len(done)} letters are discarded.")
+    if len(done) < len(found):
+        click.echo(f"{len(found) - len(done)} were redriven or discarded by somebody meanwhile, and stay as they are.")
 
 
 def _chosen(options: dict[str, Any], states: Collection[State]) -> Chosen:

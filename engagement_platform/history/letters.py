@@ -38,7 +38,14 @@ def letters_of(settings: Settings, *, alone: bool = False) -> Iterator[Letters]:
         yield Letters(reader, actions)
 
 
-def discard(settings: Settings, letters: Sequence[Letter], topic_id: str, who: str, why: str) -> None:
-    """Note that nobody needs these letters any more; they stay in the topic. Raises Unavailable, EngagementError."""
+def discard(settings: Settings, letters: Sequence[Letter], topic_id: str, who: str, why: str) -> list[Letter]:
+    """Note that nobody needs these letters any more; they stay in the topic. Raises Unavailable, EngagementError.
+
+    Returns those that were discarded: not what somebody has acted on since the letters were read.
+    """
     with open_actions(settings, topic_id, alone=True) as actions:
-        actions.discard(letters, who, why)
+        present = actions.all()
+        unchanged = [letter for letter in letters if list(present.get(letter.address, ())) == list(letter.actions)]
+        if unchanged:
+            actions.discard(unchanged, who, why)
+    return unchanged

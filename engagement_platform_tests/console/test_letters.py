@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -111,6 +112,22 @@ def test_discarding_asks_first_wants_a_reason_and_is_recorded(settings: Settings
     (action,) = shown["actions"]
     assert (action["kind"], action["why"], action["outcome"]) == ("discard", "test data", "done")
     assert action["who"].startswith(f"{getpass.getuser()}@")
+
+
+def test_what_somebody_has_acted_on_during_the_question_stays(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(settings, [letter(1), letter(2)])
+
+    def somebody_is_faster(*_: object, **__: object) -> None:
+        assert run("discard", "--id", "1", "--why", "mine", "--yes").exit_code == 0
+
+    monkeypatch.setattr(click, "confirm", somebody_is_faster)
+    said = run("discard", "--all", "--why", "yours").output
+    assert "1 letters are discarded." in said
+    assert "1 were redriven or discarded by somebody meanwhile" in said
+    (first,) = objects(run("list", "--state", "all", "--id", "1", "--format", "json"))
+    assert [each["why"] for each in first["actions"]] == ["mine"]
 
 
 def test_what_was_settled_is_redriven_only_when_that_is_wanted(settings: Settings) -> None:
