@@ -345,17 +345,24 @@ class _Forward:
             log.info("%s", end)
 
     def _report_standstill(self) -> None:
-        stopped = str(_refused(self._dispatch.stopped)) if self._dispatch.stopped else ""
-        detail = self._control.progress.detail
-        if stopped:
-            detail["stopped"] = stopped
-        else:
-            detail.pop("stopped", None)
-        if stopped != self._said:
-            self._said = stopped
-            log.log(
-                logging.ERROR if stopped else logging.INFO, "%s", stopped or "The partner's API takes events again."
-            )
+        """Say once why nothing is delivered: until a person has acted, or until the partner is back."""
+        dispatch, detail = self._dispatch, self._control.progress.detail
+        stopped = str(_refused(dispatch.stopped)) if dispatch.stopped else ""
+        is_down = not stopped and dispatch.breaker is not State.CLOSED
+        for name, value in (("stopped", stopped), ("failing", dispatch.failing if is_down else "")):
+            if value:
+                detail[name] = value
+            else:
+                detail.pop(name, None)
+        state = stopped or ("down" if is_down else "")
+        if state != self._said:
+            self._said = state
+            if stopped:
+                log.error("%s", stopped)
+            elif is_down:
+                log.warning("The partner's API is down: %s. Events wait in Kafka.", dispatch.failing)
+            else:
+                log.info("The partner's API takes events again.")
 
     def _expired(self, error: OffsetsExpired) -> StreamStopped:
         with suppress(EngagementError):

@@ -126,6 +126,8 @@ class Dispatch:
         self.in_flight = 0
         """Requests under way."""
         self._delivered_at = 0.0
+        self.failing = ""
+        """Why the last request failed, when none has been answered since."""
         self.stopped = ""
         """What a person has to put right, as long as nothing shows that it was; then empty."""
 
@@ -238,10 +240,11 @@ class Dispatch:
             self._breaker.trip(now, LOOK_AGAIN_SECONDS)
             return False
         if outcome.is_alive:
-            self.stopped = ""
+            self.failing = self.stopped = ""
             if self._breaker.worked(now):
                 self._wake(now)
         else:
+            self.failing = outcome.reason
             self._breaker.failed(
                 now, probe=parcel.is_probe, wait=min(outcome.retry_after or 0.0, LONGEST_ASKED_SECONDS)
             )

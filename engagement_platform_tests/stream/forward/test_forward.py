@@ -125,17 +125,26 @@ def test_an_event_too_large_for_a_letter_is_there_by_its_id(to: To, receiver: Re
     assert value_of(found[2]) is None
 
 
-def test_an_outage_is_waited_for_without_letters_and_with_few_requests(to: To, receiver: Receiver) -> None:
+def test_an_outage_is_waited_for_without_letters_and_with_few_requests(
+    to: To, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     ids = publish(to(), range(2000))
     receiver.down()
     with running(forward.run, to(api_retry_seconds=1)) as control:
         wait_for(lambda: control.progress.detail.get("breaker") == "open", "the breaker to open")
         wait_for(lambda: int(control.progress.detail["requests"]) >= 20, "some probes")
+        assert "refused" in str(control.progress.detail["failing"])
         ids += publish(to(), range(2000, 3000))
         receiver.up()
         wait_for(lambda: received(receiver) == set(ids), "all events")
+        wait_for(lambda: "failing" not in control.progress.detail, "the end of the outage to be told")
     assert not letter_ids(to())
     assert not out_of_order(receiver.deliveries)
+    assert [record.levelname for record in caplog.records if "The partner's API" in record.message] == [
+        "WARNING",
+        "INFO",
+    ]
 
 
 @pytest.mark.parametrize("status", [401, 410])
