@@ -48,5 +48,9 @@ class Unavailable(EngagementError):
     """A server does not answer. The loops wait with backoff and try again."""
 
 
+class Refused(Unavailable):
+    """A server answers and refuses the login or a right. The loops try again; only a person can mend it."""
+
+
 class Superseded(EngagementError):
     """Another run holds the lease now. This one ends, successfully."""
