@@ -33,7 +33,10 @@ from engagement_platform.stream.loading import SILENT_SECONDS, settle_load, sett
 
 log = logging.getLogger("engagement_platform.rebuild")
 
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 1.0
+"""How often a rebuild writes its heartbeat. Whoever needs the day waits for `SILENT_SECONDS` without one."""
+_LIVES = 3
+"""How often days are rebuilt again after their rebuild was taken for dead while it lived."""
 _LIVE_LOAD_SECONDS = 5.0
 """How long the stage may take to finish a load that it is at, before the rebuild completes it."""
 _ANOTHER_SECONDS = 3_600.0
@@ -66,10 +69,29 @@ def rebuild_days(
     with closing(Loads(settings, "rebuild")) as loads:
         for together in _groups(settings, days):
             work = _Rebuild(settings, warehouse, loads, table_id, run_id)
-            for rebuilt in work.run(together):
+            for rebuilt in _persistent(work, together):
                 done.append(rebuilt)
                 on_day(rebuilt)
     return done
+
+
+class _TakenForDead(Unavailable):
+    """Another process has settled this rebuild, so nothing that it still does takes effect."""
+
+
+def _persistent(work: "_Rebuild", days: Sequence[date]) -> Iterator[Rebuilt]:
+    """Rebuild the days; begin again with those that are left when the process was frozen for too long meanwhile."""
+    left = list(days)
+    for life in range(_LIVES):
+        try:
+            for rebuilt in work.run(left.copy()):
+                left.remove(rebuilt.day)
+                yield rebuilt
+            return
+        except _TakenForDead as error:
+            if life == _LIVES - 1:
+                raise
+            log.warning("%s", error)
 
 
 def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
@@ -93,6 +115,7 @@ class _Rebuild:
 
     def run(self, days: Sequence[date]) -> Iterator[Rebuilt]:
         """Rebuild the days. Whatever happens, no row of ours stays open that the database lets us close."""
+        self._open.clear()
         try:
             with _beating(self._settings, self._open):
                 for day in days:
@@ -191,8 +214,8 @@ class _Rebuild:
             if row.state == "open":
                 settle_rebuild(self._warehouse, self._loads, row)
 
-    def _lost(self) -> Unavailable:
-        return Unavailable(
+    def _lost(self) -> _TakenForDead:
+        return _TakenForDead(
             "This rebuild was taken for dead and closed by another process: it had been silent for too long.",
             "It is tried again. If it stays so, the machine or the platform database is overloaded.",
         )

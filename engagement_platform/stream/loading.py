@@ -22,8 +22,11 @@ from engagement_platform.stream import staging
 
 log = logging.getLogger("engagement_platform.stage")
 
-SILENT_SECONDS = 30.0
-"""A rebuild that has given no sign of life for so long is taken for dead."""
+SILENT_SECONDS = 3.0
+"""A rebuild without a heartbeat for this long is taken for dead: three heartbeats are missing.
+
+One that lives nevertheless changes nothing any more: settling it makes its commit conflict, and it begins again.
+"""
 
 _READ_SECONDS = 120.0
 _POLL_MS = 200

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta
@@ -265,9 +266,56 @@ def test_a_frozen_rebuild_that_wakes_up_changes_nothing(
         return replace_day(self, replacement, rows)
 
     monkeypatch.setattr(DeltaWarehouse, "replace_day", freezes)
+    monkeypatch.setattr(rebuild, "_LIVES", 1)
     with pytest.raises(EngagementError, match="taken for dead"):
         rebuild_days(settings, [DAY], "frozen")
     assert table_ids(settings) == source_ids(source_db) == [1, 2, 3, 4, 5]
+
+
+def test_a_rebuild_that_was_frozen_for_five_seconds_begins_again_and_the_day_is_exact(
+    settings: Settings,
+    source_db: SourceDatabase,
+    writer: psycopg.Connection[Any],
+    loads: Loads,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stage takes it for dead and loads its batch; the late commit has no effect, and the second try sees all."""
+    write(writer, 3)
+    stream(settings)
+    replace_day = DeltaWarehouse.replace_day
+    numbers: list[int] = []
+
+    def freezes(self: DeltaWarehouse, replacement: Any, rows: Any) -> int:
+        numbers.append(replacement.number)
+        if len(numbers) == 1:
+            with loads._connected() as connection:
+                connection.execute("UPDATE engagement_platform.day_rebuild SET beat_at = now() - interval '5 s'")
+            write(writer, 2)
+            stream(settings)
+            assert table_ids(settings) == [1, 2, 3, 4, 5]
+        return replace_day(self, replacement, rows)
+
+    monkeypatch.setattr(rebuild, "BEAT_SECONDS", 60.0)
+    monkeypatch.setattr(DeltaWarehouse, "replace_day", freezes)
+    (done,) = rebuild_days(settings, [DAY], "frozen")
+    assert (done.rows, len(numbers)) == (5, 2)
+    assert table_ids(settings) == source_ids(source_db) == [1, 2, 3, 4, 5]
+
+
+def test_a_killed_rebuild_of_today_delays_a_batch_by_seconds(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+) -> None:
+    """The budget from commit to queryable is ten seconds, of which a batch of the stage takes five."""
+    write(writer, 1)
+    stream(settings)
+    row = loads.open_rebuild(table_id(settings), DAY, "killed")
+    assert row is not None
+    write(writer, 1)
+    drain(relay.run, settings)
+    began = time.monotonic()
+    drain(stage.run, settings)
+    assert table_ids(settings) == [1, 2]
+    assert time.monotonic() - began < 5
 
 
 def test_an_open_load_of_a_dead_stage_is_completed_before_the_snapshot(

@@ -135,8 +135,9 @@ def test_an_event_of_a_rebuilt_day_is_left_out_when_the_rebuild_had_it(
 
 
 def test_a_batch_waits_for_an_open_rebuild_of_its_days(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stage, "SILENT_SECONDS", 60.0)  # nobody writes a heartbeat here
     drain(relay.run, settings)
     drain(stage.run, settings)
     often = settings.model_copy(update={"stage_seconds": 0.2})
