@@ -5,9 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engagement_platform.domain.batches import Rejected, line_of
+from engagement_platform.domain.batches import Rejected, line_of, name_of
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.settings import Settings
 from engagement_platform.stream import staging
 
 
@@ -34,6 +37,93 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path, p
         (tmp_path / f"events_0@0-9.{pid}.ndjson").touch()
     staging.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"events_0@0-9.{os.getpid()}.ndjson"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x.ndjson",
+        "x.².ndjson",
+        "x.99999999999999999999.ndjson",
+        "x.1.ndjson",
+        ".ndjson",
+        "ndjson",
+        "export_2024-01-01.12.ndjson",
+        "events_0@0-9.ndjson",
+        "events_0@0-9.².ndjson",
+        "events_0@0-9.0.ndjson",
+        "events_0@0-9.99999999999999999999.ndjson",
+        "events_0@0-9.1.ndjson.gz",
+        "old.rejected",
+        "أحداث.ndjson",
+    ],
+)
+def test_a_file_of_somebody_else_stays(tmp_path: Path, name: str) -> None:
+    foreign = tmp_path / name
+    foreign.write_text("mine")
+    os.utime(foreign, (0, 0))
+    staging.remove_leftovers(tmp_path)
+    assert foreign.read_text() == "mine"
+
+
+def test_what_is_no_file_stays(tmp_path: Path, pid_of_the_dead: int) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    (tmp_path / "d.ndjson").mkdir()
+    (tmp_path / f"events_0@0-8.{pid_of_the_dead}.ndjson").mkdir()
+    (tmp_path / f"events_0@0-9.{pid_of_the_dead}.ndjson").symlink_to(target)
+    (tmp_path / "d.rejected").mkdir()
+    before = sorted(tmp_path.iterdir())
+    staging.remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.sets(st.integers(0, 99), min_size=1, max_size=20))
+def test_the_names_of_all_batches_are_known_again(topic: str, partitions: set[int]) -> None:
+    name = name_of(topic, {partition: (5, 2**62) for partition in partitions})
+    assert staging._CLEAN_FILE.fullmatch(f"{name}.{os.getpid()}.ndjson")
+
+
+def test_a_file_that_another_container_is_at_is_neither_removed_nor_written_to(
+    tmp_path: Path, pid_of_the_dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process's number means nothing here, or something else."""
+    monkeypatch.setattr(os, "getpid", lambda: pid_of_the_dead)
+    with staging.clean_file(tmp_path, "events_0@0-9", []) as path:
+        path.write_bytes(b"whole")
+        staging.remove_leftovers(tmp_path)
+        with (
+            pytest.raises(Unavailable, match="in use by another process"),
+            staging.clean_file(tmp_path, "events_0@0-9", []),
+        ):
+            pass
+        assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("state_dir", ["/proc/self/state", "/dev/null", "/dev/null/state"])
+def test_a_folder_that_cannot_be_made_is_an_outage_that_names_it(state_dir: str) -> None:
+    settings = Settings.model_construct(state_dir=Path(state_dir))
+    with pytest.raises(Unavailable, match="/bigquery_batches cannot be written") as raised:
+        staging.folder_of(settings)
+    assert "ENGAGEMENT_STATE_DIR" in raised.value.todo
+
+
+@pytest.mark.parametrize("state", ["gone", "a file"])
+def test_a_folder_that_is_lost_meanwhile_is_an_outage(tmp_path: Path, state: str) -> None:
+    folder = tmp_path / staging.FOLDER
+    if state == "a file":
+        folder.touch()
+    staging.remove_leftovers(folder)
+    with pytest.raises(Unavailable, match="cannot be written"), staging.clean_file(folder, "events_0@0-9", []):
+        pass
+    with pytest.raises(Unavailable, match="cannot be written"):
+        staging.keep_rejected(folder, "events_0@0-9", [])
+
+
+def test_a_folder_under_the_name_of_a_batch_is_an_outage(tmp_path: Path) -> None:
+    (tmp_path / f"events_0@0-9.{os.getpid()}.ndjson").mkdir()
+    with pytest.raises(Unavailable, match="Is a directory"), staging.clean_file(tmp_path, "events_0@0-9", []):
+        pass
 
 
 def test_what_was_rejected_stays_for_a_month(tmp_path: Path) -> None:

@@ -293,3 +293,26 @@ def test_a_table_that_somebody_altered_is_said_and_the_run_goes_on(
     with running(stage.run, settings) as control:
         wait_for(lambda: "engagement_events" in str(control.progress.detail.get("stopped")), "the stage to say so")
     assert caplog.text.count("ERROR") <= 1
+
+
+def test_a_batch_folder_that_cannot_be_used_is_waited_for_and_what_others_put_there_stays(
+    settings: Settings, writer: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    folder = settings.state_dir / staging.FOLDER
+    folder.write_text("in the way")
+    often = settings.model_copy(update={"stage_seconds": 0.2})
+    ids = write(writer, 3)
+    drain(relay.run, settings)
+    with running(stage.run, often):
+        wait_for(lambda: f"{staging.FOLDER} cannot be written" in caplog.text, "the stage to say so")
+        folder.unlink()
+        wait_for(lambda: table_ids(settings) == ids, "the batch")
+    foreign = ["d.ndjson", "x.99999999999999999999.ndjson", "x.ndjson", "x.².ndjson"]
+    (folder / "d.ndjson").mkdir()
+    for name in foreign[1:]:
+        (folder / name).write_text("mine")
+    ids += write(writer, 3)
+    stream(settings)
+    assert table_ids(settings) == ids
+    assert files(settings) == sorted(foreign)
