@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
+DOCKER_TESTS := engagement_platform_tests/docker
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+    --custom-compile-command "make lock"
 
 .PHONY: demo test test-fast test-bqemulator test-newcomer test-docker lint bench soak format lock clean
 .DELETE_ON_ERROR:
@@ -28,7 +31,7 @@ test-newcomer: .venv/installed
 
 # The image built from the lock and the compose file's demo brought up, by hand where there is no engine: needs root.
 test-docker: .venv/installed
-	PYTHON=$(PYTHON) engagement_platform_tests/docker/check.sh .venv/docker-check
+	PYTHON=$(PYTHON) $(DOCKER_TESTS)/check.sh .venv/docker-check
 	$(BIN)/python -m engagement_platform_tests.docker.up $(ARGS)
 
 lint: .venv/installed
@@ -49,19 +52,20 @@ soak: .venv/installed
 	$(BIN)/python -m engagement_platform_tests.soak $(ARGS)
 
 lock: .venv/installed
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --no-strip-extras --python-version 3.11 \
-	    --custom-compile-command "make lock" $(ARGS) pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras --no-strip-extras $(ARGS) pyproject.toml -o requirements.lock
+	$(COMPILE) $(ARGS) $(BIGQUERY_TESTS)/bqemulator.in -o $(BIGQUERY_TESTS)/bqemulator.lock
+	$(COMPILE) $(ARGS) $(DOCKER_TESTS)/check.in -o $(DOCKER_TESTS)/check.lock
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock pyproject.toml docker/install-locked.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed. Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Installing into .venv; the first time this downloads some 400 MB."
 	@$(PYTHON) -m venv .venv || \
 	    { echo "The module venv is missing. On Debian: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@sh docker/install-locked.sh requirements.lock $(BIN)/pip --disable-pip-version-check
+	@$(BIN)/pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --no-index -e .
 	@$(BIN)/python -m compileall -q engagement_platform
 	@touch $@

@@ -1,8 +1,8 @@
-"""Choose from requirements.lock what an image needs: `locked.py requirements.lock [--project FILE] [NAME...]`.
+"""Choose from requirements.lock: `locked.py requirements.lock [--project FILE [--extra NAME]] [NAME...]`.
 
-Prints the locked entries, hashes included, of the project's own dependencies (without extras) and of the packages
-named, with everything that these bring along. The lock says who brings what in its "via" comments, so nothing is
-resolved anew and nothing is asked of a registry.
+Prints the locked entries, hashes included, of the project's own dependencies, of those of the extras named, and of the
+packages named, with everything that these bring along. The lock says who brings what in its "via" comments, so nothing
+is resolved anew and nothing is asked of a registry.
 """
 
 import argparse
@@ -40,14 +40,22 @@ def normal(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def dependencies(project: Path, extras: Iterable[str]) -> list[str]:
+    """Return what a project's file says that it needs, alone and with extras."""
+    described = tomllib.loads(project.read_text())["project"]
+    optional = described.get("optional-dependencies", {})
+    return [*described["dependencies"], *(requirement for extra in extras for requirement in optional[extra])]
+
+
 def main() -> None:
     """Print the choice."""
     parser = argparse.ArgumentParser(description="Choose from a lock.")
     parser.add_argument("lock", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--project", type=Path)
+    parser.add_argument("--extra", action="append", default=[])
     given = parser.parse_intermixed_args()
-    own = tomllib.loads(given.project.read_text())["project"]["dependencies"] if given.project else []
+    own = dependencies(given.project, given.extra) if given.project else []
     sys.stdout.write(chosen(given.lock.read_text(), [*own, *given.names]))
 
 

