@@ -80,7 +80,7 @@ def test_what_is_no_file_stays(tmp_path: Path, pid_of_the_dead: int) -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.sets(st.integers(0, 99), min_size=1, max_size=20))
 def test_the_names_of_all_batches_are_known_again(topic: str, partitions: set[int]) -> None:
-    name = name_of(topic, {partition: (5, 2**62) for partition in partitions})
+    name = name_of(topic, dict.fromkeys(partitions, (5, 2**62)))
     assert staging._CLEAN_FILE.fullmatch(f"{name}.{os.getpid()}.ndjson")
 
 
