@@ -138,7 +138,7 @@ def show(address: Address, form: str) -> None:
         return
     Console().print(_fields(found))
     if found.content.event != NO_EVENT:
-        event = msgspec.json.format(bytes(found.content.event), indent=2).decode()
+        event = _formatted(bytes(found.content.event), indent=2).decode()
         click.echo("\n".join(map(plain, event.split("\n"))))
 
 
@@ -155,6 +155,14 @@ def _fields(letter: Letter) -> Table:
     return table
 
 
+def _formatted(event: bytes, indent: int) -> bytes:
+    """Return JSON with other white space; what is nested deeper than the formatter follows, as it stands."""
+    try:
+        return msgspec.json.format(event, indent=indent)
+    except RecursionError:
+        return event
+
+
 def _told(who: str, why: str, at: datetime, outcome: str | None, note: str) -> str:
     parts = [f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}", why, outcome or "not ended", note]
     return "; ".join(part for part in parts if part)
@@ -165,7 +173,7 @@ def _json(letter: Letter) -> str:
     content: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(letter.content, event=NO_EVENT))
     if letter.content.event != NO_EVENT:
         # To the byte, for a reader of JSON would make a float of a number.
-        content["event"] = msgspec.Raw(msgspec.json.format(bytes(letter.content.event), indent=-1))
+        content["event"] = msgspec.Raw(_formatted(bytes(letter.content.event), indent=-1))
     where = {"address": str(letter.address), "state": letter.state.value}
     line = msgspec.json.encode(where | content | {"actions": letter.actions}).decode()
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)

@@ -15,7 +15,8 @@ import msgspec
 
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import day_of
-from engagement_platform.domain.event import EXCERPT_CHARACTERS, EnrichedEvent, decode
+from engagement_platform.domain.event import EXCERPT_CHARACTERS, EnrichedEvent, decode, id_of
+from engagement_platform.domain.table import is_numeric
 
 Ranges = Mapping[int, tuple[int, int]]
 """partition -> (first offset, offset after the last)."""
@@ -73,11 +74,13 @@ def line_of(value: bytes | None) -> Line | Rejected:
     try:
         event = decode(value)
     except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is not UTF-8
-        return Rejected(_id_of(value), f"not an event: {error}", _excerpt(value), value)
+        return Rejected(id_of(value), f"not an event: {error}", _excerpt(value), value)
     if event.event_ts.tzinfo is None:
         return Rejected(event.id, "not an event: event_ts has no time zone", _excerpt(value), value)
     if not 0 <= event.id <= _HIGHEST_ID:
         return Rejected(event.id, "not an event: its id is out of range", _excerpt(value), value)
+    if not (is_numeric(event.engagement_seconds) and is_numeric(event.engagement_pct)):
+        return Rejected(event.id, "not an event: a number has more digits than NUMERIC(18, 2)", _excerpt(value), value)
     return Line(event.id, day_of(event.event_ts), _encode(_row(event)))
 
 
@@ -100,17 +103,6 @@ def _row(event: EnrichedEvent) -> _Row:
         event.engagement_seconds,
         event.engagement_pct,
     )
-
-
-class _OnlyId(msgspec.Struct):
-    id: int
-
-
-def _id_of(value: bytes) -> int | None:
-    try:
-        return msgspec.json.decode(value, type=_OnlyId).id
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
 
 
 def _excerpt(value: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import msgspec
 
 from engagement_platform.domain.event import EnrichedEvent
+from engagement_platform.domain.nesting import decoded
 from engagement_platform.domain.signing import event_key
 
 FIELDS: tuple[str, ...] = EnrichedEvent.__struct_fields__
@@ -58,12 +59,12 @@ def object_of(value: bytes, event_id: int, disclosure: Disclosure) -> bytes:
 
     Values are passed on as they stand in the message, to the last digit.
     """
-    found = _parts.decode(value)
+    found, aside = decoded(_parts.decode, value)
     shown = [b'"key":"%s"' % event_key(event_id).encode()]
     for name in disclosure.fields:
         if name == "user_id" and disclosure.user_id == "drop":
             continue
-        raw = bytes(found[name])
+        raw = aside.get(name) or bytes(found[name])
         if name == "user_id" and disclosure.user_id == "hash" and raw != b"null":
             raw = b'"%s"' % hashed(msgspec.json.decode(raw, type=str).lower(), disclosure.hash_key).encode()
         shown.append(b'"%s":%s' % (name.encode(), raw))

@@ -5,12 +5,15 @@ it (`adapters/source/enriched.sql`), so that stream, rebuild and checks cannot d
 and is its JSON Schema.
 """
 
+import re
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+
+from engagement_platform.domain.nesting import decoded, is_json
 
 SCHEMA_VERSION = 1
 
@@ -26,8 +29,8 @@ HEADER_TO = "to"
 TO_API = b"api"
 """Its value for the partner's API; `forward` delivers no other message of that topic."""
 
-EventType = Literal["play", "pause", "finish", "click"]
-ContentType = Literal["podcast", "newsletter", "video"]
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a BIGINT of the source, an INT64 of the warehouse can hold."""
 
 
 class EnrichedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,17 +39,19 @@ class EnrichedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     id: int
     content_id: UUID | None
     user_id: UUID | None
-    event_type: EventType | None
+    event_type: str | None
+    """Any text: at first play, pause, finish and click, but the source's owner may add others."""
     event_ts: datetime
     """RFC 3339 in UTC, to the microsecond."""
-    duration_ms: int | None
+    duration_ms: Integer | None
     device: str | None
     raw_payload: msgspec.Raw
     """The JSON document of the source as it is: an object, an array or a scalar."""
     slug: str | None
     title: str | None
-    content_type: ContentType | None
-    length_seconds: int | None
+    content_type: str | None
+    """Any text: at first podcast, newsletter and video."""
+    length_seconds: Integer | None
     engagement_seconds: Decimal | None
     """duration_ms / 1000, rounded half away from zero to two decimals."""
     engagement_pct: Decimal | None
@@ -84,11 +89,34 @@ _event_decoder = msgspec.json.Decoder(EnrichedEvent)
 
 
 def decode(value: bytes) -> EnrichedEvent:
-    """Read and validate one message. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    """Read and validate one message, however deep its payload is nested.
+
+    Raises msgspec.ValidationError or msgspec.DecodeError, and UnicodeDecodeError.
+    """
+    event, aside = decoded(_event_decoder.decode, value)
+    if "raw_payload" in aside:
+        return msgspec.structs.replace(event, raw_payload=msgspec.Raw(aside["raw_payload"]))
+    return event
+
+
+class _OnlyId(msgspec.Struct):
+    id: int
+
+
+_id_decoder = msgspec.json.Decoder(_OnlyId)
+_FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*(-?\d{1,19})\s*[,}]')
+
+
+def id_of(value: bytes) -> int | None:
+    """Return the id of a message that need not be an event; None where it has none.
+
+    The relay writes the id first, so that of a message which cannot be read to its end is known, too.
+    """
     try:
-        return _event_decoder.decode(value)
-    except RecursionError:
-        raise msgspec.ValidationError("JSON is nested too deeply") from None
+        return decoded(_id_decoder.decode, value)[0].id
+    except (msgspec.MsgspecError, ValueError):
+        begin = _FIRST_ID.match(value)
+        return int(begin[1]) if begin else None
 
 
 _LETTER_BYTES = 8 << 10
@@ -104,7 +132,8 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 
 def decode_dead_letter(value: bytes) -> DeadLetter:
     """Read one message of the dead-letter topic. Raises msgspec.ValidationError or msgspec.DecodeError."""
-    return _letter_decoder.decode(value)
+    letter, aside = decoded(_letter_decoder.decode, value)
+    return msgspec.structs.replace(letter, event=msgspec.Raw(aside["event"])) if "event" in aside else letter
 
 
 def kept(value: bytes, largest: int) -> msgspec.Raw:
@@ -112,14 +141,16 @@ def kept(value: bytes, largest: int) -> msgspec.Raw:
 
     `largest` is the `max.message.bytes` of the topic of letters.
     """
-    return msgspec.Raw(value) if len(value) + _LETTER_BYTES <= largest and _is_json(value) else NO_EVENT
+    return msgspec.Raw(value) if len(value) + _LETTER_BYTES <= largest and _fits_a_letter(value) else NO_EVENT
 
 
-def _is_json(value: bytes) -> bool:
+def _fits_a_letter(value: bytes) -> bool:
     try:
         value.decode()
         msgspec.json.decode(value, type=msgspec.Raw)  # numbers of any size are JSON, too
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except RecursionError:
+        return is_json(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
 

@@ -22,7 +22,7 @@ DAILY_CONTENT = Table(
         Column("content_id", Kind.STRING, "UUID of the content; null for events without one."),
         Column("slug", Kind.STRING, "Short name of the content; the last one where it changed within the day."),
         Column("title", Kind.STRING, "Title of the content; the last one where it changed within the day."),
-        Column("content_type", Kind.STRING, "podcast, newsletter or video."),
+        Column("content_type", Kind.STRING, "podcast, newsletter, video, or another text that the source has."),
         _PLAYS,
         Column("pauses", Kind.INT64, "Events of the type pause."),
         _FINISHES,
@@ -58,8 +58,12 @@ HOURLY = Table(
     columns=(
         _DAY,
         Column("hour", Kind.TIMESTAMP, "The beginning of the hour.", required=True),
-        Column("content_type", Kind.STRING, "podcast, newsletter or video; null for events without content."),
-        Column("event_type", Kind.STRING, "play, pause, finish or click; null where the source has null."),
+        Column(
+            "content_type",
+            Kind.STRING,
+            "As the source has it; null for events without content.",
+        ),
+        Column("event_type", Kind.STRING, "As the source has it; null where the source has null."),
         _EVENTS,
         _USERS,
         _SECONDS,

@@ -10,10 +10,11 @@ from typing import Annotated, Final
 
 import msgspec
 
+from engagement_platform.domain.event import Integer
+from engagement_platform.domain.nesting import decoded
+
 CLOCK_TOLERANCE_MS: Final = 2_000
 """How far Redis' clock may fall behind as_of before the window is built anew; the same as in apply.lua."""
-
-_INTEGER = msgspec.Meta(ge=-(2**31), le=2**31 - 1)
 
 
 class Playback(msgspec.Struct, frozen=True, gc=False):
@@ -23,7 +24,7 @@ class Playback(msgspec.Struct, frozen=True, gc=False):
     content_id: str | None
     content_type: str | None
     device: str | None
-    duration_ms: Annotated[int, _INTEGER] | None
+    duration_ms: Integer | None
     slug: str | None
     title: str | None
 
@@ -40,8 +41,8 @@ _decode = msgspec.json.Decoder(Playback).decode
 def read(value: bytes | None) -> Playback | None:
     """Return the event of a message, or None when it is none."""
     try:
-        return None if value is None else _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None if value is None else decoded(_decode, value)[0]
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

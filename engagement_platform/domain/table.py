@@ -4,6 +4,7 @@ A table is partitioned by day (UTC). A day is replaced as a whole; the live stre
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
 
@@ -18,6 +19,16 @@ class Kind(Enum):
     TIMESTAMP = "TIMESTAMP"
     """In UTC, to the microsecond."""
     DATE = "DATE"
+
+
+_NUMERIC_BOUND = 10**16
+
+
+def is_numeric(number: Decimal | None) -> bool:
+    """Say whether NUMERIC holds a number as it is written: plainly, with at most two digits after the point."""
+    if number is None:
+        return True
+    return number.as_tuple().exponent in (0, -1, -2) and abs(number) < _NUMERIC_BOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +65,14 @@ ENGAGEMENT_EVENTS = Table(
         Column("id", Kind.INT64, "Number of the event in the source; unique.", required=True),
         Column("content_id", Kind.STRING, "UUID of the content."),
         Column("user_id", Kind.STRING, "UUID of the user."),
-        Column("event_type", Kind.STRING, "play, pause, finish or click."),
+        Column("event_type", Kind.STRING, "play, pause, finish, click, or another text that the source has."),
         Column("event_ts", Kind.TIMESTAMP, "When it happened.", required=True),
         Column("duration_ms", Kind.INT64, "For how long, in milliseconds."),
         Column("device", Kind.STRING, "What it happened on."),
         Column("raw_payload", Kind.STRING, "JSON as the source has it; null where the source has null."),
         Column("slug", Kind.STRING, "Short name of the content, as of the time the row was written."),
         Column("title", Kind.STRING, "Title of the content, as of the time the row was written."),
-        Column("content_type", Kind.STRING, "podcast, newsletter or video."),
+        Column("content_type", Kind.STRING, "podcast, newsletter, video, or another text that the source has."),
         Column("length_seconds", Kind.INT64, "Length of the content, in seconds."),
         Column("engagement_seconds", Kind.NUMERIC, "duration_ms / 1000, rounded half away from zero to two decimals."),
         Column(

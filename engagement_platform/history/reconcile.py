@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.kafka.letters import letter_of
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import days_of, open_history
@@ -24,7 +23,6 @@ from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.reconciliation import Findings, named
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
@@ -106,8 +104,8 @@ def _compare(settings: Settings, day: date, source: _Day, table: _Day) -> Findin
         day=day,
         source_rows=len(source.ids),
         table_rows=int(compared.sum()),
-        source_ms=int(source.ms[~np.isin(source.ids, list(dead))].sum()),
-        table_ms=int(table.ms[compared].sum()),
+        source_ms=_sum(source.ms[~np.isin(source.ids, list(dead))]),
+        table_ms=_sum(table.ms[compared]),
         missing=named(set(missing.tolist()) - dead),
         surplus=named(surplus),
         moved=named(moved),
@@ -116,6 +114,11 @@ def _compare(settings: Settings, day: date, source: _Day, table: _Day) -> Findin
         without_content=named(table.ids[table.without_content.astype(bool)].tolist()),
         dead_letters=len(dead),
     )
+
+
+def _sum(ms: "np.ndarray[Any, Any]") -> int:
+    """Return the exact sum of int64, which may be beyond int64."""
+    return (int((ms >> 32).sum()) << 32) + int((ms & 0xFFFFFFFF).sum())
 
 
 def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int], list[int], list[int]]:
@@ -139,8 +142,9 @@ def _dead_letters(settings: Settings, among: set[int]) -> set[int]:
         reader.seek(reader.beginning_offsets())
         while any(reader.positions()[partition] < end for partition, end in ends.items()):
             for records in reader.poll(200).values():
-                letters = (msgspec.json.decode(record.value, type=DeadLetter) for record in records if record.value)
-                found |= {each.event_id for each in letters if each.source in _EXCUSED_BY and each.event_id in among}
+                letters = (letter_of(record).content for record in records)
+                ids = (letter.event_id for letter in letters if letter.source in _EXCUSED_BY)
+                found |= {number for number in ids if number is not None and number in among}
     finally:
         reader.close()
     return found

@@ -27,6 +27,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from engagement_platform.domain import signing
+from engagement_platform.domain.nesting import flattened
 
 _CLOCK_TOLERANCE_SECONDS = 300
 _RECORDED = frozenset({"ok", "slow", "garbage", "close"})
@@ -142,13 +143,11 @@ class Receiver:
             if not events or name != headers.get("idempotency-key") or name != _request_id(events):
                 state.malformed += 1
                 return "malformed", behaviour
-            if not behaviour.poison.isdisjoint(event["key"] for event in events):
+            if not behaviour.poison.isdisjoint(event.key for event in events):
                 return "poison", behaviour
             if mode in _RECORDED:
                 now = time.time()
-                self.deliveries.extend(
-                    Delivery(each["key"], each.get("content_id"), name, now, each.get("id")) for each in events
-                )
+                self.deliveries.extend(Delivery(each.key, each.content_id, name, now, each.id) for each in events)
                 state.events += len(events)
                 state.largest = max(state.largest, len(events))
             return mode, behaviour
@@ -163,18 +162,36 @@ class Receiver:
         return signing.is_signed(self._secrets, name, int(timestamp), body, given)
 
 
-def _events(body: bytes) -> list[dict[str, Any]]:
+class _Posted(msgspec.Struct, frozen=True):
+    """What is looked at of an event. Fields that a partner need not understand are passed over."""
+
+    key: str
+    content_id: str | None = None
+    id: int | None = None
+
+
+_decoder: msgspec.json.Decoder[list[_Posted] | _Posted] = msgspec.json.Decoder(list[_Posted] | _Posted)
+
+
+def _events(body: bytes) -> list[_Posted]:
     """Return the events of a body; none when it is malformed."""
     try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = _decoded(body)
+    except (msgspec.DecodeError, ValueError):  # ValueError: not UTF-8
         return []
-    events = found if isinstance(found, list) else [found]
-    return events if all(isinstance(each, dict) and isinstance(each.get("key"), str) for each in events) else []
+    return found if isinstance(found, list) else [found]
 
 
-def _request_id(events: list[dict[str, Any]]) -> str:
-    return signing.request_id(int(event["key"].rpartition("-")[2]) for event in events)
+def _decoded(body: bytes) -> list[_Posted] | _Posted:
+    """Return what a body holds, however deep payloads are nested."""
+    try:
+        return _decoder.decode(body)
+    except RecursionError:
+        return _decoder.decode(flattened(body, 2))
+
+
+def _request_id(events: list[_Posted]) -> str:
+    return signing.request_id(int(event.key.rpartition("-")[2]) for event in events)
 
 
 class _Server(ThreadingHTTPServer):

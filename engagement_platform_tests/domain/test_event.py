@@ -4,20 +4,22 @@ import json
 from bisect import bisect_left
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain import playback
-from engagement_platform.domain.batches import Rejected, line_of
+from engagement_platform.domain.batches import Line, Rejected, line_of
+from engagement_platform.domain.disclosure import Disclosure, fields_of, object_of
 from engagement_platform.domain.event import (
     EXCERPT_CHARACTERS,
     NO_EVENT,
     DeadLetter,
+    EnrichedEvent,
     decode,
     decode_dead_letter,
     encode_dead_letter,
+    id_of,
     kept,
 )
 from engagement_platform.domain.messages import dead_letter
@@ -54,15 +56,74 @@ def text(size: int) -> bytes:
     return b'"' + b"x" * (size - 2) + b'"'
 
 
-def test_json_nested_deeper_than_anybody_reads_is_no_event() -> None:
-    """PostgreSQL takes it, and so does the relay: no loop may end because of it."""
-    value = message(7, raw_payload=0).replace(b'"raw_payload": 0', b'"raw_payload": ' + b"[" * 5_000 + b"]" * 5_000)
-    with pytest.raises(msgspec.ValidationError, match="nested too deeply"):
-        decode(value)
+def deep(depth: int, **changes: object) -> bytes:
+    payload = b'[{"x": ' * (depth // 2) + b"1" + b"}]" * (depth // 2)
+    return message(7, raw_payload=0, **changes).replace(b'"raw_payload": 0', b'"raw_payload": ' + payload)
+
+
+@pytest.mark.parametrize("depth", [1_100, 20_000])
+def test_a_payload_is_an_event_s_however_deep_it_is_nested(depth: int) -> None:
+    """PostgreSQL takes it, and so does the relay: nobody looks into it."""
+    value = deep(depth)
+    payload = bytes(decode(value).raw_payload)
+    assert payload.count(b"[") == depth // 2
+    line = line_of(value)
+    assert isinstance(line, Line)
+    assert json.loads(line.json)["raw_payload"] == payload.decode()
+    assert playback.read(value) is not None
+    assert payload in object_of(value, 7, Disclosure(fields_of("id,raw_payload")))
+
+
+@pytest.mark.parametrize("depth", [1_100, 20_000])
+def test_what_is_no_event_keeps_its_id_however_deep_it_is_nested(depth: int) -> None:
+    value = deep(depth, device=[])
     rejected = line_of(value)
     assert isinstance(rejected, Rejected)
-    assert "nested too deeply" in rejected.reason
+    assert rejected.id == 7
+    assert "device" in rejected.reason
     assert playback.read(value) is None
+    letter = dead_letter(7, "because", value, 0, MIB)
+    assert decode_dead_letter(encode_dead_letter(letter)) == letter
+    assert bytes(letter.event) == value
+
+
+@pytest.mark.parametrize("end", [b',"raw_payload":"\\ud800"}', b',"raw_payload":[[}', b""])
+def test_a_message_that_cannot_be_read_to_its_end_has_the_id_that_it_begins_with(end: bytes) -> None:
+    assert id_of(b'{"id":12,"device":"ios"' + end) == 12
+    assert id_of(b'{"id":12' + end) == (12 if end else None)
+
+
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(
+    st.builds(
+        dict,
+        event_type=st.none() | st.text(),
+        content_type=st.none() | st.text(),
+        device=st.none() | st.text(),
+        duration_ms=st.none() | WHOLE,
+        length_seconds=st.none() | WHOLE,
+        raw_payload=documents,
+    )
+)
+def test_whatever_the_source_s_types_hold_is_carried_by_every_sink(changes: dict[str, object]) -> None:
+    """So what the tally cannot count, stage cannot load either: its letter has it."""
+    value = message(7, **changes)
+    event, line, counted = decode(value), line_of(value), playback.read(value)
+    assert isinstance(line, Line)
+    assert counted is not None
+    row = json.loads(line.json)
+    for name in ("event_type", "content_type", "device", "duration_ms", "length_seconds"):
+        assert getattr(event, name) == row[name] == changes[name]
+    assert (counted.duration_ms, counted.device) == (changes["duration_ms"], changes["device"])
+
+
+@given(st.dictionaries(st.sampled_from(EnrichedEvent.__struct_fields__), documents))
+def test_what_stage_loads_the_tally_counts(changes: dict[str, object]) -> None:
+    value = json.dumps(json.loads(message(7)) | changes).encode("utf-8", "surrogatepass")
+    if isinstance(line_of(value), Line):
+        assert playback.read(value) is not None
 
 
 def test_a_letter_with_everything_in_it_fits_its_topic() -> None:

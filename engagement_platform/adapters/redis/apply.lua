@@ -3,7 +3,7 @@
 -- ARGV[1] the batch as msgpack:
 --   generation, topic_id, window_ms, bucket_ms, max_future_ms: what the caller believes to be true
 --   offsets  {{partition, expected, next}, ...}
---   buckets  {[start] = {[dimension] = {[member] = {count, ms}}}}; starts are text
+--   buckets  {[start] = {[dimension] = {[member] = {count, ms}}}}; starts are text; ms is a sum as `plus` has it
 --   display  {[content_id] = JSON}
 --   lag      messages that the caller knows to be waiting
 --   lifetime_ms  for a build: how long its keys live without another batch; 0 for the live generation
@@ -41,7 +41,7 @@ for _, dimension in ipairs(DIMENSIONS) do changes[dimension] = {} end
 local function change(dimension, member, count, ms)
   local sums = changes[dimension][member]
   if sums then
-    sums[1], sums[2] = sums[1] + count, sums[2] + ms
+    sums[1], sums[2] = sums[1] + count, plus(sums[2], ms)
   else
     changes[dimension][member] = {count, ms}
   end
@@ -52,8 +52,8 @@ local function take_bucket_out(bucket)
     local count_key, ms_key = bucket_key(prefix, bucket, dimension, 'count'), bucket_key(prefix, bucket, dimension, 'ms')
     local counts, ms = redis.call('HGETALL', count_key), {}
     local flat = redis.call('HGETALL', ms_key)
-    for i = 1, #flat, 2 do ms[flat[i]] = tonumber(flat[i + 1]) end
-    for i = 1, #counts, 2 do change(dimension, counts[i], -tonumber(counts[i + 1]), -ms[counts[i]]) end
+    for i = 1, #flat, 2 do ms[flat[i]] = stored(flat[i + 1]) end
+    for i = 1, #counts, 2 do change(dimension, counts[i], -tonumber(counts[i + 1]), negated(ms[counts[i]])) end
     redis.call('UNLINK', count_key, ms_key)
   end
   redis.call('ZREM', buckets_key, bucket)
@@ -85,7 +85,7 @@ local function add_to_hash(key, members, sums, column)
     local present, arguments = redis.call('HMGET', key, unpack(members, first, last)), {}
     for i = first, last do
       arguments[#arguments + 1] = members[i]
-      arguments[#arguments + 1] = (tonumber(present[i - first + 1]) or 0) + sums[members[i]][column]
+      arguments[#arguments + 1] = written(plus(stored(present[i - first + 1] or '0'), sums[members[i]][column]))
     end
     redis.call('HSET', key, unpack(arguments))
   end)
@@ -105,13 +105,31 @@ local function add_bucket(bucket, adds)
   end
 end
 
+-- A score is a double. Where a sum has outgrown what a double holds exactly, nothing is added to its score and nothing
+-- subtracted: it is the sum of the buckets, rounded once, so no error stays when the large values have left.
+local function recounted(dimension, member)
+  local sum = 0
+  for _, bucket in ipairs(redis.call('ZRANGE', buckets_key, 0, -1)) do
+    sum = plus(sum, stored(redis.call('HGET', bucket_key(prefix, bucket, dimension, 'ms'), member) or '0'))
+  end
+  return rounded(sum)
+end
+
+local function score_of(dimension, member, present, added)
+  if type(added) == 'number' and math.abs(present) < EXACT then
+    local sum = plus(present, added)
+    if type(sum) == 'number' then return sum end
+  end
+  return recounted(dimension, member)
+end
+
 -- Returns the members whose score became 0.
-local function add_to_view(key, members, sums, column)
+local function add_to_view(dimension, key, members, sums, column)
   local zeros = {}
   chunks_of(members, function(first, last)
     local present, arguments = redis.call('ZMSCORE', key, unpack(members, first, last)), {}
     for i = first, last do
-      local score = (tonumber(present[i - first + 1]) or 0) + sums[members[i]][column]
+      local score = score_of(dimension, members[i], tonumber(present[i - first + 1] or 0), sums[members[i]][column])
       if score == 0 then zeros[#zeros + 1] = members[i] end
       arguments[#arguments + 1] = score
       arguments[#arguments + 1] = members[i]
@@ -125,8 +143,8 @@ local function update_view(dimension, sums)
   local members = {}
   for member in pairs(sums) do members[#members + 1] = member end
   local count_key, ms_key = view_key(prefix, dimension, 'count'), view_key(prefix, dimension, 'ms')
-  local gone = add_to_view(count_key, members, sums, 1)
-  add_to_view(ms_key, members, sums, 2)
+  local gone = add_to_view(dimension, count_key, members, sums, 1)
+  add_to_view(dimension, ms_key, members, sums, 2)
   chunks_of(gone, function(first, last)
     redis.call('ZREM', count_key, unpack(gone, first, last))
     redis.call('ZREM', ms_key, unpack(gone, first, last))

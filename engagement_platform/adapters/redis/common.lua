@@ -46,6 +46,48 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- Sums are exact however large they grow: a number below EXACT is a number, any other sum is {high, low} with
+-- high * BASE + low. As text: 12, or 3:12.
+local EXACT = 2 ^ 53
+local BASE = 2 ^ 40
+
+local function parts(sum)
+  if type(sum) == 'table' then return sum[1], sum[2] end
+  local high = math.floor(sum / BASE)
+  return high, sum - high * BASE
+end
+
+local function rounded(sum)
+  if type(sum) == 'number' then return sum end
+  return sum[1] * BASE + sum[2]
+end
+
+local function plus(a, b)
+  if type(a) == 'number' and type(b) == 'number' and math.abs(a + b) < EXACT then return a + b end
+  local a_high, a_low = parts(a)
+  local b_high, b_low = parts(b)
+  local carry = math.floor((a_low + b_low) / BASE)
+  local sum = {a_high + b_high + carry, a_low + b_low - carry * BASE}
+  if math.abs(rounded(sum)) < EXACT then return rounded(sum) end
+  return sum
+end
+
+local function negated(sum)
+  if type(sum) == 'number' then return -sum end
+  return {-sum[1], -sum[2]}
+end
+
+local function stored(as_text)
+  local high, low = as_text:match('^(-?%d+):(%d+)$')
+  if high then return {tonumber(high), tonumber(low)} end
+  return tonumber(as_text)
+end
+
+local function written(sum)
+  if type(sum) == 'number' then return sum end
+  return text(sum[1]) .. ':' .. text(sum[2])
+end
+
 -- What the caller needs to decide how to go on: {fields of meta as pairs, offsets as pairs, the clock}.
 local function present_state(prefix)
   return {redis.call('HGETALL', prefix .. 'meta'), redis.call('HGETALL', prefix .. 'offsets'), now_ms()}

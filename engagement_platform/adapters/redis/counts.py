@@ -5,7 +5,7 @@ then it is unknown whether the script ran, and the caller reads `state` before i
 Redis refuses, or holds what the tally did not write.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -22,6 +22,10 @@ from engagement_platform.settings import Settings
 
 BUILD_LIFETIME_MS: Final = 60_000
 """How long a build lives without a batch: longer than any pause of a living tally."""
+
+_EXACT: Final = 1 << 53
+_BASE: Final = 1 << 40
+"""The same as in common.lua."""
 
 Promotion = Literal["promoted", "raced", "gone"]
 
@@ -91,7 +95,7 @@ class Counts:
                 "generation": batch.generation,
                 "topic_id": batch.topic_id,
                 "offsets": [(partition, *move) for partition, move in batch.offsets.items()],
-                "buckets": {str(start): adds for start, adds in batch.buckets.items()},
+                "buckets": {str(start): _packable(adds) for start, adds in batch.buckets.items()},
                 "display": batch.display,
                 "lag": batch.lag,
                 "lifetime_ms": BUILD_LIFETIME_MS if build else 0,
@@ -198,6 +202,20 @@ def _has_readable_meta(client: redis.Redis, keys: Keys) -> bool:
     except (ValueError, KeyError):
         return False
     return True
+
+
+def _packable(adds: Adds) -> Mapping[str, Mapping[str, Sequence[object]]]:
+    """Return the adds with sums beyond what Lua's numbers hold exactly in two parts; mostly there are none."""
+    if all(-_EXACT < ms < _EXACT for sums in adds.values() for _, ms in sums.values()):
+        return adds
+    return {
+        dimension: {member: [count, _parts(ms)] for member, (count, ms) in sums.items()}
+        for dimension, sums in adds.items()
+    }
+
+
+def _parts(ms: int) -> int | tuple[int, int]:
+    return ms if -_EXACT < ms < _EXACT else divmod(ms, _BASE)
 
 
 def _state(reply: list[Any]) -> State:

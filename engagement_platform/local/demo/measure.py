@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Iterable
 
-import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event import id_of
 from engagement_platform.local.demo import sightings
 from engagement_platform.local.demo.visibility import Visibility
 from engagement_platform.local.generator import notes
@@ -26,13 +26,6 @@ POLL_SECONDS = 0.004
 
 LAST_EVENTS_SECONDS = 30
 _RETRY_SECONDS = 0.05
-
-
-class _Id(msgspec.Struct):
-    id: int
-
-
-_decode = msgspec.json.Decoder(_Id).decode
 
 
 class Measurement:
@@ -89,7 +82,7 @@ class Measurement:
 
     def _take(self, partition: int, records: list[ConsumerRecord]) -> None:
         for record in records:
-            self._seen.message(partition, record.offset, _decode(record.value).id)
+            self._seen.message(partition, record.offset, id_of(record.value) or 0)
 
     def tell(self, *, final: bool = False) -> sightings.Sighting:
         """Return what has been seen."""

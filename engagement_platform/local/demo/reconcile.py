@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
 import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.kafka.letters import letter_of
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event import id_of
 from engagement_platform.domain.windows import DIMENSIONS, NONE, Adds, Window
 from engagement_platform.local.demo.compare import IdCounts, KeyDifference, TopicDifference, compare_ids, compare_views
 from engagement_platform.settings import Settings
@@ -25,18 +26,6 @@ _PAUSE_SECONDS = 0.3
 _FIRST_RECORDS = 2_000
 _ROWS = 50_000
 _T = TypeVar("_T")
-
-
-class _Id(msgspec.Struct):
-    id: int
-
-
-class _Letter(msgspec.Struct):
-    event_id: int | None = None
-
-
-_event_id = msgspec.json.Decoder(_Id).decode
-_letter = msgspec.json.Decoder(_Letter).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ class Topic:
         ends = self._reader.end_offsets()
         while any(position < ends.get(partition, 0) for partition, position in self._reader.positions().items()):
             for partition, records in self._reader.poll(200).items():
-                ids = [_event_id(record.value).id for record in records]
+                ids = [number for record in records if (number := id_of(record.value or b"")) is not None]
                 self.ids.add(ids)
                 oldest = self._oldest.setdefault(partition, [])
                 oldest += ids[: _FIRST_RECORDS - len(oldest)]
@@ -176,7 +165,7 @@ def recount(source: psycopg.Connection[Any], window: Window, snapshot: Snapshot,
     totals: Adds = {dimension: {} for dimension in DIMENSIONS}
     values = {"begin": begin, "end": end, "none": NONE, "dead": sorted(dead)}
     for dimension, member, count, ms in source.execute(_statement("recount"), values):
-        totals[dimension][member] = [count, ms]
+        totals[dimension][member] = [count, int(ms)]
     return totals
 
 
@@ -190,7 +179,7 @@ def dead_letters(settings: Settings) -> set[int]:
         ends = reader.end_offsets()
         while any(position < ends.get(p, 0) for p, position in reader.positions().items()):
             for records in reader.poll(200).values():
-                ids.update(letter for record in records if (letter := _letter(record.value).event_id) is not None)
+                ids.update(found for record in records if (found := letter_of(record).content.event_id) is not None)
             if time.monotonic() > deadline:
                 raise Unavailable("The dead letters could not be read in time.", "Compare again when Kafka is idle.")
     finally:

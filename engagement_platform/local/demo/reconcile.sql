@@ -18,8 +18,8 @@ WITH counted AS (
        AND event.event_ts < timestamptz 'epoch' + %(end)s::bigint * interval '1 millisecond'
        AND NOT event.id = ANY(%(dead)s::bigint[])
 )
-SELECT 'content', content, count(*), sum(ms)::bigint FROM counted GROUP BY content
+SELECT 'content', content, count(*), sum(ms) FROM counted GROUP BY content
 UNION ALL
-SELECT 'content_type', content_type, count(*), sum(ms)::bigint FROM counted GROUP BY content_type
+SELECT 'content_type', content_type, count(*), sum(ms) FROM counted GROUP BY content_type
 UNION ALL
-SELECT 'device', device, count(*), sum(ms)::bigint FROM counted GROUP BY device
+SELECT 'device', device, count(*), sum(ms) FROM counted GROUP BY device

@@ -76,7 +76,11 @@ class Tallied:
     def assert_exact(self) -> Snapshot:
         """Compare with a recount from scratch, and look for leftovers."""
         found = self.views.snapshot()
-        assert found.views == recount(self.accepted, WINDOW, found.as_of_ms)
+        exact = recount(self.accepted, WINDOW, found.as_of_ms)
+        assert found.views == {
+            dimension: {member: [count, int(float(ms))] for member, (count, ms) in sums.items()}
+            for dimension, sums in exact.items()
+        }
         assert int(found.meta["window_start"]) == WINDOW.start(found.as_of_ms)
         assert set(found.display) == found.views["content"].keys() - {NONE}
         live = {b for b in aggregate(self.accepted, WINDOW.bucket_ms) if WINDOW.is_live(b, found.as_of_ms)}

@@ -45,6 +45,24 @@ def test_the_views_are_a_recount_at_every_moment(client: redis.Redis, steps: lis
         tallied.assert_exact()
 
 
+large = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**53 - 1, 2**53, -(2**53), 2**53 + 1, 2**31, 1, -1])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 40_000), st.lists(st.tuples(st.integers(-40_000, 0), large))), max_size=8))
+def test_sums_are_exact_however_large_they_grow(
+    client: redis.Redis, steps: list[tuple[int, list[tuple[int, int]]]]
+) -> None:
+    """A score is a double: the exact sum, rounded once. Nothing of a large value stays when it has left the window."""
+    tallied = make(client, f"test-{uuid4().hex[:8]}")
+    now = 0
+    for step, arrived in steps:
+        now += step
+        tallied.at(now)
+        tallied.send(*(event(now + ago, ms=ms) for ago, ms in arrived))
+        tallied.assert_exact()
+
+
 def test_more_members_than_one_call_takes(tallied: Tallied) -> None:
     tallied.send(*(event(-8 * i, f"c{i}") for i in range(2_500)), event(ms=None, content=None))
     tallied.assert_exact()

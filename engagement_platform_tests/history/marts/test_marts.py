@@ -199,3 +199,19 @@ def test_a_query_is_bigquery_s_and_gives_the_columns_of_its_table(mart: Table) -
 def test_the_code_version_is_that_of_the_formula() -> None:
     assert len({code_version(mart) for mart in MARTS}) == len(MARTS)
     assert all("--" not in query_of(mart) for mart in MARTS)
+
+
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
+def test_a_sum_beyond_numeric_is_null_and_the_day_is_made_all_the_same(
+    settings: Settings, source_db: SourceDatabase, mart: Table
+) -> None:
+    with psycopg.connect(source_db.writer_dsn) as connection:
+        connection.execute("ALTER TABLE engagement_events ALTER COLUMN duration_ms TYPE bigint")
+        warehouse_events.write(connection, 2, DAY, duration_ms=2**63 - 1, device="wild")
+        warehouse_events.write(connection, 2, DAY, duration_ms=-7, device="tame", event_type="click")
+    rebuild_days(settings, [DAY], "run")
+    refresh_day(settings, mart, DAY)
+    sums = connect(settings).query(f"SELECT engagement_seconds FROM {mart.name} WHERE day = '{DAY}'").to_pylist()
+    assert None in [row["engagement_seconds"] for row in sums]
+    if mart is not DAILY_CONTENT:
+        assert Decimal("-0.02") in [row["engagement_seconds"] for row in sums]

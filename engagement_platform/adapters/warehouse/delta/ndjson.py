@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 import pyarrow.json
 
 from engagement_platform.adapters.warehouse.port import LoadFailed
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event import id_of
 from engagement_platform.domain.table import Table
 
 _MOST_ROWS_TOLD = 20
@@ -56,18 +56,7 @@ def _reasons(data: bytes, schema: pa.Schema) -> tuple[str, ...]:
         try:
             _parse(line, schema)
         except pa.ArrowException as error:
-            found.append(f"line {number} (id {_id_of(line)}): {error}")
+            found.append(f"line {number} (id {id_of(line) or 'unknown'}): {error}")
             if len(found) == _MOST_ROWS_TOLD:
                 break
     return tuple(found)
-
-
-class _OnlyId(msgspec.Struct):
-    id: int
-
-
-def _id_of(line: bytes) -> str:
-    try:
-        return str(msgspec.json.decode(line, type=_OnlyId).id)
-    except (msgspec.MsgspecError, ValueError):
-        return "unknown"

@@ -17,7 +17,7 @@ from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.tables import DERIVED, Place, open_table
 from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed
 from engagement_platform.domain.errors import redact
-from engagement_platform.domain.table import Kind, Table
+from engagement_platform.domain.table import Column, Kind, Table
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -34,6 +34,7 @@ _TYPES = {
     Kind.TIMESTAMP: "TIMESTAMPTZ",
     Kind.DATE: "DATE",
 }
+_LARGEST_NUMERIC = "9999999999999999.99"
 _ROWS_AT_ONCE = 32_768
 
 
@@ -117,9 +118,14 @@ def _shaped(answer: duckdb.DuckDBPyRelation, shape: Table) -> str:
             f"The query for {shape.name} gives the columns {', '.join(answer.columns)}.",
             f"It must give {', '.join(wanted)}.",
         )
-    return ", ".join(
-        f"CAST({_quoted(column.name)} AS {_TYPES[column.kind]}) AS {_quoted(column.name)}" for column in shape.columns
-    )
+    return ", ".join(f"{_typed(column)} AS {_quoted(column.name)}" for column in shape.columns)
+
+
+def _typed(column: Column) -> str:
+    """Return a column in its type. A sum beyond NUMERIC is null: one wild duration must not cost the day its table."""
+    name = _quoted(column.name)
+    cast = f"CAST({name} AS {_TYPES[column.kind]})"
+    return f"CASE WHEN abs({name}) <= {_LARGEST_NUMERIC} THEN {cast} END" if column.kind is Kind.NUMERIC else cast
 
 
 def _quoted(name: str) -> str:
