@@ -45,7 +45,18 @@ class StreamStopped(EngagementError):
 
 
 class Unavailable(EngagementError):
-    """A server does not answer. The loops wait with backoff and try again."""
+    """A server does not answer. The loops wait with backoff and try again.
+
+    `server` names it as the middle of a sentence can: "Redis at localhost:6379".
+    """
+
+    def __init__(self, what: str, todo: str = "", *, server: str = "") -> None:
+        super().__init__(what, todo)
+        self.server = redact(server)
+
+
+class Refused(Unavailable):
+    """A server answers, and refuses the login or a right: a person has to act. The loops try again all the same."""
 
 
 class Refused(Unavailable):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engagement_platform.domain.leases import DEAD_AFTER, Board, alive, silence
+from engagement_platform.domain.loop_state import Kind, LoopState, from_object, in_words
 from engagement_platform.domain.pauses import Pause
 
 
@@ -19,6 +20,11 @@ class LoopStanding:
     """Whether it ended as planned."""
     progress: Mapping[str, Any]
     """Events, lag and latency in milliseconds, and figures of the loop's own."""
+
+    @property
+    def state(self) -> LoopState | None:
+        """What it was doing; None where it does not tell."""
+        return from_object(self.progress.get("state", {}))
 
     def latency(self, quantile: str) -> float | None:
         """Return p50 or p99, in milliseconds, since the last materialization; None when there was no event."""
@@ -43,7 +49,8 @@ def lease_in_words(board: Board) -> str:
 def loop_in_words(standing: LoopStanding | None, pause: Pause | None) -> str:
     """Say what a loop does; None stands for a loop that has not begun."""
     if pause is not None:
-        stands_still = standing is None or standing.ended or "paused" in standing.progress
+        state = None if standing is None else standing.state
+        stands_still = standing is None or standing.ended or (state is not None and state.kind is Kind.PAUSED)
         return f"{'paused' if stands_still else 'is being paused,'} {pause}"
     if standing is None:
         return "has not begun"
@@ -51,7 +58,4 @@ def loop_in_words(standing: LoopStanding | None, pause: Pause | None) -> str:
         return "has ended"
     if standing.silent_seconds > DEAD_AFTER.total_seconds():
         return "is silent"
-    for word in ("stopped", "idle"):
-        if word in standing.progress:
-            return f"{word}: {standing.progress[word]}"
-    return "runs"
+    return in_words(standing.state) if standing.state else "runs"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from engagement_platform.domain.latency import Histogram
+from engagement_platform.domain.loop_state import in_words
 from engagement_platform.stream.control import Progress
 
 log = logging.getLogger("engagement_platform.materializations")
@@ -37,7 +38,8 @@ class Reporter:
         figures: dict[str, int | float | str] = {
             "events": events,
             "events/s": round(events / seconds, 1),
-            "lag": progress.lag,
+            "state": in_words(progress.state),
+            **({} if progress.lag is None else {"lag": progress.lag}),
             **progress.detail,
         }
         if latency.count:

@@ -12,12 +12,22 @@ from engagement_platform.adapters.platform.standing import offsets_of_stage
 from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.counts import Counts
 from engagement_platform.settings import Settings
-from engagement_platform.stream.tally import window_of
+from engagement_platform.stream.control import Progress
 
 
 def backlog(settings: Settings, loop: str) -> int:
     """Return how many messages wait for forward, stage or tally. Raises EngagementError when that cannot be asked."""
     return _OF[loop](settings)
+
+
+def lag_behind(settings: Settings, progress: Progress) -> int | None:
+    """Return how many messages lie behind where a loop knows that it stands. Raises EngagementError."""
+    return _of_topic(settings, lambda _: progress.offsets) if progress.offsets else None
+
+
+def lag_behind_group(settings: Settings) -> int:
+    """Return how many messages wait for forward, as its group's offsets tell. Raises EngagementError."""
+    return _of_forward(settings)
 
 
 def _of_forward(settings: Settings) -> int:
@@ -38,6 +48,8 @@ def _of_stage(settings: Settings) -> int:
 
 
 def _of_tally(settings: Settings) -> int:
+    from engagement_platform.stream.tally import window_of  # noqa: PLC0415, the tally counts by this module, too
+
     with connect(settings) as client:
         state = Counts(client, settings.redis_namespace, window_of(settings)).state()
     return _of_topic(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})

@@ -6,10 +6,12 @@ The loops are plain functions `run(settings, control)`. Dagster, a test or a scr
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.latency import Histogram
+from engagement_platform.domain.loop_state import Kind, LoopState
 
 
 @dataclass(slots=True)
@@ -18,12 +20,26 @@ class Progress:
 
     events: int = 0
     """Events handled."""
-    lag: int = 0
-    """Events known to be waiting."""
+    lag: int | None = None
+    """Events that wait; None while that is not known."""
+    offsets: dict[int, int] = field(default_factory=dict)
+    """Partition -> offset of the next event to handle, as far as the loop has come. The relay has none."""
+    state: LoopState = field(default_factory=lambda: LoopState(Kind.STARTS, time.time()))
     latency: Histogram = field(default_factory=Histogram)
     """From commit (an upper bound) to the loop's effect, in milliseconds, since the last materialization."""
     detail: dict[str, int | float | str] = field(default_factory=dict)
     """Figures of the one loop only, such as its open gaps."""
+
+    def enter(self, state: LoopState) -> None:
+        """Be in a state from now on; it keeps its beginning while it is about the same."""
+        if state.about(self.state):
+            state = replace(state, since=self.state.since)
+        self.state = state
+
+    def streams(self) -> None:
+        """Handle events as they come. Cheap, for it is called with each batch."""
+        if self.state.kind is not Kind.STREAMS:
+            self.state = LoopState(Kind.STREAMS, time.time())
 
 
 class Control(Protocol):
@@ -90,19 +106,23 @@ class Backoff:
         self._longest = longest
         self._pause = first
         self._since: float | None = None
+        self._server = ""
 
-    def failed(self, what: str) -> float:
+    def failed(self, error: EngagementError) -> float:
         """Note a failure; return the seconds to wait. Logs at the first failure of an outage only."""
-        if self._since is None:
-            self._since = time.monotonic()
-            self._log(f"{what} Waiting for it; nothing is lost.")
+        server = error.server if isinstance(error, Unavailable) else ""
+        if self._since is None or server != self._server:
+            self._since = self._since or time.monotonic()
+            self._server = server
+            self._log(f"{error} Waiting for it; nothing is lost.")
         pause, self._pause = self._pause, min(self._pause * 2, self._longest)
         return pause
 
     def worked(self) -> None:
         """Note that it works (again)."""
         if self._since is not None:
-            self._log(f"It answers again after {time.monotonic() - self._since:.1f} s.")
+            who = self._server[:1].upper() + self._server[1:] or "It"
+            self._log(f"{who} answers again after {time.monotonic() - self._since:.1f} s.")
         self._since, self._pause = None, self._first
 
 

@@ -26,18 +26,20 @@ from engagement_platform.domain.delivery.breaker import State
 from engagement_platform.domain.delivery.dispatch import Dispatch, Policy, Settled
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import judge
-from engagement_platform.domain.errors import EngagementError, StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.loop_state import Kind, LoopState, state_of
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.backlog import lag_behind_group
+from engagement_platform.stream.control import Control
 from engagement_platform.stream.forwarding import Pace, Requests, Topic, letter_of_rejected, letters, outgoing
+from engagement_platform.stream.supervisor import LOOK_AGAIN_SECONDS, Supervision, supervise
 
 if TYPE_CHECKING:
     from engagement_platform.adapters.partner.client import Partner
 
 log = logging.getLogger("engagement_platform.forward")
 
-LOOK_AGAIN_SECONDS = 10.0
 STORE_SECONDS = 0.5
 """How often offsets are stored: after a crash, at most what was delivered meanwhile is delivered again."""
 _STORE_ALL_SECONDS = 600.0
@@ -59,42 +61,26 @@ def run(settings: Settings, control: Control) -> None:
     """Deliver until the lease is over or, when draining, until all that was in Kafka before is settled.
 
     Waits for Kafka when it does not answer, and for a partner that is down. What a person has to put right is said, and
-    looked at again every `LOOK_AGAIN_SECONDS`: a partner that cannot be used must not end the run that feeds Redis.
-    When draining it is raised, and so is a partner that stays down for longer than `api_retry_seconds`. Ends quietly
-    when another run has taken over. Without an address of a partner there is nothing to do, and the offsets stay.
+    looked at again now and then: a partner that cannot be used must not end the run that feeds Redis. When draining it
+    is raised, and so is a partner that stays down for longer than `api_retry_seconds`. Ends quietly when another run
+    has taken over. Without an address of a partner there is nothing to do, and the offsets stay.
     """
-    backoff = Backoff(log.warning, longest=5.0)
-    claim = once(control.claim)
-    said = ""
-    while not control.should_stop():
-        try:
-            if not settings.api_url.get_secret_value():
-                _idle(control)
-                return
-            with _connected(settings) as clients:
-                claim()
-                _Forward(settings, control, clients, backoff).run()
-                return
-        except Unavailable as error:
-            control.wait(backoff.failed(str(error)))
-        except Superseded as error:
-            log.info("%s", error)
+
+    def attempt(supervision: Supervision) -> None:
+        if not settings.api_url.get_secret_value():
+            _idle(control, supervision)
             return
-        except EngagementError as error:
-            if control.drain:
-                raise
-            if str(error) != said:
-                said = control.progress.detail["stopped"] = str(error)
-                log.error("%s", error)
-            with suppress(Superseded):
-                claim()
-            control.wait(LOOK_AGAIN_SECONDS)
+        with _connected(settings) as clients:
+            supervision.claim()
+            _Forward(settings, control, clients, supervision).run()
+
+    supervise(control, attempt, log=log, count_lag=lambda: lag_behind_group(settings), max_pause=5.0)
 
 
-def _idle(control: Control) -> None:
+def _idle(control: Control, supervision: Supervision) -> None:
     """Hold the place of the loop in its run."""
-    control.claim()
-    control.progress.detail["idle"] = "ENGAGEMENT_API_URL is not set"
+    supervision.claim()
+    control.progress.enter(LoopState(Kind.IDLE, time.time(), reason="ENGAGEMENT_API_URL is not set"))
     log.info("ENGAGEMENT_API_URL is not set: nothing is forwarded.")
     while not control.drain and not control.wait(1.0):
         pass
@@ -145,20 +131,20 @@ def policy_of(settings: Settings) -> Policy:
 class _Forward:
     """One forward, connected. The group in Kafka says where it stands; what is in memory may be lost."""
 
-    def __init__(self, settings: Settings, control: Control, clients: _Clients, backoff: Backoff) -> None:
+    def __init__(self, settings: Settings, control: Control, clients: _Clients, supervision: Supervision) -> None:
         self._settings = settings
         self._control = control
         self._topics = {topic.name: topic for topic in (clients.live, clients.replays)}
         self._partner = clients.partner
         self._largest_letter = clients.largest_letter
-        self._backoff = backoff
+        self._supervision = supervision
         self._dispatch = Dispatch(policy_of(settings))
         self._requests = Requests(clients.partner.post, settings.api_in_flight)
         self._pace = Pace()
         self._stored_at = self._stored_all_at = time.monotonic()
         self._down_since: float | None = None
         self._held = False
-        self._said = ""
+        self._said = Kind.STREAMS
 
     def run(self) -> None:
         try:
@@ -180,7 +166,7 @@ class _Forward:
             self._resume()
             while not self._control.should_stop():
                 self._step()
-                self._backoff.worked()
+                self._supervision.works(but=self._standstill())
                 if self._control.drain and self._has_drained(goals):
                     break
             self._finish()
@@ -334,7 +320,7 @@ class _Forward:
         per_second, end = None, ""
         if dispatch.breaker is State.CLOSED:
             settled = dispatch.tally.delivered + dispatch.tally.dead_letters
-            per_second, end = self._pace.note(now, settled, progress.lag, 10 * self._settings.api_batch_size)
+            per_second, end = self._pace.note(now, settled, progress.lag or 0, 10 * self._settings.api_batch_size)
         else:
             self._pace.interrupt()
         if per_second is not None:
@@ -344,25 +330,27 @@ class _Forward:
         if end:
             log.info("%s", end)
 
+    def _standstill(self) -> LoopState | None:
+        """Return why nothing is delivered: until a person has acted, or until the partner is back."""
+        dispatch = self._dispatch
+        if dispatch.stopped:
+            return state_of(_refused(dispatch.stopped), time.time())
+        if dispatch.breaker is not State.CLOSED:
+            return LoopState(Kind.WAITS, time.time(), "the partner's API", dispatch.failing)
+        return None
+
     def _report_standstill(self) -> None:
-        """Say once why nothing is delivered: until a person has acted, or until the partner is back."""
-        dispatch, detail = self._dispatch, self._control.progress.detail
-        stopped = str(_refused(dispatch.stopped)) if dispatch.stopped else ""
-        is_down = not stopped and dispatch.breaker is not State.CLOSED
-        for name, value in (("stopped", stopped), ("failing", dispatch.failing if is_down else "")):
-            if value:
-                detail[name] = value
-            else:
-                detail.pop(name, None)
-        state = stopped or ("down" if is_down else "")
-        if state != self._said:
-            self._said = state
-            if stopped:
-                log.error("%s", stopped)
-            elif is_down:
-                log.warning("The partner's API is down: %s. Events wait in Kafka.", dispatch.failing)
-            else:
+        """Log once why nothing is delivered, and once that it is over."""
+        state = self._standstill()
+        kind = state.kind if state else Kind.STREAMS
+        if kind is not self._said:
+            self._said = kind
+            if state is None:
                 log.info("The partner's API takes events again.")
+            elif kind is Kind.WAITS:
+                log.warning("The partner's API is down: %s. Events wait in Kafka.", state.reason)
+            else:
+                log.error("%s %s", state.reason, state.remedy)
 
     def _expired(self, error: OffsetsExpired) -> StreamStopped:
         with suppress(EngagementError):

@@ -14,6 +14,7 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
 from engagement_platform.domain.leases import Board, Standing, alive, may_claim, outlived, pause_before_claim, standing
+from engagement_platform.domain.loop_state import Kind, LoopState, state_of, to_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Backoff, Progress
 from engagement_platform.stream.stopping import Stop, stop_on_signals
@@ -54,6 +55,7 @@ class LeaseControl:
         not wait: raises EngagementError when another one streams.
         """
         self._persist(lambda: self._leases.ready(self.run_id, self.loop))
+        self.progress.enter(LoopState(Kind.STANDS_BY, time.time()))
         while self.epoch is None:
             if self.should_stop():
                 raise Superseded(f"The loop ends before its turn came. {self.stop.reason}")
@@ -101,6 +103,7 @@ class LeaseControl:
         match standing(board.lease, self.run_id, self._awaits):
             case Standing.OWNER:
                 self.epoch = board.epoch
+                self.progress.enter(LoopState(Kind.STARTS, time.time()))
                 log.info("%s holds epoch %d", self.loop, board.epoch)
             case Standing.LOST:
                 raise Superseded(f"Run {board.lease.run_id if board.lease else '?'} has taken over.")
@@ -126,7 +129,8 @@ class LeaseControl:
                 backoff.worked()
                 return
             except Unavailable as error:
-                if self.wait(backoff.failed(str(error))):
+                self.progress.enter(state_of(error, time.time()))
+                if self.wait(backoff.failed(error)):
                     raise Superseded(f"The loop ends before it could claim. {self.stop.reason}") from error
 
 
@@ -162,7 +166,7 @@ class _Keeper:
                 backoff.worked()
                 pause = POLL_SECONDS
             except Unavailable as error:
-                pause = backoff.failed(str(error))
+                pause = backoff.failed(error)
             except Exception:  # whatever it is, a thread that is gone would let the run be taken for dead
                 log.exception("the heartbeat failed")
                 pause = BEAT_SECONDS
@@ -214,6 +218,7 @@ def figures(progress: Progress) -> dict[str, object]:
     return {
         "events": progress.events,
         "lag": progress.lag,
+        "state": to_object(progress.state),
         "latency_ms": {
             "count": latency.count,
             "p50": latency.quantile(0.5),

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog
@@ -49,7 +50,7 @@ def run_pausable(
                 log.info("%s", error)
                 return
             if control.drain:
-                control.progress.detail["paused"] = str(pause)
+                control.progress.enter(_paused(pause))
                 log.warning("%s is paused %s. What is there stays there.", loop, pause)
                 return
             _stand_still(settings, control, watch, pause)
@@ -58,8 +59,7 @@ def run_pausable(
 def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: Pause) -> None:
     """Wait until the loop is resumed or has to stop, and tell meanwhile how much waits for it."""
     log.info("%s is paused %s.", pause.loop, pause)
-    detail = control.progress.detail
-    detail["paused"] = str(pause)
+    control.progress.enter(_paused(pause))
     counted_at = float("-inf")
     while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
         if time.monotonic() - counted_at >= COUNT_SECONDS:
@@ -67,8 +67,12 @@ def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: P
                 control.progress.lag = backlog(settings, pause.loop)
             counted_at = time.monotonic()
     if watch.present is None:
-        detail.pop("paused")
+        control.progress.enter(LoopState(Kind.STARTS, time.time()))
         log.info("%s goes on.", pause.loop)
+
+
+def _paused(pause: Pause) -> LoopState:
+    return LoopState(Kind.PAUSED, pause.since.timestamp(), pause.who, str(pause))
 
 
 class _Turn:
@@ -137,7 +141,7 @@ class _Watch:
                 backoff.worked()
                 pause = LOOK_SECONDS
             except Unavailable as error:
-                pause = backoff.failed(str(error))
+                pause = backoff.failed(error)
             except Exception:  # whatever it is, a thread that is gone would leave a loop paused for ever
                 log.exception("it was not seen whether %s is paused", self._loop)
                 pause = LOOK_SECONDS
@@ -153,7 +157,7 @@ def _watching(settings: Settings, control: Control, loop: str) -> Iterator[_Watc
                 watch.look()
                 break
             except Unavailable as error:
-                control.wait(backoff.failed(str(error)))
+                control.wait(backoff.failed(error))
         watch.start()
         yield watch
     finally:

@@ -22,7 +22,8 @@ from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
 from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.control import Control
+from engagement_platform.stream.supervisor import Supervision, supervise
 
 log = logging.getLogger("engagement_platform.relay")
 
@@ -33,27 +34,20 @@ CHECKPOINT_SECONDS = 1.0
 def run(settings: Settings, control: Control) -> None:
     """Relay until the lease is over or, when draining, until everything committed before is in Kafka.
 
-    Waits for servers that do not answer. Ends quietly when another run has taken over. Raises StreamStopped when
-    going on could lose or double events.
+    Waits for servers that do not answer, and stands still where going on could lose or double events: see
+    `stream.supervisor`. Ends quietly when another run has taken over.
     """
-    backoff = Backoff(log.warning)
-    claim = once(control.claim)
-    while not control.should_stop():
+
+    def attempt(supervision: Supervision) -> None:
         try:
             with _connected(settings) as clients:
-                claim()
-                relay = _take_over(clients, settings, control)
-                relay.run(backoff)
-                return
-        except Unavailable as error:
-            control.wait(backoff.failed(str(error)))
-        except Fenced:
-            if not _still_owns_lease(control, backoff):
-                log.info("another run has taken over")
-                return
-        except Superseded as error:
-            log.info("%s", error)
-            return
+                supervision.claim()
+                _take_over(clients, settings, control).run(supervision)
+        except Fenced as error:
+            _wait_for_the_lease(control, supervision)
+            raise Unavailable("Another relay has begun.") from error
+
+    supervise(control, attempt, log=log, count_lag=lambda: count_lag(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +131,12 @@ class _Relay:
         self.unseen_at = unseen_at
         """When the last poll that was not cut off began: what it did not see was committed later."""
 
-    def run(self, backoff: Backoff) -> None:
+    def run(self, supervision: Supervision) -> None:
         pause = _Pauses(self._settings)
         while not self._control.should_stop():
             started = time.monotonic()
             rows = self.poll()
-            backoff.worked()
+            supervision.works()
             if self._control.drain and not rows.cut:
                 break
             if not rows.cut:
@@ -225,18 +219,27 @@ def _owns_lease(control: Control) -> bool:
         return True
 
 
-def _still_owns_lease(control: Control, backoff: Backoff) -> bool:
-    """Find out, after a later relay has fenced this one, whether that was in order. Waits for the answer.
+def _wait_for_the_lease(control: Control, supervision: Supervision) -> None:
+    """Find out, after a later relay has fenced this one, whether that was in order. Raises Superseded when it was.
 
     Without the platform database nobody knows: a relay that went on would fence the other in its turn, for ever.
     """
-    pause = backoff.failed("Another relay has begun.")
+    pause = supervision.failed(Unavailable("Another relay has begun."))
     while not control.wait(pause):
         try:
-            return control.owns_lease()
+            if control.owns_lease():
+                return
+            break
         except Unavailable as error:
-            pause = backoff.failed(str(error))
-    return False
+            pause = supervision.failed(error)
+    raise Superseded("Another run has taken over.")
+
+
+def count_lag(settings: Settings) -> int:
+    """Return how many ids the source has above the last checkpoint. Raises EngagementError."""
+    with open_checkpoints(settings) as kept, open_source(settings.source_dsn.get_secret_value()) as source:
+        last = kept.last()
+        return max(0, source.highest_id() - (last.hi if last else 0))
 
 
 def _require_lease(control: Control) -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -24,19 +24,21 @@ from engagement_platform.adapters.source.history import days_of_ids_from
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
-from engagement_platform.domain.errors import EngagementError, StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.errors import StreamStopped, Superseded
 from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter, kept
+from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream import staging
-from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.backlog import lag_behind
+from engagement_platform.stream.control import Control
 from engagement_platform.stream.loading import SILENT_SECONDS, deliver, settle_load, settle_rebuild, split
+from engagement_platform.stream.supervisor import Supervision, supervise
 
 log = logging.getLogger("engagement_platform.stage")
 
 WRITER = "stage"
 POLL_MS = 500
-LOOK_AGAIN_SECONDS = 10.0
 SLOW_SECONDS = 2_400.0
 """What the warehouse, or a scan of the source, may take before the stage counts as hung: a job of BigQuery waits for up
 to half an hour, and must not cost relay and tally their lease.
@@ -53,35 +55,21 @@ _REBUILD_PAUSE = 0.1
 def run(settings: Settings, control: Control) -> None:
     """Load batches until the lease is over or, when draining, until everything that was in Kafka before is loaded.
 
-    Waits for servers that do not answer. What a person has to put right is said, and looked at again every
-    `LOOK_AGAIN_SECONDS`: a warehouse that cannot be used must not end the run that feeds Redis. When draining it is
-    raised. Ends quietly when another run has taken over.
+    Waits for servers that do not answer. What a person has to put right is said, and looked at again now and then: a
+    warehouse that cannot be used must not end the run that feeds Redis. When draining it is raised. Ends quietly when
+    another run has taken over.
     """
-    backoff = Backoff(log.warning, longest=5.0)
-    claim = once(control.claim)
-    said = ""
-    while not control.should_stop():
+
+    def attempt(supervision: Supervision) -> None:
+        control.expect(SLOW_SECONDS)
         try:
-            control.expect(SLOW_SECONDS)
             with _connected(settings) as clients:
-                claim()
-                _Stage(settings, control, clients, backoff).run()
-                return
-        except Unavailable as error:
-            control.wait(backoff.failed(str(error)))
-        except Superseded as error:
-            log.info("%s", error)
-            return
-        except EngagementError as error:
-            stopped = _other_topic(error.what) if isinstance(error, TopicChanged) else error
-            if control.drain:
-                raise stopped from error
-            if str(stopped) != said:
-                said = control.progress.detail["stopped"] = str(stopped)
-                log.error("%s", stopped)
-            with suppress(Superseded):
-                claim()
-            control.wait(LOOK_AGAIN_SECONDS)
+                supervision.claim()
+                _Stage(settings, control, clients, supervision).run()
+        except TopicChanged as error:
+            raise _other_topic(error.what) from error
+
+    supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +123,14 @@ class _Gathered:
 class _Stage:
     """One stage, connected. The rows in the platform database say where it stands."""
 
-    def __init__(self, settings: Settings, control: Control, clients: _Clients, backoff: Backoff) -> None:
+    def __init__(self, settings: Settings, control: Control, clients: _Clients, supervision: Supervision) -> None:
         self._settings = settings
         self._control = control
         self._reader = clients.reader
         self._loads = clients.loads
         self._warehouse = clients.warehouse
         self._table_id = clients.table_id
-        self._backoff = backoff
+        self._supervision = supervision
         self._version = 0
         self._gathered = _Gathered({})
 
@@ -160,8 +148,7 @@ class _Stage:
             drained = self._control.drain and self._reached(drain_to)
             if self._is_due() or (drained and self._gathered.since is not None):
                 self._load()
-            self._backoff.worked()
-            self._control.progress.detail.pop("stopped", None)
+            self._supervision.works()
             self._control.progress.lag = self._reader.waiting() + self._gathered.messages
             if drained:
                 return
@@ -253,6 +240,7 @@ class _Stage:
             deliver(self._warehouse, self._loads, load, chosen, self._settings)
         self._version = load.version
         self._gathered = _Gathered(positions)
+        self._control.progress.offsets = dict(positions)
         self._report(gathered, len(chosen), len(rejected))
 
     def _bury(self, rejected: list[Rejected], name: str) -> None:
@@ -287,13 +275,14 @@ class _Stage:
 
     def _wait_for(self, rebuilds: Sequence[RebuildRow]) -> None:
         """Wait for rebuilds of the batch's days; settle those whose process is gone."""
-        self._control.progress.detail["waits for"] = ", ".join(str(rebuild.day) for rebuild in rebuilds)
+        days = ", ".join(str(rebuild.day) for rebuild in rebuilds)
+        state = LoopState(Kind.WAITS, time.time(), f"the rebuild of {days}", "a live load of that day comes after it")
+        self._supervision.works(but=state)
         for rebuild in rebuilds:
             if rebuild.silent_seconds > SILENT_SECONDS:
                 self._control.expect(SLOW_SECONDS)
                 settle_rebuild(self._warehouse, self._loads, rebuild)
         self._control.wait(_REBUILD_PAUSE)
-        self._control.progress.detail.pop("waits for", None)
 
     def _report(self, gathered: _Gathered, rows: int, rejected: int) -> None:
         progress = self._control.progress

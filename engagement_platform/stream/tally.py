@@ -21,13 +21,15 @@ from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicCha
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, State
-from engagement_platform.domain.errors import SettingsError, StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
 from engagement_platform.domain.playback import Playback, Resume, display_of, read, resume
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.backlog import lag_behind
+from engagement_platform.stream.control import Control
 from engagement_platform.stream.spacing import Spacing
+from engagement_platform.stream.supervisor import Supervision, supervise
 
 log = logging.getLogger("engagement_platform.tally")
 
@@ -39,37 +41,25 @@ FRESH_SECONDS = 1.0
 """A build has caught up when it reached ends that were read this short a time ago."""
 
 _LONGEST_BETWEEN_BUILDS = 10.0
-_LONGEST_AFTER_FAULT = 30.0
 
 
 def run(settings: Settings, control: Control) -> None:
     """Tally until the lease is over or, when draining, until everything that was in Kafka at the start is counted.
 
-    Waits for servers that do not answer, and begins afresh, ever later, after what nobody foresaw. Ends quietly when
-    another run has taken over. Raises StreamStopped when going on could miscount, or a person must act.
+    Waits for servers that do not answer, and stands still where going on could miscount: see `stream.supervisor`.
+    Ends quietly when another run has taken over.
     """
-    backoff = Backoff(log.warning, longest=1.0)
-    faults, builds = Spacing(_LONGEST_AFTER_FAULT), Spacing(_LONGEST_BETWEEN_BUILDS)
-    claim = once(control.claim)
-    while not control.should_stop():
+    builds = Spacing(_LONGEST_BETWEEN_BUILDS)
+
+    def attempt(supervision: Supervision) -> None:
         try:
             with _connected(settings) as (reader, counts):
-                claim()
-                _Tally(settings, control, reader, counts, backoff, builds=builds).run()
-                return
-        except Unavailable as error:
-            control.wait(backoff.failed(str(error)))
+                supervision.claim()
+                _Tally(settings, control, reader, counts, supervision, builds=builds).run()
         except TopicChanged as error:
             raise _topic_mismatch(str(error)) from error
-        except Superseded as error:
-            log.info("%s", error)
-            return
-        except (StreamStopped, SettingsError):
-            raise
-        except Exception:  # else the op would start again at once, and again
-            pause = faults.pause()
-            log.exception("The tally failed in a way that nobody foresaw. It begins afresh in %.1f s.", pause)
-            control.wait(pause)
+
+    supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=1.0)
 
 
 @contextmanager
@@ -110,7 +100,7 @@ class _Tally:
         control: Control,
         reader: TopicReader,
         counts: Counts,
-        backoff: Backoff,
+        supervision: Supervision,
         *,
         builds: Spacing,
     ) -> None:
@@ -119,7 +109,7 @@ class _Tally:
         self._window = window_of(settings)
         self._reader = reader
         self._counts = counts
-        self._backoff = backoff
+        self._supervision = supervision
         self._builds = builds
         self._target = _Target("")
         self._offsets: dict[int, int] = {}
@@ -133,7 +123,7 @@ class _Tally:
             self._guarded(lambda: self._resume(self._counts.state()))
             while not self._control.should_stop():
                 self._guarded(self._step)
-                self._backoff.worked()
+                self._supervision.works()
                 if self._control.drain and not self._target.build and _reached(self._offsets, drain_to):
                     return
         finally:
@@ -185,6 +175,8 @@ class _Tally:
             self._refused(outcome)
             return
         self._offsets = positions
+        if not self._target.build:
+            self._control.progress.offsets = positions
         self._applied_at = time.monotonic()
         self._report(records, outcome, lag, unreadable)
 

@@ -17,6 +17,7 @@ from engagement_platform.orchestration.stream_job import LOOPS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.letters import bury, letter
 
+STOPPED = {"kind": "stopped", "since": 0, "reason": "[red]status 401[/]"}
 pytestmark = pytest.mark.usefixtures("in_environment")
 
 
@@ -30,7 +31,7 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
         leases.claim("abc", awaits, 60, LOOPS)
         latency = {"count": 3, "p50": 21.4, "p99": 88.6, "max": 90}
         leases.beat("abc", "tally", awaits, {"events": 1234, "lag": 5, "latency_ms": latency})
-        leases.beat("abc", "forward", awaits, {"events": 0, "lag": 0, "stopped": "[red]status 401[/]"})
+        leases.beat("abc", "forward", awaits, {"events": 0, "lag": 0, "state": STOPPED})
         pauses.pause("stage", "me@here", "BigQuery is full")
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
     assert shown.exit_code == 0, shown.output
@@ -40,7 +41,7 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
         assert part in lines["tally"]
     assert "is being paused, since" in lines["stage"]
     assert "by me@here: BigQuery is full" in lines["stage"]
-    assert "stopped: [red]status 401[/]" in lines["forward"]
+    assert "stopped since 1970-01-01 00:00:00 UTC: [red]status 401[/]" in lines["forward"]
     assert "Dead letters: 1 open, 0 redriving, 1 redriven, 0 discarded" in shown.output
     told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
     assert told["lease"]["epoch"] == 1

@@ -9,6 +9,7 @@ from engagement_platform.domain.leases import Board, Lease, Loop
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.standing import LoopStanding, lease_in_words, loop_in_words
 
+EPOCH = "since 1970-01-01 00:00:00 UTC"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAUSE = Pause("tally", NOW, "me@here", "Redis moves")
 
@@ -46,10 +47,10 @@ def standing(silent: float = 0, *, ended: bool = False, **progress: Any) -> Loop
         (None, None, "has not begun"),
         (standing(ended=True), None, "has ended"),
         (standing(9), None, "is silent"),
-        (standing(stopped="The topic is another."), None, "stopped: The topic is another."),
-        (standing(idle="nothing to do"), None, "idle: nothing to do"),
+        (standing(state={"kind": "stopped", "since": 0, "reason": "It is."}), None, f"stopped {EPOCH}: It is."),
+        (standing(state={"kind": "idle", "since": 0, "reason": "no address"}), None, "idle: no address"),
         (standing(), PAUSE, f"is being paused, {PAUSE}"),
-        (standing(paused="since"), PAUSE, f"paused {PAUSE}"),
+        (standing(state={"kind": "paused", "since": 0}), PAUSE, f"paused {PAUSE}"),
         (standing(ended=True), PAUSE, f"paused {PAUSE}"),
         (None, PAUSE, "paused since 2026-03-01 12:00:00 UTC by me@here: Redis moves"),
     ],

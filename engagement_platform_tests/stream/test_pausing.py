@@ -15,6 +15,7 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.leases import alive
+from engagement_platform.domain.loop_state import Kind
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
@@ -84,7 +85,7 @@ def pausable(loop: Callable[[Settings, Control], None], name: str = "tally") -> 
 
 
 def is_paused(control: Standalone) -> bool:
-    return "paused" in control.progress.detail
+    return control.progress.state.kind is Kind.PAUSED
 
 
 def test_a_pause_ends_the_loop_and_a_resume_begins_it_again(settings: Settings, pauses: Pauses) -> None:
@@ -95,7 +96,7 @@ def test_a_pause_ends_the_loop_and_a_resume_begins_it_again(settings: Settings, 
         assert not pauses.pause("tally", "another", "")
         wait_for(lambda: is_paused(control), "the pause", 2)
         assert loop.ends == 1
-        assert str(control.progress.detail["paused"]).endswith(" UTC by me@here: Redis moves")
+        assert control.progress.state.reason.endswith(" UTC by me@here: Redis moves")
         assert pauses.resume("tally", "me@here")
         assert not pauses.resume("tally", "me@here")
         wait_for(lambda: loop.begins == 2, "the loop to go on", 2)
@@ -143,7 +144,7 @@ def test_nothing_is_counted_while_the_tally_is_paused_and_everything_after(
         wait_for(lambda: is_paused(control), "the pause")
         before = views.snapshot()
         missing = topic.send(event(n) for n in range(100, 300))
-        wait_for(lambda: control.progress.lag >= 200, "them to be told as waiting")
+        wait_for(lambda: (control.progress.lag or 0) >= 200, "them to be told as waiting")
         assert views.snapshot().as_of_ms == before.as_of_ms
         assert_exact(views, sent, settings)
         pauses.resume("tally", "")
@@ -164,7 +165,7 @@ def test_nothing_is_loaded_while_the_stage_is_paused_and_everything_after(
             wait_for(lambda: is_paused(control), "the pause")
             missing = write(writer, 4)
             drain(relay.run, quick)
-            wait_for(lambda: control.progress.lag >= 4, "them to be told as waiting")
+            wait_for(lambda: (control.progress.lag or 0) >= 4, "them to be told as waiting")
             assert table_ids(quick) == ids
             pauses.resume("stage", "")
             wait_for(lambda: table_ids(quick) == ids + missing, "the rest, once each")
@@ -205,7 +206,9 @@ def test_a_paused_loop_claims_and_its_heart_beats(settings: Settings, pauses: Pa
         wait_for(lambda: leases.board().of("run")["tally"].heartbeat_at > first, "a beat")
         assert alive(leases.board())
         with leases._connected() as connection:
-            told = connection.execute("SELECT progress->>'paused' FROM engagement_platform.stream_loop").fetchall()
+            told = connection.execute(
+                "SELECT progress->'state'->>'reason' FROM engagement_platform.stream_loop"
+            ).fetchall()
         assert [row[0].startswith("since ") for row in told] == [True]
         leases.claim("next", leases.register("next", "tally"), 60, ["tally"])
         thread.join(10)

@@ -13,6 +13,7 @@ from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.domain.delivery import dispatch
 from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream import forward
@@ -134,11 +135,11 @@ def test_an_outage_is_waited_for_without_letters_and_with_few_requests(
     with running(forward.run, to(api_retry_seconds=1)) as control:
         wait_for(lambda: control.progress.detail.get("breaker") == "open", "the breaker to open")
         wait_for(lambda: int(control.progress.detail["requests"]) >= 20, "some probes")
-        assert "refused" in str(control.progress.detail["failing"])
+        assert "refused" in control.progress.state.reason
         ids += publish(to(), range(2000, 3000))
         receiver.up()
         wait_for(lambda: received(receiver) == set(ids), "all events")
-        wait_for(lambda: "failing" not in control.progress.detail, "the end of the outage to be told")
+        wait_for(lambda: control.progress.state.kind is Kind.STREAMS, "the end of the outage to be told")
     assert not letter_ids(to())
     assert not out_of_order(receiver.deliveries)
     assert [record.levelname for record in caplog.records if "The partner's API" in record.message] == [
@@ -159,10 +160,10 @@ def test_what_is_for_a_person_is_said_and_the_loop_goes_on(
         drain(forward.run, to())
     caplog.clear()
     with running(forward.run, to()) as control:
-        wait_for(lambda: f"status {status}" in str(control.progress.detail.get("stopped")), "it to say so")
+        wait_for(lambda: f"status {status}" in in_words(control.progress.state), "it to say so")
         receiver.behave(Behaviour())
         wait_for(lambda: received(receiver) == set(range(3)), "the events")
-        wait_for(lambda: "stopped" not in control.progress.detail, "it to say that it is over")
+        wait_for(lambda: control.progress.state.kind is Kind.STREAMS, "it to say that it is over")
     assert not letter_ids(to())
     assert caplog.text.count("cannot be used") == 1
 
@@ -178,8 +179,8 @@ def test_a_redirect_is_not_followed(to: To, receiver: Receiver) -> None:
 def test_a_setting_that_cannot_be_used_does_not_end_the_run(to: To) -> None:
     ensure_topics(to())
     with running(forward.run, to(api_signing_key=SecretStr("whsec_hunter2"))) as control:
-        wait_for(lambda: "ENGAGEMENT_API_SIGNING_KEY" in str(control.progress.detail.get("stopped")), "it to say so")
-    assert "hunter2" not in str(control.progress.detail)
+        wait_for(lambda: "ENGAGEMENT_API_SIGNING_KEY" in in_words(control.progress.state), "it to say so")
+    assert "hunter2" not in in_words(control.progress.state)
 
 
 def test_draining_ends_when_the_partner_stays_down(to: To, receiver: Receiver) -> None:
@@ -197,7 +198,7 @@ def test_without_an_address_nothing_is_read_and_the_offsets_stay(to: To, receive
     publish(to(), range(3))
     nowhere = to(api_url=SecretStr(""))
     with running(forward.run, nowhere) as control:
-        wait_for(lambda: "not set" in str(control.progress.detail.get("idle")), "it to say so")
+        wait_for(lambda: "not set" in control.progress.state.reason, "it to say so")
     assert not drain(forward.run, nowhere).progress.events
     drain(forward.run, to())
     assert received(receiver) == set(range(3))
@@ -288,7 +289,7 @@ def test_another_topic_of_the_same_name_is_noticed(to: To, receiver: Receiver) -
             client.delete_topics([to().topic])
         wait_for(lambda: not _exists(to()), "the topic to be gone")
         ensure_topics(to())
-        wait_for(lambda: "created again" in str(control.progress.detail.get("stopped")), "it to stop")
+        wait_for(lambda: "created again" in in_words(control.progress.state), "it to stop")
     group.restart(to(), "earliest")
     publish(to(), range(10, 15))
     drain(forward.run, to())

@@ -145,7 +145,7 @@ def test_a_batch_waits_for_an_open_rebuild_of_its_days(
     assert row is not None
     with running(relay.run, often), running(stage.run, often) as control:
         write(writer, 3)
-        wait_for(lambda: control.progress.detail.get("waits for") == str(DAY), "the stage to wait")
+        wait_for(lambda: control.progress.state.subject == f"the rebuild of {DAY}", "the stage to wait")
         assert table_ids(settings) == []
         loads.abandon_rebuild(row.number)
         wait_for(lambda: table_ids(settings) == [1, 2, 3], "the batch")
@@ -291,7 +291,7 @@ def test_a_table_that_somebody_altered_is_said_and_the_run_goes_on(
     with pytest.raises(EngagementError, match="engagement_events"):
         drain(stage.run, settings)
     with running(stage.run, settings) as control:
-        wait_for(lambda: "engagement_events" in str(control.progress.detail.get("stopped")), "the stage to say so")
+        wait_for(lambda: "engagement_events" in control.progress.state.reason, "the stage to say so")
     assert caplog.text.count("ERROR") <= 1
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.views import Snapshot, Views
+from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.domain.playback import Playback, read
 from engagement_platform.domain.windows import NONE, recount
 from engagement_platform.settings import Settings
@@ -35,6 +36,12 @@ class Running:
     @property
     def ended(self) -> bool:
         return not self._thread.is_alive()
+
+    @property
+    def told(self) -> str:
+        """Why it stands still, in words; empty while it does not."""
+        state = self.control.progress.state
+        return in_words(state) if state.kind is Kind.STOPPED else ""
 
     def finish(self, timeout: float = 20.0) -> None:
         """Stop it, and raise what it raised."""

@@ -1,0 +1,136 @@
+"""The supervisor of a loop: it connects, claims, runs, backs off, and says what the loop waits for.
+
+A loop is one attempt that is repeated until the lease is over. What ends an attempt says what comes next:
+
+- *Unavailable*: a server is away or refuses. The next attempt follows with a growing pause.
+- *StreamStopped* and other errors that a person has to put right: the loop keeps its place in its run, so that the
+  other loops go on, and looks every `LOOK_AGAIN_SECONDS` whether the remedy was followed. A loop that drains raises.
+- *Superseded*: another run has taken over; the loop ends.
+- What nobody foresaw: the next attempt follows, ever later. A loop that drains raises.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.loop_state import Kind, LoopState, state_of
+from engagement_platform.stream.control import Backoff, Control
+from engagement_platform.stream.spacing import Spacing
+
+LOOK_AGAIN_SECONDS = 10.0
+COUNT_SECONDS = 5.0
+"""How often the events that wait for a loop are counted while it stands still."""
+_MAX_FAULT_PAUSE = 30.0
+
+
+class Supervision:
+    """What the attempts of one loop share. It claims once it is connected, and works with each step."""
+
+    def __init__(
+        self, control: Control, log: logging.Logger, max_pause: float, count_lag: Callable[[], int | None]
+    ) -> None:
+        self.control = control
+        self._log = log
+        self._backoff = Backoff(log.warning, longest=max_pause)
+        self._faults = Spacing(_MAX_FAULT_PAUSE)
+        self._count_lag = count_lag
+        self._counted_at = float("-inf")
+        self._counting = threading.Thread()
+        self._claimed = False
+        self._said = ""
+
+    def claim(self) -> None:
+        """Wait until the run holds the lease; a loop claims a single time. Raises Superseded."""
+        if not self._claimed:
+            self.control.claim()
+            self._claimed = True
+
+    def works(self, *, but: LoopState | None = None) -> None:
+        """Note that every server answers; `but` says why no events flow all the same."""
+        self._backoff.worked()
+        self._said = ""
+        if but is None:
+            self.control.progress.streams()
+        else:
+            self.control.progress.enter(but)
+
+    def failed(self, error: Unavailable) -> float:
+        """Note that a server is away; return the seconds to wait."""
+        self.control.progress.enter(state_of(error, time.time()))
+        self._look_at_lag()
+        return self._backoff.failed(error)
+
+    def stopped(self, error: EngagementError) -> None:
+        """Say once why the loop stands still, keep its place in its run, and wait until it is time to look again."""
+        self.control.progress.enter(state_of(error, time.time()))
+        if str(error) != self._said:
+            self._said = str(error)
+            self._log.error("%s", error)
+        with suppress(Superseded):
+            self.claim()
+        self.control.progress.enter(state_of(error, time.time()))
+        self._look_at_lag()
+        self.control.wait(LOOK_AGAIN_SECONDS)
+
+    def broke(self, error: Exception) -> None:
+        """Say what nobody foresaw, and wait before the next attempt."""
+        pause = self._faults.pause()
+        reason = f"{type(error).__name__}, which nobody foresaw: see the log of the run"
+        self.control.progress.enter(LoopState(Kind.WAITS, time.time(), reason=reason))
+        self._log.exception("The loop failed in a way that nobody foresaw. It begins afresh in %.1f s.", pause)
+        self.control.wait(pause)
+
+    def _look_at_lag(self) -> None:
+        """Count what waits meanwhile, now and then, in a thread: a server that is away must not delay the attempts."""
+        if time.monotonic() - self._counted_at >= COUNT_SECONDS and not self._counting.is_alive():
+            self._counted_at = time.monotonic()
+            self._counting = threading.Thread(target=self._count, name="lag", daemon=True)
+            self._counting.start()
+
+    def _count(self) -> None:
+        progress = self.control.progress
+        try:
+            lag = self._count_lag()
+        except EngagementError:
+            lag = None
+        except Exception:  # a figure that is not known must not print a traceback every few seconds
+            self._log.debug("the lag was not counted", exc_info=True)
+            lag = None
+        if not progress.state.is_healthy:
+            progress.lag = lag
+
+
+def supervise(
+    control: Control,
+    attempt: Callable[[Supervision], None],
+    *,
+    log: logging.Logger,
+    count_lag: Callable[[], int | None],
+    max_pause: float = 2.0,
+) -> None:
+    """Attempt until the lease is over, or an attempt returns.
+
+    `count_lag` returns how many events wait for the loop, asked from outside of it, or raises EngagementError.
+    `max_pause` is the longest pause between attempts while a server is away, in seconds.
+    """
+    supervision = Supervision(control, log, max_pause, count_lag)
+    while not control.should_stop():
+        try:
+            attempt(supervision)
+            return
+        except Unavailable as error:
+            control.wait(supervision.failed(error))
+        except Superseded as error:
+            log.info("%s", error)
+            return
+        except EngagementError as error:
+            if control.drain:
+                raise
+            supervision.stopped(error)
+        except Exception as error:  # else the op would start again at once, and be given up after some times
+            if control.drain:
+                raise
+            supervision.broke(error)

@@ -1,0 +1,113 @@
+"""What the supervisor does with each end of an attempt, and what it says of the loop meanwhile."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Superseded, Unavailable
+from engagement_platform.domain.loop_state import Kind
+from engagement_platform.stream import supervisor
+from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform_tests.streaming import wait_for
+
+log = logging.getLogger("engagement_platform.test")
+
+
+class Attempts:
+    """Meets the errors given, one an attempt, notes the state after each, and works at the end."""
+
+    def __init__(self, control: Standalone, *errors: Exception) -> None:
+        self.control = control
+        self.errors = list(errors)
+        self.kinds: list[Kind] = []
+
+    def __call__(self, supervision: Supervision) -> None:
+        self.kinds.append(self.control.progress.state.kind)
+        supervision.claim()
+        if self.errors:
+            raise self.errors.pop(0)
+        supervision.works()
+        self.kinds.append(self.control.progress.state.kind)
+
+
+class Impatient(Standalone):
+    """Claims are counted, and nothing is waited for."""
+
+    claims = 0
+
+    def claim(self) -> None:
+        self.claims += 1
+
+    def wait(self, seconds: float) -> bool:
+        return self.should_stop()
+
+
+def unknown() -> int | None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Unavailable("Redis does not answer.", server="Redis"), Kind.WAITS),
+        (Refused("Redis refuses the login.", server="Redis"), Kind.REFUSED),
+        (StreamStopped("The topic is another.", "Run this."), Kind.STOPPED),
+        (EngagementError("A setting is odd."), Kind.STOPPED),
+        (ValueError("what nobody foresaw"), Kind.WAITS),
+    ],
+)
+def test_a_loop_goes_on_after_an_error_claims_once_and_says_what_it_waits_for(error: Exception, kind: Kind) -> None:
+    control = Impatient()
+    attempts = Attempts(control, error, error)
+    supervise(control, attempts, log=log, count_lag=unknown)
+    assert attempts.kinds == [Kind.STARTS, kind, kind, Kind.STREAMS]
+    assert control.claims == 1
+
+
+@pytest.mark.parametrize("error", [StreamStopped("The topic is another."), ValueError("what nobody foresaw")])
+def test_a_drain_raises_what_will_not_pass(error: Exception) -> None:
+    control = Standalone(drain=True)
+    with pytest.raises(type(error)):
+        supervise(control, Attempts(control, error), log=log, count_lag=unknown)
+
+
+def test_another_run_ends_it_quietly() -> None:
+    control = Impatient()
+    attempts = Attempts(control, Superseded("Another run has taken over."))
+    supervise(control, attempts, log=log, count_lag=unknown)
+    assert len(attempts.kinds) == 1
+
+
+def test_it_says_who_went_and_who_answers_again_once(caplog: pytest.LogCaptureFixture) -> None:
+    control = Impatient()
+    away = Unavailable("Redis at h:1 does not answer.", server="Redis at h:1")
+    with caplog.at_level(logging.WARNING, log.name):
+        supervise(control, Attempts(control, away, away, away), log=log, count_lag=unknown)
+    first, last = (record.message for record in caplog.records)
+    assert first == "Redis at h:1 does not answer. Waiting for it; nothing is lost."
+    assert last.startswith("Redis at h:1 answers again after ")
+
+
+def test_the_beginning_of_an_outage_stays_and_the_lag_is_counted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "COUNT_SECONDS", 0.0)
+    control = Standalone()
+    lags: list[Callable[[], int]] = [lambda: 7, _not_to_be_asked]
+    sinces: list[float] = []
+
+    def attempt(_: Supervision) -> None:
+        sinces.append(control.progress.state.since)
+        if len(sinces) == 2:
+            wait_for(lambda: control.progress.lag == 7, "the lag")
+        if len(sinces) == 3:
+            wait_for(lambda: control.progress.lag is None, "an unknown lag")
+        if len(sinces) < 4:
+            raise Unavailable("Kafka does not answer.", server="Kafka")
+
+    supervise(control, attempt, log=log, count_lag=lambda: lags.pop(0)() if lags else 0)
+    assert sinces[1] == sinces[2] == sinces[3] > sinces[0]
+
+
+def _not_to_be_asked() -> int:
+    raise Unavailable("Kafka does not answer.")
