@@ -59,9 +59,5 @@ class Refused(Unavailable):
     """A server answers, and refuses the login or a right: a person has to act. The loops try again all the same."""
 
 
-class Refused(Unavailable):
-    """A server answers and refuses the login or a right. The loops try again; only a person can mend it."""
-
-
 class Superseded(EngagementError):
     """Another run holds the lease now. This one ends, successfully."""

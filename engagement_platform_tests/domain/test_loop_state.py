@@ -16,7 +16,10 @@ SINCE = "since 1970-01-01 00:00:07 UTC"
         (LoopState(Kind.STREAMS, 7), "streams"),
         (LoopState(Kind.STANDS_BY, 7), "stands by"),
         (LoopState(Kind.IDLE, 7, reason="no address"), "idle: no address"),
-        (state_of(Unavailable("It is away.", server="Redis at h:1"), 7), f"waits for Redis at h:1 {SINCE} (It is away)"),
+        (
+            state_of(Unavailable("It is away.", server="Redis at h:1"), 7),
+            f"waits for Redis at h:1 {SINCE} (It is away)",
+        ),
         (state_of(Unavailable("It is away."), 7), f"waits {SINCE}: It is away"),
         (
             state_of(Refused("No such user.", "Check it.", server="Kafka"), 7),
