@@ -44,6 +44,17 @@ def split_after(ranges: Sequence[IdRange], last: int) -> tuple[tuple[IdRange, ..
     )
 
 
+def merged(ranges: Iterable[IdRange]) -> tuple[IdRange, ...]:
+    """Return disjoint ranges, in any order, as few ranges: ascending, neighbours as one."""
+    joined: list[IdRange] = []
+    for one in sorted(ranges):
+        if joined and one.first == joined[-1].last + 1:
+            joined[-1] = IdRange(joined[-1].first, one.last)
+        else:
+            joined.append(one)
+    return tuple(joined)
+
+
 def count(ranges: Iterable[IdRange]) -> int:
     """Return how many ids the ranges hold."""
     return sum(r.last - r.first + 1 for r in ranges)

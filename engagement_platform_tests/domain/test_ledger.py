@@ -165,9 +165,12 @@ class SequenceModel(RuleBasedStateMachine):
     @rule(data=st.data(), n=st.integers(1, 4), kept=st.booleans())
     def take_ids(self, data: st.DataObject, n: int, kept: bool) -> None:
         transaction = data.draw(st.sampled_from(self.open))
-        taken = range(self.next_id, self.next_id + n)
+        (transaction.ids.extend if kept else transaction.rolled_back.update)(self.take(n))
+
+    def take(self, n: int) -> list[int]:
+        """Return the next ids of the sequence."""
         self.next_id += n
-        (transaction.ids.extend if kept else transaction.rolled_back.update)(taken)
+        return list(range(self.next_id - n, self.next_id))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), outcome=st.sampled_from(["commit", "rollback", "prepare"]))
