@@ -1,6 +1,7 @@
-"""engagement-platform status: who streams, how each loop stands, what is paused, how many letters are open."""
+"""engagement-platform status: whether all is well, who streams, how each loop stands, how many letters are open."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -20,10 +21,10 @@ from engagement_platform.adapters.platform.standing import loops_of
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import Board
 from engagement_platform.domain.letters import Chosen, State
+from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.domain.standing import LoopStanding, lease_in_words, loop_in_words
+from engagement_platform.domain.standing import LoopStanding, Summary, lease_in_words, loop_in_words, summarize
 from engagement_platform.history.letters import letters_of
-from engagement_platform.orchestration.stream_job import LOOPS
 from engagement_platform.settings import Settings, load
 
 
@@ -37,18 +38,35 @@ class Status:
     letters: Mapping[State, int] | str
     """How many letters are in each state, or why that is not known."""
 
+    @property
+    def summary(self) -> Summary:
+        """The sentence that comes first."""
+        return summarize(self.board, self.loops, self.pauses, LOOPS)
+
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status(form: str) -> None:
-    """Show who streams, how each loop stands, what is paused, and how many dead letters are open."""
-    found = read(load())
+    """Say whether all is well, how each loop stands, and how many dead letters are open; exit 1 when a loop does not.
+
+    A loop that is paused stands still, too.
+    """
+    present = read(load())
     if form == "json":
-        click.echo(json.dumps(_as_object(found), ensure_ascii=False))
-        return
-    click.echo(lease_in_words(found.board))
-    Console().print(_table(found))
-    click.echo(f"Dead letters: {_letters_in_words(found.letters)}")
+        click.echo(json.dumps(_as_object(present), ensure_ascii=False))
+    else:
+        show(present)
+    sys.exit(0 if present.summary.well else 1)
+
+
+def show(present: Status) -> None:
+    """Print the status for people."""
+    summary = present.summary
+    click.secho(summary.sentence, fg="green" if summary.well else "red", bold=True)
+    if not summary.well and present.board.lease is not None:
+        click.echo(lease_in_words(present.board))
+    Console().print(_table(present))
+    click.echo(f"Dead letters: {_letters_in_words(present.letters)}")
 
 
 def read(settings: Settings) -> Status:
@@ -76,39 +94,43 @@ def _letters_in_words(letters: Mapping[State, int] | str) -> str:
     return ", ".join(f"{letters.get(state, 0)} {state.value}" for state in State)
 
 
-def _table(found: Status) -> Table:
+def _table(present: Status) -> Table:
     table = Table("loop")
     for name in ("heartbeat", "events", "lag", "p50", "p99"):
-        table.add_column(name, justify="right")
-    table.add_column("state")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold")
     for loop in LOOPS:
-        standing = found.loops.get(loop)
+        standing = present.loops.get(loop)
         # As a text, for what a server answered may stand in it, and brackets are no markup.
-        words = Text(loop_in_words(standing, found.pauses.get(loop)))
+        words = Text(loop_in_words(standing, present.pauses.get(loop)))
         table.add_row(loop, *(["-"] * 5 if standing is None else _figures(standing)), words)
     return table
 
 
 def _figures(standing: LoopStanding) -> list[str]:
-    progress = standing.progress
-    counts = [f"{progress.get(name, 0):,}" for name in ("events", "lag")]
+    lag = standing.lag
     latencies = [standing.latency(name) for name in ("p50", "p99")]
-    shown = ["-" if value is None else f"{value:,.0f} ms" for value in latencies]
-    return [f"{standing.silent_seconds:.0f} s ago", *counts, *shown]
+    return [
+        f"{standing.silent_seconds:.0f} s ago",
+        f"{standing.progress.get('events', 0):,}",
+        "-" if lag is None else f"{lag:,}",
+        *("-" if value is None else f"{value:,.0f} ms" for value in latencies),
+    ]
 
 
-def _as_object(found: Status) -> dict[str, Any]:
-    """Return the status for JSON; times in RFC 3339."""
-    letters = found.letters
+def _as_object(present: Status) -> dict[str, Any]:
+    """Return the status for JSON; times in RFC 3339, but `since` of a loop's state in seconds since 1970."""
+    letters = present.letters
     told = {
-        "lease": found.board.lease,
-        "lease_in_words": lease_in_words(found.board),
+        "summary": present.summary,
+        "lease": present.board.lease,
+        "lease_in_words": lease_in_words(present.board),
         "loops": [
             {
                 "loop": loop,
-                "state": loop_in_words(found.loops.get(loop), found.pauses.get(loop)),
-                "heartbeat": found.loops.get(loop),
-                "pause": found.pauses.get(loop),
+                "state": loop_in_words(present.loops.get(loop), present.pauses.get(loop)),
+                "heartbeat": present.loops.get(loop),
+                "pause": present.pauses.get(loop),
             }
             for loop in LOOPS
         ],

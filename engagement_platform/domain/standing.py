@@ -1,12 +1,15 @@
-"""How the stream stands, in words and figures."""
+"""How the stream stands, in words and figures: first one sentence, then each loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engagement_platform.domain.leases import DEAD_AFTER, Board, alive, silence
 from engagement_platform.domain.loop_state import Kind, LoopState, from_object, in_words
 from engagement_platform.domain.pauses import Pause
+
+STARTS_WITHIN_SECONDS = 30.0
+"""A loop of the run that streams connects in less; one that takes longer stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,56 @@ class LoopStanding:
         """What it was doing; None where it does not tell."""
         return from_object(self.progress.get("state", {}))
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether its heartbeat is overdue, so that what it told last may not be true any more."""
+        return not self.ended and self.silent_seconds > DEAD_AFTER.total_seconds()
+
+    @property
+    def lag(self) -> int | None:
+        """Events that wait for it; None while that is not known."""
+        lag = self.progress.get("lag")
+        return None if lag is None or self.is_silent else int(lag)
+
     def latency(self, quantile: str) -> float | None:
         """Return p50 or p99, in milliseconds, since the last materialization; None when there was no event."""
-        found = self.progress.get("latency_ms", {}).get(quantile)
-        return None if found is None else float(found)
+        latency = self.progress.get("latency_ms", {}).get(quantile)
+        return None if latency is None else float(latency)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The sentence that comes first, and whether all is well."""
+
+    well: bool
+    sentence: str
+
+
+def summarize(
+    board: Board, loops: Mapping[str, LoopStanding], pauses: Mapping[str, Pause], names: Sequence[str]
+) -> Summary:
+    """Say in one sentence whether all is well; `names` are those of all loops there should be."""
+    if not alive(board):
+        return Summary(well=False, sentence=lease_in_words(board))
+    now = board.now.timestamp()
+    still = [name for name in names if stands_still(loops.get(name), pauses.get(name), now)]
+    if not still:
+        return Summary(well=True, sentence=f"All well. {lease_in_words(board)}")
+    each = "; ".join(f"{name} {loop_in_words(loops.get(name), pauses.get(name))}" for name in still)
+    verb = "stands" if len(still) == 1 else "stand"
+    return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {each}")
+
+
+def stands_still(standing: LoopStanding | None, pause: Pause | None, now: float) -> bool:
+    """Say whether no events pass a loop of the run that streams; `now` in seconds since 1970."""
+    if pause is not None or standing is None or standing.is_silent:
+        return True
+    state = standing.state
+    if standing.ended or state is None:
+        return False
+    if state.kind is Kind.STARTS:
+        return now - state.since > STARTS_WITHIN_SECONDS
+    return not state.is_healthy
 
 
 def lease_in_words(board: Board) -> str:
@@ -48,14 +97,14 @@ def lease_in_words(board: Board) -> str:
 
 def loop_in_words(standing: LoopStanding | None, pause: Pause | None) -> str:
     """Say what a loop does; None stands for a loop that has not begun."""
+    state = None if standing is None else standing.state
     if pause is not None:
-        state = None if standing is None else standing.state
-        stands_still = standing is None or standing.ended or (state is not None and state.kind is Kind.PAUSED)
-        return f"{'paused' if stands_still else 'is being paused,'} {pause}"
+        rests = standing is None or standing.ended or (state is not None and state.kind is Kind.PAUSED)
+        return f"{'paused' if rests else 'is being paused,'} {pause}"
     if standing is None:
         return "has not begun"
     if standing.ended:
         return "has ended"
-    if standing.silent_seconds > DEAD_AFTER.total_seconds():
-        return "is silent"
-    return in_words(standing.state) if standing.state else "runs"
+    if standing.is_silent:
+        return f"is silent for {standing.silent_seconds:.0f} s"
+    return in_words(state) if state else "streams"

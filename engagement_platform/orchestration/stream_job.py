@@ -5,12 +5,13 @@ from typing import Any
 
 import dagster as dg
 
+from engagement_platform.domain import loops
 from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
 from engagement_platform.stream import forward, relay, stage, tally
 
 NAME = "engagement_stream"
-LOOPS = ("relay", "tally", "stage", "forward")
+LOOPS = loops.LOOPS
 
 # Highest priority in the queue, so that a backfill never keeps the stream waiting.
 TAGS = {"dagster/priority": "10"}

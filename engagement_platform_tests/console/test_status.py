@@ -12,8 +12,8 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.console.status import status
 from engagement_platform.domain.letters import Chosen
+from engagement_platform.domain.loops import LOOPS
 from engagement_platform.history.redrive import redrive
-from engagement_platform.orchestration.stream_job import LOOPS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.letters import bury, letter
 
@@ -34,10 +34,13 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
         leases.beat("abc", "forward", awaits, {"events": 0, "lag": 0, "state": STOPPED})
         pauses.pause("stage", "me@here", "BigQuery is full")
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
-    assert shown.exit_code == 0, shown.output
+    assert shown.exit_code == 1, "two loops stand still"
     lines = {line.split()[1]: line for line in shown.output.splitlines() if line.startswith("│")}
-    assert shown.output.startswith("Run abc, epoch 1, streams for another ")
-    for part in (" 1,234 ", " 5 ", " 21 ms ", " 89 ms ", " runs "):
+    sentence, run = shown.output.splitlines()[:2]
+    assert sentence.startswith("2 of 4 loops stand still: stage is being paused, since ")
+    assert "; forward stopped since 1970-01-01 00:00:00 UTC: [red]status 401[/]" in sentence
+    assert run.startswith("Run abc, epoch 1, streams for another ")
+    for part in (" 1,234 ", " 5 ", " 21 ms ", " 89 ms ", " streams "):
         assert part in lines["tally"]
     assert "is being paused, since" in lines["stage"]
     assert "by me@here: BigQuery is full" in lines["stage"]
@@ -45,19 +48,34 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     assert "Dead letters: 1 open, 0 redriving, 1 redriven, 0 discarded" in shown.output
     told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
     assert told["lease"]["epoch"] == 1
+    assert (told["summary"]["well"], told["summary"]["sentence"]) == (False, sentence)
+    assert told["loops"][3]["heartbeat"]["progress"]["state"] == STOPPED
     assert [each["loop"] for each in told["loops"]] == list(LOOPS)
     assert told["dead_letters"]["open"] == 1
 
     monkeypatch.setattr(connection, "BOOTSTRAP_MS", 300)
     monkeypatch.setenv("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     without = CliRunner(env={"COLUMNS": "200"}).invoke(status)
-    assert without.exit_code == 0
     assert "Dead letters: not known. Kafka at 127.0.0.1:1 does not answer" in without.output
 
 
 def test_before_the_first_start_it_says_so(settings: Settings) -> None:
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
-    assert shown.exit_code == 0, shown.output
-    assert "Nothing has streamed yet." in shown.output
+    assert shown.exit_code == 1, "nobody streams"
+    assert shown.output.splitlines()[0] == "Nothing has streamed yet."
     assert shown.output.count("has not begun") == len(LOOPS)
     assert "Dead letters: not known." in shown.output
+
+
+def test_all_well_is_said_first_and_an_unknown_lag_is_none(settings: Settings) -> None:
+    ensure_schema(settings)
+    with closing(Leases(settings, "test")) as leases:
+        for loop in LOOPS:
+            awaits = leases.register("abc", loop)
+        leases.claim("abc", awaits, 60, LOOPS)
+        for loop in LOOPS:
+            leases.beat("abc", loop, awaits, {"events": 1, "lag": None, "state": {"kind": "streams", "since": 0}})
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
+    assert (shown.exit_code, shown.output[:9]) == (0, "All well.")
+    lines = [line.split("│") for line in shown.output.splitlines() if line.startswith("│")]
+    assert [line[4].strip() for line in lines] == ["-"] * 4

@@ -7,7 +7,7 @@ import pytest
 
 from engagement_platform.domain.leases import Board, Lease, Loop
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.domain.standing import LoopStanding, lease_in_words, loop_in_words
+from engagement_platform.domain.standing import LoopStanding, lease_in_words, loop_in_words, summarize
 
 EPOCH = "since 1970-01-01 00:00:00 UTC"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,10 +43,10 @@ def standing(silent: float = 0, *, ended: bool = False, **progress: Any) -> Loop
 @pytest.mark.parametrize(
     ("found", "pause", "words"),
     [
-        (standing(), None, "runs"),
+        (standing(), None, "streams"),
         (None, None, "has not begun"),
         (standing(ended=True), None, "has ended"),
-        (standing(9), None, "is silent"),
+        (standing(9), None, "is silent for 9 s"),
         (standing(state={"kind": "stopped", "since": 0, "reason": "It is."}), None, f"stopped {EPOCH}: It is."),
         (standing(state={"kind": "idle", "since": 0, "reason": "no address"}), None, "idle: no address"),
         (standing(), PAUSE, f"is being paused, {PAUSE}"),
@@ -63,3 +63,55 @@ def test_latencies_may_not_be_there() -> None:
     assert standing().latency("p50") is None
     assert standing(latency_ms={"p50": None}).latency("p50") is None
     assert standing(latency_ms={"p50": 21}).latency("p50") == 21.0
+
+
+WAITS = {"kind": "waits", "since": 0, "subject": "Redis at h:1", "reason": "ConnectionError"}
+STREAMS = {"kind": "streams", "since": 0}
+STARTING = {"kind": "starts", "since": NOW.timestamp() - 5}
+HANGING = {"kind": "starts", "since": NOW.timestamp() - 60}
+
+
+def said(shown: Board, loops: dict[str, LoopStanding], pauses: dict[str, Pause] | None = None) -> tuple[bool, str]:
+    summary = summarize(shown, loops, pauses or {}, ("relay", "tally"))
+    return summary.well, summary.sentence
+
+
+@pytest.mark.parametrize("state", [STREAMS, STARTING, {"kind": "idle", "since": 0, "reason": "no address"}, {}])
+def test_all_is_well_while_every_loop_streams_or_is_right_not_to(state: dict[str, Any]) -> None:
+    loops = {"relay": standing(state=STREAMS), "tally": standing(state=state)}
+    assert said(board(), loops) == (True, "All well. Run abc, epoch 7, streams for another 60 s.")
+
+
+@pytest.mark.parametrize(
+    ("tally", "sentence"),
+    [
+        (standing(state=WAITS), f"1 of 2 loops stands still: tally waits for Redis at h:1 {EPOCH} (ConnectionError)"),
+        (standing(state=HANGING), "1 of 2 loops stands still: tally starts"),
+        (standing(9, state=STREAMS), "1 of 2 loops stands still: tally is silent for 9 s"),
+        (None, "1 of 2 loops stands still: tally has not begun"),
+    ],
+)
+def test_a_loop_through_which_no_event_passes_is_named_with_its_reason(
+    tally: LoopStanding | None, sentence: str
+) -> None:
+    loops = {"relay": standing(state=STREAMS)} | ({} if tally is None else {"tally": tally})
+    assert said(board(), loops) == (False, sentence)
+
+
+def test_a_paused_loop_stands_still_too() -> None:
+    loops = {"relay": standing(state=STREAMS), "tally": standing(state={"kind": "paused", "since": 0})}
+    well, sentence = said(board(), loops, {"tally": PAUSE})
+    assert not well
+    assert sentence == f"1 of 2 loops stands still: tally paused {PAUSE}"
+
+
+@pytest.mark.parametrize("shown", [Board(NOW, None, ()), board(released=True), board(silent=44)])
+def test_nobody_streams(shown: Board) -> None:
+    assert said(shown, {"relay": standing(state=STREAMS), "tally": standing()}) == (False, lease_in_words(shown))
+
+
+def test_the_lag_is_unknown_where_nobody_tells_it() -> None:
+    assert standing(lag=3).lag == 3
+    assert standing(lag=None).lag is None
+    assert standing().lag is None
+    assert standing(9, lag=3).lag is None, "a loop that is silent may have fallen behind since"

@@ -1,0 +1,3 @@
+"""The names of the loops, in the order in which events pass them."""
+
+LOOPS = ("relay", "tally", "stage", "forward")
