@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What installs: `make PIP="uv pip" ...` for those who have uv.
+PIP ?= $(BIN)/pip --disable-pip-version-check
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -65,7 +67,7 @@ clean:
 	@echo "Installing into .venv; the first time this downloads some 400 MB."
 	@$(PYTHON) -m venv .venv || \
 	    { echo "The module venv is missing. On Debian: apt-get install python3-venv"; exit 1; }
-	@sh docker/install-locked.sh requirements.lock $(BIN)/pip --disable-pip-version-check
-	@$(BIN)/pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --no-index -e .
+	@sh docker/install-locked.sh requirements.lock $(PIP)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
 	@$(BIN)/python -m compileall -q engagement_platform
 	@touch $@
