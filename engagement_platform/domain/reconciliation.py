@@ -40,6 +40,8 @@ class Findings:
     table_ms: int
     missing: Ids = field(default_factory=Ids)
     """In the source, but neither in the warehouse nor in dead letters."""
+    awaited: Ids = field(default_factory=Ids)
+    """In the source, not in the warehouse, and the stream has not come that far yet: nobody can call them lost."""
     surplus: Ids = field(default_factory=Ids)
     """In the warehouse, but not in the source any more."""
     moved: Ids = field(default_factory=Ids)

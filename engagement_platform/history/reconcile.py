@@ -2,10 +2,12 @@
 
 A difference may only mean that an event is on its way. So when there is one, the stream is waited for: until the relay
 has published all that the source's snapshot holds, and the stage has loaded the topic up to where it then ended. Then
-the warehouse is read again, and what is not in the first snapshot is looked up in a second one.
+the warehouse is read again, and what is not in the first snapshot is looked up in a second one. Where the stream does
+not come that far in time, an event that it is still to bring is neither there nor missing: it is awaited.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -60,19 +62,42 @@ class _Day:
 
 
 def reconcile(settings: Settings, day: date, patience: float = PATIENCE_SECONDS) -> Findings:
-    """Return how a day of the warehouse differs from the source, waiting up to `patience` seconds for the stream.
+    """Return how a day of the warehouse differs from the source: `reconcile_days` of one day."""
+    return reconcile_days(settings, [day], patience)[0]
 
-    Holds two integers for each event of the day in memory. Raises EngagementError.
+
+def reconcile_days(settings: Settings, days: Sequence[date], patience: float = PATIENCE_SECONDS) -> list[Findings]:
+    """Return how days of the warehouse differ from the source, in the order of the days.
+
+    Waits once, up to `patience` seconds, for the stream to bring what the days that differ lack. Holds two integers for
+    each event of those days in memory. Raises EngagementError.
     """
+    import numpy as np  # noqa: PLC0415
+
     ensure_schema(settings)
     warehouse = connect(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
-    source, table = _read_source(settings, day), _read_table(warehouse, day)
-    findings = _compare(settings, day, source, table)
-    if findings.differs:
-        wait_for_stream(settings, table_id, source.ids, patience)
-        findings = _compare(settings, day, source, _read_table(warehouse, day))
-    return findings
+    findings: dict[date, Findings] = {}
+    sources: dict[date, _Day] = {}
+    for day in days:
+        source = _read_source(settings, day)
+        findings[day] = _compare(settings, day, source, _read_table(warehouse, day))
+        if findings[day].differs:
+            sources[day] = source
+    if sources:
+        ids = np.sort(np.concatenate([source.ids for source in sources.values()]))
+        arrived = wait_for_stream(settings, table_id, ids, patience)
+        sure = {} if arrived else _held_since_rebuild(settings, table_id, list(sources))
+        for day, source in sources.items():
+            still_to_come = None if arrived else sure.get(day, Coverage(-1))
+            findings[day] = _compare(settings, day, source, _read_table(warehouse, day), still_to_come)
+    return [findings[day] for day in days]
+
+
+def _held_since_rebuild(settings: Settings, table_id: str, days: Sequence[date]) -> dict[date, Coverage]:
+    """Return which ids each day must hold whatever the stream has brought since: those that its rebuild has seen."""
+    with closing(Loads(settings, "reconcile")) as loads:
+        return loads.coverages(table_id, days)
 
 
 def _read_source(settings: Settings, day: date) -> _Day:
@@ -88,7 +113,8 @@ def _read_table(warehouse: Warehouse, day: date) -> _Day:
     return _Day(*columns)
 
 
-def _compare(settings: Settings, day: date, source: _Day, table: _Day) -> Findings:
+def _compare(settings: Settings, day: date, source: _Day, table: _Day, sure: Coverage | None = None) -> Findings:
+    """Compare a day. With `sure`, the stream is behind: only what that coverage holds can be said to be missing."""
     import numpy as np  # noqa: PLC0415
 
     unique, first, times = np.unique(table.ids, return_index=True, return_counts=True)
@@ -99,14 +125,17 @@ def _compare(settings: Settings, day: date, source: _Day, table: _Day) -> Findin
     common, in_source, in_table = np.intersect1d(source.ids, unique, assume_unique=True, return_indices=True)
     different = common[source.ms[in_source] != table.ms[first][in_table]]
     compared = ~np.isin(table.ids, later)
+    lacking = set(missing.tolist()) - dead
+    awaited = set() if sure is None else {each for each in lacking if not sure.covers(each)}
     assert table.without_content is not None, "the table was read with it"  # noqa: S101
     return Findings(
         day=day,
         source_rows=len(source.ids),
         table_rows=int(compared.sum()),
-        source_ms=_sum(source.ms[~np.isin(source.ids, list(dead))]),
+        source_ms=_sum(source.ms[~np.isin(source.ids, list(dead | awaited))]),
         table_ms=_sum(table.ms[compared]),
-        missing=named(set(missing.tolist()) - dead),
+        missing=named(lacking - awaited),
+        awaited=named(awaited),
         surplus=named(surplus),
         moved=named(moved),
         doubled=named(unique[times > 1].tolist()),
@@ -165,14 +194,16 @@ def wait_for_stream(settings: Settings, table_id: str, ids: "np.ndarray[Any, Any
 
 
 def _until(condition: Any, deadline: float) -> bool:
-    while time.monotonic() < deadline:
+    """Return whether a condition has come true by then; it is looked at once at least."""
+    while True:
         try:
             if condition():
                 return True
         except Unavailable:  # it may come back in time
             pass
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(_POLL_SECONDS)
-    return False
 
 
 def _published(settings: Settings, ids: "np.ndarray[Any, Any]") -> bool:

@@ -113,7 +113,23 @@ def test_a_stream_that_stands_still_is_not_waited_for_for_ever(
     write(writer, 3)
     stream(settings)
     write(writer, 2)
-    assert reconcile(settings, DAY, 0.5).missing == named([4, 5])
+    found = reconcile(settings, DAY, 0.5)
+    assert (found.awaited, found.missing) == (named([4, 5]), named([]))
+    assert found.source_ms == found.table_ms
+    assert not found.differs, "nobody can say that they are lost"
+
+
+def test_what_a_rebuilt_day_must_hold_is_missing_however_far_the_stream_is(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    write(writer, 3)
+    drain(relay.run, settings)
+    rebuild_days(settings, [DAY], "settled")
+    table(settings).delete("id = 2")
+    write(writer, 2)
+    found = reconcile(settings, DAY, 0)
+    assert (found.missing, found.awaited) == (named([2]), named([4, 5]))
+    assert found.differs
 
 
 def test_dead_letters_are_not_missing(settings: Settings, writer: psycopg.Connection[Any]) -> None:
@@ -140,7 +156,7 @@ def test_what_the_partner_refused_has_to_be_in_the_warehouse(
     for source, missing in (("forward", [2]), ("stage", [])):
         letter = DeadLetter(source=source, event_id=2, reason="refused", excerpt="", at=datetime.now(UTC))
         send_letters(settings, [letter])
-        assert reconcile(settings, DAY, 0).missing == named(missing)
+        assert reconcile(settings, DAY, 0).awaited == named(missing)
 
 
 def test_content_that_is_not_known_is_named(settings: Settings, writer: psycopg.Connection[Any]) -> None:

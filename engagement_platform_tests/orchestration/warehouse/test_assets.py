@@ -1,6 +1,8 @@
 """The assets and their checks, materialized by Dagster in this process over the real servers."""
 
+import time
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -12,6 +14,7 @@ from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.marts import DAILY_DEVICE
 from engagement_platform.domain.reconciliation import Findings, named
+from engagement_platform.history.reconcile import reconcile_days
 from engagement_platform.orchestration.warehouse import checks
 from engagement_platform.orchestration.warehouse.checks import PROPERTIES, result
 from engagement_platform.orchestration.warehouse.events import engagement_events
@@ -73,7 +76,7 @@ def test_a_day_that_differs_fails_its_check_and_keeps_what_depends_on_it_as_it_w
         return by_day
 
     monkeypatch.setattr(History, "rows", loses_one)
-    monkeypatch.setattr(checks, "reconcile", lambda settings, day: _reconcile(settings, day, 0.2))
+    monkeypatch.setattr(checks, "reconcile_days", lambda settings, days: reconcile_days(settings, days, 0.2))
     run = settle(instance, [DAY])
     assert not run.success
     assert {name for name, passed in outcomes(run).items() if not passed} == {"same_rows_as_source"}
@@ -83,10 +86,33 @@ def test_a_day_that_differs_fails_its_check_and_keeps_what_depends_on_it_as_it_w
     assert instance.get_materialized_partitions(dg.AssetKey(["warehouse", "hourly_engagement"])) == set()
 
 
-def _reconcile(settings: Settings, day: Any, patience: float) -> Findings:
-    from engagement_platform.history.reconcile import reconcile
+@pytest.mark.usefixtures("in_environment")
+def test_days_for_which_the_stream_is_behind_are_waited_for_once_and_no_error(
+    source_db: SourceDatabase, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that come after the rebuild while the stream stands still: nobody can say yet that they are missing."""
+    days = [DAY, NEXT]
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        write(writer, 5)
 
-    return reconcile(settings, day, patience)
+        def later(settings: Settings, days: Sequence[date]) -> list[Findings]:
+            for day in days:
+                write(writer, 2, day)
+            began = time.monotonic()
+            found = reconcile_days(settings, days, 2.0)
+            waited.append(time.monotonic() - began)
+            return found
+
+        waited: list[float] = []
+        monkeypatch.setattr(checks, "reconcile_days", later)
+        run = settle(instance, days)
+    assert run.success, "the daily tables were made"
+    assert {name for name, passed in outcomes(run).items() if not passed} == {"same_rows_as_source"}
+    (behind,) = [each for each in run.get_asset_check_evaluations() if not each.passed]
+    assert behind.severity is dg.AssetCheckSeverity.WARN
+    assert behind.description is not None
+    assert f"{DAY}: 2 are on their way" in behind.description
+    assert 2.0 <= waited[0] < 2.0 * len(days)
 
 
 def test_a_result_names_days_ids_and_the_command() -> None:
