@@ -7,7 +7,7 @@ Unavailable when the database does not answer, and connects anew the next time.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -49,6 +49,8 @@ class LoadRow:
     """Messages that are no events."""
     lowest_id: int | None = None
     highest_id: int | None = None
+    unseen_at: Mapping[int, int] = field(default_factory=dict)
+    """partition -> no message that was not read yet has an earlier header `unseen-at`, in microseconds since 1970."""
     attempt: int = 0
     opened_at: datetime | None = None
     closed_at: datetime | None = None
@@ -106,6 +108,7 @@ class Admission:
             "rows": load.rows,
             "covered": load.covered,
             "rejected": load.rejected,
+            "unseen_at": Jsonb({str(partition): moment for partition, moment in load.unseen_at.items()}),
             "lowest_id": load.lowest_id,
             "highest_id": load.highest_id,
         }
@@ -266,7 +269,9 @@ def _lock(day: date) -> int:
 def _load(row: dict[str, Any]) -> LoadRow:
     ranges = {int(partition): (begin, end) for partition, (begin, end) in row["ranges"].items()}
     next_offsets = {int(partition): offset for partition, offset in row["next_offsets"].items()}
-    return LoadRow(**{**row, "ranges": ranges, "next_offsets": next_offsets, "days": tuple(row["days"])})
+    unseen_at = {int(partition): moment for partition, moment in row["unseen_at"].items()}
+    made = {"ranges": ranges, "next_offsets": next_offsets, "unseen_at": unseen_at, "days": tuple(row["days"])}
+    return LoadRow(**(row | made))
 
 
 def _rebuild(row: dict[str, Any]) -> RebuildRow:

@@ -52,6 +52,7 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         "day_rebuild",
         "letter_action",
         "pause",
+        "relay_checkpoint_history",
         "relay_checkpoint_mirror",
         "stream_lease",
         "stream_loop",
