@@ -10,12 +10,14 @@ from engagement_platform.orchestration.assets import (
     staged_batches,
     topic_events,
 )
+from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.letters import (
     count_dead_letters,
     count_dead_letters_hourly,
     dead_letters,
     redrive_dead_letters,
 )
+from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.retention import (
     prune_engagement_stream_runs,
     prune_engagement_stream_runs_daily,
@@ -64,7 +66,7 @@ definitions = dg.Definitions(
         refresh_marts,
         keep_warehouse_small,
     ],
-    sensors=[keep_engagement_stream_alive, rebuild_days_that_are_due],
+    sensors=[keep_engagement_stream_alive, end_dead_runs, rebuild_days_that_are_due],
     schedules=[
         prune_engagement_stream_runs_daily,
         count_dead_letters_hourly,
@@ -74,5 +76,5 @@ definitions = dg.Definitions(
         keep_warehouse_small_hourly,
     ],
     # One process for a run of the warehouse's assets: they follow each other, and a process each would cost seconds.
-    executor=dg.in_process_executor,
+    executor=in_one_living_process,
 )

@@ -12,6 +12,7 @@ from engagement_platform.history.letters import letters_of
 from engagement_platform.history.redrive import Redriven, redrive
 from engagement_platform.orchestration.assets import STREAM_GROUP, partner_api, staged_batches, topic_events
 from engagement_platform.orchestration.failures import explained
+from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.warehouse.days import DAYS
 from engagement_platform.settings import Settings, load
 
@@ -112,7 +113,7 @@ def redrive_letters_of_a_day(context: dg.OpExecutionContext) -> None:
 @dg.job(
     partitions_def=DAYS,
     description="Sends a day's open dead letters again: to the partner, or by a rebuild of their days.",
-    executor_def=dg.in_process_executor,
+    executor_def=in_one_living_process,
 )
 def redrive_dead_letters() -> None:
     """One op."""

@@ -6,6 +6,7 @@ import dagster as dg
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.leases import YOUNG, Board
+from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
 
@@ -68,9 +69,7 @@ def delete_old_stream_runs(context: dg.OpExecutionContext) -> None:
     context.log.info(f"Deleted {deleted} runs, {dead} of which had been killed.")
 
 
-@dg.job(
-    description="Deletes old runs of the stream, which come every few minutes.", executor_def=dg.in_process_executor
-)
+@dg.job(description="Deletes old runs of the stream, which come every few minutes.", executor_def=in_one_living_process)
 def prune_engagement_stream_runs() -> None:
     """One op."""
     delete_old_stream_runs()

@@ -13,8 +13,9 @@ from engagement_platform.stream import forward, relay, stage, tally
 NAME = "engagement_stream"
 LOOPS = loops.LOOPS
 
-# Highest priority in the queue, so that a backfill never keeps the stream waiting.
-TAGS = {"dagster/priority": "10"}
+# Highest priority in the queue, so that a backfill never keeps the stream waiting. The sensor alone replaces a run that
+# has ended, so that Dagster's own retry of runs must not.
+TAGS = {"dagster/priority": "10", "dagster/max_retries": "0"}
 
 _NOT_MILLISECONDS = 10
 """The niceness of loops whose readers wait for seconds: where a burst takes all processors, Redis goes first."""

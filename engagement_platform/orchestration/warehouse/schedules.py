@@ -7,7 +7,9 @@ import dagster as dg
 
 from engagement_platform.adapters.platform.loads import Due, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events
 from engagement_platform.settings import first_day, load
 
@@ -76,11 +78,13 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     figures = connect(settings).upkeep()
     with closing(Loads(settings, "upkeep")) as loads:
         loads.prune(_ROWS_KEPT_HOURS)
+    with closing(RunBeats(settings, "upkeep")) as beats:
+        beats.prune(_ROWS_KEPT_HOURS)
     context.add_output_metadata(figures)
     context.log.info(", ".join(f"{name}: {number}" for name, number in figures.items()) or "Nothing to do.")
 
 
-@dg.job(description="Keeps the warehouse fast and small.", executor_def=dg.in_process_executor)
+@dg.job(description="Keeps the warehouse fast and small.", executor_def=in_one_living_process)
 def keep_warehouse_small() -> None:
     """One op."""
     tidy_up()

@@ -1,0 +1,97 @@
+"""The heartbeats of the processes that work on runs of the warehouse, as rows in the platform's database.
+
+Every operation raises Unavailable when the database does not answer, and connects anew the next time.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.settings import Settings
+
+_SQL = sql.load(__package__, "run_beats.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """A run that has neither ended nor been given up."""
+
+    run_id: str
+    job: str
+    subject: str
+    """The days it works on; empty for a run without days."""
+    host: str
+    pid: int
+    begun_at: datetime
+    silent_seconds: float
+    """Since its last heartbeat."""
+
+
+class RunBeats:
+    """A connection to the table of heartbeats, made when it is first needed. For one thread at a time."""
+
+    def __init__(self, settings: Settings, purpose: str) -> None:
+        self._settings = settings
+        self._purpose = purpose
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def beat(self, run_id: str, job: str, subject: str) -> bool:
+        """Give a sign of life for the run that this process works on; return False when the run was given up."""
+        parameters = {"run_id": run_id, "job": job, "subject": subject, "host": socket.gethostname()}
+        with self._connected() as connection:
+            row = connection.execute(_SQL["beat"], parameters | {"pid": os.getpid()}).fetchone()
+        return row is not None and not row[0]
+
+    def end(self, run_id: str) -> None:
+        """Note that the process has finished its work on the run."""
+        with self._connected() as connection:
+            connection.execute(_SQL["end"], {"run_id": run_id})
+
+    def look(self, run_ids: Sequence[str]) -> tuple[datetime, dict[str, datetime | None]]:
+        """Return the database's time and the last heartbeat of each run, None for a run that never gave one."""
+        with self._connected() as connection, connection.transaction():
+            row = connection.execute(_SQL["now"]).fetchone()
+            beats = dict(connection.execute(_SQL["beats"], {"run_ids": list(run_ids)}).fetchall())
+        assert row is not None, "SELECT now() returns a row"  # noqa: S101
+        return row[0], {run_id: beats.get(run_id) for run_id in run_ids}
+
+    def give_up(self, run_id: str, job: str, beat_at: datetime | None) -> bool:
+        """Give a run up whose last heartbeat was at `beat_at`; return False when it has beaten since."""
+        parameters = {"run_id": run_id, "job": job, "beat_at": beat_at}
+        with self._connected() as connection:
+            return connection.execute(_SQL["give_up"], parameters).fetchone() is not None
+
+    def at_work(self) -> list[AtWork]:
+        """Return the runs that have neither ended nor been given up, the longest at work first."""
+        with self._connected() as connection, connection.cursor(row_factory=class_row(AtWork)) as rows:
+            return rows.execute(_SQL["at_work"]).fetchall()
+
+    def prune(self, hours: int) -> None:
+        """Forget the runs that have been silent for longer than `hours`."""
+        with self._connected() as connection:
+            connection.execute(_SQL["prune"], {"hours": hours})
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with translated():
+                self._connection = self._connection or connect(self._settings, self._purpose)
+                yield self._connection
+        except BaseException:
+            self.close()
+            raise

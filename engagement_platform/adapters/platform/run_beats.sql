@@ -1,0 +1,45 @@
+-- Heartbeats of the processes that work on runs of the warehouse. Every time is the database's.
+
+-- name: beat
+-- Give a sign of life; tell whether the run was given up meanwhile.
+INSERT INTO engagement_platform.run_beat AS beating (run_id, job, subject, host, pid, beat_at)
+VALUES (%(run_id)s, %(job)s, %(subject)s, %(host)s, %(pid)s, now())
+    ON CONFLICT (run_id) DO UPDATE
+       SET beat_at = now(), job = excluded.job, subject = excluded.subject, host = excluded.host, pid = excluded.pid
+RETURNING given_up_at IS NOT NULL;
+
+-- name: end
+-- Note that the process has finished its work.
+UPDATE engagement_platform.run_beat SET ended_at = now(), beat_at = now() WHERE run_id = %(run_id)s;
+
+-- name: beats
+-- The last heartbeat of each of these runs: of the process of a warehouse run, or of a loop of a streaming run.
+SELECT run_id, max(beat_at) AS beat_at
+  FROM (SELECT run_id, beat_at FROM engagement_platform.run_beat
+         UNION ALL
+        SELECT run_id, heartbeat_at FROM engagement_platform.stream_loop) AS beat
+ WHERE run_id = ANY(%(run_ids)s)
+ GROUP BY run_id;
+
+-- name: now
+-- The time.
+SELECT now() AS now;
+
+-- name: give_up
+-- Give a run up, unless its heartbeat has moved. No row when it has.
+INSERT INTO engagement_platform.run_beat AS silent (run_id, job, subject, host, pid, given_up_at)
+VALUES (%(run_id)s, %(job)s, '', '', 0, now())
+    ON CONFLICT (run_id) DO UPDATE SET given_up_at = now() WHERE silent.beat_at IS NOT DISTINCT FROM %(beat_at)s
+RETURNING run_id;
+
+-- name: at_work
+-- The runs that have neither ended nor been given up, the longest at work first.
+SELECT run_id, job, subject, host, pid, begun_at, extract(epoch FROM now() - beat_at)::float AS silent_seconds
+  FROM engagement_platform.run_beat
+ WHERE ended_at IS NULL AND given_up_at IS NULL
+ ORDER BY begun_at;
+
+-- name: prune
+-- Forget runs whose last sign of life is older than :hours.
+DELETE FROM engagement_platform.run_beat
+ WHERE coalesce(beat_at, given_up_at) < now() - make_interval(hours => %(hours)s);

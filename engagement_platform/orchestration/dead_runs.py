@@ -1,0 +1,108 @@
+"""The sensor that ends runs whose process is gone: Dagster takes them for at work, and they would hold the queue.
+
+Dagster learns of the death of a process from the code server that started it. When both die (with the machine, with the
+container), the run stays as it was for ever. What the sensor reports as failed, Dagster launches again by `run_retries`
+of `dagster.yaml`; the streaming job is exempt, for its own sensor replaces its runs.
+"""
+
+from contextlib import closing
+from datetime import datetime
+
+import dagster as dg
+import msgspec
+from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
+
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.run_beats import RunBeats
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.workers import Memory, Seen, judge
+from engagement_platform.settings import load
+
+LOOK_SECONDS = 15
+_MOST_RUNS = 200
+
+
+@dg.sensor(
+    minimum_interval_seconds=LOOK_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports runs as failed whose process is gone, so that they hold up nothing and are launched again.",
+)
+def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Look at the runs that seem to be at work; end those whose heartbeat has stopped."""
+    try:
+        settings = load()
+        ensure_schema(settings)
+        runs = at_work(context)
+        with closing(RunBeats(settings, "dead-runs")) as beats:
+            now, signs = beats.look([run.run_id for run in runs])
+            verdict = judge(signs, remembered(context.cursor), now)
+            dead = [
+                (run, seen)
+                for run in runs
+                if (seen := verdict.dead.get(run.run_id)) is not None
+                and beats.give_up(run.run_id, run.job_name, seen.beat_at)
+            ]
+    except EngagementError as error:
+        return dg.SkipReason(str(error))
+    context.update_cursor(kept(verdict.memory))
+    for run, seen in dead:
+        report_dead(context.instance, run, seen)
+        context.log.warning(f"Run {run.run_id} of {run.job_name} is dead: {reason(seen)}")
+    ended = ", ".join(run.run_id for run, _ in dead)
+    return dg.SkipReason(f"Ended without a living process: {ended}." if dead else f"{len(runs)} runs are at work.")
+
+
+def at_work(context: dg.SensorEvaluationContext) -> list[dg.DagsterRun]:
+    """Return the runs of this code location that Dagster takes for at work."""
+    runs = context.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE_RUN_STATUSES)), limit=_MOST_RUNS)
+    origin = context.code_location_origin
+    location = None if origin is None else origin.location_name
+    return [run for run in runs if location is None or location_of(run) in (None, location)]
+
+
+def location_of(run: dg.DagsterRun) -> str | None:
+    """Return the name of the code location of a run."""
+    origin = run.remote_job_origin
+    return None if origin is None else origin.location_name
+
+
+def report_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, seen: Seen) -> None:
+    """End a run in Dagster: as canceled where it was to be canceled, else as failed."""
+    present = instance.get_run_by_id(run.run_id)
+    if present is None or present.is_finished:
+        return
+    if present.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(present, reason(seen))
+    else:
+        instance.report_run_failed(present, reason(seen))
+
+
+def reason(seen: Seen) -> str:
+    """Say why a run is taken for dead."""
+    if seen.beat_at is None:
+        return f"It was launched, but no process has begun to work on it since {seen.since:%H:%M:%S} UTC."
+    return f"Its process has given no sign of life since {seen.beat_at:%H:%M:%S} UTC: it was killed, or its machine."
+
+
+class _Note(msgspec.Struct):
+    """A memory as the sensor's cursor keeps it."""
+
+    looked_at: datetime
+    runs: dict[str, tuple[datetime | None, datetime]]
+
+
+def kept(memory: Memory) -> str:
+    """Return a memory as a cursor."""
+    note = _Note(memory.looked_at, {run_id: (seen.beat_at, seen.since) for run_id, seen in memory.runs.items()})
+    return msgspec.json.encode(note).decode()
+
+
+def remembered(cursor: str | None) -> Memory | None:
+    """Return the memory that a cursor holds; None for one that cannot be read."""
+    if not cursor:
+        return None
+    try:
+        note = msgspec.json.decode(cursor, type=_Note)
+    except msgspec.DecodeError:
+        return None
+    return Memory(note.looked_at, {run_id: Seen(*seen) for run_id, seen in note.runs.items()})
