@@ -1,52 +1,65 @@
-"""The `engagement-platform` command: arguments only."""
+"""The `engagement-platform` command: the names of its commands, and where each is.
 
+A command's module is imported when the command is named, and what it needs when it runs: help and usage errors are
+there at once.
+"""
+
+import importlib
 import sys
 from collections.abc import Sequence
 
 import click
 
 from engagement_platform import __version__
-from engagement_platform.console import commands as console
-from engagement_platform.console.backfill import backfill
-from engagement_platform.console.erase import erase_user
-from engagement_platform.console.forward import forward
-from engagement_platform.console.letters import dead_letters
-from engagement_platform.console.pauses import pause, resume
-from engagement_platform.console.query import sql
-from engagement_platform.console.status import status
-from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.local import commands as local
-from engagement_platform.local.demo.commands import demo
-from engagement_platform.local.generator.commands import generate
+
+COMMANDS = {
+    "demo": ("local.demo.commands:demo", "Start everything and show events flowing from PostgreSQL to every sink."),
+    "up": ("local.commands:up", "Start what is missing of the local stack: PostgreSQL, Kafka, Valkey and httpbin."),
+    "down": ("local.commands:down", "Stop the local stack; its data stays."),
+    "reset": ("local.commands:reset", "Stop the local stack and delete all its data."),
+    "doctor": ("console.commands:doctor", "Check every server and right, and show the settings that are set."),
+    "status": ("console.status:status", "Say whether all is well and how each loop stands."),
+    "checkpoint": ("console.commands:checkpoint", "Show or mend where the relay stands."),
+    "views": ("console.commands:views", "Mend the views in Redis."),
+    "forward": ("console.forward:forward", "Mend where forward, which delivers to the partner, stands."),
+    "warehouse": ("console.warehouse:warehouse", "Show or mend what is loaded into the warehouse."),
+    "backfill": ("console.backfill:backfill", "Rebuild days of the warehouse from the source, beside the stream."),
+    "dead-letters": ("console.letters:dead_letters", "Show what could not be delivered, send it again, discard it."),
+    "pause": ("console.pauses:pause", "Let forward, stage or tally stand still until it is resumed."),
+    "resume": ("console.pauses:resume", "Let a loop that was paused go on from where it stood."),
+    "erase-user": ("console.erase:erase_user", "Rebuild the days that hold events of a user who was deleted."),
+    "sql": ("console.query:sql", "Run a SELECT on the warehouse."),
+    "generate": ("local.generator.commands:generate", "Write made-up events to the source database, until stopped."),
+}
+"""Name -> (module:command, what it does in one line)."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """Knows its commands by name and imports the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, as click calls it
+        """Return the names of all commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, as click calls it
+        """Import a command; None for a name that there is not."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"engagement_platform.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002, as click calls it
+        """Write what each command does without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def group() -> None:
     """Stream engagement events from PostgreSQL to Kafka, Redis, a partner's API and a warehouse."""
-
-
-for command in (
-    demo,
-    local.up,
-    local.down,
-    local.reset,
-    console.doctor,
-    console.checkpoint,
-    console.views,
-    backfill,
-    dead_letters,
-    erase_user,
-    forward,
-    pause,
-    resume,
-    sql,
-    status,
-    warehouse,
-    generate,
-):
-    group.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,28 +1,31 @@
 """The operator's commands: doctor, checkpoint, views."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from engagement_platform.adapters.redis.counts import rebuild_views
-from engagement_platform.console import doctor as examination
-from engagement_platform.domain.checkpoint import Checkpoint, missing_ranges
-from engagement_platform.domain.ids import count
-from engagement_platform.settings import load
-from engagement_platform.stream import repair
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from engagement_platform.console.doctor import Effective
+    from engagement_platform.domain.checkpoint import Checkpoint
 
 _MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "fault": "[red]✗[/]"}
 
 
 @click.command()
-def doctor() -> None:
-    """Show the effective settings and check every server and right; exit 1 when something is missing."""
+@click.option("--all-settings", is_flag=True, help="Show the settings that have their default, too.")
+def doctor(*, all_settings: bool) -> None:
+    """Check every server and right, then show the settings that are set; exit 1 when something is missing."""
+    from rich.console import Console
+
+    from engagement_platform.console import doctor as examination
+    from engagement_platform.settings import load
+
     settings = load()
     console = Console()
-    console.print(_settings_table(examination.effective(settings)))
     faults = 0
     for finding in examination.examine(settings):
         faults += finding.level == "fault"
@@ -30,14 +33,26 @@ def doctor() -> None:
         console.print(finding.what, highlight=False, markup=False, soft_wrap=True)
         if finding.todo:
             console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    _show_settings(console, examination.effective(settings), all_settings=all_settings)
     if faults:
         console.print(f"[red]{faults} to mend.[/]")
         sys.exit(1)
     console.print("[green]Everything needed is there.[/]")
 
 
-def _settings_table(settings: list[examination.Effective]) -> Table:
-    table = Table("variable", "value", "meaning", title="Settings (those in bold are set, the others are defaults)")
+def _show_settings(console: "Console", settings: list["Effective"], *, all_settings: bool) -> None:
+    shown = [one for one in settings if all_settings or not one.is_default]
+    console.print(_settings_table(shown))
+    if len(shown) < len(settings):
+        click.echo(f"{len(settings) - len(shown)} other settings have their default: --all-settings shows them.")
+
+
+def _settings_table(settings: list["Effective"]) -> "Table":
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    # A name is never cut, since it is there to be copied.
+    table = Table(Column("variable", no_wrap=True), Column("value", overflow="fold"), "meaning", title="Settings")
     for one in settings:
         # As texts, for brackets in a value are no markup.
         table.add_row(one.variable, Text(one.value, style="" if one.is_default else "bold"), Text(one.meaning))
@@ -52,6 +67,9 @@ def checkpoint() -> None:
 @checkpoint.command()
 def show() -> None:
     """Show the checkpoint in Kafka and its copy in the platform database."""
+    from engagement_platform.settings import load
+    from engagement_platform.stream import repair
+
     standing = repair.show(load())
     click.echo(f"Kafka: {_described(standing.topic)}")
     click.echo(f"copy:  {_described(standing.copy)}")
@@ -63,6 +81,9 @@ def restore(*, yes: bool) -> None:
     """Take up the copy after Kafka has lost its checkpoint."""
     if not yes:
         click.confirm("Events of about the last second before the loss may be published twice. Go on?", abort=True)
+    from engagement_platform.settings import load
+    from engagement_platform.stream import repair
+
     click.echo(f"The relay goes on from {_described(repair.restore(load()))}")
 
 
@@ -75,12 +96,18 @@ def reset(at: str, *, yes: bool) -> None:
         click.confirm(
             "What lies between the old and the new place is published twice or not at all. Go on?", abort=True
         )
+    from engagement_platform.settings import load
+    from engagement_platform.stream import repair
+
     click.echo(f"The relay goes on from {_described(repair.reset(load(), at))}")
 
 
-def _described(found: Checkpoint | None) -> str:
+def _described(found: "Checkpoint | None") -> str:
     if found is None:
         return "none"
+    from engagement_platform.domain.checkpoint import missing_ranges
+    from engagement_platform.domain.ids import count
+
     source = found.source
     open_ids = count(missing_ranges(found))
     return f"id {found.hi}, {open_ids} ids below it open, database {source.database}, timeline {source.timeline}"
@@ -94,5 +121,8 @@ def views() -> None:
 @views.command()
 def rebuild() -> None:
     """Count the window anew from Kafka; readers keep the old views until the new ones are complete."""
+    from engagement_platform.adapters.redis.counts import rebuild_views
+    from engagement_platform.settings import load
+
     rebuild_views(load())
     click.echo("The tally builds the views anew.")

@@ -6,13 +6,7 @@ from uuid import UUID
 
 import click
 
-from engagement_platform.console.backfill import instance, launch, watch
-from engagement_platform.definitions import definitions
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.history.erase import days_of_user, remains
-from engagement_platform.history.rebuild import rebuild_days
-from engagement_platform.orchestration.warehouse.schedules import is_known
-from engagement_platform.settings import load
 
 
 @click.command("erase-user")
@@ -20,6 +14,13 @@ from engagement_platform.settings import load
 @click.option("--dry-run", is_flag=True, help="Only say which days hold the user.")
 def erase_user(user_id: UUID, *, dry_run: bool) -> None:
     """Rebuild the days that hold events of a user, after the owner has deleted them in the source."""
+    from engagement_platform.console.backfill import instance, launch, watch
+    from engagement_platform.definitions import definitions
+    from engagement_platform.history.erase import days_of_user
+    from engagement_platform.history.rebuild import rebuild_days
+    from engagement_platform.orchestration.warehouse.schedules import is_known
+    from engagement_platform.settings import load
+
     settings = load()
     days = days_of_user(settings, user_id)
     click.echo(f"{len(days)} days of the warehouse hold events of {user_id}.")
@@ -45,6 +46,9 @@ def erase_user(user_id: UUID, *, dry_run: bool) -> None:
 
 
 def _tell_remains() -> None:
+    from engagement_platform.history.erase import remains
+    from engagement_platform.settings import load
+
     click.echo("Copies of events that were published or loaded earlier remain in:")
     for each in remains(load(), datetime.now(UTC)):
         until = "until somebody removes them" if each.until is None else f"until {each.until:%Y-%m-%d %H:%M} UTC"

@@ -4,9 +4,6 @@ from typing import Literal
 
 import click
 
-from engagement_platform.adapters.kafka import group
-from engagement_platform.settings import load
-
 
 @click.group()
 def forward() -> None:
@@ -27,6 +24,9 @@ def restart(*, at: Literal["earliest", "latest"], yes: bool) -> None:
         again = "What was delivered already is delivered again, with the same keys."
         never = "What waits in the topic is not delivered."
         click.confirm(f"{again if at == 'earliest' else never} Go on?", abort=True)
+    from engagement_platform.adapters.kafka import group
+    from engagement_platform.settings import load
+
     for topic, offsets in group.restart(load(), at).items():
         places = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
         click.echo(f"{topic}: forward goes on from the offsets {places}")

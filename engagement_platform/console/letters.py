@@ -4,24 +4,23 @@ import json
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from engagement_platform.console.people import who
 from engagement_platform.domain.event import NO_EVENT
 from engagement_platform.domain.letters import UNSETTLED, Address, Chosen, Letter, State, address_of
-from engagement_platform.history.letters import discard as record_discard
-from engagement_platform.history.letters import letters_of
-from engagement_platform.history.redrive import Redriven
-from engagement_platform.history.redrive import redrive as redrive_letters
-from engagement_platform.settings import load
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from engagement_platform.history.letters import Letters
+    from engagement_platform.history.redrive import Redriven
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -78,16 +77,31 @@ def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> No
     chosen = Chosen(**filters, states=_states(states))
     newest: deque[Letter] = deque(maxlen=limit or None)
     number = 0
-    with letters_of(load()) as letters:
+    with _opened() as letters:
         for number, letter in enumerate(letters.chosen(chosen), 1):  # noqa: B007
             newest.append(letter if form == "json" else _without_event(letter))
     if form == "json":
         for letter in newest:
             click.echo(_json(letter))
         return
-    Console().print(_table(newest))
+    _print(_table(newest))
     if number > len(newest):
         click.echo(f"{number} letters, of which the newest {len(newest)} are shown: --limit 0 for all.")
+
+
+@contextmanager
+def _opened() -> Iterator["Letters"]:
+    from engagement_platform.history.letters import letters_of
+    from engagement_platform.settings import load
+
+    with letters_of(load()) as letters:
+        yield letters
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
+    Console().print(table)
 
 
 def _states(names: Sequence[str]) -> Collection[State]:
@@ -100,7 +114,10 @@ def _without_event(letter: Letter) -> Letter:
     return Letter(letter.address, msgspec.structs.replace(letter.content, event=NO_EVENT), letter.actions)
 
 
-def _table(letters: Iterable[Letter]) -> Table:
+def _table(letters: Iterable[Letter]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     # What tells a letter is shown whole in a narrow terminal, too: the reason has the room that is left.
     table = Table("letter", "written (UTC)", "source", "event", "state", "status", expand=True)
     table.add_column("reason", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -129,21 +146,24 @@ def plain(text: str) -> str:
 @_FORMAT
 def show(address: Address, form: str) -> None:
     """Show a letter with its event, and what was done with it; `list` shows where it lies."""
-    with letters_of(load()) as letters:
+    with _opened() as letters:
         found = next(letters.chosen(Chosen(addresses=[address])), None)
     if found is None:
         raise click.UsageError(f"No letter lies at {address}.")
     if form == "json":
         click.echo(_json(found))
         return
-    Console().print(_fields(found))
+    _print(_fields(found))
     if found.content.event != NO_EVENT:
         event = _formatted(bytes(found.content.event), indent=2).decode()
         click.echo("\n".join(map(plain, event.split("\n"))))
 
 
-def _fields(letter: Letter) -> Table:
+def _fields(letter: Letter) -> "Table":
     """Return everything but the event, for which a table has no room; the excerpt where there is no event."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
     content: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(letter.content, event=NO_EVENT))
     if letter.content.event != NO_EVENT:
         del content["excerpt"]
@@ -192,8 +212,10 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
     An event that is not in its letter is read from the source.
     """
     chosen = _chosen(options, tuple(State) if again else UNSETTLED)
+    from engagement_platform.history.redrive import redrive as redrive_letters
+    from engagement_platform.settings import load
 
-    def tell(some: Sequence[Redriven]) -> None:
+    def tell(some: "Sequence[Redriven]") -> None:
         for each in some:
             mark = "would be redriven" if dry_run and each.done else "redriven" if each.done else "stays"
             click.echo(f"{each.letter.address} event {each.letter.content.event_id}: {mark}, {plain(each.note)}")
@@ -212,17 +234,20 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say which ones it would be.")
 def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
     """Settle letters without sending them. They stay in the topic, and who discarded them is recorded."""
-    settings = load()
-    with letters_of(settings) as letters:
-        found = [_without_event(letter) for letter in letters.chosen(_chosen(options, UNSETTLED))]
+    chosen = _chosen(options, UNSETTLED)
+    from engagement_platform.history.letters import discard as record_discard
+    from engagement_platform.settings import load
+
+    with _opened() as letters:
+        found = [_without_event(letter) for letter in letters.chosen(chosen)]
         topic_id = letters.topic_id
-    Console().print(_table(found))
+    _print(_table(found))
     if dry_run or not found:
         click.echo(f"{len(found)} letters would be discarded.")
         return
     if not yes:
         click.confirm("Neither the partner nor the warehouse gets what is in these letters. Go on?", abort=True)
-    done = record_discard(settings, found, topic_id, who(), why)
+    done = record_discard(load(), found, topic_id, who(), why)
     click.echo(f"{len(done)} letters are discarded.")
     if len(done) < len(found):
         click.echo(f"{len(found) - len(done)} were redriven or discarded by somebody meanwhile, and stay as they are.")

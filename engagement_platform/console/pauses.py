@@ -1,14 +1,16 @@
 """engagement-platform pause and resume: one sink stands still while the others run."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.console.people import who
 from engagement_platform.domain.pauses import PAUSABLE
-from engagement_platform.settings import Settings, load
+
+if TYPE_CHECKING:
+    from engagement_platform.adapters.platform.pauses import Pauses
 
 _NOT_THE_RELAY = (
     "The relay is not paused by itself: it is what fills Kafka, from which every other loop could catch up. To let "
@@ -26,8 +28,7 @@ _WHAT_IT_MEANS = {
 @click.option("--why", default="", help="Shown wherever the pause is.")
 def pause(loop: str, why: str) -> None:
     """Let forward, stage or tally stand still, within two seconds, until it is resumed."""
-    settings = _settings(loop)
-    with closing(Pauses(settings, "pause")) as pauses:
+    with _pauses(loop) as pauses:
         begun = pauses.pause(loop, who(), why)
         present = pauses.present().get(loop)
     if begun:
@@ -40,15 +41,21 @@ def pause(loop: str, why: str) -> None:
 @click.argument("loop", metavar="|".join(PAUSABLE))
 def resume(loop: str) -> None:
     """Let a loop that was paused go on from where it stood."""
-    with closing(Pauses(_settings(loop), "resume")) as pauses:
+    with _pauses(loop) as pauses:
         ended = pauses.resume(loop, who())
     click.echo(f"{loop} goes on from where it stood." if ended else f"{loop} is not paused.")
 
 
-def _settings(loop: str) -> Settings:
-    """Return the settings, with a database that knows pauses. Raises click.UsageError for what cannot be paused."""
+@contextmanager
+def _pauses(loop: str) -> Iterator["Pauses"]:
+    """Open the table of pauses. Raises click.UsageError for what cannot be paused."""
     if loop not in PAUSABLE:
         raise click.UsageError(_NOT_THE_RELAY if loop == "relay" else f"Name one of {', '.join(PAUSABLE)}.")
+    from engagement_platform.adapters.platform.migrate import ensure_schema
+    from engagement_platform.adapters.platform.pauses import Pauses
+    from engagement_platform.settings import load
+
     settings = load()
     ensure_schema(settings)
-    return settings
+    with closing(Pauses(settings, loop)) as pauses:
+        yield pauses

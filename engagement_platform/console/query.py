@@ -1,25 +1,18 @@
 """engagement-platform sql: ask the warehouse a question, in BigQuery's dialect whichever warehouse it is."""
 
-import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as Grid
-from rich.text import Text
-
-from engagement_platform.adapters.warehouse.connect import connect
-from engagement_platform.domain.marts import MARTS
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform.settings import load
 
 Row = Sequence[Any]
+_TO_QUOTE = re.compile(r'[",\r\n]|^\s|\s$')
 
 
 @click.command("sql")
@@ -29,8 +22,14 @@ Row = Sequence[Any]
 def sql(query: str, form: str, max_rows: int) -> None:
     """Run a SELECT on the warehouse. Tables: engagement_events and the daily tables (see docs/warehouse.md).
 
-    csv and json hold every row, exactly: NUMERIC with its digits, times as RFC 3339 in UTC.
+    csv and json hold every row, exactly: NUMERIC with its digits, times as RFC 3339 in UTC. In csv an empty
+    text is "" and NULL is nothing.
     """
+    from engagement_platform.adapters.warehouse.connect import connect
+    from engagement_platform.domain.marts import MARTS
+    from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+    from engagement_platform.settings import load
+
     warehouse = connect(load())
     for table in (ENGAGEMENT_EVENTS, *MARTS):
         warehouse.ensure(table)
@@ -46,9 +45,16 @@ def sql(query: str, form: str, max_rows: int) -> None:
 
 
 def _write_csv(names: Sequence[str], rows: Iterable[Row]) -> None:
-    writer = csv.writer(sys.stdout)
-    writer.writerow(names)
-    writer.writerows(["" if value is None else _text(value) for value in row] for row in rows)
+    """Write RFC 4180; as PostgreSQL's COPY does, NULL is nothing at all and an empty text is a pair of quotes."""
+    for row in chain((names,), rows):
+        sys.stdout.write(",".join(map(_field, row)) + "\r\n")
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return ""
+    text = _text(value)
+    return '"' + text.replace('"', '""') + '"' if not text or _TO_QUOTE.search(text) else text
 
 
 def _write_json(names: Sequence[str], rows: Iterable[Row]) -> None:
@@ -58,21 +64,24 @@ def _write_json(names: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def _print_table(names: Sequence[str], rows: Iterable[Row], most: int, total: int) -> None:
-    grid = Grid(*[escape(name) for name in names])
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(*[escape(name) for name in names])
     for number, row in enumerate(rows):
         if most and number == most:
             break
-        grid.add_row(*[_cell(value) for value in row])
+        grid.add_row(*[Text("null", style="dim") if v is None else Text(_text(v), justify=_side(v)) for v in row])
     Console().print(grid)
     if most and total > most:
         click.echo(f"{total} rows, of which {most} are shown: --max-rows, or --format csv.")
 
 
-def _cell(value: Any) -> Text:
-    if value is None:
-        return Text("null", style="dim")
+def _side(value: Any) -> Literal["left", "right"]:
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    return Text(_text(value), justify="right" if is_number else "left")
+    return "right" if is_number else "left"
 
 
 def _text(value: Any) -> str:

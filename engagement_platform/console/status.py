@@ -1,142 +1,24 @@
-"""engagement-platform status: whether all is well, who streams, how each loop stands, how many letters are open."""
+"""engagement-platform status: arguments only."""
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
 
 import click
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.adapters.platform.standing import loops_of
-from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.leases import Board
-from engagement_platform.domain.letters import Chosen, State
-from engagement_platform.domain.loops import LOOPS
-from engagement_platform.domain.pauses import Pause
-from engagement_platform.domain.standing import LoopStanding, Summary, lease_in_words, loop_in_words, summarize
-from engagement_platform.history.letters import letters_of
-from engagement_platform.settings import Settings, load
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """All that is shown."""
-
-    board: Board
-    loops: Mapping[str, LoopStanding]
-    pauses: Mapping[str, Pause]
-    letters: Mapping[State, int] | str
-    """How many letters are in each state, or why that is not known."""
-
-    @property
-    def summary(self) -> Summary:
-        """The sentence that comes first."""
-        return summarize(self.board, self.loops, self.pauses, LOOPS)
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status(form: str) -> None:
-    """Say whether all is well, how each loop stands, and how many dead letters are open; exit 1 when a loop does not.
+    """Say whether all is well, how each loop stands, and how many dead letters are open.
 
-    A loop that is paused stands still, too.
+    The exit code is 1 when a loop stands still, be it because it is paused.
     """
+    from engagement_platform.console.standing import as_object, read, show
+    from engagement_platform.settings import load
+
     present = read(load())
     if form == "json":
-        click.echo(json.dumps(_as_object(present), ensure_ascii=False))
+        click.echo(json.dumps(as_object(present), ensure_ascii=False))
     else:
         show(present)
     sys.exit(0 if present.summary.well else 1)
-
-
-def show(present: Status) -> None:
-    """Print the status for people."""
-    summary = present.summary
-    click.secho(summary.sentence, fg="green" if summary.well else "red", bold=True)
-    if not summary.well and present.board.lease is not None:
-        click.echo(lease_in_words(present.board))
-    Console().print(_table(present))
-    click.echo(f"Dead letters: {_letters_in_words(present.letters)}")
-
-
-def read(settings: Settings) -> Status:
-    """Read everything. Raises Unavailable without the platform database; Kafka may be away."""
-    ensure_schema(settings)
-    with closing(Leases(settings, "status")) as leases:
-        board = leases.board()
-    with closing(Pauses(settings, "status")) as pauses:
-        present = pauses.present()
-    loops = loops_of(settings, board.lease.run_id) if board.lease else {}
-    return Status(board, loops, present, _letters(settings))
-
-
-def _letters(settings: Settings) -> Mapping[State, int] | str:
-    try:
-        with letters_of(settings) as letters:
-            return Counter(letter.state for letter in letters.chosen(Chosen()))
-    except EngagementError as error:
-        return str(error)
-
-
-def _letters_in_words(letters: Mapping[State, int] | str) -> str:
-    if isinstance(letters, str):
-        return f"not known. {letters}"
-    return ", ".join(f"{letters.get(state, 0)} {state.value}" for state in State)
-
-
-def _table(present: Status) -> Table:
-    table = Table("loop")
-    for name in ("heartbeat", "events", "lag", "p50", "p99"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", overflow="fold")
-    for loop in LOOPS:
-        standing = present.loops.get(loop)
-        # As a text, for what a server answered may stand in it, and brackets are no markup.
-        words = Text(loop_in_words(standing, present.pauses.get(loop)))
-        table.add_row(loop, *(["-"] * 5 if standing is None else _figures(standing)), words)
-    return table
-
-
-def _figures(standing: LoopStanding) -> list[str]:
-    lag = standing.lag
-    latencies = [standing.latency(name) for name in ("p50", "p99")]
-    return [
-        f"{standing.silent_seconds:.0f} s ago",
-        f"{standing.progress.get('events', 0):,}",
-        "-" if lag is None else f"{lag:,}",
-        *("-" if value is None else f"{value:,.0f} ms" for value in latencies),
-    ]
-
-
-def _as_object(present: Status) -> dict[str, Any]:
-    """Return the status for JSON; times in RFC 3339, but `since` of a loop's state in seconds since 1970."""
-    letters = present.letters
-    told = {
-        "summary": present.summary,
-        "lease": present.board.lease,
-        "lease_in_words": lease_in_words(present.board),
-        "loops": [
-            {
-                "loop": loop,
-                "state": loop_in_words(present.loops.get(loop), present.pauses.get(loop)),
-                "heartbeat": present.loops.get(loop),
-                "pause": present.pauses.get(loop),
-            }
-            for loop in LOOPS
-        ],
-        "dead_letters": letters
-        if isinstance(letters, str)
-        else {state.value: letters.get(state, 0) for state in State},
-    }
-    shown: dict[str, Any] = msgspec.to_builtins(told)
-    return shown

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
-from engagement_platform.adapters.platform.loads import LoadRow, Loads
-from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.warehouse.connect import connect
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform.history import mend
-from engagement_platform.settings import load as load_settings
-from engagement_platform.stream.stage import WRITER
+if TYPE_CHECKING:
+    from engagement_platform.adapters.platform.loads import LoadRow
 
 
 @click.group()
@@ -23,7 +19,14 @@ def warehouse() -> None:
 @warehouse.command()
 def status() -> None:
     """Show the last load, what is open, and which days wait for a rebuild."""
-    settings = load_settings()
+    from engagement_platform.adapters.platform.loads import Loads
+    from engagement_platform.adapters.platform.migrate import ensure_schema
+    from engagement_platform.adapters.warehouse.connect import connect
+    from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+    from engagement_platform.settings import load
+    from engagement_platform.stream.stage import WRITER
+
+    settings = load()
     ensure_schema(settings)
     table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
     with closing(Loads(settings, "status")) as loads:
@@ -37,7 +40,7 @@ def status() -> None:
             click.echo(f"due: {due.day}, {due.reason}")
 
 
-def _described(found: LoadRow | None) -> str:
+def _described(found: "LoadRow | None") -> str:
     if found is None:
         return "none"
     left_out = f", {found.covered} left out, {found.rejected} rejected" if found.covered or found.rejected else ""
@@ -51,7 +54,10 @@ def restart(*, yes: bool) -> None:
     """Go on with a topic that was created anew, from its beginning."""
     if not yes:
         click.confirm("Events that the old topic had and the new one has too are loaded twice. Go on?", abort=True)
-    _tell(mend.restart(load_settings()), "The stage goes on with the topic that is there now.")
+    from engagement_platform.history import mend
+    from engagement_platform.settings import load
+
+    _tell(mend.restart(load()), "The stage goes on with the topic that is there now.")
 
 
 @warehouse.command("give-up")
@@ -61,7 +67,10 @@ def give_up(load_id: str, *, yes: bool) -> None:
     """Close an open load that cannot be made again."""
     if not yes:
         click.confirm(f"The rows of {load_id} are missing until its days are rebuilt. Go on?", abort=True)
-    _tell(mend.give_up(load_settings(), load_id), f"Load {load_id} is closed.")
+    from engagement_platform.history import mend
+    from engagement_platform.settings import load
+
+    _tell(mend.give_up(load(), load_id), f"Load {load_id} is closed.")
 
 
 def _tell(days: Sequence[date], done: str) -> None:

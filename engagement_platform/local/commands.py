@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from engagement_platform.local import stack
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from engagement_platform.local.stack import Endpoints
 
 state_dir = click.option(
     "--state-dir",
@@ -23,7 +25,7 @@ state_dir = click.option(
 class Bars:
     """Shows each piece of work as a line with its elapsed time."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
@@ -39,13 +41,18 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Show progress on standard error while the block runs."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield Bars(progress)
 
 
-def start(folder: Path) -> stack.Endpoints:
-    """Start the stack with progress on the screen, and write its `local.env`."""
+def start(folder: Path) -> "Endpoints":
+    """Start what is missing of the stack with progress on the screen, and write its `local.env`."""
+    from engagement_platform.local import stack
+
     with bars() as progress:
         found = stack.up(folder, progress=progress)
     stack.write_environment(stack.environment(found, folder), folder)
@@ -55,7 +62,7 @@ def start(folder: Path) -> stack.Endpoints:
 @click.command()
 @state_dir
 def up(state_dir: Path) -> None:
-    """Start the local stack: PostgreSQL, Kafka, Valkey and httpbin."""
+    """Start what is missing of the local stack: PostgreSQL, Kafka, Valkey and httpbin. What runs is left alone."""
     start(state_dir)
     click.echo(f"The stack runs. Load its settings with: set -a; . {state_dir}/local.env; set +a")
 
@@ -64,6 +71,8 @@ def up(state_dir: Path) -> None:
 @state_dir
 def down(state_dir: Path) -> None:
     """Stop the local stack; its data stays."""
+    from engagement_platform.local import stack
+
     stack.down(state_dir)
     click.echo("The stack is stopped.")
 
@@ -75,5 +84,7 @@ def reset(state_dir: Path, *, yes: bool) -> None:
     """Stop the local stack and delete all its data."""
     if not yes:
         click.confirm(f"Delete everything in {state_dir.absolute()}?", abort=True)
+    from engagement_platform.local import stack
+
     stack.reset(state_dir)
     click.echo("The stack and its data are gone.")

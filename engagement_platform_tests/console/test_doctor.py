@@ -187,10 +187,24 @@ def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: py
 def test_brackets_are_shown_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = settings.model_copy(update={"topic": "[/red]events[bold]"})
     fault = doctor.Finding("fault", "Kafka: [/red]events[bold] is not there", "Make [it].")
-    monkeypatch.setattr(commands, "load", lambda: changed)
+    monkeypatch.setattr("engagement_platform.settings.load", lambda: changed)
     monkeypatch.setattr(doctor, "examine", lambda _: [fault])
     shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "300"})
     assert shown.exit_code == 1
     assert shown.output.count("[/red]events[bold]") == 2
     assert "✗ Kafka: [/red]events" in shown.output
     assert "Make [it]." in shown.output
+
+
+def test_checks_come_first_then_what_is_set_with_whole_names(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engagement_platform.settings.load", lambda: settings)
+    monkeypatch.setattr(doctor, "examine", lambda _: [doctor.Finding("ok", "Kafka: it is there")])
+    shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "60"}).output
+    assert shown.index("Kafka: it is there") < shown.index("ENGAGEMENT_SOURCE_DSN")
+    assert "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS" in shown
+    assert "ENGAGEMENT_START_LOOKBACK_IDS" not in shown
+    assert "other settings have their default: --all-settings shows them." in shown
+    every = CliRunner().invoke(commands.doctor, ["--all-settings"], env={"COLUMNS": "60"}).output
+    assert "ENGAGEMENT_START_LOOKBACK_IDS" in every

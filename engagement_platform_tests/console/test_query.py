@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.cli import group
-from engagement_platform.console import query
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
 from engagement_platform.history.marts.refresh import refresh_day
@@ -48,7 +47,7 @@ def in_use(settings: Settings, source_db: SourceDatabase, monkeypatch: pytest.Mo
     rebuild_days(settings, [DAY], "run")
     for mart in MARTS:
         refresh_day(settings, mart, DAY)
-    monkeypatch.setattr(query, "load", lambda: settings)
+    monkeypatch.setattr("engagement_platform.settings.load", lambda: settings)
     return settings
 
 
@@ -84,6 +83,11 @@ def test_csv_is_exact(in_use: Settings) -> None:
         "ios,3,3.03,2026-03-01T00:00:01Z",
         ",1,,2026-03-01T00:00:01Z",
     ]
+
+
+def test_csv_tells_an_empty_text_from_null_and_quotes_what_a_reader_would_stumble_over(in_use: Settings) -> None:
+    odd = """SELECT '' AS empty, CAST(NULL AS STRING) AS nothing, 'a,"b"' AS quoted, ' x' AS spaced"""
+    assert run(odd, "--format", "csv").splitlines()[1] == '"",,"a,""b"""," x"'
 
 
 def test_json_is_exact(in_use: Settings) -> None:

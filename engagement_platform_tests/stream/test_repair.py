@@ -7,7 +7,6 @@ from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, 
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.console import commands
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.history.rebuild import rebuild_days
@@ -135,7 +134,7 @@ def test_a_relay_that_begins_at_the_same_moment(
                 raise Fenced("another one was faster")
 
         monkeypatch.setattr(FencedProducer, "fence", overtaken)
-        monkeypatch.setattr(commands, "load", lambda: settings)
+        monkeypatch.setattr("engagement_platform.settings.load", lambda: settings)
         with pytest.raises(SystemExit, match="1"):
             cli.main(["checkpoint", "reset", "--at", "earliest", "--yes"])
     said = capsys.readouterr().err

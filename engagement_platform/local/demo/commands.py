@@ -32,10 +32,10 @@ def demo(
     With --for it stops by itself, compares what was committed with what arrived, and fails when an event was lost,
     doubled or late.
     """
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from engagement_platform.local.demo.demo import Options, run  # noqa: PLC0415
-    from engagement_platform.local.generator.plans import Workload  # noqa: PLC0415
+    from engagement_platform.local.demo.demo import Options, run
+    from engagement_platform.local.generator.plans import Workload
 
     if report is not None and seconds is None:
         raise click.UsageError("--report needs --for: a report is written at the end of a timed run.")
