@@ -115,8 +115,8 @@ def aggregate(events: Iterable[Engagement], bucket_ms: int) -> dict[int, Adds]:
 def recount(events: Iterable[Engagement], window: Window, as_of_ms: int) -> Adds:
     """Return what the views hold at `as_of_ms`: the oracle of tests and of comparisons with the source.
 
-    An event that was beyond the future's edge when it arrived is not in the views, although it counts here once its
-    bucket is live.
+    An event that was more than an hour beyond the future's edge when it arrived is not in the views, although it counts
+    here once its bucket is live. Nor is one that was beyond the edge and arrived before the views were built anew.
     """
     totals: Adds = {dimension: {} for dimension in DIMENSIONS}
     for bucket, adds in aggregate(events, window.bucket_ms).items():

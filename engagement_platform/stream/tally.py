@@ -27,6 +27,7 @@ from engagement_platform.domain.playback import Playback, Resume, display_of, re
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind
+from engagement_platform.stream.clocks import ClockWatch
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.spacing import Spacing
 from engagement_platform.stream.supervisor import Supervision, supervise
@@ -111,6 +112,7 @@ class _Tally:
         self._counts = counts
         self._supervision = supervision
         self._builds = builds
+        self._clocks = ClockWatch(settings, control, reader, counts)
         self._target = _Target("")
         self._offsets: dict[int, int] = {}
         self._goal: Mapping[int, int] = {}
@@ -120,7 +122,7 @@ class _Tally:
     def run(self) -> None:
         drain_to = _written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
         try:
-            self._guarded(lambda: self._resume(self._counts.state()))
+            self._guarded(lambda: self._resume(self._agreed_state()))
             while not self._control.should_stop():
                 self._guarded(self._step)
                 self._supervision.works()
@@ -140,13 +142,17 @@ class _Tally:
             log.warning("%s The window is built anew.", error.what)
             self._discard_build()
             self._space_builds()
-            self._begin_build(self._counts.state())
+            self._begin_build(self._agreed_state())
+
+    def _agreed_state(self) -> State:
+        """Return the state of the live views once Redis' clock agrees with Kafka's."""
+        return self._clocks.agreed_state(self._require_lease)
 
     def _step(self) -> None:
         if self._target.build and self._counts.state().generation != self._target.base:
             self._replaced("raced")
         self._follow_new_partitions()
-        records = self._reader.poll(POLL_MS)
+        records = self._clocks.poll(POLL_MS)
         if records or self._is_due():
             self._apply(records)
         if self._target.build:
@@ -169,6 +175,7 @@ class _Tally:
             buckets=aggregate(events, self._window.bucket_ms),
             display=display_of(events),
             lag=lag,
+            kafka_clock=self._clocks.between(),
         )
         outcome = self._counts.apply(batch, build=self._target.build)
         if isinstance(outcome, Refused):
@@ -186,16 +193,14 @@ class _Tally:
         self._count("refused", 1)
         if self._target.build:
             log.warning("the build of new views was lost (%s); it begins again", outcome.reason)
-            self._resume(self._counts.state())
-        else:
-            self._resume(outcome.state)
+        self._resume(self._agreed_state())
 
     def _resume(self, state: State) -> None:
         """Leave the target, a build with all its keys, for where the state leads."""
         self._discard_build()
         decision = self._decide(state)
         if decision is Resume.BUILD and self._space_builds():
-            state = self._counts.state()
+            state = self._agreed_state()
             decision = self._decide(state)
         match decision:
             case Resume.STOP:
@@ -232,6 +237,7 @@ class _Tally:
 
     def _begin_build(self, state: State) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
+        state = self._clocks.state_to_build_on(state, self._require_lease)
         start = self._reader.offsets_at(self._window.replay_from(state.now_ms))
         self._target = _Target(uuid4().hex, build=True, base=state.generation)
         self._counts.begin(self._target.generation, self._reader.topic_id, start)
@@ -261,7 +267,7 @@ class _Tally:
         log.info("the new views were not needed (%s)", why)
         self._discard_build()
         self._require_lease()
-        self._resume(self._counts.state())
+        self._resume(self._agreed_state())
 
     def _follow_new_partitions(self) -> None:
         new = self._reader.partitions - self._offsets.keys()
@@ -274,6 +280,7 @@ class _Tally:
         self._offsets = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
         self._applied_at = 0.0
         self._reader.seek(self._offsets)
+        self._clocks.moved()
 
     def _require_lease(self) -> None:
         """Raise Superseded when another run has taken over. Redis decides, so the platform database may be down."""

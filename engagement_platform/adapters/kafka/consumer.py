@@ -37,6 +37,15 @@ class _Metadata:
     at: float
 
 
+_LOG_APPEND_TIME = 1
+
+
+def latest_arrival(records: Mapping[int, list[ConsumerRecord]]) -> int | None:
+    """Return the latest time, by Kafka's clock, at which one of the messages arrived; None where none carries it."""
+    lasts = (messages[-1] for messages in records.values() if messages)
+    return max((one.timestamp for one in lasts if one.timestamp_type == _LOG_APPEND_TIME), default=None)
+
+
 class TopicReader:
     """Reads all partitions of the topic of events, or some of them.
 
@@ -131,6 +140,12 @@ class TopicReader:
                 max(0, (self._consumer.highwater(at) or 0) - self._consumer.position(at, timeout_ms=0))
                 for at in self._consumer.assignment()
             )
+
+    def is_at_end(self) -> bool:
+        """Say whether everything was read up to the ends that Kafka told in answers to reads from these positions."""
+        ends = {at: self._consumer.highwater(at) for at in self._consumer.assignment()}
+        with self._reaching():
+            return all(end is not None and self._consumer.position(at, timeout_ms=0) >= end for at, end in ends.items())
 
     def end_offsets(self) -> dict[int, int]:
         """Return partition -> end of what is committed, for all partitions."""

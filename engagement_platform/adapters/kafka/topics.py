@@ -1,11 +1,11 @@
 """The platform's topics: how they are created, and what is read of their configuration."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
@@ -84,6 +84,17 @@ def _require_compacted(client: KafkaAdminClient, settings: Settings) -> None:
             f"Run kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --entity-type topics"
             f" --entity-name {topic} --add-config cleanup.policy=compact.",
         )
+
+
+def newest_arrival(settings: Settings, partitions: Iterable[int]) -> int | None:
+    """Return when the newest message of the topic of events arrived, by Kafka's clock; None for an empty topic.
+
+    Raises Unavailable.
+    """
+    wanted = {TopicPartition(settings.topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
+    with admin(settings) as client:
+        newest = client.list_partition_offsets(wanted)
+    return max((at.timestamp for at in newest.values() if at.timestamp is not None and at.timestamp >= 0), default=None)
 
 
 def topic_configuration(settings: Settings, topic: str) -> dict[str, str]:

@@ -6,17 +6,24 @@
 --   buckets  {[start] = {[dimension] = {[member] = {count, ms}}}}; starts are text; ms is a sum as `plus` has it
 --   display  {[content_id] = JSON}
 --   lag      messages that the caller knows to be waiting
+--   kafka_at_least, kafka_at_most  between which times Kafka's clock stands at present, in ms since 1970; 0: not known
 --   lifetime_ms  for a build: how long its keys live without another batch; 0 for the live generation
 -- Returns {'applied', as_of, late, future} or {refusal, state}; the refusals are
 --   absent: no offsets here; generation, topic, geometry, offsets: not what the caller believes;
+--   behind, ahead: this server's clock and Kafka's are more than CLOCKS_APART_MS apart, so one of them is wrong;
 --   clock: this server's clock went back by more than CLOCK_TOLERANCE_MS, so buckets left the window too early.
 local CLOCK_TOLERANCE_MS = 2000
+local CLOCKS_APART_MS = 10000
+-- For how long a bucket that lies too far ahead is kept until its time comes.
+local FUTURE_KEPT_MS = 3600000
 
 local prefix = prefix_of(KEYS[1])
 local batch = cmsgpack.unpack(ARGV[1])
 local offsets_key = prefix .. 'offsets'
 local buckets_key = prefix .. 'buckets'
 local display_key = prefix .. 'display'
+local future_key = prefix .. 'future'
+local future_display_key = prefix .. 'future-display'
 
 local function refusal(now)
   if redis.call('EXISTS', offsets_key) == 0 then return 'absent' end
@@ -26,6 +33,8 @@ local function refusal(now)
   if meta[2] ~= batch.topic_id then return 'topic' end
   if meta[3] ~= text(batch.window_ms) or meta[4] ~= text(batch.bucket_ms)
     or meta[5] ~= text(batch.max_future_ms) then return 'geometry' end
+  if batch.kafka_at_least > 0 and batch.kafka_at_least - now > CLOCKS_APART_MS then return 'behind' end
+  if batch.kafka_at_most > 0 and now - batch.kafka_at_most > CLOCKS_APART_MS then return 'ahead' end
   if meta[6] and tonumber(meta[6]) - now > CLOCK_TOLERANCE_MS then return 'clock' end
   for _, move in ipairs(batch.offsets) do
     -- A partition without an offset is new: it starts at 0.
@@ -63,9 +72,9 @@ local function slide(window_start)
   local expired = redis.call('ZRANGEBYSCORE', buckets_key, '-inf', '(' .. text(window_start))
   if #expired > 0 and #expired == redis.call('ZCARD', buckets_key) then
     -- After a long pause everything has left: subtracting it member by member would block readers for long.
-    for _, key in ipairs(keys_of(prefix)) do
-      if key ~= KEYS[1] and key ~= offsets_key then redis.call('UNLINK', key) end
-    end
+    local keys = {}
+    append_view_keys(keys, prefix)
+    for _, key in ipairs(keys) do redis.call('UNLINK', key) end
     return
   end
   for _, bucket in ipairs(expired) do take_bucket_out(bucket) end
@@ -91,14 +100,12 @@ local function add_to_hash(key, members, sums, column)
   end)
 end
 
-local function add_bucket(bucket, adds)
-  redis.call('ZADD', buckets_key, bucket, bucket)
+-- `list_key` names the set of buckets to which this one belongs.
+local function add_to_bucket(list_key, bucket, adds)
+  redis.call('ZADD', list_key, bucket, bucket)
   for _, dimension in ipairs(DIMENSIONS) do
     local members = {}
-    for member, sums in pairs(adds[dimension]) do
-      members[#members + 1] = member
-      change(dimension, member, sums[1], sums[2])
-    end
+    for member in pairs(adds[dimension]) do members[#members + 1] = member end
     for column, measure in ipairs(MEASURES) do
       add_to_hash(bucket_key(prefix, bucket, dimension, measure), members, adds[dimension], column)
     end
@@ -121,6 +128,12 @@ local function score_of(dimension, member, present, added)
     if type(sum) == 'number' then return sum end
   end
   return recounted(dimension, member)
+end
+
+local function add_to_changes(adds)
+  for _, dimension in ipairs(DIMENSIONS) do
+    for member, sums in pairs(adds[dimension]) do change(dimension, member, sums[1], sums[2]) end
+  end
 end
 
 -- Returns the members whose score became 0.
@@ -152,19 +165,63 @@ local function update_view(dimension, sums)
   end)
 end
 
-local function show(adds)
-  local members = {}
-  for member in pairs(adds.content) do
-    if batch.display[member] then members[#members + 1] = member end
-  end
+local function set_display(key, members, text_of)
   chunks_of(members, function(first, last)
     local arguments = {}
     for i = first, last do
-      arguments[#arguments + 1] = members[i]
-      arguments[#arguments + 1] = batch.display[members[i]]
+      local shown = text_of(members[i])
+      if shown then
+        arguments[#arguments + 1] = members[i]
+        arguments[#arguments + 1] = shown
+      end
     end
-    redis.call('HSET', display_key, unpack(arguments))
+    if #arguments > 0 then redis.call('HSET', key, unpack(arguments)) end
   end)
+end
+
+local function show(key, adds)
+  local members = {}
+  for member in pairs(adds.content) do members[#members + 1] = member end
+  set_display(key, members, function(member) return batch.display[member] end)
+end
+
+-- The time of a bucket has come: it becomes one of the window's, with what was kept of it.
+local function count_kept(bucket)
+  for _, dimension in ipairs(DIMENSIONS) do
+    local members, ms = {}, {}
+    local flat = redis.call('HGETALL', bucket_key(prefix, bucket, dimension, 'ms'))
+    for i = 1, #flat, 2 do ms[flat[i]] = stored(flat[i + 1]) end
+    local counts = redis.call('HGETALL', bucket_key(prefix, bucket, dimension, 'count'))
+    for i = 1, #counts, 2 do
+      members[#members + 1] = counts[i]
+      change(dimension, counts[i], tonumber(counts[i + 1]), ms[counts[i]])
+    end
+    if dimension == 'content' then
+      local shown = {}
+      chunks_of(members, function(first, last)
+        local texts = redis.call('HMGET', future_display_key, unpack(members, first, last))
+        for i = first, last do shown[members[i]] = texts[i - first + 1] end
+      end)
+      set_display(display_key, members, function(member) return shown[member] end)
+    end
+  end
+  redis.call('ZADD', buckets_key, bucket, bucket)
+end
+
+-- After the window has slid. A bucket that was kept and has left the window meanwhile was never in it.
+local function take_up_kept(window_start, latest)
+  local due = redis.call('ZRANGEBYSCORE', future_key, '-inf', text(latest))
+  for _, bucket in ipairs(due) do
+    if tonumber(bucket) < window_start then
+      local keys = {}
+      append_bucket_keys(keys, prefix, {bucket})
+      redis.call('UNLINK', unpack(keys))
+    else
+      count_kept(bucket)
+    end
+    redis.call('ZREM', future_key, bucket)
+  end
+  if #due > 0 and redis.call('EXISTS', future_key) == 0 then redis.call('UNLINK', future_display_key) end
 end
 
 local function events_of(adds)
@@ -185,17 +242,24 @@ local window_start = edge - edge % batch.bucket_ms
 -- First a write that a full server refuses: then nothing at all has been changed.
 redis.call('HSET', KEYS[1], 'as_of', text(now), 'window_start', text(window_start), 'lag', text(batch.lag))
 slide(window_start)
+local latest = now + batch.max_future_ms
+take_up_kept(window_start, latest)
 
 local late, future = 0, 0
 for bucket, adds in pairs(batch.buckets) do
   local start = tonumber(bucket)
   if start < window_start then
     late = late + events_of(adds)
-  elseif start > now + batch.max_future_ms then
-    future = future + events_of(adds)
+  elseif start <= latest then
+    add_to_bucket(buckets_key, bucket, adds)
+    add_to_changes(adds)
+    show(display_key, adds)
   else
-    add_bucket(bucket, adds)
-    show(adds)
+    future = future + events_of(adds)
+    if start <= latest + FUTURE_KEPT_MS then
+      add_to_bucket(future_key, bucket, adds)
+      show(future_display_key, adds)
+    end
   end
 end
 for _, dimension in ipairs(DIMENSIONS) do update_view(dimension, changes[dimension]) end

@@ -22,16 +22,26 @@ local function each_measure(visit)
   end
 end
 
--- Every key of a generation. `buckets` lists the starts of its buckets.
-local function keys_of(prefix)
-  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'display', prefix .. 'buckets'}
-  local buckets = redis.call('ZRANGE', prefix .. 'buckets', 0, -1)
+local function append_bucket_keys(keys, prefix, buckets)
   each_measure(function(dimension, measure)
-    keys[#keys + 1] = view_key(prefix, dimension, measure)
     for _, bucket in ipairs(buckets) do
       keys[#keys + 1] = bucket_key(prefix, bucket, dimension, measure)
     end
   end)
+end
+
+-- What readers see, and the buckets of which it consists; `buckets` lists their starts.
+local function append_view_keys(keys, prefix)
+  keys[#keys + 1], keys[#keys + 2] = prefix .. 'display', prefix .. 'buckets'
+  each_measure(function(dimension, measure) keys[#keys + 1] = view_key(prefix, dimension, measure) end)
+  append_bucket_keys(keys, prefix, redis.call('ZRANGE', prefix .. 'buckets', 0, -1))
+end
+
+-- Every key of a generation. `future` lists the starts of the buckets whose time is still to come.
+local function keys_of(prefix)
+  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'future', prefix .. 'future-display'}
+  append_view_keys(keys, prefix)
+  append_bucket_keys(keys, prefix, redis.call('ZRANGE', prefix .. 'future', 0, -1))
   return keys
 end
 

@@ -16,6 +16,7 @@ from engagement_platform.adapters.redis.connection import address, connect, reac
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.refusals import MAKE_ROOM
 from engagement_platform.adapters.redis.scripts import run
+from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.windows import Adds, Window
 from engagement_platform.settings import Settings
@@ -55,6 +56,8 @@ class Batch:
     buckets: Mapping[int, Adds] = field(default_factory=dict)
     display: Mapping[str, str] = field(default_factory=dict)
     lag: int = 0
+    kafka_clock: Between = UNKNOWN
+    """What is known of Kafka's clock at present: Redis' clock is held against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Applied:
     as_of_ms: int
     late: int
     future: int
+    """Events that lie too far ahead. Those of the next hour are kept, and counted when their time comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Counts:
                 "buckets": {str(start): _packable(adds) for start, adds in batch.buckets.items()},
                 "display": batch.display,
                 "lag": batch.lag,
+                "kafka_at_least": batch.kafka_clock.at_least_ms or 0,
+                "kafka_at_most": batch.kafka_clock.at_most_ms or 0,
                 "lifetime_ms": BUILD_LIFETIME_MS if build else 0,
                 **self._geometry(),
             }

@@ -7,6 +7,7 @@ import redis
 
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
 from engagement_platform.adapters.redis.views import Snapshot, Views
+from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.playback import Playback, display_of
 from engagement_platform.domain.windows import NONE, Window, aggregate, recount
 
@@ -41,7 +42,7 @@ class Tallied:
     offset: int = 0
     accepted: list[Playback] = field(default_factory=list)
 
-    def batch(self, *events: Playback, offset: int | None = None) -> Batch:
+    def batch(self, *events: Playback, offset: int | None = None, kafka_clock: Between = UNKNOWN) -> Batch:
         first = self.offset if offset is None else offset
         return Batch(
             generation="g1",
@@ -49,13 +50,14 @@ class Tallied:
             offsets={0: (first, first + len(events))},
             buckets=aggregate(events, WINDOW.bucket_ms),
             display=display_of(events),
+            kafka_clock=kafka_clock,
         )
 
     def send(self, *events: Playback) -> Applied:
         applied = self.counts.apply(self.batch(*events))
         assert isinstance(applied, Applied)
         self.offset += len(events)
-        self.accepted += [e for e in events if not WINDOW.is_future(WINDOW.bucket_of(e.event_ts), applied.as_of_ms)]
+        self.accepted += events
         return applied
 
     def refuse(self, batch: Batch) -> Refused:
@@ -83,8 +85,12 @@ class Tallied:
         }
         assert int(found.meta["window_start"]) == WINDOW.start(found.as_of_ms)
         assert set(found.display) == found.views["content"].keys() - {NONE}
-        live = {b for b in aggregate(self.accepted, WINDOW.bucket_ms) if WINDOW.is_live(b, found.as_of_ms)}
-        assert {int(key.split(":")[1]) for key in self.key_names() if key.startswith("bucket:")} == live
+        kept = {b for b in aggregate(self.accepted, WINDOW.bucket_ms) if not WINDOW.is_late(b, found.as_of_ms)}
+        names = self.key_names()
+        assert {int(key.split(":")[1]) for key in names if key.startswith("bucket:")} == kept
+        has_future = any(WINDOW.is_future(bucket, found.as_of_ms) for bucket in kept)
+        assert ("future" in names) == has_future
+        assert has_future or "future-display" not in names
         return found
 
 

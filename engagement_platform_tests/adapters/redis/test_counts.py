@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Shown, Views
+from engagement_platform.domain.clocks import Between, Clocks, compare
 from engagement_platform.domain.playback import Playback
 from engagement_platform.domain.windows import DIMENSIONS, MEASURES
 from engagement_platform_tests.adapters.redis.server import Server
@@ -49,7 +50,9 @@ large = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**53 - 1, 2**53, -(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 40_000), st.lists(st.tuples(st.integers(-40_000, 0), large))), max_size=8))
+@given(
+    st.lists(st.tuples(st.integers(0, 40_000), st.lists(st.tuples(st.integers(-40_000, 30_000), large))), max_size=8)
+)
 def test_sums_are_exact_however_large_they_grow(
     client: redis.Redis, steps: list[tuple[int, list[tuple[int, int]]]]
 ) -> None:
@@ -168,6 +171,67 @@ def test_late_and_future_events_are_counted_apart(tallied: Tallied) -> None:
     tallied.send(event(-70_000))
     meta = tallied.assert_exact().meta
     assert (meta["late"], meta["future"]) == ("3", "1")
+
+
+def test_an_event_ahead_is_counted_when_its_time_comes(tallied: Tallied) -> None:
+    tallied.send(event(40_000, "ahead"), event(40_000, "ahead", ms=None), event(41_000, None), event(0, "now"))
+    assert tallied.assert_exact().views["content"] == {"now": [1, 5]}
+    tallied.at(30_000)
+    tallied.send()
+    found = tallied.assert_exact()
+    assert found.views["content"] == {"ahead": [2, 5], "(none)": [1, 5], "now": [1, 5]}
+    assert found.display["ahead"] == Shown("slug of ahead", "title of ahead", "video")
+    tallied.at(110_000)
+    tallied.send()
+    tallied.assert_exact()
+    assert tallied.key_names() == {"meta", "offsets"}
+
+
+def test_what_is_kept_for_later_outlives_a_pause_and_goes_with_the_window(tallied: Tallied) -> None:
+    tallied.send(event(), event(600_000, "near"), event(610_000, "past"), event(3_000_000, "far"))
+    tallied.at(660_000)
+    tallied.send()
+    assert tallied.assert_exact().views["content"] == {"near": [1, 5], "past": [1, 5]}
+    tallied.at(2_000_000)
+    tallied.send()
+    tallied.assert_exact()
+    tallied.at(7_200_000)
+    tallied.send()
+    tallied.assert_exact()
+    assert tallied.key_names() == {"meta", "offsets"}
+
+
+def test_an_event_that_lies_more_than_an_hour_ahead_is_not_kept(tallied: Tallied) -> None:
+    tallied.send(event(3_700_000))
+    assert tallied.key_names() == {"meta", "offsets"}
+
+
+def test_what_is_kept_moves_with_a_build(tallied: Tallied) -> None:
+    tallied.counts.begin("g2", "t1", {0: 0})
+    batch = replace(tallied.batch(event(40_000, "ahead")), generation="g2")
+    assert isinstance(tallied.counts.apply(batch, build=True), Applied)
+    assert tallied.counts.promote("g2", "g1") == "promoted"
+    tallied.at(30_000)
+    assert isinstance(tallied.counts.apply(replace(batch, offsets={0: (1, 1)}, buckets={})), Applied)
+    assert tallied.views.snapshot().views["content"] == {"ahead": [1, 5]}
+
+
+@pytest.mark.parametrize(
+    ("kafka", "reason"),
+    [
+        (Between(at_least_ms=NOW_MS + 10_001), "behind"),
+        (Between(at_least_ms=NOW_MS + 10_000), None),
+        (Between(at_most_ms=NOW_MS - 10_001), "ahead"),
+        (Between(at_least_ms=NOW_MS - 300_000, at_most_ms=NOW_MS - 10_000), None),
+    ],
+)
+def test_a_clock_far_from_kafkas_is_refused(tallied: Tallied, kafka: Between, reason: str | None) -> None:
+    batch = tallied.batch(event(), kafka_clock=kafka)
+    if reason is None:
+        assert isinstance(tallied.counts.apply(batch), Applied)
+    else:
+        assert tallied.refuse(batch).reason == reason
+    assert (compare(NOW_MS, kafka) is Clocks.AGREE) == (reason is None)  # one rule, in two languages
 
 
 def test_a_title_is_that_of_the_last_event(tallied: Tallied) -> None:
