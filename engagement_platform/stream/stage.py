@@ -24,7 +24,7 @@ from engagement_platform.adapters.source.history import days_of_ids_from
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
-from engagement_platform.domain.errors import StreamStopped, Superseded
+from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter, kept
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -50,6 +50,8 @@ _MOST_LETTER_BYTES = 1 << 20
 _MOST_RECORDS = 5_000
 """Of one poll."""
 _REBUILD_PAUSE = 0.1
+OUTLAST_SECONDS = 30.0
+"""For how long failures in a row are outlasted with the connections that there are."""
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -101,6 +103,8 @@ class _Gathered:
     """The messages since the last batch."""
 
     begins: Mapping[int, int]
+    ends: Mapping[int, int]
+    """partition -> offset behind the last of the messages."""
     since: float | None = None
     """When the first of them came, by the monotonic clock."""
     size: int = 0
@@ -108,8 +112,17 @@ class _Gathered:
     messages: int = 0
     found: list[Line | Rejected] = field(default_factory=list)
     unseen: Counter[bytes] = field(default_factory=Counter)
+    buried: bool = False
+    """Whether what was rejected is in the dead letters."""
 
-    def add(self, records: Mapping[int, list[ConsumerRecord]], now: float) -> None:
+    @classmethod
+    def at(cls, offsets: Mapping[int, int]) -> "_Gathered":
+        """Return an empty batch that begins at these offsets."""
+        return cls(offsets, offsets)
+
+    def add(self, records: Mapping[int, list[ConsumerRecord]], ends: Mapping[int, int], now: float) -> None:
+        """Add what was polled, up to the offsets behind it."""
+        self.ends = ends
         if records and self.since is None:
             self.since = now
         for messages in records.values():
@@ -132,26 +145,61 @@ class _Stage:
         self._table_id = clients.table_id
         self._supervision = supervision
         self._version = 0
-        self._gathered = _Gathered({})
+        self._gathered = _Gathered.at({})
+        self._fails_since: float | None = None
 
     def run(self) -> None:
         drain_to = self._reader.end_offsets() if self._control.drain else {}
         staging.remove_leftovers(staging.folder_of(self._settings))
         self._resume()
         while not self._control.should_stop():
-            self._follow_new_partitions()
             try:
-                self._gathered.add(self._reader.poll(POLL_MS), time.monotonic())
+                if self._step(drain_to):
+                    return
             except OffsetsExpired as error:
                 self._skip_what_expired(error)
-                continue
-            drained = self._control.drain and self._reached(drain_to)
-            if self._is_due() or (drained and self._gathered.since is not None):
-                self._load()
-            self._supervision.works()
-            self._control.progress.lag = self._reader.waiting() + self._gathered.messages
-            if drained:
-                return
+            except Unavailable as error:
+                self._outlast(error)
+
+    def _step(self, drain_to: Mapping[int, int]) -> bool:
+        """Gather what there is, and load it when it is due; say whether all up to `drain_to` is loaded."""
+        if self._fails_since is not None:
+            self._take_up()
+        self._follow_new_partitions()
+        if not self._is_full():  # as a batch stays that could not be loaded
+            records = self._reader.poll(POLL_MS)
+            self._gathered.add(records, self._reader.positions(), time.monotonic())
+        drained = self._control.drain and self._reached(drain_to)
+        if self._is_due() or (drained and self._gathered.since is not None):
+            self._load()
+        self._fails_since = None
+        self._supervision.works()
+        self._control.progress.lag = self._reader.waiting() + self._gathered.messages
+        return drained
+
+    def _outlast(self, error: Unavailable) -> None:
+        """Wait, and keep what was gathered: connections that break more often than a batch is cut must not stop it.
+
+        What fails for long is left to whoever connects anew.
+        """
+        now = time.monotonic()
+        if self._fails_since is None:
+            self._fails_since = now
+        elif now - self._fails_since > OUTLAST_SECONDS:
+            raise error
+        self._control.wait(self._supervision.failed(error))
+
+    def _take_up(self) -> None:
+        """Go on behind what is gathered, if nothing was entered meanwhile; else from what was entered.
+
+        Messages that a poll had taken when it failed are read again.
+        """
+        self._reader.verify()
+        last = self._loads.last_load(self._table_id, WRITER)
+        if (0 if last is None else last.version) == self._version and (last is None or last.closed_at is not None):
+            self._reader.seek(self._gathered.ends)
+        else:
+            self._resume()
 
     # Where it stands
 
@@ -175,7 +223,7 @@ class _Stage:
     def _read_from(self, offsets: Mapping[int, int]) -> None:
         """Read all partitions; one that was never read is new and starts at 0."""
         begins = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
-        self._gathered = _Gathered(begins)
+        self._gathered = _Gathered.at(begins)
         self._reader.seek(begins)
 
     def _follow_new_partitions(self) -> None:
@@ -205,20 +253,24 @@ class _Stage:
 
     # One batch
 
+    def _is_full(self) -> bool:
+        return self._gathered.messages >= self._settings.stage_batch_rows or self._gathered.size >= _MOST_BYTES
+
     def _is_due(self) -> bool:
-        gathered = self._gathered
-        if gathered.since is None:
+        since = self._gathered.since
+        if since is None:
             return False
-        full = gathered.messages >= self._settings.stage_batch_rows or gathered.size >= _MOST_BYTES
-        return full or time.monotonic() - gathered.since >= self._settings.effective_stage_seconds
+        return self._is_full() or time.monotonic() - since >= self._settings.effective_stage_seconds
 
     def _load(self) -> None:
         """Enter the batch, send it, and begin the next one behind it."""
         self._reader.verify()
-        gathered, positions = self._gathered, self._reader.positions()
+        gathered, positions = self._gathered, self._gathered.ends
         lines, rejected = split(gathered.found)
         ranges = {p: (begin, positions[p]) for p, begin in gathered.begins.items() if positions[p] > begin}
-        self._bury(rejected, name_of(self._settings.topic, ranges))
+        if not gathered.buried:
+            self._bury(rejected, name_of(self._settings.topic, ranges))
+            gathered.buried = True
         load = LoadRow(
             table_id=self._table_id,
             writer=WRITER,
@@ -239,7 +291,7 @@ class _Stage:
             self._control.expect(SLOW_SECONDS)
             deliver(self._warehouse, self._loads, load, chosen, self._settings)
         self._version = load.version
-        self._gathered = _Gathered(positions)
+        self._gathered = _Gathered.at(positions)
         self._control.progress.offsets = dict(positions)
         self._report(gathered, len(chosen), len(rejected))
 

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from kafka import TopicPartition
 from psycopg.types.json import Jsonb
 
+from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
@@ -19,12 +21,13 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.coverage import Coverage
-from engagement_platform.domain.errors import EngagementError, StreamStopped
+from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream import loading, relay, stage, staging
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.faults.cuts import cutting
 from engagement_platform_tests.streaming import drain, read_all, running, wait_for
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, source_ids, table_ids, table_rows, write
 
@@ -293,6 +296,76 @@ def test_a_table_that_somebody_altered_is_said_and_the_run_goes_on(
     with running(stage.run, settings) as control:
         wait_for(lambda: "engagement_events" in control.progress.state.reason, "the stage to say so")
     assert caplog.text.count("ERROR") <= 1
+
+
+def ports(settings: Settings) -> dict[str, int]:
+    database = urlsplit(settings.platform_dsn.get_secret_value()).port
+    assert database is not None
+    return {"platform database": database, "Kafka": int(settings.kafka_bootstrap_servers.rpartition(":")[2])}
+
+
+@pytest.mark.parametrize("server", ["platform database", "both"])
+def test_connections_that_are_cut_more_often_than_a_batch_is_due_do_not_stop_it(
+    settings: Settings, writer: psycopg.Connection[Any], server: str
+) -> None:
+    often = settings.model_copy(update={"stage_seconds": 3.0, "stage_batch_rows": 5_000})
+    ids = write(writer, 300) + write(writer, 5, NEXT)
+    drain(relay.run, settings)
+    chosen = [port for name, port in ports(settings).items() if server in (name, "both")]
+    with cutting(chosen, every=1.5) as cuts, running(stage.run, often):
+        wait_for(lambda: len(table_ids(settings)) >= len(ids), "the batches")
+    assert sum(cuts) > 0
+    assert table_ids(settings) == ids
+
+
+def test_what_a_poll_took_when_it_failed_is_read_again(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages of different partitions may have moved on; none is left out, none comes twice."""
+    ids = write(writer, 300)
+    drain(relay.run, settings)
+    poll: Any = TopicReader.poll
+    fails: Iterator[bool] = iter([True, False, True, True])
+
+    def takes_and_fails(self: TopicReader, timeout_ms: int) -> Any:
+        records = poll(self, timeout_ms)
+        if records and next(fails, False):
+            raise Unavailable("Kafka does not answer.")
+        return records
+
+    monkeypatch.setattr(TopicReader, "poll", takes_and_fails)
+    drain(stage.run, settings.model_copy(update={"stage_batch_rows": 50}))
+    assert not list(fails)
+    assert table_ids(settings) == ids
+
+
+def test_what_was_gathered_is_kept_when_the_database_fails_and_its_letters_are_written_once(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = write(writer, 3)
+    drain(relay.run, settings)
+    send_all(settings, [Message(settings.topic, None, b"not JSON")])
+    seeks: list[Any] = []
+    seek, admission = TopicReader.seek, Loads.admission
+    fails = iter([True, True, True])
+
+    def fails_thrice(self: Loads, table: str, days: Any) -> Any:
+        if next(fails, False):
+            raise Unavailable("The platform database does not answer.")
+        return admission(self, table, days)
+
+    monkeypatch.setattr(Loads, "admission", fails_thrice)
+
+    def noted(self: TopicReader, offsets: Any) -> None:
+        seeks.append(dict(offsets))
+        seek(self, offsets)
+
+    monkeypatch.setattr(TopicReader, "seek", noted)
+    drain(stage.run, settings)
+    assert table_ids(settings) == ids
+    assert len(seeks) == 4
+    assert all(sum(offsets.values()) > 0 for offsets in seeks[1:])  # behind what is gathered
+    assert len(list(read_all(settings, settings.dead_letter_topic))) == 1
 
 
 def test_a_batch_folder_that_cannot_be_used_is_waited_for_and_what_others_put_there_stays(
