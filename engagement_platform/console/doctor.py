@@ -13,7 +13,7 @@ import psycopg
 from pydantic import SecretStr
 
 from engagement_platform.adapters import bounded, sql
-from engagement_platform.adapters.kafka.topics import admin, topic_configuration
+from engagement_platform.adapters.kafka.topics import TopicConfigurations, admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform.connection import connect as connect_platform
 from engagement_platform.adapters.platform.connection import translated
@@ -25,7 +25,9 @@ from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.topics import demands, unmet
 from engagement_platform.settings import ADDRESSES, Settings, variable
+from engagement_platform.stream.topic_watch import names_of, window_of
 
 Level = Literal["ok", "note", "fault"]
 
@@ -190,6 +192,21 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
             yield from _topic(settings, topic, wanted)
         else:
             yield Finding("note", f"Kafka: topic {topic} is not there yet", "The first start creates it.")
+    yield from _limits(settings)
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    """Look at what the loops look at again while they run, but for what `_topic` has shown."""
+    names = names_of(settings)
+    configurations = TopicConfigurations(settings, list(names.values()))
+    try:
+        present = configurations.read()
+    finally:
+        configurations.close()
+    for one in unmet(demands(window_of(settings).replay_ms), names, present):
+        if one.demand.name not in ("cleanup.policy", "message.timestamp.type"):
+            level: Level = "fault" if one.demand.stops else "note"
+            yield Finding(level, one.what, one.remedy(settings.kafka_bootstrap_servers))
 
 
 def _topic(settings: Settings, topic: str, wanted: dict[str, str]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ A message is decoded only as far as it is counted and shown; validating it in fu
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Annotated, Final
@@ -66,12 +67,42 @@ class Resume(Enum):
     """Not at all, until a person decides."""
 
 
-def resume(*, generation: str | None, same_topic: bool, same_window: bool, has_offsets: bool, ahead_ms: int) -> Resume:
-    """Decide from what is in Redis. `ahead_ms` is how far as_of lies ahead of Redis' clock."""
+def resume(
+    *,
+    generation: str | None,
+    same_topic: bool,
+    same_window: bool,
+    has_offsets: bool,
+    ahead_ms: int,
+    may_lack: bool = False,
+) -> Resume:
+    """Decide from what is in Redis. `ahead_ms` is how far as_of lies ahead of Redis' clock.
+
+    `may_lack`: a part of the views may have been evicted.
+    """
     if generation is None or not has_offsets:
         return Resume.BUILD
     if not same_topic:
         return Resume.STOP
-    if not same_window or ahead_ms > CLOCK_TOLERANCE_MS:
+    if not same_window or ahead_ms > CLOCK_TOLERANCE_MS or may_lack:
         return Resume.BUILD
     return Resume.CONTINUE
+
+
+@dataclass(frozen=True, slots=True)
+class Evictions:
+    """How many keys a server has evicted since it started."""
+
+    run_id: str
+    """Of the server; another one after each start."""
+    keys: int
+
+
+def may_lack(kept: Evictions | None, present: Evictions) -> bool:
+    """Say whether a key of the views may have been evicted since `kept` was noted, before they were built.
+
+    A server that was started again counts from 0.
+    """
+    if kept is not None and kept.run_id == present.run_id:
+        return kept.keys != present.keys
+    return present.keys > 0

@@ -86,6 +86,11 @@ class Window:
         """Say whether the bucket counts at `now_ms`."""
         return not (self.is_late(bucket, now_ms) or self.is_future(bucket, now_ms))
 
+    @property
+    def replay_ms(self) -> int:
+        """How far back the arrivals lie that can count at a time, at most."""
+        return self.length_ms + self.bucket_ms + self.max_future_ms + CLOCK_SKEW_MS
+
     def replay_from(self, now_ms: int) -> int:
         """Return the time of arrival from which on Kafka holds every event that can count at `now_ms`."""
         return max(0, self.start(now_ms) - self.max_future_ms - CLOCK_SKEW_MS)

@@ -21,9 +21,11 @@ from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
 from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
+from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.topic_watch import TopicWatch, watching
 
 log = logging.getLogger("engagement_platform.relay")
 
@@ -57,7 +59,9 @@ class _Clients:
     checkpoints: Checkpoints
     mirror: Mirror
     limits: Limits
+    largest_message: int
     largest_letter: int
+    watch: TopicWatch
 
 
 @contextmanager
@@ -76,7 +80,9 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
             stack.enter_context(open_checkpoints(settings)),
             stack.enter_context(open_mirror(settings)),
             limits,
+            max_message,
             min(max_letter, max_message),
+            stack.enter_context(watching(settings, User.RELAY, log)),
         )
 
 
@@ -146,6 +152,8 @@ class _Relay:
 
     def poll(self) -> Rows:
         """Take the ledger's four steps once, and publish what was found."""
+        self._clients.watch.require()
+        self._clients.watch.require_limits(events=self._clients.largest_message, letters=self._clients.largest_letter)
         started = now()
         source = self._clients.source
         before = source.holders() if self.ledger.gaps else NOBODY

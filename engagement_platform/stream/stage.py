@@ -28,12 +28,14 @@ from engagement_platform.domain.errors import StreamStopped, Superseded, Unavail
 from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter, kept
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
 from engagement_platform.stream import staging
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.loading import SILENT_SECONDS, deliver, settle_load, settle_rebuild, split
 from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.topic_watch import watching
 
 log = logging.getLogger("engagement_platform.stage")
 
@@ -92,7 +94,8 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
     records = min(_MOST_RECORDS, settings.stage_batch_rows)
     reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
     try:
-        yield _Clients(reader, loads, warehouse, table_id)
+        with watching(settings, User.STAGE, log):
+            yield _Clients(reader, loads, warehouse, table_id)
     finally:
         reader.close()
         loads.close()

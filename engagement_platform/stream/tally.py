@@ -23,7 +23,8 @@ from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, State
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
-from engagement_platform.domain.playback import Playback, Resume, display_of, read, resume
+from engagement_platform.domain.playback import Evictions, Playback, Resume, display_of, may_lack, read, resume
+from engagement_platform.domain.topics import User
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind
@@ -31,12 +32,16 @@ from engagement_platform.stream.clocks import ClockWatch
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.spacing import Spacing
 from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.topic_watch import TopicWatch, watching
 
 log = logging.getLogger("engagement_platform.tally")
 
 POLL_MS = 50
 SLIDE_SECONDS = 0.5
 """How often the window slides, and as_of advances, when no events come."""
+
+LOOK_SECONDS = 2.0
+"""How often Redis is asked whether it evicts keys."""
 
 FRESH_SECONDS = 1.0
 """A build has caught up when it reached ends that were read this short a time ago."""
@@ -54,9 +59,9 @@ def run(settings: Settings, control: Control) -> None:
 
     def attempt(supervision: Supervision) -> None:
         try:
-            with _connected(settings) as (reader, counts):
+            with _connected(settings) as (reader, counts, watch):
                 supervision.claim()
-                _Tally(settings, control, reader, counts, supervision, builds=builds).run()
+                _Tally(settings, control, reader, counts, supervision, watch=watch, builds=builds).run()
         except TopicChanged as error:
             raise _topic_mismatch(str(error)) from error
 
@@ -64,7 +69,7 @@ def run(settings: Settings, control: Control) -> None:
 
 
 @contextmanager
-def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts]]:
+def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
     client = connect(settings)
     with client:
@@ -72,7 +77,8 @@ def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts]]:
         counts.check_policy()
         reader = TopicReader(settings)
         try:
-            yield reader, counts
+            with watching(settings, User.TALLY, log) as watch:
+                yield reader, counts, watch
         finally:
             reader.close()
 
@@ -103,6 +109,7 @@ class _Tally:
         counts: Counts,
         supervision: Supervision,
         *,
+        watch: TopicWatch,
         builds: Spacing,
     ) -> None:
         self._settings = settings
@@ -111,6 +118,7 @@ class _Tally:
         self._reader = reader
         self._counts = counts
         self._supervision = supervision
+        self._watch = watch
         self._builds = builds
         self._clocks = ClockWatch(settings, control, reader, counts)
         self._target = _Target("")
@@ -118,6 +126,9 @@ class _Tally:
         self._goal: Mapping[int, int] = {}
         self._goal_at = 0.0
         self._applied_at = 0.0
+        self._evictions: Evictions | None = None
+        """What the server had evicted when the build of the target began."""
+        self._looked_at = time.monotonic()
 
     def run(self) -> None:
         drain_to = _written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
@@ -148,7 +159,20 @@ class _Tally:
         """Return the state of the live views once Redis' clock agrees with Kafka's."""
         return self._clocks.agreed_state(self._require_lease)
 
+    def _look_at_redis(self) -> None:
+        """Look whether Redis evicts keys, or has: anybody can change its policy at any time.
+
+        Raises StreamStopped while it may.
+        """
+        self._looked_at = time.monotonic()
+        if may_lack(self._evictions, self._counts.evictions()):
+            self._require_lease()
+            log.warning("Redis has evicted keys, perhaps of the views. They are built anew.")
+            self._resume(self._agreed_state())
+
     def _step(self) -> None:
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._look_at_redis()
         if self._target.build and self._counts.state().generation != self._target.base:
             self._replaced("raced")
         self._follow_new_partitions()
@@ -211,6 +235,7 @@ class _Tally:
                 self._begin_build(state)
             case Resume.CONTINUE:
                 self._target = _Target(state.generation or "")
+                self._evictions = state.evictions
                 self._read_from(state.offsets)
 
     def _decide(self, state: State) -> Resume:
@@ -220,6 +245,7 @@ class _Tally:
             same_window=state.window == self._window,
             has_offsets=bool(state.offsets),
             ahead_ms=state.as_of_ms - state.now_ms,
+            may_lack=may_lack(state.evictions, self._counts.evictions()),
         )
 
     def _space_builds(self) -> bool:
@@ -237,10 +263,12 @@ class _Tally:
 
     def _begin_build(self, state: State) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
+        self._watch.require(User.BUILD)
         state = self._clocks.state_to_build_on(state, self._require_lease)
         start = self._reader.offsets_at(self._window.replay_from(state.now_ms))
         self._target = _Target(uuid4().hex, build=True, base=state.generation)
-        self._counts.begin(self._target.generation, self._reader.topic_id, start)
+        self._evictions = self._counts.evictions()
+        self._counts.begin(self._target.generation, self._reader.topic_id, start, self._evictions)
         self._read_goal()
         self._read_from(start)
         log.info("building new views from the offsets %s", start)

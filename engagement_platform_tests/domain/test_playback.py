@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 import engagement_platform.adapters.redis as redis_adapter
-from engagement_platform.domain.playback import CLOCK_TOLERANCE_MS, Resume, display_of, read, resume
+from engagement_platform.domain.playback import (
+    CLOCK_TOLERANCE_MS,
+    Evictions,
+    Resume,
+    display_of,
+    may_lack,
+    read,
+    resume,
+)
 
 EVENT: dict[str, Any] = {
     "id": 1,
@@ -97,3 +105,20 @@ def test_how_a_tally_goes_on(changes: dict[str, Any], decision: Resume) -> None:
 def test_the_script_has_the_same_tolerance() -> None:
     text = (Path(redis_adapter.__path__[0]) / "apply.lua").read_text()
     assert f"CLOCK_TOLERANCE_MS = {CLOCK_TOLERANCE_MS}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("kept", "present", "lacks"),
+    [
+        (Evictions("a", 0), Evictions("a", 0), False),
+        (Evictions("a", 7), Evictions("a", 7), False),
+        (Evictions("a", 7), Evictions("a", 8), True),
+        (Evictions("a", 7), Evictions("a", 0), True),  # CONFIG RESETSTAT: nobody knows
+        (Evictions("a", 7), Evictions("b", 0), False),
+        (Evictions("a", 7), Evictions("b", 7), True),
+        (None, Evictions("a", 0), False),
+        (None, Evictions("a", 1), True),
+    ],
+)
+def test_what_a_server_has_evicted_since_the_build(kept: Evictions | None, present: Evictions, lacks: bool) -> None:
+    assert may_lack(kept, present) is lacks

@@ -1,6 +1,6 @@
 """The platform's topics: how they are created, and what is read of their configuration."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,6 +95,35 @@ def newest_arrival(settings: Settings, partitions: Iterable[int]) -> int | None:
     with admin(settings) as client:
         newest = client.list_partition_offsets(wanted)
     return max((at.timestamp for at in newest.values() if at.timestamp is not None and at.timestamp >= 0), default=None)
+
+
+class TopicConfigurations:
+    """Reads the configurations of some topics again and again, over one connection. Not for two threads at once."""
+
+    def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._client: KafkaAdminClient | None = None
+
+    def read(self) -> dict[str, dict[str, str]]:
+        """Return topic -> its effective configuration; an empty one where Kafka shows none to this user.
+
+        Raises Unavailable, and connects anew the next time.
+        """
+        try:
+            self._client = self._client or connect(KafkaAdminClient, self._settings, request_timeout_ms=MAX_BLOCK_MS)
+            resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in self._topics]
+            shown = self._client.describe_configs(resources, config_filter="all")["topic"]
+        except KafkaError as error:
+            self.close()
+            raise unavailable(self._settings, error) from error
+        return {topic: {name: entry["value"] for name, entry in shown.get(topic, {}).items()} for topic in self._topics}
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
 
 def topic_configuration(settings: Settings, topic: str) -> dict[str, str]:

@@ -33,8 +33,8 @@ local function refusal(now)
   if meta[2] ~= batch.topic_id then return 'topic' end
   if meta[3] ~= text(batch.window_ms) or meta[4] ~= text(batch.bucket_ms)
     or meta[5] ~= text(batch.max_future_ms) then return 'geometry' end
-  if batch.kafka_at_least > 0 and batch.kafka_at_least - now > CLOCKS_APART_MS then return 'behind' end
-  if batch.kafka_at_most > 0 and now - batch.kafka_at_most > CLOCKS_APART_MS then return 'ahead' end
+  if (batch.kafka_at_least or 0) > 0 and batch.kafka_at_least - now > CLOCKS_APART_MS then return 'behind' end
+  if (batch.kafka_at_most or 0) > 0 and now - batch.kafka_at_most > CLOCKS_APART_MS then return 'ahead' end
   if meta[6] and tonumber(meta[6]) - now > CLOCK_TOLERANCE_MS then return 'clock' end
   for _, move in ipairs(batch.offsets) do
     -- A partition without an offset is new: it starts at 0.

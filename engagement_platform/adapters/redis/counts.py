@@ -18,6 +18,7 @@ from engagement_platform.adapters.redis.refusals import MAKE_ROOM
 from engagement_platform.adapters.redis.scripts import run
 from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.playback import Evictions
 from engagement_platform.domain.windows import Adds, Window
 from engagement_platform.settings import Settings
 
@@ -43,6 +44,8 @@ class State:
     """Redis' clock."""
     offsets: Mapping[int, int]
     """partition -> offset of the next message to count; empty when Redis is without its data."""
+    evictions: Evictions | None = None
+    """What the server had evicted when the build of the generation began; None of an older version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,16 @@ class Counts:
             return Applied(*reply[1:])
         return Refused(reply[0], self._readable(reply[1]))
 
-    def begin(self, generation: str, topic_id: str, offsets: Mapping[int, int]) -> None:
+    def begin(
+        self, generation: str, topic_id: str, offsets: Mapping[int, int], evictions: Evictions | None = None
+    ) -> None:
         """Start the build of new views. It expires unless batches are applied to it."""
         packed = msgspec.msgpack.encode(
             {
                 "generation": generation,
                 "topic_id": topic_id,
                 "offsets": list(offsets.items()),
+                "evicted": "" if evictions is None else f"{evictions.keys} {evictions.run_id}",
                 "lifetime_ms": BUILD_LIFETIME_MS,
                 **self._geometry(),
             }
@@ -144,10 +150,21 @@ class Counts:
         """Raise StreamStopped when Redis could evict a part of the counts and keep the offsets."""
         policy = eviction_policy(self._client)
         if policy != "noeviction":
-            raise StreamStopped(
-                f"Redis at {address(self._client)} has maxmemory-policy {policy}, which could evict counts unseen.",
-                "Set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction, and in its configuration.",
-            )
+            raise _evicts(self._client, policy)
+
+    def evictions(self) -> Evictions:
+        """Return what the server has evicted. Cheap: one round trip.
+
+        Raises StreamStopped when it may evict: looked at again and again, since anybody can change its policy.
+        """
+        with reaching(self._client), self._client.pipeline(transaction=False) as pipe:
+            for section in ("server", "memory", "stats"):
+                pipe.info(section)
+            server, memory, stats = pipe.execute()
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            raise _evicts(self._client, policy)
+        return Evictions(str(server.get("run_id") or "unknown"), int(stats.get("evicted_keys", 0)))
 
     def _readable(self, reply: list[Any]) -> State:
         try:
@@ -168,6 +185,14 @@ class Counts:
             "bucket_ms": window.bucket_ms,
             "max_future_ms": window.max_future_ms,
         }
+
+
+def _evicts(client: redis.Redis, policy: str) -> StreamStopped:
+    return StreamStopped(
+        f"Redis at {address(client)} has maxmemory-policy {policy}, which could evict counts unseen.",
+        "Set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction, and in its configuration. "
+        "What was evicted meanwhile is counted again from Kafka by itself.",
+    )
 
 
 def eviction_policy(client: redis.Redis) -> str:
@@ -236,7 +261,13 @@ def _state(reply: list[Any]) -> State:
         as_of_ms=int(meta.get("as_of", 0)),
         now_ms=now_ms,
         offsets={int(partition): int(offset) for partition, offset in offsets.items()},
+        evictions=_evictions(meta.get("evicted", "")),
     )
+
+
+def _evictions(text: str) -> Evictions | None:
+    keys, _, run_id = text.partition(" ")
+    return Evictions(run_id, int(keys)) if run_id else None
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

@@ -6,14 +6,18 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.loop_state import Kind
 from engagement_platform.local.stack import Endpoints, server
 from engagement_platform.settings import Settings
+from engagement_platform.stream import supervisor, tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.conftest import make_settings
@@ -28,6 +32,70 @@ def test_a_redis_that_evicts_is_refused(settings: Settings, topic: Topic, own_re
         with pytest.raises(StreamStopped, match="noeviction"):
             drain(settings.model_copy(update={"redis_url": SecretStr(own_redis.url)}))
         assert client.dbsize() == 0
+
+
+def test_a_redis_that_is_told_to_evict_stops_the_tally_until_that_is_mended(
+    settings: Settings, topic: Topic, own_redis: Server, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
+    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    with own_redis.client() as client:
+        views = Views(client, settings.redis_namespace)
+        sent = topic.send(event(n) for n in range(50))
+        state = start(settings).control.progress
+        becomes_exact(views, sent, settings)
+        before = generation(views)
+        client.config_set("maxmemory-policy", "allkeys-random")
+        eventually(lambda: state.state.kind is Kind.STOPPED)
+        assert "allkeys-random" in state.state.reason
+        assert "noeviction" in state.state.remedy
+        sent += topic.send(event(n) for n in range(50))
+        client.config_set("maxmemory-policy", "noeviction")
+        becomes_exact(views, sent, settings)
+        eventually(lambda: state.state.kind is Kind.STREAMS)
+        assert generation(views) == before  # nothing was evicted
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_evicted_is_counted_again(
+    settings: Settings, topic: Topic, own_redis: Server, start: Start, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    """The policy may be right again before anybody looks, or the tally may not have run at all."""
+    monkeypatch.setattr(tally, "LOOK_SECONDS", 0.1)
+    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    with own_redis.client() as client:
+        views = Views(client, settings.redis_namespace)
+        sent = topic.send(event(n, age=n % 300) for n in range(2_000))
+        running = start(settings)
+        becomes_exact(views, sent, settings)
+        if restarted:
+            running.finish()
+        before = generation(views)
+        evict_some(client, settings)
+        if restarted:
+            running = start(settings)
+        becomes_exact(views, sent, settings)
+        eventually(lambda: generation(views) != before)
+        sent += topic.send(event(n, age=n % 300) for n in range(100))
+        becomes_exact(views, sent, settings)
+        running.finish()
+
+
+def evict_some(client: redis.Redis, settings: Settings) -> None:
+    """Let the server evict bucket keys, and keep meta and offsets, in one step for everybody else."""
+    kept = [Keys.live(settings.redis_namespace).meta, Keys.live(settings.redis_namespace).offsets]
+    held = [(key, value) for key in kept if (value := client.dump(key))]
+    client.set("ballast", "x" * 1_000_000)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.config_set("maxmemory-policy", "allkeys-random")
+        pipe.config_set("maxmemory", 1)
+        pipe.execute()
+    eventually(lambda: client.info("stats")["evicted_keys"] > 5)
+    client.config_set("maxmemory", 0)
+    client.config_set("maxmemory-policy", "noeviction")
+    for key, value in held:
+        client.restore(key, 0, value, replace=True)
 
 
 @pytest.mark.parametrize("outage", ["kill", "freeze"])

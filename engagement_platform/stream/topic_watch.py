@@ -1,0 +1,116 @@
+"""Looks again and again whether the topics are configured as a loop relies on: anybody can change that at any time.
+
+A thread of its own asks, so that no loop waits for the answer. A demand that is not met stops the loop, or is a warning
+where nothing can be lost yet: see `domain.topics`. Kafka being away is for others to notice.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from engagement_platform.adapters.kafka.topics import TopicConfigurations
+from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
+from engagement_platform.domain.topics import Topic, Unmet, User, demands, unmet
+from engagement_platform.domain.windows import Window
+from engagement_platform.settings import Settings
+
+LOOK_SECONDS = 10.0
+
+
+def names_of(settings: Settings) -> dict[Topic, str]:
+    """Return the names of the topics of which something is demanded."""
+    return {
+        Topic.EVENTS: settings.topic,
+        Topic.CHECKPOINT: settings.checkpoint_topic,
+        Topic.LETTERS: settings.dead_letter_topic,
+    }
+
+
+def window_of(settings: Settings) -> Window:
+    """Return the window of the views."""
+    return Window.of_seconds(settings.window_seconds, settings.bucket_seconds, settings.max_future_seconds)
+
+
+class TopicWatch:
+    """What the last look at the topics found for one loop. Made by `watching`."""
+
+    def __init__(self, settings: Settings, user: User, log: logging.Logger) -> None:
+        self._settings = settings
+        self._user = user
+        self._log = log
+        self._names = names_of(settings)
+        self._demands = demands(window_of(settings).replay_ms)
+        self._configurations = TopicConfigurations(settings, list(self._names.values()))
+        self._unmet: list[Unmet] = []
+        self._limits: dict[str, int] = {}
+        self._warned: set[Unmet] = set()
+
+    def look(self) -> None:
+        """Read the configurations. Raises Unavailable."""
+        present = self._configurations.read()
+        self._unmet = list(unmet(self._demands, self._names, present))
+        limits = {name: values.get("max.message.bytes") for name, values in present.items()}
+        self._limits = {name: int(limit) for name, limit in limits.items() if limit is not None}
+        for one in self._unmet:
+            if self._user in one.demand.warns and one not in self._warned:
+                self._log.warning("%s %s", one.what, self._remedy(one))
+        self._warned = set(self._unmet)
+
+    def require(self, user: User | None = None) -> None:
+        """Raise StreamStopped when something that the loop, or another user, relies on was not met at the last look.
+
+        Cheap: nothing is asked.
+        """
+        for one in self._unmet:
+            if (user or self._user) in one.demand.stops:
+                raise StreamStopped(one.what, self._remedy(one))
+
+    def require_limits(self, **limits: int) -> None:
+        """Raise Unavailable when Kafka takes less of a topic's messages than before: who connects anew reads that."""
+        for topic, limit in limits.items():
+            name = self._names[Topic(topic)]
+            present = self._limits.get(name, limit)
+            if present < limit:
+                raise Unavailable(
+                    f"The max.message.bytes of Kafka's topic {name} went down from {limit} to {present}.",
+                    "The relay begins again with it; larger messages become dead letters.",
+                )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._configurations.close()
+
+    def _remedy(self, one: Unmet) -> str:
+        return one.remedy(self._settings.kafka_bootstrap_servers)
+
+
+@contextmanager
+def watching(settings: Settings, user: User, log: logging.Logger) -> Iterator[TopicWatch]:
+    """Look now, and from a thread again every `LOOK_SECONDS` while the block runs.
+
+    Raises Unavailable, and StreamStopped when a demand is not met already.
+    """
+    watch = TopicWatch(settings, user, log)
+    ended = threading.Event()
+    try:
+        watch.look()
+        watch.require()
+        thread = threading.Thread(target=_look_again, args=(watch.look, ended), name="topic-watch", daemon=True)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            ended.set()
+            thread.join(1)
+    finally:
+        ended.set()
+        watch.close()
+
+
+def _look_again(look: Callable[[], None], ended: threading.Event) -> None:
+    while not ended.wait(LOOK_SECONDS):
+        try:
+            look()
+        except EngagementError:
+            continue
