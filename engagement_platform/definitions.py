@@ -41,6 +41,7 @@ from engagement_platform.orchestration.warehouse.schedules import (
     settle_day,
     settle_yesterday,
 )
+from engagement_platform.orchestration.warehouse.staged import report_staged_days
 
 definitions = dg.Definitions(
     assets=[
@@ -66,7 +67,7 @@ definitions = dg.Definitions(
         refresh_marts,
         keep_warehouse_small,
     ],
-    sensors=[keep_engagement_stream_alive, end_dead_runs, rebuild_days_that_are_due],
+    sensors=[keep_engagement_stream_alive, end_dead_runs, rebuild_days_that_are_due, report_staged_days],
     schedules=[
         prune_engagement_stream_runs_daily,
         count_dead_letters_hourly,

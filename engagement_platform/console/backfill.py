@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -18,9 +19,13 @@ from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState
 from engagement_platform.orchestration.warehouse.events import GROUP
+from engagement_platform.orchestration.warehouse.queue import obstacles
 from engagement_platform.settings import first_day, load, variable
 
 _POLL_SECONDS = 1.0
+_WAIT_SECONDS = 15.0
+"""How long no day may change before it is said what is in the way."""
+_SAY_AGAIN_SECONDS = 60.0
 
 
 @click.command()
@@ -37,7 +42,11 @@ _POLL_SECONDS = 1.0
 @click.option("--dry-run", is_flag=True, help="Only say which days would be rebuilt.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end.")
 @click.option("--resume", metavar="ID", help="Watch a backfill that was started before.")
-@click.option("--retry", metavar="ID", help="Start a backfill of the days that failed in an earlier one.")
+@click.option(
+    "--retry",
+    metavar="ID",
+    help="Start a backfill of the days that failed in an earlier one, or were not done at its end.",
+)
 @click.option("--cancel", metavar="ID", help="End a backfill; days that are done stay done.")
 def backfill(
     *,
@@ -74,7 +83,7 @@ def backfill(
         if since is not None:
             backfill_id = launch(dagster, graph, days_between(since, until), "engagement-platform backfill")
         elif retry is not None:
-            failed = backfills.progress(dagster, graph, retry).in_state(DayState.FAILED)
+            failed = backfills.to_retry(backfills.progress(dagster, graph, retry))
             if not failed:
                 click.echo(f"No day of backfill {retry} has failed.")
                 return
@@ -82,6 +91,12 @@ def backfill(
         assert backfill_id is not None, "one of the options was given"  # noqa: S101
         if not detach:
             sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
+        _say_what_is_in_the_way(dagster, backfill_id)
+
+
+def _say_what_is_in_the_way(dagster: dg.DagsterInstance, backfill_id: str) -> None:
+    for obstacle in obstacles(dagster, load(), backfill_id):
+        click.echo(obstacle)
 
 
 def _replay(since: str | None, until: str | None, *, to_api: bool, dry_run: bool) -> None:
@@ -159,6 +174,7 @@ def watch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: 
     """Show a backfill's progress until it ends; return whether every day was done."""
     console = Console()
     told: set[date] = set()
+    waiting = _Waiting(dagster, backfill_id)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("days", total=None)
@@ -173,16 +189,39 @@ def watch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: 
             bar.update(task, total=len(seen.days), completed=len(told), description=what or "waiting")
             if seen.ended:
                 break
+            for obstacle in waiting.obstacles(seen):
+                console.print(obstacle, highlight=False, markup=False)
             time.sleep(_POLL_SECONDS)
     return _sum_up(seen)
 
 
+class _Waiting:
+    """Tells what a backfill waits for, when no day has changed for a while."""
+
+    def __init__(self, dagster: dg.DagsterInstance, backfill_id: str) -> None:
+        self._dagster = dagster
+        self._backfill_id = backfill_id
+        self._days: Mapping[date, DayState] = {}
+        self._ask_at = 0.0
+
+    def obstacles(self, seen: backfills.Progress) -> list[str]:
+        """Return what is in the way, once in a while."""
+        now = time.monotonic()
+        if seen.days != self._days:
+            self._days, self._ask_at = seen.days, now + _WAIT_SECONDS
+        if now < self._ask_at:
+            return []
+        self._ask_at = now + _SAY_AGAIN_SECONDS
+        return obstacles(self._dagster, load(), self._backfill_id)
+
+
 def _sum_up(seen: backfills.Progress) -> bool:
-    done, failed = seen.in_state(DayState.DONE), seen.in_state(DayState.FAILED)
+    done, undone = seen.in_state(DayState.DONE), backfills.to_retry(seen)
     click.echo(f"{len(done)} of {len(seen.days)} days done. {seen.status.replace('_', ' ').capitalize()}.")
+    again = f"engagement-platform backfill --retry {seen.backfill_id}"
     if seen.error:
-        raise EngagementError(f"The backfill has failed: {seen.error}", "The daemon's log says more.")
-    if failed:
-        click.echo(f"Failed: {', '.join(map(str, failed))}")
-        click.echo(f"To try those again: engagement-platform backfill --retry {seen.backfill_id}")
+        raise EngagementError(f"The backfill has failed: {seen.error}", f"To go on with the days left: {again}")
+    if undone:
+        click.echo(f"Not done: {', '.join(map(str, undone))}")
+        click.echo(f"To try those again: {again}")
     return len(done) == len(seen.days)

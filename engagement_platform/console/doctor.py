@@ -257,12 +257,41 @@ def _dagster(_: Settings) -> Iterator[Finding]:
     home = os.environ.get("DAGSTER_HOME", "")
     if home and (Path(home) / "dagster.yaml").exists():
         yield Finding("ok", f"Dagster: DAGSTER_HOME has a dagster.yaml ({home})")
+        yield from _dagster_settings(Path(home) / "dagster.yaml")
     else:
         yield Finding(
             "fault",
             f"Dagster: DAGSTER_HOME is {home or 'not set'}, and there is no dagster.yaml",
             "Let it name the folder with this repository's dagster.yaml, as an absolute path.",
         )
+
+
+_OF_DAGSTER = {
+    ("run_retries", "enabled"): "a run whose process is killed is not launched again",
+    ("run_monitoring", "enabled"): "a run that never starts, or is never canceled, stays for ever",
+    (
+        "run_coordinator",
+        "config",
+        "max_user_code_failure_retries",
+    ): "a run that meets a slow code server fails for good",
+}
+"""What dagster.yaml has to switch on, and what happens without it."""
+
+
+def _dagster_settings(file: Path) -> Iterator[Finding]:
+    import yaml
+
+    try:
+        chosen = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        yield Finding("fault", f"Dagster: {file} cannot be read: {error}", "Compare it with this repository's.")
+        return
+    for path, consequence in _OF_DAGSTER.items():
+        value = chosen
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if not value:
+            yield Finding("note", f"Dagster: {'.'.join(path)} is not set: {consequence}", f"Set it in {file}.")
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

@@ -1,7 +1,7 @@
 """What `status` shows: whether all is well, who streams, how each loop stands, how many letters are open."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from rich.text import Text
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
 from engagement_platform.adapters.platform.standing import loops_of
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import Board
@@ -24,6 +25,9 @@ from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.standing import LoopStanding, Summary, lease_in_words, loop_in_words, summarize
 from engagement_platform.history.letters import letters_of
 from engagement_platform.settings import Settings
+
+SILENT_SECONDS = 20.0
+"""A run of the warehouse that gives no sign of life for this long may be dead: four heartbeats are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Status:
     pauses: Mapping[str, Pause]
     letters: Mapping[State, int] | str
     """How many letters are in each state, or why that is not known."""
+    runs: Sequence[AtWork] = ()
+    """The runs that rebuild, compare or sum up days at this moment."""
 
     @property
     def summary(self) -> Summary:
@@ -50,6 +56,8 @@ def show(present: Status) -> None:
         click.echo(lease_in_words(present.board))
     Console().print(_table(present))
     click.echo(f"Dead letters: {_letters_in_words(present.letters)}")
+    for run in present.runs:
+        click.secho(run_in_words(run), fg="red" if run.silent_seconds > SILENT_SECONDS else None)
 
 
 def read(settings: Settings) -> Status:
@@ -60,7 +68,20 @@ def read(settings: Settings) -> Status:
     with closing(Pauses(settings, "status")) as pauses:
         present = pauses.present()
     loops = loops_of(settings, board.lease.run_id) if board.lease else {}
-    return Status(board, loops, present, _letters(settings))
+    with closing(RunBeats(settings, "status")) as beats:
+        runs = beats.at_work()
+    return Status(board, loops, present, _letters(settings), runs)
+
+
+def run_in_words(run: AtWork) -> str:
+    """Say what a run of the warehouse does, and what becomes of one that is silent."""
+    what = f"Run {run.run_id} ({', '.join(filter(None, (run.job, run.subject)))})"
+    if run.silent_seconds <= SILENT_SECONDS:
+        return f"{what} is at work since {run.begun_at:%Y-%m-%d %H:%M:%S} UTC."
+    return (
+        f"{what} has given no sign of life for {run.silent_seconds:.0f} s. When its process is dead, it is ended and "
+        "launched again within two minutes, if Dagster's daemon runs."
+    )
 
 
 def _letters(settings: Settings) -> Mapping[State, int] | str:
@@ -120,6 +141,7 @@ def as_object(present: Status) -> dict[str, Any]:
         "dead_letters": letters
         if isinstance(letters, str)
         else {state.value: letters.get(state, 0) for state in State},
+        "runs": present.runs,
     }
     shown: dict[str, Any] = msgspec.to_builtins(told)
     return shown

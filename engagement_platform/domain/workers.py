@@ -16,8 +16,8 @@ BEAT_SECONDS = 5.0
 SILENT = timedelta(seconds=45)
 """A heartbeat that has not moved for this long belongs to a dead process: nine are missing."""
 
-BOOT = timedelta(seconds=90)
-"""How long a run that was launched may take until its first heartbeat."""
+BOOT = timedelta(seconds=150)
+"""How long a run that was launched may take until its first heartbeat: 100 s were seen on a starved machine."""
 
 RECENT = timedelta(seconds=40)
 """A look longer ago than this proves nothing about the time since."""

@@ -3,10 +3,15 @@
 Nothing here can be materialized from the UI; the ops of `engagement_stream` report what they have done.
 """
 
+from datetime import timedelta
+
 import dagster as dg
 
 SOURCE_GROUP = "source"
 STREAM_GROUP = "stream"
+
+STREAMED = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10), warn_window=timedelta(minutes=3))
+"""A loop that streams reports every half a minute, with events or without; one that does not stream reports nothing."""
 
 _JOB = dg.MetadataValue.job("engagement_stream", location_name="engagement_platform")
 
@@ -31,6 +36,7 @@ topic_events = dg.AssetSpec(
     description="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
     kinds={"kafka"},
     group_name=STREAM_GROUP,
+    freshness_policy=STREAMED,
     metadata={"kept up to date by": _JOB},
 )
 
@@ -43,6 +49,7 @@ redis_views = dg.AssetSpec(
     ),
     kinds={"redis"},
     group_name=STREAM_GROUP,
+    freshness_policy=STREAMED,
     metadata={"kept up to date by": _JOB},
 )
 
@@ -53,6 +60,7 @@ staged_batches = dg.AssetSpec(
     "each exactly once.",
     kinds={"json"},
     group_name=STREAM_GROUP,
+    freshness_policy=STREAMED,
     metadata={"kept up to date by": _JOB},
 )
 
@@ -63,5 +71,6 @@ partner_api = dg.AssetSpec(
     "does not take is kept as a dead letter.",
     kinds={"api"},
     group_name=STREAM_GROUP,
+    freshness_policy=STREAMED,
     metadata={"kept up to date by": _JOB},
 )

@@ -15,7 +15,8 @@ from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.workers import Memory, Seen, judge
+from engagement_platform.domain.workers import SILENT, Memory, Seen, judge
+from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
 
 LOOK_SECONDS = 15
@@ -35,7 +36,10 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         runs = at_work(context)
         with closing(RunBeats(settings, "dead-runs")) as beats:
             now, signs = beats.look([run.run_id for run in runs])
-            verdict = judge(signs, remembered(context.cursor), now)
+            # How long a streaming run may start up is for its own sensor to say.
+            begun = {run.run_id: signs[run.run_id] for run in runs if run.job_name != NAME or signs[run.run_id]}
+            verdict = judge(begun, remembered(context.cursor), now)
+            beats.close_others(list(signs), SILENT.total_seconds())
             dead = [
                 (run, seen)
                 for run in runs

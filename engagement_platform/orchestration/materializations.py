@@ -1,4 +1,8 @@
-"""Reports what a loop has done as materializations of the asset that it keeps up to date."""
+"""Reports what a loop has done as materializations of the asset that it keeps up to date.
+
+Only a loop that streams keeps its asset up to date, with events or without. Of one that waits, is refused, paused or
+stopped there is no materialization: one observation tells its state instead, so that the asset grows old in the UI.
+"""
 
 import logging
 import threading
@@ -9,7 +13,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from engagement_platform.domain.latency import Histogram
-from engagement_platform.domain.loop_state import in_words
+from engagement_platform.domain.loop_state import Kind, LoopState, in_words
 from engagement_platform.stream.control import Progress
 
 log = logging.getLogger("engagement_platform.materializations")
@@ -20,16 +24,31 @@ EVERY_SECONDS = 30.0
 
 
 class Reporter:
-    """Turns the progress made since the last report into a materialization. Takes the latencies and resets them."""
+    """Turns the progress made since the last report into a materialization, or the state of a loop that makes none."""
 
     def __init__(self, asset: dg.AssetKey, progress: Progress) -> None:
         self._asset = asset
         self._progress = progress
         self._events = progress.events
         self._at = time.monotonic()
+        self._told: LoopState | None = None
+        """The state that the last observation told, unless the loop has streamed since."""
 
-    def report(self) -> dg.AssetMaterialization:
-        """Return what happened since the last report."""
+    def report(self, *, last: bool = False) -> dg.AssetMaterialization | dg.AssetObservation | None:
+        """Return what there is to tell. The `last` report tells of events that no other has told of."""
+        state = self._progress.state
+        if state.kind is Kind.STREAMS or (last and self._progress.events > self._events):
+            self._told = None
+            return dg.AssetMaterialization(self._asset, metadata=self._figures())
+        if state.is_healthy or (self._told is not None and state.about(self._told)):
+            return None
+        self._told = state
+        lag = self._progress.lag
+        figures: dict[str, int | str] = {"state": in_words(state), **({} if lag is None else {"lag": lag})}
+        return dg.AssetObservation(self._asset, metadata=figures)
+
+    def _figures(self) -> dict[str, int | float | str]:
+        """Return what happened since the last materialization. Takes the latencies and resets them."""
         progress, now = self._progress, time.monotonic()
         progress.latency, latency = Histogram(), progress.latency
         total = progress.events
@@ -47,20 +66,22 @@ class Reporter:
                 f"{name} ms": round(latency.quantile(share) or 0.0, 1)
                 for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
             }
-        return dg.AssetMaterialization(self._asset, metadata=figures)
+        return figures
 
 
 @contextmanager
 def reported(context: dg.OpExecutionContext, asset: dg.AssetKey, progress: Progress) -> Iterator[None]:
-    """Log materializations from a thread while the block runs, and a last one after it.
+    """Log reports from a thread while the block runs, and a last one after it.
 
     From a thread, because the loop must go on while Dagster's storage does not answer.
     """
     reporter, closing = Reporter(asset, progress), threading.Event()
 
-    def log_once() -> None:
+    def log_once(*, last: bool = False) -> None:
         try:
-            context.log_event(reporter.report())
+            report = reporter.report(last=last)
+            if report is not None:
+                context.log_event(report)
         except Exception as error:  # a figure that is not plotted must not end the stream
             log.warning("the materialization of %s was not stored: %s", asset.to_user_string(), error)
 
@@ -77,4 +98,4 @@ def reported(context: dg.OpExecutionContext, asset: dg.AssetKey, progress: Progr
     finally:
         closing.set()
         thread.join(1.0)
-        log_once()
+        log_once(last=True)

@@ -208,3 +208,24 @@ def test_checks_come_first_then_what_is_set_with_whole_names(
     assert "other settings have their default: --all-settings shows them." in shown
     every = CliRunner().invoke(commands.doctor, ["--all-settings"], env={"COLUMNS": "60"}).output
     assert "ENGAGEMENT_START_LOOKBACK_IDS" in every
+
+
+def test_a_dagster_yaml_that_leaves_dead_runs_alone_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    file = tmp_path / "dagster.yaml"
+    settings = Settings(source_dsn=SecretStr("unused"), platform_dsn=SecretStr("unused"))
+
+    def noted() -> list[str]:
+        return [found.what for found in doctor._dagster(settings) if found.level != "ok"]
+
+    file.write_text((Path(__file__).parents[2] / "dagster.yaml").read_text())
+    assert noted() == []
+    file.write_text("run_monitoring: {enabled: true}\nrun_coordinator: nonsense\n")
+    retries, coordinator = noted()
+    assert "run_retries.enabled is not set: a run whose process is killed" in retries
+    assert "max_user_code_failure_retries" in coordinator
+    file.write_text("")
+    assert len(noted()) == 3
+    file.write_text("{")
+    (fault,) = noted()
+    assert "cannot be read" in fault

@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -10,6 +11,7 @@ from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.console.status import status
 from engagement_platform.domain.letters import Chosen
 from engagement_platform.domain.loops import LOOPS
@@ -79,3 +81,19 @@ def test_all_well_is_said_first_and_an_unknown_lag_is_none(settings: Settings) -
     assert (shown.exit_code, shown.output[:9]) == (0, "All well.")
     lines = [line.split("│") for line in shown.output.splitlines() if line.startswith("│")]
     assert [line[4].strip() for line in lines] == ["-"] * 4
+
+
+def test_it_names_the_runs_of_the_warehouse_and_those_without_a_sign_of_life(settings: Settings) -> None:
+    ensure_schema(settings)
+    with closing(RunBeats(settings, "test")) as beats:
+        beats.beat("lives", "settle_day", "2026-03-01")
+        beats.beat("silent", "backfill", "2026-03-02 to 2026-03-08")
+    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+        connection.execute(
+            "UPDATE engagement_platform.run_beat SET beat_at = now() - interval '75 seconds' WHERE run_id = 'silent'"
+        )
+    shown = CliRunner().invoke(status).output
+    assert "Run lives (settle_day, 2026-03-01) is at work since " in shown
+    assert "Run silent (backfill, 2026-03-02 to 2026-03-08) has given no sign of life for 75 s." in shown
+    told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
+    assert [run["run_id"] for run in told["runs"]] == ["lives", "silent"]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 import pytest
 
+from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.workers import BOOT, SILENT
@@ -106,13 +107,19 @@ def test_a_run_on_which_nobody_begins_to_work_is_ended_later(instance: dg.Dagste
     assert status_of(instance, run_id) is dg.DagsterRunStatus.FAILURE
 
 
-@pytest.mark.usefixtures("beats")
-def test_a_streaming_run_without_heartbeats_is_ended_and_never_retried_by_dagster(instance: dg.DagsterInstance) -> None:
-    run_id = instance.create_run_for_job(engagement_stream, status=dg.DagsterRunStatus.STARTED).run_id
+def test_a_streaming_run_whose_loops_are_silent_is_ended_and_never_retried_by_dagster(
+    instance: dg.DagsterInstance, platform: Settings
+) -> None:
+    silent, starts = (
+        instance.create_run_for_job(engagement_stream, status=dg.DagsterRunStatus.STARTED).run_id for _ in range(2)
+    )
+    with closing(Leases(platform, "test")) as leases:
+        leases.register(silent, "relay")
     observer = Observer(instance)
     observer.look()
     observer.after(BOOT)
-    assert status_of(instance, run_id) is dg.DagsterRunStatus.FAILURE
+    assert status_of(instance, silent) is dg.DagsterRunStatus.FAILURE
+    assert status_of(instance, starts) is dg.DagsterRunStatus.STARTED, "its own sensor says how long that may take"
     assert engagement_stream.tags["dagster/max_retries"] == "0"
 
 

@@ -23,6 +23,7 @@ def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
     def named(name: str) -> RunLoop:
         def run(settings: Settings, control: Control) -> None:
             control.claim()
+            control.progress.streams()
             ran.append(name)
 
         return run
@@ -33,7 +34,10 @@ def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
         result = stream_job(*map(named, LOOPS)).execute_in_process(run_config={"lease_seconds": 0}, instance=instance)
         assert result.success
         assert sorted(ran) == ["relay", "stage", "tally"]
-        assert "paused" in str(metadata(instance, partner_api.key)["state"].value)
+        assert instance.get_latest_materialization_event(partner_api.key) is None
+        (told,) = instance.fetch_observations(partner_api.key, limit=5).records
+        assert told.asset_observation is not None
+        assert "paused" in str(told.asset_observation.metadata["state"].value)
         assert "paused" not in str(metadata(instance, redis_views.key)["state"].value)
     assert "forward is paused since" in caplog.text
     assert "by me@here: maintenance. What is there stays there." in caplog.text

@@ -1,7 +1,11 @@
-"""Progress as materializations."""
+"""Progress as materializations, and states as observations."""
+
+import time
 
 import dagster as dg
+import pytest
 
+from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.orchestration.materializations import Reporter
 from engagement_platform.stream.control import Progress
 
@@ -9,11 +13,19 @@ ASSET = dg.AssetKey(["kafka", "engagement_events"])
 
 
 def figures(reporter: Reporter) -> dict[str, object]:
-    return {name: value.value for name, value in reporter.report().metadata.items()}
+    report = reporter.report()
+    assert isinstance(report, dg.AssetMaterialization)
+    return {name: value.value for name, value in report.metadata.items()}
+
+
+def streaming(events: int = 0) -> Progress:
+    progress = Progress(events=events)
+    progress.streams()
+    return progress
 
 
 def test_each_report_tells_what_happened_since_the_last() -> None:
-    progress = Progress(events=100)
+    progress = streaming(events=100)
     reporter = Reporter(ASSET, progress)
     progress.events, progress.lag = 150, 3
     progress.latency.add(10, 50)
@@ -25,3 +37,38 @@ def test_each_report_tells_what_happened_since_the_last() -> None:
     second = figures(reporter)
     assert second["events"] == 10
     assert "p50 ms" not in second, "no event was timed since"
+
+
+def test_a_loop_that_streams_without_events_keeps_its_asset_up_to_date() -> None:
+    assert figures(Reporter(ASSET, streaming()))["events"] == 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.STREAMS])
+def test_a_loop_that_does_not_stream_materializes_nothing_and_says_once_why(kind: Kind) -> None:
+    progress = streaming()
+    reporter = Reporter(ASSET, progress)
+    figures(reporter)
+    progress.events = 7
+    state = LoopState(kind, time.time(), "the partner's API", "503")
+    progress.enter(state)
+    first = reporter.report()
+    assert reporter.report() is None, "it is told once"
+    if state.is_healthy:
+        assert first is None
+    else:
+        assert isinstance(first, dg.AssetObservation)
+        assert str(kind) in str(first.metadata["state"].value)
+    progress.enter(LoopState(Kind.REFUSED, time.time(), "Kafka", "SASL"))
+    another = reporter.report()
+    assert isinstance(another, dg.AssetObservation)
+    progress.streams()
+    assert figures(reporter)["events"] == 7, "no event is left out of the figures"
+
+
+def test_at_the_end_the_events_are_told_that_nobody_has_told_of() -> None:
+    progress = streaming()
+    reporter = Reporter(ASSET, progress)
+    progress.events = 5
+    progress.enter(LoopState(Kind.WAITS, time.time(), "Redis", "away"))
+    assert isinstance(reporter.report(), dg.AssetObservation)
+    assert isinstance(reporter.report(last=True), dg.AssetMaterialization)

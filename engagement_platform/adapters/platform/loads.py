@@ -228,6 +228,20 @@ class Loads:
         """Return the days that have to be rebuilt, ascending."""
         return [Due(**row) for row in self._all("days_due")]
 
+    def first_load_at(self) -> datetime | None:
+        """Return when the oldest load that is still noted was entered; None before the first."""
+        row = self._one("first_load")
+        return None if row is None else row["opened_at"]
+
+    def days_settled(self, since: date) -> list[date]:
+        """Return the days from one on that were rebuilt after they had ended, whatever the table."""
+        return [row["day"] for row in self._all("days_settled", since=since)]
+
+    def brought(self, since: datetime) -> tuple[datetime, dict[date, int]]:
+        """Return a time of a moment ago, and for each day how many loads brought rows to it from `since` to then."""
+        rows = self._all("brought", since=since)
+        return rows[0]["until"], {row["day"]: row["loads"] for row in rows if row["day"] is not None}
+
     def prune(self, hours: int) -> None:
         """Forget what is closed, older than `hours` and not needed to go on."""
         self._execute("prune_loads", hours=hours)

@@ -113,6 +113,28 @@ SELECT DISTINCT day FROM engagement_platform.warehouse_load, unnest(days) AS day
 -- The days that have to be rebuilt, and why, whatever the table.
 SELECT DISTINCT ON (day) day, reason, since FROM engagement_platform.day_due ORDER BY day, since DESC;
 
+-- name: first_load
+-- When the oldest load that is still noted was entered.
+SELECT min(opened_at) AS opened_at FROM engagement_platform.warehouse_load;
+
+-- name: days_settled
+-- The days from one on that were rebuilt after they had ended, in UTC.
+SELECT DISTINCT day FROM engagement_platform.day_rebuild
+ WHERE state = 'done' AND day >= %(since)s AND opened_at >= (day + 1)::timestamp AT TIME ZONE 'UTC'
+ ORDER BY day;
+
+-- name: brought
+-- For each day, how many loads that were closed since a time brought rows; and the time up to which that is, be there a
+-- load or not: a second ago, so that a load whose note is being committed is not passed over.
+SELECT span.until, brought.day, brought.loads
+  FROM (SELECT now() - interval '1 second' AS until) AS span
+  LEFT JOIN LATERAL (
+       SELECT day, count(*) AS loads
+         FROM engagement_platform.warehouse_load, unnest(days) AS day
+        WHERE closed_at > %(since)s AND closed_at <= span.until AND rows > 0
+        GROUP BY day) AS brought ON true
+ ORDER BY brought.day;
+
 -- name: next_number
 -- A number for the replacement of a day of a table that is made from others.
 SELECT nextval('engagement_platform.replacement_number');

@@ -70,6 +70,11 @@ class RunBeats:
         with self._connected() as connection:
             return connection.execute(_SQL["give_up"], parameters).fetchone() is not None
 
+    def close_others(self, run_ids: Sequence[str], silent_seconds: float) -> None:
+        """Note the end of the silent runs that are none of these: Dagster knows that they have ended."""
+        with self._connected() as connection:
+            connection.execute(_SQL["close_others"], {"run_ids": list(run_ids), "silent_seconds": silent_seconds})
+
     def at_work(self) -> list[AtWork]:
         """Return the runs that have neither ended nor been given up, the longest at work first."""
         with self._connected() as connection, connection.cursor(row_factory=class_row(AtWork)) as rows:

@@ -39,6 +39,12 @@ SELECT run_id, job, subject, host, pid, begun_at, extract(epoch FROM now() - bea
  WHERE ended_at IS NULL AND given_up_at IS NULL
  ORDER BY begun_at;
 
+-- name: close_others
+-- Note the end of silent runs that are none of those at work: Dagster learned of their end in another way.
+UPDATE engagement_platform.run_beat SET ended_at = now()
+ WHERE ended_at IS NULL AND given_up_at IS NULL AND beat_at < now() - make_interval(secs => %(silent_seconds)s)
+   AND run_id <> ALL(%(run_ids)s::text[]);
+
 -- name: prune
 -- Forget runs whose last sign of life is older than :hours.
 DELETE FROM engagement_platform.run_beat

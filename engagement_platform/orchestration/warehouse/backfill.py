@@ -13,6 +13,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.utils import make_new_backfill_id
 
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration.warehouse.queue import DAEMON_SILENT_SECONDS, silence_of_daemon
 
 STARTED_BY = {"engagement/started_by": "engagement-platform backfill"}
 _ENDED = {
@@ -22,7 +23,6 @@ _ENDED = {
     BulkActionStatus.FAILED,
     BulkActionStatus.CANCELED,
 }
-_DAEMON_SILENT_SECONDS = 60.0
 
 
 class DayState(Enum):
@@ -74,11 +74,15 @@ def _state(every: Sequence[Parts], day: str) -> DayState:
     return DayState.RUNS if any(day in parts.requested for parts in every) else DayState.WAITS
 
 
+def to_retry(seen: Progress) -> list[date]:
+    """Return the days that a retry is for: those that failed, and those that a backfill has left undone at its end."""
+    undone = (DayState.FAILED, *((DayState.WAITS, DayState.RUNS) if seen.ended else ()))
+    return [day for day, state in seen.days.items() if state in undone]
+
+
 def require_daemon(instance: dg.DagsterInstance) -> None:
     """Raise EngagementError when no daemon would take up a backfill."""
-    beats = instance.get_daemon_heartbeats()
-    latest = max((beat.timestamp for kind, beat in beats.items() if kind == "BACKFILL"), default=0.0)
-    if time.time() - latest > _DAEMON_SILENT_SECONDS:
+    if silence_of_daemon(instance) > DAEMON_SILENT_SECONDS:
         raise EngagementError(
             "Dagster's daemon does not run, so nobody would take up a backfill.",
             "Start it: dagster dev (or dagster-daemon run), with the same DAGSTER_HOME.",

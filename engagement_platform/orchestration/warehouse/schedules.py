@@ -4,11 +4,14 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from engagement_platform.adapters.platform.loads import Due, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
+from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.settling import MOST_DAYS, unsettled
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events
 from engagement_platform.settings import first_day, load
@@ -16,6 +19,9 @@ from engagement_platform.settings import first_day, load
 _ROWS_KEPT_HOURS = 24 * 30
 _LATE_HOURS = 25
 """A day, and what a tick may be late."""
+
+QUEUED = {"engagement/queue": "days"}
+"""Tag of runs that may come in large numbers. `dagster.yaml` limits how many of them go on at a time."""
 
 EVERYTHING = dg.AssetSelection.groups(GROUP)
 
@@ -109,7 +115,8 @@ def refresh_late_days(context: dg.ScheduleEvaluationContext) -> list[dg.RunReque
         return dg.SkipReason(str(error))
     wanted = [day for day in days if is_known(day, moment.date())]
     return [
-        dg.RunRequest(run_key=f"{day} late, {moment.date()}", partition_key=day.isoformat()) for day in wanted
+        dg.RunRequest(run_key=f"{day} late, {moment.date()}", partition_key=day.isoformat(), tags=QUEUED)
+        for day in wanted
     ] or dg.SkipReason("No late events came.")
 
 
@@ -126,20 +133,34 @@ keep_warehouse_small_hourly = dg.ScheduleDefinition(
     job=settle_day,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Rebuilds the days whose messages expired in Kafka before they were loaded.",
+    description="Rebuilds the days whose messages expired in Kafka before they were loaded, and settles the days that "
+    "the nightly schedule has missed.",
 )
-def rebuild_days_that_are_due() -> list[dg.RunRequest] | dg.SkipReason:
+def rebuild_days_that_are_due(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for each day that is due: at once, and each hour until it is done."""
+    now = datetime.now(UTC)
     try:
         settings = load()
         ensure_schema(settings)
         with closing(Loads(settings, "due")) as loads:
-            due = loads.days_due()
+            due = {each.day: each for each in (*_not_settled(loads, now), *loads.days_due())}
     except EngagementError as error:
         return dg.SkipReason(str(error))
-    now = datetime.now(UTC)
-    wanted = [each for each in due if is_known(each.day, now.date())]
-    return [request(each, now) for each in wanted] or dg.SkipReason("No day is due.")
+    busy = days_at_work(context.instance)
+    chosen = [due[day] for day in sorted(due) if is_known(day, now.date()) and day.isoformat() not in busy]
+    return [request(each, now) for each in chosen] or dg.SkipReason("No day is due.")
+
+
+def _not_settled(loads: Loads, now: datetime) -> list[Due]:
+    settled = loads.days_settled(now.date() - (MOST_DAYS + 2) * ONE_DAY)
+    days = unsettled(settled, loads.first_load_at(), now, first_day())
+    return [Due(day, "not settled since it ended", bounds(day)[1]) for day in days]
+
+
+def days_at_work(instance: dg.DagsterInstance) -> set[str]:
+    """Return the days that unfinished runs of settle_day are for: they are not asked for a second time."""
+    unfinished = dg.RunsFilter(job_name=settle_day.name, statuses=NOT_FINISHED_STATUSES)
+    return {run.tags.get("dagster/partition", "") for run in instance.get_runs(unfinished)}
 
 
 def is_known(day: date, today: date) -> bool:
@@ -152,5 +173,5 @@ def request(due: Due, now: datetime) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{due.day} due since {due.since.isoformat()}, {now:%Y-%m-%d %H}h",
         partition_key=due.day.isoformat(),
-        tags={"engagement/reason": due.reason},
+        tags={**QUEUED, "engagement/reason": due.reason},
     )

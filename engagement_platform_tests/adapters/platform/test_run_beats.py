@@ -57,6 +57,17 @@ def test_a_run_that_has_ended_is_not_at_work(beats: RunBeats) -> None:
     assert beats.at_work() == []
 
 
+def test_a_run_of_whose_end_dagster_knows_is_not_at_work(beats: RunBeats, settings: Settings) -> None:
+    for run_id in ("killed", "lives", "silent"):
+        beats.beat(run_id, "job", "")
+    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+        connection.execute(
+            "UPDATE engagement_platform.run_beat SET beat_at = now() - interval '1 minute' WHERE run_id <> 'lives'"
+        )
+    beats.close_others(["silent"], 45)
+    assert {run.run_id for run in beats.at_work()} == {"lives", "silent"}
+
+
 def test_a_streaming_run_lives_by_the_heartbeats_of_its_loops(beats: RunBeats, settings: Settings) -> None:
     with closing(Leases(settings, "test")) as leases:
         leases.register("lease", "relay")

@@ -3,7 +3,7 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.orchestration.warehouse.backfill import DayState, Parts, Progress, states
+from engagement_platform.orchestration.warehouse.backfill import DayState, Parts, Progress, states, to_retry
 
 ONE, TWO = date(2026, 3, 1), date(2026, 3, 2)
 BOTH = frozenset({str(ONE), str(TWO)})
@@ -30,6 +30,13 @@ def test_what_failed_and_was_made_again_is_done() -> None:
 def test_days_in_a_state_are_ascending() -> None:
     progress = Progress("id", "REQUESTED", ended=False, days=states([parts()]), error=None)
     assert progress.in_state(DayState.WAITS) == [ONE, TWO]
+
+
+def test_a_retry_is_for_what_failed_and_at_the_end_for_all_that_was_not_done() -> None:
+    days = states([parts(failed=frozenset({str(ONE)}), requested=BOTH)])
+    assert to_retry(Progress("id", "REQUESTED", ended=False, days=days, error=None)) == [ONE]
+    assert to_retry(Progress("id", "CANCELED", ended=True, days=days, error=None)) == [ONE, TWO]
+    assert to_retry(Progress("id", "FAILED", ended=True, days=states([parts()]), error="?")) == [ONE, TWO]
 
 
 subsets = st.frozensets(st.sampled_from(sorted(BOTH)))

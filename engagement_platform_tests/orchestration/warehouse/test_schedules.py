@@ -2,6 +2,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+import psycopg
 import pytest
 
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
@@ -50,8 +51,14 @@ def test_a_refresh_makes_the_daily_tables_and_rebuilds_nothing() -> None:
     }
 
 
-def due() -> list[dg.RunRequest]:
-    asked = rebuild_days_that_are_due()
+def look(instance: dg.DagsterInstance) -> list[dg.RunRequest] | dg.SkipReason:
+    asked = rebuild_days_that_are_due(dg.build_sensor_context(instance=instance))
+    assert isinstance(asked, list | dg.SkipReason)
+    return asked
+
+
+def due(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    asked = look(instance)
     assert isinstance(asked, list)
     return asked
 
@@ -59,12 +66,11 @@ def due() -> list[dg.RunRequest]:
 @pytest.mark.servers
 def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -> None:
     today = datetime.now(UTC).date()
-    skipped = rebuild_days_that_are_due()
-    assert isinstance(skipped, dg.SkipReason)
-    with closing(Loads(platform, "test")) as loads:
+    with dg.DagsterInstance.ephemeral() as instance, closing(Loads(platform, "test")) as loads:
+        assert isinstance(look(instance), dg.SkipReason)
         loads.note_due("delta:1", [today, date(1999, 1, 1)], "expired")
-        (first,) = due()
-        (again,) = due()
+        (first,) = due(instance)
+        (again,) = due(instance)
         assert first.partition_key == again.partition_key == str(today)
         assert first.run_key == again.run_key
         (due_day,) = (each for each in loads.days_due() if each.day == today)
@@ -74,8 +80,39 @@ def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -
         assert row is not None
         loads.finish_rebuild(row.number, 0)
         loads.note_due("delta:1", [today], "expired again")
-        (later,) = due()
+        (later,) = due(instance)
     assert later.run_key != first.run_key
+
+
+@pytest.mark.servers
+def test_a_day_that_the_nightly_schedule_missed_is_settled_later_unless_a_run_is_at_it(platform: Settings) -> None:
+    today = datetime.now(UTC).date()
+    with dg.DagsterInstance.ephemeral() as instance, closing(Loads(platform, "test")) as loads:
+        with loads.admission("delta:1", ()) as admission:
+            assert admission.open(LoadRow("delta:1", "stage", 1, "load", "topic", {}, {}, (today,), rows=3, rejected=0))
+        assert isinstance(look(instance), dg.SkipReason), "it began to load today"
+        began(platform, days_ago=5)
+        missed = {str(today - timedelta(days=n)) for n in (5, 4, 3)}
+        asked = {each.partition_key: each for each in due(instance)}
+        assert missed <= asked.keys()
+        assert {each.tags["engagement/reason"] for each in asked.values()} == {"not settled since it ended"}
+        assert {each.tags["engagement/queue"] for each in asked.values()} == {"days"}
+
+        settled, running = sorted(missed)[:2]
+        row = loads.open_rebuild("delta:1", date.fromisoformat(settled), "run")
+        assert row is not None
+        loads.finish_rebuild(row.number, 3)
+        job = definitions.resolve_job_def("settle_day")
+        instance.create_run_for_job(job, tags={"dagster/partition": running}, status=dg.DagsterRunStatus.STARTED)
+        assert asked.keys() - {each.partition_key for each in due(instance)} == {settled, running}
+
+
+def began(platform: Settings, days_ago: int) -> None:
+    """Let the first load have been so many days ago."""
+    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+        connection.execute(
+            "UPDATE engagement_platform.warehouse_load SET opened_at = now() - make_interval(days => %s)", [days_ago]
+        )
 
 
 @pytest.mark.servers

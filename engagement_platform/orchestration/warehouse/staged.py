@@ -1,0 +1,75 @@
+"""The sensor that tells Dagster which days of `engagement_events` the stream has filled.
+
+The stage knows no Dagster day; it loads batches. So a sensor reads which days the loads brought rows to, and reports
+them without a run: the runs of the stream are deleted after a while, and what they have logged with them.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import msgspec
+
+from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.orchestration.warehouse.schedules import is_known
+from engagement_platform.settings import load
+
+EVERY = timedelta(minutes=5)
+"""How often a day is reported that gets rows all the time. Dagster keeps each report."""
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the sensor remembers: up to when it has read, what it has reported when, and loads not yet reported."""
+
+    until: datetime = _LONG_AGO
+    reported: dict[date, datetime] = {}
+    waiting: dict[date, int] = {}
+
+
+def due(told: Told, now: datetime, brought: Mapping[date, int]) -> tuple[dict[date, int], Told]:
+    """Return the days to report now with the number of their loads, and what is to be remembered."""
+    loads = {day: told.waiting.get(day, 0) + brought.get(day, 0) for day in {*told.waiting, *brought}}
+    recent = {day: at for day, at in told.reported.items() if now - at < EVERY}
+    chosen = {day: loads[day] for day in sorted(loads) if day not in recent}
+    waiting = {day: number for day, number in loads.items() if day in recent}
+    return chosen, Told(now, recent | dict.fromkeys(chosen, now), waiting)
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports the days to which the stream has brought events as materialized.",
+)
+def report_staged_days(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Report each day soon after its first load, then every five minutes while loads come."""
+    told = remembered(context.cursor)
+    try:
+        settings = load()
+        ensure_schema(settings)
+        with closing(Loads(settings, "staged-days")) as loads:
+            until, brought = loads.brought(told.until)
+    except EngagementError as error:
+        return dg.SkipReason(str(error))
+    known = {day: number for day, number in brought.items() if is_known(day, until.date())}
+    chosen, after = due(told, until, known)
+    for day, number in chosen.items():
+        figures: dict[str, int | str] = {"filled by": "the stream", "loads": number}
+        context.instance.report_runless_asset_event(
+            dg.AssetMaterialization(engagement_events.key, partition=day.isoformat(), metadata=figures)
+        )
+    context.update_cursor(msgspec.json.encode(after).decode())
+    return dg.SkipReason(f"Reported: {', '.join(map(str, chosen)) or 'nothing new'}.")
+
+
+def remembered(cursor: str | None) -> Told:
+    """Return what a cursor holds; nothing for one that cannot be read."""
+    try:
+        return msgspec.json.decode(cursor or "{}", type=Told)
+    except msgspec.DecodeError:
+        return Told()
