@@ -87,6 +87,12 @@ def in_words(state: LoopState) -> str:
             return f"stopped {since}: {reason}. {state.remedy}".strip()
 
 
+def in_short(state: LoopState) -> str:
+    """Say what a loop is doing without the reason, for a cell of a table."""
+    preposition = {Kind.WAITS: " for", Kind.REFUSED: " by"}.get(state.kind, "")
+    return f"{state.kind}{preposition} {state.subject}" if preposition and state.subject else str(state.kind)
+
+
 def clock(at: float) -> str:
     """Return a time as an operator compares it with logs: UTC, to the second."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

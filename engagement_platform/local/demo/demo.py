@@ -23,7 +23,7 @@ from engagement_platform.local.demo.figures import Observer
 from engagement_platform.local.demo.programs import Dagster, Measuring
 from engagement_platform.local.demo.reconcile import reconcile
 from engagement_platform.local.demo.report import faults, report
-from engagement_platform.local.demo.screen import Meter, View, line, screen
+from engagement_platform.local.demo.screen import Meter, Totals, View, line, screen
 from engagement_platform.local.demo.stopping import Stop, Stopped, stoppable
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.state import exclusive
@@ -99,7 +99,7 @@ class _Demo:
         os.environ.update(variables)
         self._settings = configuration.load()
         ensure_topics(self._settings)
-        self._observer = Observer(self._settings, folder)
+        self._observer = Observer(self._settings)
         self._parts.callback(self._observer.close)
         self._dagster = Dagster(folder)
         self._dagster.kill_leftovers()
@@ -155,8 +155,10 @@ class _Demo:
 
     def _view(self) -> View:
         seen, figures = self._measuring.seen, self._observer.last
-        rates = self._meter.rates(seen.at, seen.noted, seen.in_kafka, seen.in_redis)
-        return View(time.time() - self._first_seen_at(), figures, seen, rates, self._dagster.url)
+        handled = figures.handled
+        totals = Totals(seen.noted, seen.in_kafka, seen.in_redis, handled.get("forward", 0), handled.get("stage", 0))
+        rates = self._meter.rates(time.monotonic(), totals)
+        return View(time.time() - self._first_seen_at(), figures, seen, totals, rates, self._dagster.url)
 
     @contextmanager
     def _shown(self) -> Iterator[tuple[Callable[[View], None], float]]:

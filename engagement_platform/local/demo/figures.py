@@ -2,10 +2,9 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -13,14 +12,17 @@ import psycopg
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.adapters.platform.standing import loops_of
 from engagement_platform.adapters.redis.views import Ranked, Views
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.standing import LoopStanding, Summary, summarize
 from engagement_platform.settings import Settings
 
 TOP = 10
-SILENCE_SECONDS = 20.0
-"""A server that does not answer for so long ends the demo."""
+STANDING_SECONDS = 1.0
+"""How often the platform database is asked how the loops stand."""
 
 _FRESH_MS = 2_000
 _RECENT_IDS = 50_000
@@ -28,11 +30,20 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """A server of the stack that does not answer."""
+
+    name: str
+    """As the state folder calls it."""
+    since: float
+    """Seconds since 1970."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """One reading."""
 
-    at: float
-    """Monotonic seconds."""
     source_rows: int
     """Rows in the source table."""
     top: tuple[Ranked, ...]
@@ -40,22 +51,44 @@ class Figures:
     as_of_age_ms: int | None
     epochs: int
     """Epochs claimed since the start."""
-    pauses: tuple[Pause, ...] = ()
+    loops: Mapping[str, LoopStanding] = field(default_factory=dict)
+    handled: Mapping[str, int] = field(default_factory=dict)
+    """Loop -> events that it has handled since the start, over all its runs."""
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    summary: Summary | None = None
+    away: tuple[Away, ...] = ()
+
+
+class Handled:
+    """Adds up what the loops of successive runs have handled."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], int] = {}
+        self.totals: dict[str, int] = {}
+
+    def add(self, run_id: str, loops: Mapping[str, LoopStanding]) -> None:
+        """Take in what the loops of a run tell of themselves; a loop that began anew counts from 0 again."""
+        for name, standing in loops.items():
+            events = int(standing.progress.get("events", 0))
+            before = self._last.get((run_id, name), 0)
+            self._last[run_id, name] = events
+            self.totals[name] = self.totals.get(name, 0) + (events - before if events >= before else events)
 
 
 class Observer:
-    """Reads the figures. A server that does not answer keeps its last figures, and ends the demo after a while."""
+    """Reads the figures. Of a server that does not answer it keeps the last figures, and says so."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._logs = folder.absolute() / "logs"
         self._views = Views.connect(settings)
         self._leases = Leases(settings, "demo")
         self._pauses = Pauses(settings, "demo")
         self._rows = SourceRows(settings)
-        self._answered: dict[str, float] = {}
+        self._away: dict[str, Away] = {}
+        self._handled = Handled()
+        self._standing_at = float("-inf")
         self._first_epoch = self._epoch_before()
-        self.last = Figures(time.monotonic(), 0, (), None, 0)
+        self.last = Figures(0, (), None, 0)
 
     def _epoch_before(self) -> int:
         # Before the very first start there is no table to read.
@@ -64,25 +97,42 @@ class Observer:
         return 0
 
     def read(self) -> Figures:
-        """Read what there is. Raises EngagementError when a server has been silent for SILENCE_SECONDS."""
+        """Read what there is."""
         last = self.last
         rows = self._asked("postgres", self._rows.count, last.source_rows)
-        top = self._asked("valkey", lambda: tuple(self._views.top("content", "ms", TOP)), last.top)
-        age = self._asked("valkey", self._as_of_age, None)
+        stale: tuple[tuple[Ranked, ...], int | None] = (last.top, None)
+        top, age = self._asked("valkey", self._read_views, stale)
         self._asked("kafka", self._reach_kafka, None)
-        self.last = Figures(time.monotonic(), rows, top, age, self.epochs(), self._paused())
+        self.last = replace(last, source_rows=rows, top=top, as_of_age_ms=age)
+        if time.monotonic() - self._standing_at >= STANDING_SECONDS:
+            self._standing_at = time.monotonic()
+            with suppress(Unavailable):
+                self._read_standing()
+        self.last = replace(self.last, away=tuple(self._away.values()))
         return self.last
+
+    def _read_views(self) -> tuple[tuple[Ranked, ...], int | None]:
+        return tuple(self._views.top("content", "ms", TOP)), self._as_of_age()
+
+    def _read_standing(self) -> None:
+        board, pauses = self._leases.board(), self._pauses.present()
+        loops = loops_of(self._settings, board.lease.run_id) if board.lease else {}
+        if board.lease:
+            self._handled.add(board.lease.run_id, loops)
+        self.last = replace(
+            self.last,
+            epochs=max(board.epoch - self._first_epoch, 0),
+            loops=loops,
+            handled=dict(self._handled.totals),
+            pauses=pauses,
+            summary=summarize(board, loops, pauses, LOOPS),
+        )
 
     def epochs(self) -> int:
         """Return how many epochs were claimed since the start; the last known number when the database is away."""
         with suppress(Unavailable):
             return max(self._leases.latest().epoch - self._first_epoch, 0)
         return self.last.epochs
-
-    def _paused(self) -> tuple[Pause, ...]:
-        with suppress(Unavailable):
-            return tuple(self._pauses.present().values())
-        return self.last.pauses
 
     def is_alive(self) -> bool:
         """Say whether a run has claimed the lease since the start, and its tally counts."""
@@ -110,14 +160,12 @@ class Observer:
             raise Unavailable(f"Kafka does not answer: {error}.") from error
 
     def _asked(self, server: str, read: Callable[[], _T], otherwise: _T) -> _T:
-        now = time.monotonic()
         try:
             value = read()
         except Unavailable as error:
-            if now - self._answered.setdefault(server, now) > SILENCE_SECONDS:
-                raise EngagementError(error.what, f"The log: {self._logs / server}.log") from error
+            self._away.setdefault(server, Away(server, time.time(), error.what))
             return otherwise
-        self._answered[server] = time.monotonic()
+        self._away.pop(server, None)
         return value
 
 

@@ -1,9 +1,9 @@
 """The live view of the demo, and its lines of progress where there is no terminal. Reads nothing by itself."""
 
-import time
 import unicodedata
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engagement_platform.adapters.redis.views import Ranked
+from engagement_platform.domain.loop_state import clock, in_short
+from engagement_platform.domain.standing import LoopStanding, loop_in_words
 from engagement_platform.local.demo.figures import Figures
 from engagement_platform.local.demo.sightings import Quantiles, Sighting
 
@@ -18,31 +20,32 @@ _RATE_SECONDS = 5
 _LRM, _FSI, _PDI = "\u200e", "\u2068", "\u2069"
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Events a second, over the last few seconds."""
+class Totals(NamedTuple):
+    """Events since the start, or events a second: at the source and in each sink."""
 
     source: float = 0
     kafka: float = 0
     redis: float = 0
+    partner: float = 0
+    warehouse: float = 0
 
 
 class Meter:
-    """Turns totals into rates."""
+    """Turns totals into rates over the last few seconds."""
 
     def __init__(self) -> None:
-        self._readings: deque[tuple[float, int, int, int]] = deque()
+        self._readings: deque[tuple[float, Totals]] = deque()
 
-    def rates(self, at: float, source: int, kafka: int, redis: int) -> Rates:
-        """Return the rates, given the totals at a time in seconds."""
-        self._readings.append((at, source, kafka, redis))
+    def rates(self, at: float, totals: Totals) -> Totals:
+        """Return the events a second, given the totals at a time in seconds."""
+        self._readings.append((at, totals))
         while len(self._readings) > 2 and at - self._readings[0][0] > _RATE_SECONDS:
             self._readings.popleft()
-        began, *first = self._readings[0]
+        began, first = self._readings[0]
         elapsed = at - began
         if elapsed <= 0:
-            return Rates()
-        return Rates(*((now - then) / elapsed for now, then in zip((source, kafka, redis), first, strict=True)))
+            return Totals()
+        return Totals(*((now - then) / elapsed for now, then in zip(totals, first, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ class View:
     """Since the first event."""
     figures: Figures
     seen: Sighting
-    rates: Rates
+    totals: Totals
+    rates: Totals
     dagster_url: str
-    phase: str = ""
 
     @property
     def hand_overs(self) -> int:
@@ -65,20 +68,36 @@ class View:
 
 def line(view: View) -> str:
     """Return one line of progress."""
-    minute = view.seen.last_minute_ms
+    minute, rates = view.seen.last_minute_ms, view.rates
     return (
-        f"{view.seconds:6.0f} s | PostgreSQL {view.figures.source_rows:,} ({view.rates.source:,.0f}/s)"
-        f" | Kafka {view.seen.in_kafka:,} ({view.rates.kafka:,.0f}/s)"
-        f" | Redis {view.seen.in_redis:,} ({view.rates.redis:,.0f}/s, {view.seen.waiting:,} waiting)"
+        f"{duration(view.seconds)} | PostgreSQL {view.figures.source_rows:,} ({rates.source:,.0f}/s)"
+        f" | Kafka {view.seen.in_kafka:,} ({rates.kafka:,.0f}/s)"
+        f" | Redis {view.seen.in_redis:,} ({rates.redis:,.0f}/s, {view.seen.waiting:,} waiting)"
+        f" | partner {view.totals.partner:,.0f} ({rates.partner:,.0f}/s)"
+        f" | warehouse {view.totals.warehouse:,.0f} ({rates.warehouse:,.0f}/s)"
         f" | commit to Redis p50 {_ms(minute.p50)}, p99 {_ms(minute.p99)} | hand-overs {view.hand_overs}"
-        + "".join(f" | {pause.loop} is paused" for pause in view.figures.pauses)
+        + "".join(f" | {said}" for said in standstills(view.figures))
     )
+
+
+def standstills(figures: Figures) -> list[str]:
+    """Say what is away or stands still, since when, and how it comes back."""
+    return [
+        *(
+            f"{one.name} does not answer since {clock(one.since)}: `engagement-platform up` in another terminal starts "
+            "what is missing, and leaves the rest alone"
+            for one in figures.away
+        ),
+        *([figures.summary.sentence] if figures.summary and not figures.summary.well else []),
+    ]
 
 
 def screen(view: View) -> RenderableType:
     """Return the whole view."""
+    broken = standstills(view.figures)
     return Group(
-        Text.assemble(("engagement platform", "bold"), f"  {view.phase or _clock(view.seconds)}"),
+        Text.assemble(("engagement platform", "bold"), f"  {duration(view.seconds)}"),
+        *([Text(said, style="bold red") for said in broken] or [Text("All well.", style="green")]),
         _flow(view),
         Text.assemble(
             ("Commit to Redis  ", "bold"), _latency("last minute", view.seen.last_minute_ms),
@@ -90,7 +109,6 @@ def screen(view: View) -> RenderableType:
             f"Hand-overs: {view.hand_overs}    Views as of: {_age(view.figures.as_of_age_ms)}    Dagster: ",
             (view.dagster_url, f"link {view.dagster_url} underline"),
         ),
-        *(Text(f"Paused: {pause.loop}, {pause}", style="yellow") for pause in view.figures.pauses),
         Text("Ctrl-C stops everything; `make demo` goes on from there.", style="dim"),
     )  # fmt: skip
 
@@ -98,13 +116,40 @@ def screen(view: View) -> RenderableType:
 def _flow(view: View) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2))
     table.add_column("")
-    for name in ("events/s", "since the start", "behind the commits"):
-        table.add_column(name, justify="right", min_width=12)
-    table.add_row("PostgreSQL", f"{view.rates.source:,.0f}", f"{view.seen.noted:,}", "")
-    table.add_row("Kafka", f"{view.rates.kafka:,.0f}", f"{view.seen.in_kafka:,}", f"{view.seen.unpublished:,}")
-    table.add_row("Redis", f"{view.rates.redis:,.0f}", f"{view.seen.in_redis:,}", f"{view.seen.waiting:,}")
+    for name in ("events/s", "since the start", "waiting"):
+        table.add_column(name, justify="right", min_width=9, no_wrap=True)
+    table.add_column("state", overflow="fold")
+    seen, loops = view.seen, view.figures.loops
+    rows = (
+        ("PostgreSQL", None, None),
+        ("Kafka", "relay", seen.unpublished),
+        ("Redis", "tally", seen.waiting),
+        ("partner", "forward", _lag(loops.get("forward"))),
+        ("warehouse", "stage", _lag(loops.get("stage"))),
+    )
+    for (name, loop, waiting), rate, total in zip(rows, view.rates, view.totals, strict=True):
+        state = Text("") if loop is None else _state(view.figures, loop)
+        table.add_row(name, f"{rate:,.0f}", f"{total:,.0f}", "" if loop is None else _count(waiting), state)
     table.caption = f"{view.figures.source_rows:,} rows in PostgreSQL"
     return table
+
+
+def _state(figures: Figures, loop: str) -> Text:
+    standing, pause = figures.loops.get(loop), figures.pauses.get(loop)
+    state = None if standing is None else standing.state
+    if pause is not None:
+        return Text(loop_in_words(standing, pause), style="yellow")
+    well = state is not None and state.is_healthy and not (standing and standing.is_silent)
+    words = loop_in_words(standing, None) if well or state is None else in_short(state)
+    return Text(words, style="green" if well else "red")
+
+
+def _lag(standing: LoopStanding | None) -> int | None:
+    return None if standing is None else standing.lag
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def _top(ranked: tuple[Ranked, ...]) -> Table:
@@ -117,7 +162,7 @@ def _top(ranked: tuple[Ranked, ...]) -> Table:
     for place, each in enumerate(ranked, 1):
         kind = (each.shown.content_type if each.shown else None) or ""
         title = (each.shown.title if each.shown else None) or each.member
-        table.add_row(str(place), _clock(each.value / 1000), kind, isolated(title))
+        table.add_row(str(place), duration(each.value / 1000), kind, isolated(title))
     return table
 
 
@@ -141,5 +186,7 @@ def _age(milliseconds: int | None) -> str:
     return "-" if milliseconds is None else f"{max(milliseconds, 0) / 1000:.1f} s ago"
 
 
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.gmtime(max(seconds, 0))) if seconds < 86_400 else f"{seconds / 3600:,.0f} h"
+def duration(seconds: float) -> str:
+    """Return a span as hours, minutes and seconds, however long it is: 32:07:40."""
+    whole = int(max(seconds, 0))
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,14 +1,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
 from engagement_platform.adapters.redis.views import Ranked, Shown
+from engagement_platform.domain.loop_state import Kind, LoopState, to_object
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.local.demo.figures import Figures
-from engagement_platform.local.demo.screen import Meter, Rates, View, isolated, line, screen
+from engagement_platform.domain.standing import LoopStanding, Summary
+from engagement_platform.local.demo.figures import Away, Figures, Handled
+from engagement_platform.local.demo.screen import Meter, Totals, View, duration, isolated, line, screen
 from engagement_platform.local.demo.sightings import Quantiles, Sighting
 
 ARABIC = "حكايات المدينة القديمة"
@@ -19,7 +22,19 @@ def view(*titles: str) -> View:
     seen = Sighting(
         noted=1_200, in_kafka=1_190, in_redis=1_180, waiting=20, last_minute_ms=Quantiles(21.0, 50.0, 104.6, 9.0)
     )
-    return View(65, Figures(0, 5_000, top, 120, 3), seen, Rates(200, 201, 199), "http://127.0.0.1:3000")
+    loops = {
+        "relay": loop("relay", Kind.STREAMS),
+        "tally": loop("tally", Kind.STREAMS),
+        "forward": loop("forward", Kind.STREAMS, lag=7),
+        "stage": loop("stage", Kind.STREAMS, lag=440),
+    }
+    figures = Figures(5_000, top, 120, 3, loops, {"forward": 1_170, "stage": 900})
+    totals = Totals(1_200, 1_190, 1_180, 1_170, 900)
+    return View(65, figures, seen, totals, Totals(200, 201, 199, 198, 197), "http://127.0.0.1:3000")
+
+
+def loop(name: str, kind: Kind, subject: str = "", lag: int | None = 0) -> LoopStanding:
+    return LoopStanding(name, 0.4, ended=False, progress={"lag": lag, "state": to_object(LoopState(kind, 0, subject))})
 
 
 def rendered(what: View, width: int = 100) -> list[str]:
@@ -34,14 +49,57 @@ def test_the_screen_shows_what_flows() -> None:
     for part in ("PostgreSQL", "Kafka", "Redis", "1,200", "1,180", "21 ms", "105 ms", "A Title", "127.0.0.1:3000"):
         assert part in text
     assert "Hand-overs: 2" in text
+    assert "All well." in text
+
+
+def test_every_sink_is_shown_with_what_waits_for_it_and_its_state() -> None:
+    rows = {text.split()[0]: text.split()[1:] for text in rendered(view()) if "streams" in text}
+    assert rows == {
+        "Kafka": ["201", "1,190", "0", "streams"],
+        "Redis": ["199", "1,180", "20", "streams"],
+        "partner": ["198", "1,170", "7", "streams"],
+        "warehouse": ["197", "900", "440", "streams"],
+    }
+
+
+def changed(**figures: Any) -> View:
+    shown = view()
+    return replace(shown, figures=replace(shown.figures, **figures))
 
 
 def test_a_pause_is_shown_with_who_and_why() -> None:
     pause = Pause("tally", datetime(2026, 3, 1, tzinfo=UTC), "me@here", "Redis moves")
-    shown = replace(view(), figures=replace(view().figures, pauses=(pause,)))
-    assert "Paused: tally, since 2026-03-01 00:00:00 UTC by me@here: Redis moves" in "\n".join(rendered(shown))
-    assert line(shown).endswith(" | tally is paused")
+    sentence = f"1 of 4 loops stands still: tally paused {pause}"
+    shown = changed(pauses={"tally": pause}, summary=Summary(well=False, sentence=sentence))
+    assert sentence in "\n".join(rendered(shown, 160))
+    assert line(shown).endswith(f" | {sentence}")
     assert "paused" not in line(view())
+
+
+def test_a_server_that_is_away_is_named_with_the_time_and_the_way_back() -> None:
+    shown = changed(
+        away=(Away("valkey", 0, "Connection refused"),),
+        loops={**view().figures.loops, "tally": loop("tally", Kind.WAITS, "Redis at h:1", None)},
+    )
+    text = " ".join("\n".join(rendered(shown, 200)).split())
+    assert "valkey does not answer since 1970-01-01 00:00:00 UTC: `engagement-platform up` in another terminal" in text
+    assert "Redis 199 1,180 20 waits for Redis at h:1" in text
+    assert "All well" not in text
+    assert "valkey does not answer since" in line(shown)
+
+
+def test_what_the_loops_of_successive_runs_handled_is_added_up() -> None:
+    handled = Handled()
+    for run, events in (("a", 5), ("a", 9), ("b", 0), ("a", 11), ("b", 4), ("b", 1)):
+        handled.add(run, {"stage": LoopStanding("stage", 0, ended=False, progress={"events": events})})
+    assert handled.totals == {"stage": 9 + 2 + 4 + 1}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "00:00:00"), (-1, "00:00:00"), (27_645.9, "07:40:45"), (115_660, "32:07:40")]
+)
+def test_a_duration_has_one_form(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
 def test_arabic_titles_stand_last_and_are_isolated() -> None:
@@ -64,22 +122,22 @@ def test_a_title_cannot_move_the_cursor_or_turn_the_line_around() -> None:
 
 
 def test_before_the_first_event_there_are_no_figures() -> None:
-    empty = View(0, Figures(0, 0, (), None, 0), Sighting(), Rates(), "http://127.0.0.1:3000")
+    empty = View(0, Figures(0, (), None, 0), Sighting(), Totals(), Totals(), "http://127.0.0.1:3000")
     assert "p50 -" in line(empty)
     assert rendered(empty)
 
 
 def test_a_line_says_all_of_it() -> None:
     said = line(view())
-    assert said.strip().startswith("65 s")
+    assert said.startswith("00:01:05 | ")
     for part in ("PostgreSQL 5,000 (200/s)", "Kafka 1,190 (201/s)", "Redis 1,180 (199/s, 20 waiting)", "hand-overs 2"):
         assert part in said
 
 
 def test_rates_are_those_of_the_last_seconds() -> None:
     meter = Meter()
-    assert meter.rates(0, 100, 0, 0) == Rates(0, 0, 0)
-    assert meter.rates(2, 300, 200, 20) == Rates(100, 100, 10)
+    assert meter.rates(0, Totals(100)) == Totals()
+    assert meter.rates(2, Totals(300, 200, 20)) == Totals(100, 100, 10)
     for second in range(3, 30):
-        last = meter.rates(second, 300, 200, 20)
-    assert last == Rates(0, 0, 0)
+        last = meter.rates(second, Totals(300, 200, 20))
+    assert last == Totals()
