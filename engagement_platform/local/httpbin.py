@@ -14,6 +14,7 @@ class Httpbin:
     """The server process."""
 
     name = "httpbin"
+    ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGTERM
 
     def __init__(self, state: State) -> None:
@@ -21,7 +22,7 @@ class Httpbin:
         self.daemon = state.daemon(self.name)
 
     def start(self) -> None:
-        """Start the server and return when it accepts connections."""
+        """Start the server and return when it, and no other one on the port, accepts connections."""
         if not self.daemon.is_running:
             port = str(self._state.ports[self.name])
             command = [
@@ -45,6 +46,8 @@ class Httpbin:
         return f"http://127.0.0.1:{self._state.ports[self.name]}/post"
 
     def _accepts(self) -> bool:
+        if not self.daemon.listens_on(self._state.ports[self.name]):
+            return False
         with closing(socket.socket()) as probe:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self._state.ports[self.name])) == 0

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.postgres import missing_extra
-from engagement_platform.local.state import State, is_free
+from engagement_platform.local.state import State
 
 USUAL_PORTS = {"kafka": 9092, "kafka_controller": 9093}
 VERSION = "4.4.0"
@@ -59,6 +59,7 @@ class Kafka:
     """The server process."""
 
     name = "kafka"
+    ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGTERM
 
     def __init__(self, state: State) -> None:
@@ -111,8 +112,7 @@ class Kafka:
         unfinished.rename(data)
 
     def _answers(self) -> bool:
-        port = self._state.ports[self.name]
-        if is_free(port):
+        if not self.daemon.listens_on(self._state.ports[self.name]):
             return False
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
         try:

@@ -32,6 +32,7 @@ class Postgres:
     """The server process and its databases."""
 
     name = "postgres"
+    ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGINT  # fast shutdown: ends the sessions, keeps the data
 
     def __init__(self, state: State) -> None:
@@ -62,6 +63,8 @@ class Postgres:
         return f"postgresql://{user}:{quote(self._state.password(user))}@127.0.0.1:{self._state.ports[self.name]}/{database}"
 
     def _answers(self) -> bool:
+        if not self.daemon.listens_on(self._state.ports[self.name]):
+            return False
         try:
             psycopg.connect(self.url("postgres", "postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:

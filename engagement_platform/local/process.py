@@ -48,6 +48,19 @@ class Daemon:
         """Whether the process lives."""
         return self.process() is not None
 
+    def listens_on(self, port: int) -> bool:
+        """Say whether the process itself is the server on a port of loopback.
+
+        Another server on the port may answer just as well, so an answer alone says nothing about who gave it.
+        """
+        process = self.process()
+        if process is None:
+            return False
+        try:
+            return _listens(process, port)
+        except psutil.NoSuchProcess:
+            return False
+
     def spawn(
         self,
         command: Sequence[str | Path],
@@ -147,6 +160,14 @@ class Daemon:
             return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:])
         except OSError:
             return "(no log)"
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        connections = process.net_connections(kind="tcp")
+    except (psutil.AccessDenied, psutil.ZombieProcess):
+        return False
+    return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
 
 
 def _birth(pid: int) -> str | None:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import httpbin, kafka, postgres, state, valkey
 from engagement_platform.local.process import Daemon
 from engagement_platform.local.state import State
 
 USUAL_PORTS = {**postgres.USUAL_PORTS, **kafka.USUAL_PORTS, **valkey.USUAL_PORTS, **httpbin.USUAL_PORTS}
+_PORT_TRIES = 5
+_IN_USE = ("address already in use", "address in use")
 LAYERS = ("postgres", "kafka", "valkey", "httpbin")
 
 
@@ -22,6 +25,10 @@ class Server(Protocol):
     @property
     def name(self) -> str:
         """What it is called in the state folder."""
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The names of its ports in the state folder."""
 
     @property
     def stop_signal(self) -> int:
@@ -88,22 +95,42 @@ def up(
             kafka.class_path()
             watcher.done("download")
         with ThreadPoolExecutor(len(LAYERS)) as pool:
-            for _ in pool.map(lambda server: _start(server, watcher), servers(known)):
+            for _ in pool.map(lambda server: _start(server, known, watcher), servers(known)):
                 pass
     return endpoints(folder)
 
 
-def _start(server: Server, progress: Progress) -> None:
+def _start(server: Server, known: State, progress: Progress) -> None:
+    """Start a server; on other ports when another program took one between the choice and the start."""
     progress.started(server.name, "starting")
-    server.start()
+    for tries in range(_PORT_TRIES):
+        try:
+            server.start()
+            break
+        except EngagementError:
+            if tries == _PORT_TRIES - 1 or not _was_taken(server, known):
+                raise
+            for name in server.ports:
+                known.ports[name] = state.choose_port(None, None)
+            known.save()
     progress.done(server.name)
 
 
+def _was_taken(server: Server, known: State) -> bool:
+    """Say whether the server ended because another one has its port."""
+    if server.daemon.is_running:
+        return False
+    return any(not state.is_free(known.ports[name]) for name in server.ports) or any(
+        text in server.daemon.log_tail().lower() for text in _IN_USE
+    )
+
+
 def _choose_ports(known: State, *, use_usual_ports: bool) -> None:
-    running = {server.name for server in servers(known) if server.daemon.is_running}
-    for name, usual in USUAL_PORTS.items():
-        if name.split("_", maxsplit=1)[0] not in running:
-            known.ports[name] = state.choose_port(known.ports.get(name), usual if use_usual_ports else None)
+    for server in servers(known):
+        if not server.daemon.is_running:
+            for name in server.ports:
+                usual = USUAL_PORTS[name] if use_usual_ports else None
+                known.ports[name] = state.choose_port(known.ports.get(name), usual)
 
 
 def servers(known: State) -> list[Server]:

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.process import Daemon
 
 LAYOUT = 1
+
+_SAVING = threading.Lock()
+"""The servers of a stack are started in several threads."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,8 @@ class State:
             "durable": self.durable,
             "outside": self.outside,
         }
-        write_private(self.folder / "stack.json", json.dumps(data, indent=2))
+        with _SAVING:
+            write_private(self.folder / "stack.json", json.dumps(data, indent=2))
 
     def make_outside(self) -> Path:
         """Return the folder elsewhere, made and recorded once under a name that nobody can foresee."""

@@ -15,6 +15,7 @@ class Valkey:
     """The server process. Its data survives kills, but for the last second before a power cut."""
 
     name = "valkey"
+    ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGTERM
 
     def __init__(self, state: State) -> None:
@@ -52,6 +53,8 @@ class Valkey:
         )
 
     def _answers(self) -> bool:
+        if not self.daemon.listens_on(self._state.ports[self.name]):
+            return False
         try:
             with redis.Redis.from_url(self.url, socket_connect_timeout=2, socket_timeout=2) as client:
                 return bool(client.ping())

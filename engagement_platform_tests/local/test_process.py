@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,23 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     handle = Daemon("sleeper", tmp_path / "run" / "sleeper.json", tmp_path / "logs" / "sleeper.log")
     yield handle
     handle.stop(signal.SIGKILL)
+
+
+def test_the_server_on_a_port_is_the_process_that_listens(daemon: Daemon, tmp_path: Path) -> None:
+    port_file = tmp_path / "port"
+    listener = (
+        "import pathlib, socket, time; s = socket.create_server(('127.0.0.1', 0)); "
+        f"f = pathlib.Path({str(port_file)!r}); f.with_suffix('.new').write_text(str(s.getsockname()[1])); "
+        "f.with_suffix('.new').rename(f); time.sleep(60)"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        daemon.spawn([sys.executable, "-c", listener])
+        daemon.wait_until(port_file.exists, 20)
+        port = int(port_file.read_text())
+        assert daemon.listens_on(port)
+        assert not daemon.listens_on(foreign.getsockname()[1])
+    daemon.stop(signal.SIGKILL)
+    assert not daemon.listens_on(port)
 
 
 def change(daemon: Daemon, **values: object) -> None:

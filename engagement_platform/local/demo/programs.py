@@ -22,6 +22,8 @@ from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.process import Daemon
 
 USUAL_DAGSTER_PORT = 3000
+_MOST_STARTS = 3
+"""Of Dagster, each on another port, when other programs are faster."""
 _STEPS: Sequence[tuple[int, float]] = ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
 """What a session is sent until it has ended, and how many seconds it is given each time."""
 
@@ -45,20 +47,33 @@ class Dagster:
         folder = folder.absolute()
         self.daemon = Daemon("dagster dev", folder / "run" / "dagster.json", folder / "logs" / "dagster.log")
         self.url = ""
+        self._port = 0
+        self._starts = 0
+        self._environment: Mapping[str, str] = {}
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start. Returns at once."""
-        port = state.choose_port(None, USUAL_DAGSTER_PORT)
+        self._environment = environment
+        self._start_on(state.choose_port(None, USUAL_DAGSTER_PORT))
+
+    def _start_on(self, port: int) -> None:
+        self._port = port
+        self._starts += 1
         self.url = f"http://127.0.0.1:{port}"
         where = (
             ("-w", "workspace.yaml") if Path("workspace.yaml").exists() else ("-m", "engagement_platform.definitions")
         )
         command = as_fresh("-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), *where)
-        self.daemon.spawn(command, environment=environment, folder=Path.cwd())
+        self.daemon.spawn(command, environment=self._environment, folder=Path.cwd())
 
     def check(self) -> None:
-        """Raise EngagementError when it has ended."""
-        if not self.daemon.is_running:
+        """Raise EngagementError when it has ended; start it on another port when its own was taken meanwhile."""
+        if self.daemon.is_running:
+            return
+        if 0 < self._starts < _MOST_STARTS and not state.is_free(self._port):
+            self.kill_leftovers()
+            self._start_on(state.choose_port(None, None))
+        else:
             raise EngagementError(
                 f"dagster dev has ended. Its log ends with:\n{self.daemon.log_tail()}",
                 f"The log: {self.daemon.log_file}",

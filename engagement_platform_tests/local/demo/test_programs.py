@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ import psutil
 import pytest
 
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local import state
+from engagement_platform.local.demo import programs
 from engagement_platform.local.demo.programs import Dagster, Measuring, as_fresh
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.settings import Settings
@@ -47,6 +50,32 @@ def test_stopping_ends_the_whole_session(tmp_path: Path) -> None:
     assert time.monotonic() - began < 3
     assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
     assert not dagster.daemon.pid_file.exists()
+
+
+WEBSERVER = (
+    "import socket, sys, time; port = int(sys.argv[sys.argv.index('-p') + 1]); "
+    "server = socket.create_server(('127.0.0.1', port)); time.sleep(60)"
+)
+
+
+def test_dagster_starts_on_another_port_when_its_own_was_taken_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dagster = Dagster(tmp_path)
+    monkeypatch.setattr(programs, "as_fresh", lambda *command: [sys.executable, "-c", WEBSERVER, *command])
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        choose = state.choose_port
+        monkeypatch.setattr(state, "choose_port", lambda kept, usual: choose(kept, None) if usual is None else taken)
+        dagster.start(os.environ)
+        assert dagster.url.endswith(f":{taken}")
+        wait_for(lambda: not dagster.daemon.is_running, "it to fail")
+        dagster.check()
+        port = int(dagster.url.rpartition(":")[2])
+        assert port != taken
+        wait_for(lambda: dagster.daemon.listens_on(port), "it to listen")
+        dagster.check()
+        dagster.stop()
 
 
 def test_what_a_killed_leader_left_behind_is_ended(tmp_path: Path) -> None:
