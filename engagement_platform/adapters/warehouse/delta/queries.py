@@ -13,6 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from engagement_platform.adapters.warehouse.delta import dialect
+from engagement_platform.adapters.warehouse.delta.dataset import files_of
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.tables import DERIVED, Place, open_table
 from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed
@@ -87,7 +88,7 @@ def _show(connection: duckdb.DuckDBPyConnection, place: Place, name: str) -> Non
     """Make a table known under its bare name, without the columns that the adapter derives."""
     handle = _existing(place, name)
     with explained(redact(place.of(name)), "reading"):
-        connection.register(f"stored {name}", handle.to_pyarrow_dataset())
+        connection.register(f"stored {name}", files_of(handle))
     shown = ", ".join(_quoted(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
     connection.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {shown} FROM {_quoted('stored ' + name)}")  # noqa: S608
 
