@@ -5,6 +5,7 @@ Each check looks at one thing and returns findings; none changes anything.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,18 +13,20 @@ from typing import Any, Literal
 import psycopg
 from pydantic import SecretStr
 
-from engagement_platform.adapters import bounded, sql
+from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.topics import TopicConfigurations, admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform.connection import connect as connect_platform
 from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
-from engagement_platform.adapters.source.reader import CONNECT_SECONDS, open_source
+from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.warehouse.connect import connect as open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS
+from engagement_platform.domain.source_tables import TABLES, Sight, faults, faults_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import demands, unmet
 from engagement_platform.settings import ADDRESSES, Settings, variable
@@ -32,7 +35,6 @@ from engagement_platform.stream.topic_watch import names_of, window_of
 Level = Literal["ok", "note", "fault"]
 
 _SQL = sql.load(__package__, "doctor.sql")
-_SOURCE = variable("source_dsn")
 _PATIENCE_SECONDS = 12.0
 """Longer than the statement_timeout of the session, so that a server that lives says why it took so long."""
 
@@ -93,41 +95,37 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _source(settings: Settings) -> Iterator[Finding]:
     dsn = settings.source_dsn.get_secret_value()
-    with bounded.translated("The source", _SOURCE), _connect_source(dsn) as connection:
-        for table in ("content", "engagement_events"):
-            yield _right(connection, table)
-        yield _sight_of_locks(connection)
-        if _value(connection, "sees_sequence") is False:
-            yield _unseen_sequence(connection)
-        yield _index(connection)
-    with open_source(dsn) as source:
-        identity = source.identity
+    sight = session.look(dsn)
+    yield from _tables(sight)
+    with closing(session.connect(dsn, "doctor", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])) as source:
+        yield from _surroundings(dsn, source, sight)
+    if faults(sight):
+        return  # the relay would say the same again
+    with open_source(dsn) as reader:
+        identity = reader.identity
         yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
-        source.highest_id()
-        source.highest_given()
-        source.holders()
+        reader.highest_id()
+        reader.highest_given()
+        reader.holders()
 
 
-def _connect_source(dsn: str) -> psycopg.Connection[Any]:
-    connection = bounded.connect(
-        dsn, _SOURCE, patience=_PATIENCE_SECONDS, connect_timeout=CONNECT_SECONDS, application_name="engagement-doctor"
-    )
-    connection.execute(_SQL["prepare_session"])
-    return connection
+def _tables(sight: Sight) -> Iterator[Finding]:
+    for name, needed in TABLES.items():
+        found = faults_of(sight, name)
+        yield from (Finding("fault", fault.what, fault.todo) for fault in found)
+        if not found:
+            columns = f"the {len(needed)} columns that are read are there, with their types"
+            yield Finding("ok", f"source: SELECT on {sight.tables[name].name}; {columns}; no row is hidden")
 
 
-def _right(connection: psycopg.Connection[Any], table: str) -> Finding:
-    may_select = _value(connection, "may_select", table=table)
-    if may_select:
-        return Finding("ok", f"source: SELECT on {table}")
-    if may_select is None:
-        return Finding(
-            "fault",
-            f"source: no table {table} in sight",
-            f"Let {_SOURCE} name the database that has it; its schema must be in the search_path of the role.",
-        )
-    role = connection.info.user
-    return Finding("fault", f"source: no SELECT on {table}", f"Ask the owner to run: GRANT SELECT ON {table} TO {role}")
+def _surroundings(dsn: str, source: psycopg.Connection[Any], sight: Sight) -> Iterator[Finding]:
+    """Look at what surrounds the two tables, as far as they are in sight."""
+    with session.reaching(dsn):
+        yield _sight_of_locks(source)
+        if "engagement_events" in sight.tables:
+            if _value(source, "sees_sequence") is False:
+                yield _unseen_sequence(source, sight.role)
+            yield _index(source)
 
 
 def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
@@ -141,12 +139,12 @@ def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
     )
 
 
-def _unseen_sequence(connection: psycopg.Connection[Any]) -> Finding:
+def _unseen_sequence(connection: psycopg.Connection[Any], role: str) -> Finding:
     """Then the newest row stands for it, and the stream stops at the next hand-over when that row was deleted."""
     return Finding(
         "note",
         "source: the role does not see the sequence of engagement_events; deleting the newest row looks like a restore",
-        f"Ask the owner to run: GRANT SELECT ON SEQUENCE engagement_events_id_seq TO {connection.info.user}",
+        f"Ask the owner to run: GRANT SELECT ON SEQUENCE {_value(connection, 'sequence')} TO {role}",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 from engagement_platform.domain.latency import Histogram
 from engagement_platform.domain.loop_state import Kind, LoopState
 
@@ -107,14 +107,16 @@ class Backoff:
         self._pause = first
         self._since: float | None = None
         self._server = ""
+        self._refused = False
 
     def failed(self, error: EngagementError) -> float:
         """Note a failure; return the seconds to wait. Logs at the first failure of an outage only."""
         server = error.server if isinstance(error, Unavailable) else ""
-        if self._since is None or server != self._server:
+        refused = isinstance(error, Refused)
+        if self._since is None or (server, refused) != (self._server, self._refused):
             self._since = self._since or time.monotonic()
-            self._server = server
-            self._log(f"{error} Waiting for it; nothing is lost.")
+            self._server, self._refused = server, refused
+            self._log(f"{error} {'Trying again' if refused else 'Waiting for it'}; nothing is lost.")
         pause, self._pause = self._pause, min(self._pause * 2, self._longest)
         return pause
 

@@ -2,7 +2,8 @@
 
 A loop is one attempt that is repeated until the lease is over. What ends an attempt says what comes next:
 
-- *Unavailable*: a server is away or refuses. The next attempt follows with a growing pause.
+- *Unavailable*: a server is away or refuses. The next attempt follows with a growing pause. A loop that drains raises
+  *Refused*: no waiting helps.
 - *StreamStopped* and other errors that a person has to put right: the loop keeps its place in its run, so that the
   other loops go on, and looks every `LOOK_AGAIN_SECONDS` whether the remedy was followed. A loop that drains raises.
 - *Superseded*: another run has taken over; the loop ends.
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
 from engagement_platform.stream.control import Backoff, Control
 from engagement_platform.stream.spacing import Spacing
@@ -122,6 +123,8 @@ def supervise(
             attempt(supervision)
             return
         except Unavailable as error:
+            if control.drain and isinstance(error, Refused):
+                raise
             control.wait(supervision.failed(error))
         except Superseded as error:
             log.info("%s", error)

@@ -169,8 +169,8 @@ def test_a_table_that_is_not_there_is_named(settings: Settings, source_db: Sourc
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
         owner.execute("DROP TABLE engagement_events, content")
     found = str(faults(settings))
-    assert "no table content in sight" in found
-    assert "no table engagement_events in sight" in found
+    assert "lacks table content" in found
+    assert "lacks table engagement_events" in found
 
 
 def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

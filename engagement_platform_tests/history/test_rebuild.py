@@ -13,7 +13,7 @@ import pytest
 
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.source import history
+from engagement_platform.adapters.source import history, session
 from engagement_platform.adapters.source.history import History
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
@@ -424,7 +424,7 @@ def beat_at(loads: Loads, number: int) -> datetime:
 
 @pytest.mark.timeout(60)
 def test_a_source_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(history._BOUNDS, "connect_timeout", 2)
+    monkeypatch.setattr(session, "CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         opening = history.open_history(f"postgresql://nobody@127.0.0.1:{mute.getsockname()[1]}/media")
         with pytest.raises(Unavailable, match="does not answer"), opening:

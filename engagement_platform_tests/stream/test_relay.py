@@ -20,11 +20,12 @@ from engagement_platform.adapters.platform import migrate, mirror
 from engagement_platform.adapters.source import reader
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
-from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.errors import Refused, StreamStopped, Unavailable
 from engagement_platform.domain.event import EnrichedEvent, decode
 from engagement_platform.domain.ids import IdRange
+from engagement_platform.domain.loop_state import Kind
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay
+from engagement_platform.stream import relay, supervisor
 from engagement_platform.stream.control import Standalone
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
@@ -458,12 +459,61 @@ def test_a_sequence_with_a_cache_stops_the_stream(settings: Settings, writer: ps
         drain(relay.run, settings)
 
 
-def test_a_missing_right_stops_the_stream_with_what_to_grant(
+def test_a_missing_right_is_refused_with_what_to_grant_and_the_relay_goes_on_once_it_is_granted(
     settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
+    insert(writer, 1)
     writer.execute("REVOKE SELECT ON content FROM engagement_reader")
-    with pytest.raises(StreamStopped, match="Grant SELECT"):
+    with pytest.raises(Refused, match="GRANT SELECT ON content TO engagement_reader"):
         drain(relay.run, settings)
+    with running(relay.run, settings) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "the relay to say that it is refused")
+        assert control.progress.state.subject == "the source"
+        writer.execute("GRANT SELECT ON content TO engagement_reader")
+        wait_for(lambda: published(settings) == [1], "the relay to go on")
+        assert control.progress.state.kind is Kind.STREAMS
+
+
+def test_a_type_that_changes_in_mid_stream_stops_the_relay_before_an_event_of_another_form(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
+    insert(writer, 1)
+    with running(relay.run, settings) as control:
+        wait_for(lambda: published(settings) == [1], "the first event")
+        writer.execute(
+            "ALTER TABLE engagement_events ALTER event_ts TYPE timestamp USING event_ts AT TIME ZONE 'Asia/Tokyo'"
+        )
+        insert(writer, 1)
+        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stop")
+        assert "event_ts of engagement_events is timestamp without time zone" in control.progress.state.reason
+        assert published(settings) == [1]
+        writer.execute(
+            "ALTER TABLE engagement_events ALTER event_ts TYPE timestamptz USING event_ts AT TIME ZONE 'Asia/Tokyo'"
+        )
+        wait_for(lambda: published(settings) == [1, 2], "the relay to go on by itself")
+        writer.execute("ALTER TABLE engagement_events RENAME COLUMN device TO agent")
+        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stop")
+        assert "lacks column device" in control.progress.state.reason
+        writer.execute("ALTER TABLE engagement_events RENAME COLUMN agent TO device")
+        insert(writer, 1)
+        writer.execute("ALTER TABLE engagement_events ALTER duration_ms TYPE bigint")
+        wait_for(lambda: published(settings) == [1, 2, 3], "the relay to go on by itself")
+
+
+def test_rows_that_are_hidden_in_mid_stream_stop_the_relay_until_they_are_not(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
+    insert(writer, 1)
+    with running(relay.run, settings) as control:
+        wait_for(lambda: published(settings) == [1], "the first event")
+        writer.execute("ALTER TABLE engagement_events ENABLE ROW LEVEL SECURITY")
+        insert(writer, 2)
+        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stop")
+        assert "BYPASSRLS" in control.progress.state.remedy
+        writer.execute("ALTER TABLE engagement_events DISABLE ROW LEVEL SECURITY")
+        wait_for(lambda: published(settings) == [1, 2, 3], "the relay to go on by itself")
 
 
 def test_a_lost_checkpoint_topic_stops_the_stream(settings: Settings, writer: psycopg.Connection[Any]) -> None:

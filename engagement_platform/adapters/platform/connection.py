@@ -13,26 +13,30 @@ CONNECT_SECONDS = 3
 _STATEMENT_MS = 5_000
 _PATIENCE_SECONDS = 7.0
 _VARIABLE = "ENGAGEMENT_PLATFORM_DSN"
+_SERVER = "The platform database"
+# Under another isolation level a statement would not see what was committed while it waited for a lock.
+_SESSION = "SET timezone = 'UTC'; SET default_transaction_isolation = 'read committed'; SET statement_timeout = {ms}"
 
 
 def connect(settings: Settings, purpose: str) -> psycopg.Connection[Any]:
-    """Connect, each statement being its own transaction. Raises psycopg.Error.
+    """Connect, each statement being its own transaction. Raises Refused, Unavailable and SettingsError.
 
     A server that does not answer any more, be it frozen, is noticed within seconds.
     """
     return bounded.connect(
         settings.platform_dsn.get_secret_value(),
         _VARIABLE,
+        server=_SERVER,
         patience=_PATIENCE_SECONDS,
+        prepare=_SESSION.format(ms=_STATEMENT_MS),
         connect_timeout=CONNECT_SECONDS,
         application_name=f"engagement-{purpose}",
-        options=f"-c statement_timeout={_STATEMENT_MS} -c timezone=UTC",
         tcp_user_timeout=_STATEMENT_MS,
     )
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise Unavailable for what psycopg raises."""
-    with bounded.translated("The platform database", _VARIABLE):
+    """Raise Unavailable, or Refused, for what psycopg raises."""
+    with bounded.translated(_SERVER, _VARIABLE):
         yield

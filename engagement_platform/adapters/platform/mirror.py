@@ -99,7 +99,7 @@ class Mirror:
         try:
             self._connection = self._connection or connect(self._settings, "relay-mirror")
             self._connection.execute(_SQL["write"], _parameters(self._settings, checkpoint))
-        except psycopg.Error as error:
+        except (psycopg.Error, Unavailable) as error:
             log.debug("the checkpoint's copy was not written: %s", error)
         except Exception:  # whatever it is: without the thread the copy would grow old unnoticed
             log.exception("the checkpoint's copy was not written")

@@ -1,33 +1,33 @@
 """Reads days of the source as Arrow, batch by batch, by way of ADBC; everything in one snapshot."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
-from engagement_platform.adapters import bounded, sql
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.by_day import ByDay
-from engagement_platform.adapters.source.reader import BEYOND_JSON, CONNECT_SECONDS, ENRICHED, IMPATIENT
+from engagement_platform.adapters.source.reader import BEYOND_JSON, ENRICHED
 from engagement_platform.domain.coverage import Coverage, advanced
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.redrive import SourceEvent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SQL = sql.load(__package__, "history.sql")
-_BOUNDS = {"connect_timeout": CONNECT_SECONDS, **IMPATIENT}
 
 
 class History:
     """One snapshot of the source. Methods raise Unavailable when the source does not answer any more."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, dsn: str, cursor: Any) -> None:
+        self._dsn = dsn
         self._cursor = cursor
 
     def coverage(self, known: Coverage) -> Coverage:
@@ -41,7 +41,7 @@ class History:
 
     def _ids(self, name: str, **values: object) -> Iterator[int]:
         """Yield ids batch by batch: there may be as many as the source has rows."""
-        with _translated():
+        with session.reaching_arrow(self._dsn):
             self._cursor.execute(_SQL[name].format(**values))
         for batch in self._batches(self._cursor.fetch_record_batch()):
             yield from batch.column(0).to_pylist()
@@ -51,38 +51,43 @@ class History:
         begin, end = bounds(days[0])[0], bounds(days[-1])[1]
         order = "ORDER BY (event.event_ts AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
         text = _SQL["rows"].format(enriched=ENRICHED, begin=begin.isoformat(), end=end.isoformat(), order=order)
-        with _translated():
+        with session.reaching_arrow(self._dsn):
             self._cursor.execute(text)
             return ByDay(self._batches(self._cursor.fetch_record_batch()), schema)
 
     def figures(self, day: date) -> "pa.Table":
         """Return what a day is compared by: `id`, ascending, and `ms`, both int64."""
         begin, end = bounds(day)
-        with _translated():
+        with session.reaching_arrow(self._dsn):
             self._cursor.execute(_SQL["reconcile"].format(begin=begin.isoformat(), end=end.isoformat()))
             return self._cursor.fetch_arrow_table()
 
     def _batches(self, reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
-        with _translated():
+        with session.reaching_arrow(self._dsn):
             yield from reader
 
 
 @contextmanager
 def open_history(dsn: str) -> Iterator[History]:
-    """Connect, with a transaction that sees one moment: that of the first read. Raises Unavailable."""
-    from adbc_driver_postgresql import dbapi  # noqa: PLC0415
+    """Connect, with a transaction that sees one moment: that of the first read.
 
-    bounded.require_understood(dsn, "ENGAGEMENT_SOURCE_DSN")
-    with _translated():
-        connection = dbapi.connect(make_conninfo(dsn, **_BOUNDS))
-    try:
-        with connection.cursor() as cursor:
-            with _translated():
-                cursor.execute(_SQL["begin"])
-                cursor.execute("SET LOCAL lock_timeout = '10s'")
-            yield History(cursor)
-    finally:
-        connection.close()
+    Raises Unavailable, Refused, and StreamStopped where tables, columns or types are not as they must be.
+    """
+    form = session.require_fit(dsn)
+    with session.connect_arrow(dsn, "history", _SQL["begin"]) as cursor:
+        with session.reaching_arrow(dsn):
+            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            cursor.execute(session.FORM)
+            seen = cursor.fetchone()[0]
+        if not isinstance(seen, int):
+            raise EngagementError(
+                "The source's database or role sets quote_all_identifiers=on, so that columns cannot be read as Arrow.",
+                "Ask its administrator to run: ALTER ROLE … SET quote_all_identifiers = off, for the role of"
+                " ENGAGEMENT_SOURCE_DSN.",
+            )
+        if seen != form:
+            raise session.changed()
+        yield History(dsn, cursor)
 
 
 def days_of_ids_from(dsn: str, event_id: int) -> list[date]:
@@ -111,14 +116,14 @@ def messages(dsn: str, begin: datetime, end: datetime, max_bytes: int) -> Iterat
     Nothing is held in memory but what is on its way. Raises Unavailable.
     """
     parameters = {"begin": begin, "end": end, "max_bytes": max_bytes}
-    with _connected(dsn) as connection, connection.cursor(name="replay", binary=True) as cursor:
+    with _connected(dsn, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
         cursor.itersize = 1_000
         yield from cursor.execute(_SQL["replay"].replace("{enriched}", ENRICHED), parameters)
 
 
 def messages_of(dsn: str, ids: Sequence[int], max_bytes: int) -> dict[int, SourceEvent]:
     """Return certain events as they are now, those that are gone left out. Raises Unavailable."""
-    with _connected(dsn) as connection, connection.cursor(binary=True) as cursor:
+    with _connected(dsn, fit=True) as connection, connection.cursor(binary=True) as cursor:
         return dict(_found(cursor, ids, max_bytes))
 
 
@@ -144,36 +149,13 @@ def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:
 
 
 @contextmanager
-def _connected(dsn: str) -> "Iterator[psycopg.Connection[Any]]":
-    options = "-c timezone=UTC -c datestyle=ISO -c default_transaction_read_only=on -c lock_timeout=10s"
-    try:
-        with psycopg.connect(make_conninfo(dsn, options=options, **_BOUNDS)) as connection:
-            yield connection
-    except psycopg.Error as error:
-        raise _unavailable(error) from error
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    from adbc_driver_manager import dbapi  # noqa: PLC0415
-
-    try:
-        yield
-    except dbapi.Error as error:
-        if "permission denied" in str(error) or "does not exist" in str(error):
-            raise EngagementError(
-                f"The source refuses a read: {_one_line(error)}.",
-                "Grant SELECT on content and engagement_events to the role of ENGAGEMENT_SOURCE_DSN.",
-            ) from error
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"The source does not answer ({type(error).__name__}: {_one_line(error)}).",
-        "Check that PostgreSQL runs and ENGAGEMENT_SOURCE_DSN is right.",
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _connected(dsn: str, *, fit: bool = False) -> "Iterator[psycopg.Connection[Any]]":
+    """Connect for one transaction. With `fit` the tables are as the enrichment needs them, until its end."""
+    with (
+        closing(session.connect(dsn, "history", prepare="SET lock_timeout = '10s'")) as connection,
+        session.reaching(dsn),
+        connection.transaction(),
+    ):
+        if fit:
+            session.fit(dsn, connection)
+        yield connection

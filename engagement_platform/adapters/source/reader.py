@@ -11,20 +11,18 @@ from typing import Any, LiteralString, NamedTuple, cast
 import psycopg
 from psycopg.rows import RowMaker, namedtuple_row
 
-from engagement_platform.adapters import bounded, sql
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.source import session
 from engagement_platform.domain.checkpoint import SourceIdentity
-from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.ids import IdRange, gaps_between
 from engagement_platform.domain.ledger import Holders
 
 ENRICHED = sql.load(__package__, "enriched.sql")["enriched"]
 _SQL = sql.load(__package__, "relay.sql")
-_READ = _SQL["read"].replace("{enriched}", ENRICHED).replace("{wanted}", _SQL["wanted"])
+_READ = _SQL["read"].format(enriched=ENRICHED, wanted=_SQL["wanted"], form=session.FORM)
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
-CONNECT_SECONDS = 5
-IMPATIENT = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
-"""How soon a connection breaks whose other end is gone without a word."""
 _PATIENCE_SECONDS = 25.0
 """Beyond the session's statement_timeout: for a server that is frozen and cannot enforce it."""
 _STREAM_ROWS = 200
@@ -43,6 +41,8 @@ class Row(NamedTuple):
     bytes: int
     has_timestamp: bool | None
     """Whether RFC 3339 can carry event_ts."""
+    form: int = 0
+    """The tables and types that the read was planned for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,17 @@ class Limits:
 
 
 class Source:
-    """One connection to the source. Raises Unavailable when it breaks; then a new one is needed."""
+    """One connection to the source. Raises Unavailable when it breaks; then a new one is needed.
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Prepare the session. Raises StreamStopped when polling this source cannot be exact."""
+    Raises StreamStopped, or Refused for a right, when a table, column or type is not as the enrichment needs it.
+    """
+
+    def __init__(self, dsn: str, connection: psycopg.Connection[Any]) -> None:
+        """Look at the source. Raises StreamStopped when polling it cannot be exact."""
+        self._dsn = dsn
         self._connection = connection
-        with _translated():
-            for statement in _SQL["prepare_session"].split(";\n"):
-                connection.execute(statement)
+        self._form = session.fit(dsn, connection)
+        with session.reaching(dsn):
             self.identity = self._identity()
             self._sequence = self._find_sequence()
 
@@ -104,7 +107,7 @@ class Source:
 
     def holders(self) -> Holders:
         """Return the transactions that could still commit an id, now."""
-        with _translated():
+        with session.reaching(self._dsn):
             found = self._connection.execute(_SQL["holders"], {"sequence": self._sequence}, prepare=True).fetchall()
         return Holders(
             frozenset(virtual for virtual, _ in found), frozenset(virtual for virtual, prepared in found if prepared)
@@ -112,12 +115,12 @@ class Source:
 
     def highest_id(self) -> int:
         """Return the highest visible id; 0 in an empty table."""
-        with _translated():
+        with session.reaching(self._dsn):
             return self._one(_SQL["highest_id"]).id or 0
 
     def last_given(self) -> int | None:
         """Return the id given out last; None where there is none, or the role may not see the sequence."""
-        with _translated():
+        with session.reaching(self._dsn):
             return cast("int | None", self._one(_SQL["last_given"], sequence=self._sequence).id)
 
     def highest_given(self) -> int:
@@ -127,13 +130,14 @@ class Source:
 
     def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
         """Return the ids that are not visible among the last `ids` up to `hi`."""
-        with _translated():
+        with session.reaching(self._dsn):
             found = self._connection.execute(_SQL["visible_ids"], {"hi": hi, "ids": ids}).fetchall()
         return gaps_between(max(hi - ids, 0), [row[0] for row in found])
 
     def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
         """Return the events above `hi` and those in `probes`, from one snapshot.
 
+        Raises Unavailable where a column or type was changed since the source was looked at: none of it is returned.
         An event whose JSON is beyond what PostgreSQL can build (1 GB) comes alone, without its value.
         """
         parameters = {
@@ -143,7 +147,7 @@ class Source:
             "rows": limits.rows,
             "max_bytes": limits.message_bytes,
         }
-        with _translated():
+        with session.reaching(self._dsn):
             try:
                 return self._stream(parameters, limits)
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
@@ -157,6 +161,8 @@ class Source:
         total = 0
         with self._connection.cursor(binary=True, row_factory=_row) as cursor:
             for row in cursor.stream(_READ, parameters, size=_STREAM_ROWS):
+                if row.form != self._form:
+                    raise session.changed()
                 rows.append(row)
                 total += len(row.value)
                 if total >= limits.bytes:
@@ -171,42 +177,8 @@ def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:
 @contextmanager
 def open_source(dsn: str) -> Iterator[Source]:
     """Connect to the source. Raises Unavailable, or StreamStopped when polling it cannot be exact."""
-    with _translated():
-        connection = bounded.connect(
-            dsn,
-            "ENGAGEMENT_SOURCE_DSN",
-            patience=_PATIENCE_SECONDS,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="engagement-relay",
-            **IMPATIENT,
-        )
+    connection = session.connect(dsn, "relay", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
     try:
-        yield Source(connection)
+        yield Source(dsn, connection)
     finally:
         connection.close()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise StreamStopped(
-            f"The source refuses a read: {error}".strip(),
-            "Grant SELECT on content and engagement_events to the role of ENGAGEMENT_SOURCE_DSN.",
-        ) from error
-    except psycopg.errors.UndefinedTable as error:
-        raise StreamStopped(
-            f"The source lacks a table: {error}".split("\n")[0],
-            "Let ENGAGEMENT_SOURCE_DSN name the database that has content and engagement_events.",
-        ) from error
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
-        raise Unavailable(
-            f"A read of the source had to wait too long: {error}".split("\n")[0] + ".",
-            "Somebody holds a lock on content or engagement_events, or the server is overloaded: see pg_stat_activity.",
-        ) from error
-    except psycopg.Error as error:
-        raise Unavailable(
-            f"The source does not answer ({type(error).__name__}: {error}).".replace("\n", " "),
-            "Check that PostgreSQL runs and ENGAGEMENT_SOURCE_DSN is right.",
-        ) from error

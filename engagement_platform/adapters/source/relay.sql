@@ -1,13 +1,9 @@
 -- name: prepare_session
 -- Every read of the relay is a look-up by id. Without these a prepared statement may turn, at its sixth call, into a
--- plan that scans the table. Zone and style make PostgreSQL's JSON carry RFC 3339 in UTC. Behind somebody's table lock the
--- relay says so, and does not wait in silence.
+-- plan that scans the table. Behind somebody's table lock the relay says so, and does not wait in silence.
 SET enable_seqscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
-SET timezone = 'UTC';
-SET datestyle = 'ISO';
-SET default_transaction_read_only = on;
 SET lock_timeout = '5s';
 SET statement_timeout = '20s'
 
@@ -66,14 +62,15 @@ SELECT virtualtransaction AS virtual, pid IS NULL AS prepared
 
 -- name: read
 -- The wanted events as one snapshot sees them: at most :rows, ascending.
--- A message over :max_bytes is cut to an excerpt: it cannot be sent anyway.
+-- A message over :max_bytes is cut to an excerpt: it cannot be sent anyway. The form is found once, if there is a row.
 WITH wanted AS MATERIALIZED ({wanted})
 SELECT event.id,
        convert_to(event.content_id::text, 'UTF8') AS key,
        CASE WHEN octet_length(message.json) <= %(max_bytes)s THEN message.json
             ELSE substring(message.json FOR 2000) END AS value,
        octet_length(message.json) AS bytes,
-       event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01' AS has_timestamp
+       event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01' AS has_timestamp,
+       ({form}) AS form
   FROM (SELECT id FROM wanted ORDER BY id LIMIT %(rows)s) AS chosen
   JOIN ({enriched}) AS event USING (id)
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message

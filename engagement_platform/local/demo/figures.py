@@ -14,7 +14,8 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.standing import loops_of
 from engagement_platform.adapters.redis.views import Ranked, Views
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.adapters.source import session
+from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.standing import LoopStanding, Summary, summarize
@@ -24,6 +25,7 @@ TOP = 10
 STANDING_SECONDS = 1.0
 """How often the platform database is asked how the loops stand."""
 
+_PATIENCE_SECONDS = 10.0
 _FRESH_MS = 2_000
 _RECENT_IDS = 50_000
 _T = TypeVar("_T")
@@ -183,15 +185,14 @@ class SourceRows:
         """An id and the number of rows up to it."""
 
     def count(self) -> int:
-        """Return the number of rows. Raises Unavailable."""
+        """Return the number of rows. Raises Unavailable, and StreamStopped when the table is not as it must be."""
         try:
-            self._connection = self._connection or psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=3, application_name="engagement-demo"
-            )
-            return self._count()
-        except psycopg.Error as error:
+            self._connection = self._connection or session.connect(self._dsn, "demo", patience=_PATIENCE_SECONDS)
+            with session.reaching(self._dsn):
+                return self._count()
+        except EngagementError:
             self.close()
-            raise Unavailable(f"The source database does not answer: {error}.") from error
+            raise
 
     def _count(self) -> int:
         highest = self._one("highest_id")

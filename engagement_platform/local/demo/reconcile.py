@@ -5,6 +5,7 @@ Nothing here trusts a counter of the stream: the topic is read from its beginnin
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.letters import letter_of
 from engagement_platform.adapters.redis.views import Snapshot, Views
+from engagement_platform.adapters.source import session
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import id_of
 from engagement_platform.domain.windows import DIMENSIONS, NONE, Adds, Window
@@ -88,7 +90,8 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
     Reading a long topic takes its own time. Raises Unavailable when a server does not answer.
     """
     began = time.monotonic()
-    with psycopg.connect(settings.source_dsn.get_secret_value(), autocommit=True, connect_timeout=5) as source:
+    dsn = settings.source_dsn.get_secret_value()
+    with closing(session.connect(dsn, "demo")) as source, session.reaching(dsn):
         base = _lowest(source)
         committed = _source_ids(source, base)
         topic = Topic(settings, base)

@@ -130,7 +130,7 @@ def test_a_dsn_that_the_client_refuses_is_not_repeated(platform: Settings, dsn: 
 
 
 def test_the_patience_can_be_chosen(own_stack: Endpoints) -> None:
-    session = bounded.connect(own_stack.source_dsn, "ENGAGEMENT_SOURCE_DSN", patience=0.3, connect_timeout=5)
+    session = bounded.connect(own_stack.source_dsn, "DSN", server="The source", patience=0.3, prepare="SELECT 1")
     with pytest.raises(psycopg.OperationalError, match="silent"):
         session.execute("SELECT pg_sleep(30)")
     assert session.closed

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from engagement_platform.adapters.source.history import days_of_ids_from, has_index, messages_of, open_history
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.coverage import Coverage
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.domain.event import decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -132,7 +132,7 @@ def test_what_is_wrong_is_said_without_the_password(source_db: SourceDatabase, w
         pass
     assert "s3cret" not in str(away.value)
     writer.execute("REVOKE SELECT ON content FROM engagement_reader")
-    with pytest.raises(EngagementError, match="Grant SELECT"):
+    with pytest.raises(Refused, match="GRANT SELECT ON content TO engagement_reader"):
         rows(source_db, DAY)
 
 
