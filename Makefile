@@ -15,9 +15,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-
 demo: .venv/installed
 	@$(BIN)/engagement-platform demo $(ARGS)
 
-# The files of tests run beside each other, each process with servers of its own: most of a test is waiting.
+# The files of tests run beside each other, each process with servers of its own: most of a test is waiting. They are
+# begun in the order of conftest.py; xdist would begin with the files that have the most tests, not with the longest.
 test: .venv/installed
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: .venv/installed
 	$(BIN)/pytest -m "not servers and not slow" $(ARGS)

@@ -30,8 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
-    # The files that take longest first, so that none is left to one process at the end.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_order)
+
+
+def _order(item: pytest.Item) -> tuple[bool, bool]:
+    """What takes longest comes first, so that nothing long is left to one process at the end."""
+    return item.get_closest_marker("slow") is None, item.get_closest_marker("servers") is None
 
 
 def _folder() -> Path:

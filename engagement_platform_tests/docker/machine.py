@@ -31,7 +31,7 @@ class Machine:
     def up(self, found: Mapping[str, Service]) -> dict[str, float]:
         """Start services; return when all are healthy, with the seconds that each took."""
         scratch.prepare(self.root, found, self.folder / "volumes")
-        others.prepare(self.root)
+        others.prepare(self.root, found.values())
         awaited = {(name, condition) for service in found.values() for name, condition in service.needs.items()}
         left, took = dict(found), {}
         while left:

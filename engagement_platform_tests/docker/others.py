@@ -5,7 +5,7 @@ Each takes the service of the compose file: its command, variables, files and us
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from engagement_platform_tests.docker.files import Service
@@ -48,8 +48,11 @@ def start_of(service: Service, jars: str) -> tuple[list[str], dict[str, str]]:
     return ["sh", "-euc", script, service.name, *command], {"PATH": _PATH} | service.environment | more
 
 
-def prepare(root: Path) -> None:
-    """Put Valkey's client, of which there is no package, into an image."""
+def prepare(root: Path, services: Iterable[Service]) -> None:
+    """Put into an image what theirs have: a name for each user, and Valkey's client, of which there is no package."""
+    users = {service.user for service in services if not service.is_ours}
+    with (root / "etc/passwd").open("a") as names:
+        names.writelines(f"user{user}:x:{user}:{group}::/:/usr/sbin/nologin\n" for user, group in sorted(users))
     client = root / "usr/local/bin/valkey-cli"
     client.write_text(_VALKEY_CLI.format(python=sys.executable))
     client.chmod(0o755)

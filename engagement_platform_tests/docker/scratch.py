@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -25,16 +26,19 @@ OWN_WORLD = (
 )  # fmt: skip
 """Starts a program whose mounts nobody else sees, and which ends with all its children when we do."""
 
+_TOOLS = ("setpriv", "unshare", "mount", "chroot", "groupadd", "useradd", "install")
 _PREFIX = "/opt/engagement"
 _INTERPRETER = Path(sys.executable).resolve()
 
 
 def is_possible() -> bool:
-    """Say whether this machine lets us."""
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
+    """Say whether this machine lets us: who we are, its tools, and a mount where the image will be."""
+    if os.geteuid() != 0 or not all(map(shutil.which, _TOOLS)):
         return False
-    script = "d=$(mktemp -d); mount -t tmpfs t $d; mkdir $d/u $d/w $d/r; mount -t overlay o $d/r -o " + _layers("$d")
-    return subprocess.run([*OWN_WORLD, "--net", "sh", "-euc", script], capture_output=True, check=False).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        script = f"cd {folder}; mkdir u w r; mount -t overlay o r -o {_layers(folder)}"
+        command = [*OWN_WORLD, "--net", "sh", "-euc", script]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _layers(folder: str | Path) -> str:
@@ -59,8 +63,18 @@ def build(folder: Path, *, installed: bool) -> None:
     for stage in stages():
         if stage.instructions and not (installed and stage is not image()):
             with mounted(folder / stage.name) as root:
+                _forget_users(root)
                 _stand_in_for_python(root)
                 _build(stage, root, folder, installed=installed)
+
+
+def _forget_users(root: Path) -> None:
+    """Leave the users that every image has: one that only this machine has could hide that the image lacks it."""
+    etc = root / "etc"
+    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n")
+    (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    for secrets in ("shadow", "gshadow"):
+        (etc / secrets).unlink(missing_ok=True)
 
 
 def _stand_in_for_python(root: Path) -> None:
