@@ -44,7 +44,7 @@ def own_settings(own_stack: Endpoints, own_stack_folder: Path, source: SourceDat
         own_stack.platform_dsn,
         lease_seconds=600,
         first_day=FIRST,
-        stage_seconds=1.0,
+        stage_seconds=5.0,  # each load writes a file for each of its days, and every scan plans over all of them
         state_dir=own_stack_folder,
         warehouse_uri=str(own_stack_folder / "backfill-warehouse"),
     )
