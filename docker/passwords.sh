@@ -21,4 +21,4 @@ printf 'postgresql://media_owner:%s@postgres:5432/media' "$(cat media_owner)" | 
 printf 'postgresql://engagement_reader:%s@postgres:5432/media' "$(cat engagement_reader)" | keep source_dsn
 printf 'postgresql://engagement_platform:%s@postgres:5432/engagement_platform' "$(cat engagement_platform)" \
     | keep platform_dsn
-printf 'redis://:%s@valkey:6379/0' "$(cat valkey)" | keep redis_url
+printf 'redis://default:%s@valkey:6379/0' "$(cat valkey)" | keep redis_url

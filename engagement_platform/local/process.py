@@ -170,11 +170,21 @@ def _listens(process: psutil.Process, port: int) -> bool:
     return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
 
 
-def _birth(pid: int) -> str | None:
-    """Return when a process began, as boot and clock ticks, which setting the clock does not change. None off Linux."""
+def ticks(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot, which setting the clock does not change.
+
+    None off Linux, and for a process that there is not.
+    """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return None
+
+
+def _birth(pid: int) -> str | None:
+    """Return the boot in which a process began, and its ticks; None off Linux."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {ticks(pid)}"
     except OSError:
         return None
 

@@ -35,7 +35,7 @@ class Valkey:
     @property
     def url(self) -> str:
         """The address of database 0."""
-        return f"redis://:{self._state.password(self.name)}@127.0.0.1:{self._state.ports[self.name]}/0"
+        return f"redis://default:{self._state.password(self.name)}@127.0.0.1:{self._state.ports[self.name]}/0"
 
     def _configuration(self, home: Path) -> str:
         return "\n".join(

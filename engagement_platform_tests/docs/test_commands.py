@@ -3,9 +3,13 @@
 import contextlib
 import io
 import json
+import os
 import re
 import secrets
 import shlex
+import signal
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,13 +135,15 @@ def views(settings: Settings, source_db: SourceDatabase) -> Settings:
 
 
 def test_the_commands_for_the_views(views: Settings) -> None:
-    lines = block("redis-keys.md", "redis-cli ZREVRANGE").replace("{engagement}", f"{{{views.redis_namespace}}}")
-    commands = [part for line in lines.splitlines() for part in line.split("#")[0].split(";") if part.strip()]
+    lines = block("redis-keys.md", "redis-cli --no-auth").replace("{engagement}", f"{{{views.redis_namespace}}}")
+    _, function, *examples = filter(None, lines.splitlines())
+    assert "redis-cli --no-auth-warning -u" in function, "which takes user and password as the platform's client does"
+    commands = [part for line in examples for part in line.split("#")[0].split(";") if part.strip()]
     answers = []
     with redis.Redis.from_url(views.redis_url.get_secret_value(), decode_responses=True) as client:
         for command in commands:
             program, *words = shlex.split(command.replace("5f0c2f5e-…", CONTENT))
-            assert program == "redis-cli"
+            assert program == "views"
             answers.append(client.execute_command(*words))
     ranking, shown, milliseconds, (as_of, lag), clock = answers
     assert [(member, float(score)) for member, score in ranking] == [(CONTENT, 1)]
@@ -147,9 +153,31 @@ def test_the_commands_for_the_views(views: Settings) -> None:
     assert int(lag) == 0
 
 
-def test_the_program_for_the_views(views: Settings) -> None:
-    program = block("redis-keys.md", "import json, redis").replace("{engagement}", f"{{{views.redis_namespace}}}")
+def test_a_url_with_a_password_names_its_user(stack: Endpoints) -> None:
+    """redis-cli sends an empty user name where a URL has none, and is refused; redis-py sends none."""
+    assert urlsplit(stack.redis_url).username == "default"
+
+
+def test_the_program_for_the_views(views: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_REDIS_URL", views.redis_url.get_secret_value())
+    program = block("redis-keys.md", "import json, os, redis").replace("{engagement}", f"{{{views.redis_namespace}}}")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(program, {"url": views.redis_url.get_secret_value()})
+        exec(program, {})
     assert said.getvalue() == "90000 سفر\n"
+
+
+def test_the_consumer_of_the_topic(views: Settings) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (DOCS / "topics.md").read_text(), re.DOTALL)
+    program = program.replace('"engagement-events"', repr(views.topic)).replace("my-application", views.topic)
+    environment = {**os.environ, "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": views.kafka_bootstrap_servers}
+    with subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler)\n" + program],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as consumer:
+        assert consumer.stdout is not None
+        assert consumer.stdout.readline() == "1 play سفر\n"
+        consumer.send_signal(signal.SIGINT)
+        assert consumer.wait(30) == 0

@@ -19,7 +19,7 @@ from engagement_platform.local import state
 from engagement_platform.local.demo import sightings
 from engagement_platform.local.demo.sightings import Sighting
 from engagement_platform.local.generator.plans import Workload
-from engagement_platform.local.process import Daemon
+from engagement_platform.local.process import Daemon, ticks
 
 USUAL_DAGSTER_PORT = 3000
 _MOST_STARTS = 3
@@ -100,6 +100,26 @@ class Dagster:
 class _Session(msgspec.Struct):
     pid: int
     began: float
+    """Seconds since 1970, by a clock that may have been set since."""
+    birth: str | None = None
+    """Boot and clock ticks of the leader, where the system tells them."""
+
+    def is_younger(self, process: psutil.Process) -> bool:
+        """Say whether a process did not begin before the leader."""
+        if self.birth is None:
+            return bool(process.create_time() >= self.began - 1)
+        began = ticks(process.pid)
+        return began is None or began >= self._ticks
+
+    def is_led_by(self, process: psutil.Process) -> bool:
+        """Say whether a process with the leader's number is the leader."""
+        if self.birth is None:
+            return bool(abs(process.create_time() - self.began) <= 1)
+        return ticks(process.pid) in (self._ticks, None)
+
+    @property
+    def _ticks(self) -> int:
+        return int((self.birth or "0").split()[-1])
 
 
 def _session_of(pid_file: Path) -> _Session | None:
@@ -118,11 +138,11 @@ def _members(session: _Session) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if os.getsid(process.pid) == session.pid and process.status() != psutil.STATUS_ZOMBIE:
-                if process.create_time() < session.began - 1:
+                if not session.is_younger(process):
                     return []
                 members.append(process)
     leader = next((member for member in members if member.pid == session.pid), None)
-    return [] if leader is not None and abs(leader.create_time() - session.began) > 1 else members
+    return [] if leader is not None and not session.is_led_by(leader) else members
 
 
 def _signal_session(session: _Session, number: int) -> bool:

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -86,6 +87,15 @@ def test_what_a_killed_leader_left_behind_is_ended(tmp_path: Path) -> None:
     leader.kill()
     leader.wait(5)
     Dagster(tmp_path).kill_leftovers()
+    assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
+
+
+def test_a_clock_that_was_set_meanwhile_keeps_nothing_alive(tmp_path: Path) -> None:
+    dagster = started(tmp_path, PARENT)
+    members = wait_for(lambda: m if len(m := session(dagster)) == 2 else None, "both processes")
+    known = json.loads(dagster.daemon.pid_file.read_text())
+    dagster.daemon.pid_file.write_text(json.dumps(known | {"began": known["began"] + 3_600}))
+    dagster.stop()
     assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
 
 
