@@ -1,5 +1,7 @@
 """Posts events to the partner's API: one request, one answer. Nothing is tried again here.
 
+The answer is read to its final status under one deadline: see `connection`.
+
 TLS is always verified. The environment's proxies, certificates and netrc are not looked at, cookies are not kept, and
 redirects are not followed. What is told of a failure never holds a secret, not even one that the partner repeats.
 """
@@ -7,17 +9,20 @@ redirects are not followed. What is told of a failure never holds a secret, not 
 import http.client
 import re
 import ssl
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from engagement_platform import __version__
 from engagement_platform.adapters.partner import secrets
+from engagement_platform.adapters.partner.connection import Exchange, ExchangeAdapter
+from engagement_platform.adapters.partner.replies import NoReply
 from engagement_platform.domain import signing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.disclosure import body_of, object_of
@@ -27,9 +32,8 @@ from engagement_platform.settings import Settings, variable
 
 _SHORTEST_VALUE, _SHORTEST_PART = 6, 16
 """Characters of what is taken for a secret in a query and in a path."""
-_MOST_BYTES = 1 << 16
-"""Of an answer's body; of a longer one the rest is not read, and the connection is closed."""
 
+_ENDED = "the run ends"
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 
@@ -45,6 +49,9 @@ class Partner:
         self._url = settings.api_url.get_secret_value()
         self._timeout = (settings.api_connect_timeout_seconds, settings.api_read_timeout_seconds)
         self._session = _session(settings)
+        self._under_way: set[Exchange] = set()
+        self._lock = threading.Lock()
+        self._is_ending = False
         self.renew()
 
     def renew(self) -> None:
@@ -65,22 +72,54 @@ class Partner:
         name = signing.request_id(event_id for event_id, _ in events)
         headers = signing.headers(self._signing_keys, name, int(time.time()), body) | self._authorization
         try:
-            with self._session.post(
-                self._url, body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
-            ) as response:
-                found = response.headers
-                excerpt = self._hide(_beginning(response, time.monotonic() + self._timeout[1]))
-                return Answer(response.status_code, found.get("Retry-After"), found.get("Location"), excerpt)
+            with (
+                self._exchange(),
+                self._session.post(
+                    self._url, body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+                ) as response,
+            ):
+                given = response.headers
+                excerpt = self._hide(str(response.raw.read(decode_content=False), "utf-8", "replace"))
+                return Answer(response.status_code, given.get("Retry-After"), given.get("Location"), excerpt)
         except _FAILURES as error:
             return self._failure(error)
+
+    @contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """Make a request in this block. Raises NoReply when the run ends."""
+        exchange = Exchange(*self._timeout)
+        with self._lock:
+            if self._is_ending:
+                raise NoReply(_ENDED)
+            self._under_way.add(exchange)
+        try:
+            with exchange.under_way():
+                yield
+        except _FAILURES:
+            if exchange.is_aborted:
+                raise NoReply(_ENDED) from None
+            raise
+        finally:
+            with self._lock:
+                self._under_way.discard(exchange)
+
+    def abort(self) -> None:
+        """End all requests at once, and make no more: what they were about comes again, with the same keys."""
+        with self._lock:
+            self._is_ending = True
+            under_way = list(self._under_way)
+        for exchange in under_way:
+            exchange.abort()
 
     def _failure(self, error: BaseException) -> NoAnswer:
         connect, read = self._timeout
         if isinstance(error, requests.ConnectTimeout):
             return NoAnswer(f"no connection within {connect:g} s")
-        if isinstance(error, requests.ReadTimeout):
-            return NoAnswer(f"no answer within {read:g} s")
-        root = _root(error)
+        root = error if isinstance(error, NoReply) else _root(error)
+        if isinstance(root, NoReply):
+            return NoAnswer(str(root))
+        if isinstance(error, requests.ReadTimeout) or isinstance(root, TimeoutError):
+            return NoAnswer(f"no whole answer within {read:g} s")
         if isinstance(root, ssl.SSLCertVerificationError):
             return NoAnswer(f"its certificate is not trusted: {self._hide(root.verify_message)}", for_a_person=True)
         if refused := _TUNNEL.search(str(root)):
@@ -100,11 +139,16 @@ class Partner:
         self._session.close()
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Look at no redirect: an address that cannot be read would hide the status."""
+
+
 def _session(settings: Settings) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # The body is read as it comes: what is small on the wire may be huge when it is unpacked.
+    # What is small on the wire may be huge when it is unpacked, so nothing is.
     session.headers.update(
         {
             "Content-Type": "application/json",
@@ -120,24 +164,10 @@ def _session(settings: Settings) -> requests.Session:
         session.verify = str(settings.api_ca_file)
     if proxy := settings.api_proxy.get_secret_value():
         session.proxies = {"http": proxy, "https": proxy}
-    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=settings.api_in_flight, max_retries=0)
+    adapter = ExchangeAdapter(pool_connections=2, pool_maxsize=settings.api_in_flight, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
-
-
-def _beginning(response: requests.Response, until: float) -> str:
-    """Return the body: its first `_MOST_BYTES`, and what of them comes in time. The status counts all the same."""
-    found = b""
-    try:
-        while len(found) <= _MOST_BYTES and time.monotonic() < until:
-            more = response.raw.read1(_MOST_BYTES + 1 - len(found), decode_content=False)
-            if not more:
-                break
-            found += more
-    except _FAILURES:
-        pass
-    return str(found[:_MOST_BYTES], "utf-8", "replace")
 
 
 def _root(error: BaseException) -> BaseException:
