@@ -23,9 +23,10 @@ from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.breaker import State
-from engagement_platform.domain.delivery.dispatch import Dispatch, Policy, Settled
+from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import judge
+from engagement_platform.domain.delivery.parcels import Policy, Settled
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of

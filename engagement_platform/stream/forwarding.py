@@ -10,9 +10,9 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.domain.batches import Rejected, line_of
-from engagement_platform.domain.delivery.dispatch import Failed, Parcel
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
+from engagement_platform.domain.delivery.parcels import Failed, Parcel
 from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.event import (
     EXCERPT_CHARACTERS,

@@ -5,15 +5,18 @@ its outcome. Guarantees: parcels under way never share a content; the events of 
 is settled once, as delivered or as a dead letter, and until then it is kept here.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from engagement_platform.domain.delivery.breaker import Breaker, State
+from engagement_platform.domain.delivery.credit import Credit
 from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
+from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy, Settled, by_size, part_of
 from engagement_platform.domain.delivery.rates import Rate
 from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS, pause
+from engagement_platform.domain.delivery.tries import Tried
 
 HALVE_AFTER = 3
 """So many failures of a partner that works otherwise, and an array is halved: one of its events may be the reason."""
@@ -22,71 +25,10 @@ OF_ONE_PERHAPS = frozenset({403, 404})
 """Refusals for a person, unless they come again and again for some events while others are taken: a firewall's, say."""
 
 LOOK_AGAIN_SECONDS = 10.0
-"""How often it is tried whether a person has acted."""
+"""How often it is tried whether a person has acted, or a partner that refused everything takes an event again."""
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How to deliver. Times are in seconds, rates in things a second."""
-
-    batch_size: int = 200
-    wait: float = 0.1
-    """For how long an event waits for others to fill its array."""
-    in_flight: int = 8
-    retry: float = 900.0
-    """For how long an event is tried before it is a dead letter; time with the breaker open does not count."""
-    opens_after: int = 5
-    probe: float = 5.0
-    events_per_second: float | None = None
-    requests_per_second: float | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Parcel:
-    """The events of one request, and how it has fared. `events` is what to send; the rest is for `Dispatch` only."""
-
-    events: tuple[Outgoing, ...]
-    behind: tuple[tuple[Outgoing, ...], ...] = ()
-    """Parts that were halved off, of the same single content: they follow one after the other."""
-    tries: int = 0
-    failures: int = 0
-    """Of tries while the breaker was closed, with just these events."""
-    stops: int = 0
-    """Of tries that only a person seemed to be able to help, with these events among others."""
-    stopped_at: float = 0.0
-    not_before: float = 0.0
-    sent: int = 0
-    """The number of the last request that was made with it."""
-    began: float | None = None
-    """What the breaker's clock showed at the first try."""
-    first_try: datetime | None = None
-    last_try: datetime | None = None
-    is_probe: bool = False
-
-    @property
-    def lanes(self) -> set[Hashable]:
-        """The contents of its events."""
-        return {event.lane for event in self.events}
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An event that could not be delivered."""
-
-    event: Outgoing
-    reason: str
-    status: int | None
-    response: str
-    first_try: datetime | None
-    last_try: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What one outcome has settled."""
-
-    delivered: tuple[Outgoing, ...] = ()
-    failed: tuple[Failed, ...] = ()
+FIRST_LOOK_SECONDS = 0.5
+"""After that it is tried for the first time with another event; then after twice as long each time."""
 
 
 @dataclass(slots=True)
@@ -130,6 +72,11 @@ class Dispatch:
         """Why the last request failed, when none has been answered since."""
         self.stopped = ""
         """What a person has to put right, as long as nothing shows that it was; then empty."""
+        self.looks = 0
+        """How often it was looked whether a partner that refuses everything takes an event again; 0 when none does."""
+        self._credit = Credit()
+        self._tried_since: dict[tuple[str, int, int], tuple[float, datetime]] = {}
+        """Of the events that were tried in vain: what the breaker's clock showed at the first try, and when it was."""
 
     @property
     def breaker(self) -> State:
@@ -154,7 +101,7 @@ class Dispatch:
         if parcel is None:
             return None
         parcel.is_probe = self._breaker.send(now)
-        parcel.began = self._breaker.clock(now) if parcel.began is None else parcel.began
+        parcel.clock = self._breaker.clock(now)
         parcel.first_try, parcel.last_try = parcel.first_try or at, at
         parcel.tries += 1
         self._events.take(len(parcel.events), now)
@@ -180,6 +127,9 @@ class Dispatch:
         if self._breaker.state is State.CLOSED:
             first = min(self._resting, key=lambda parcel: parcel.not_before, default=None)
             return self._taken(first) if first and first.not_before <= now else self._gathered(now)
+        if self.is_refusing:
+            one = self._lanes.take(1)
+            return Parcel(one) if one else self._taken(min(self._resting, key=by_size, default=None))
         return self._gathered(now) or self._taken(min(self._resting, key=lambda p: p.sent, default=None))
 
     def _taken(self, parcel: Parcel | None) -> Parcel | None:
@@ -197,9 +147,10 @@ class Dispatch:
     def settle(self, parcel: Parcel, outcome: Outcome, now: float, jitter: float) -> Settled:
         """Take in the outcome of a parcel's request. `jitter` is from 0 to below 1."""
         self.in_flight -= 1
-        if outcome.verdict is Verdict.STOP and self._is_of_these_events(parcel, outcome):
-            outcome = replace(outcome, verdict=Verdict.REFUSED)
+        outcome = self._understood(parcel, outcome)
         tried_in_vain = self._note(parcel, outcome, now)
+        if self._is_no_fault(parcel, outcome, tried_in_vain=tried_in_vain):
+            return self._hold(parcel, outcome, now)
         match outcome.verdict:
             case Verdict.DELIVERED:
                 self._delivered_at = now
@@ -218,6 +169,58 @@ class Dispatch:
                 self._halve(parcel, now + (asked or 0.0))
             case Verdict.AGAIN:
                 return self._bury(parcel, outcome)
+        return Settled()
+
+    def give_up(self, events: int, now: float) -> None:
+        """Let up to so many events that the partner answers with a failure become dead letters: somebody decided so."""
+        self._credit.grant(events)
+        self.stopped, self.looks = "", 0
+        self._breaker.worked(now)
+        for parcel in self._resting:
+            parcel.not_before = min(parcel.not_before, now)
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether the partner takes no event at all, so that it is no event's fault: each waits to be tried again."""
+        return self.looks > 0
+
+    def tried(self, now: float) -> dict[tuple[str, int, int], Tried]:
+        """Return topic, partition and offset -> for how long it was tried, of the events that were tried in vain."""
+        clock = self._breaker.clock(now)
+        return {
+            place: Tried(max(0, int(clock - began)), max(0, int(first.timestamp())))
+            for place, (began, first) in self._tried_since.items()
+        }
+
+    def _understood(self, parcel: Parcel, outcome: Outcome) -> Outcome:
+        """Return the outcome with what it means beside others, and after what an operator has decided."""
+        is_failure = outcome.verdict in (Verdict.STOP, Verdict.AGAIN) and outcome.status is not None
+        if is_failure and self._credit.is_granted:
+            return replace(outcome, verdict=Verdict.REFUSED)
+        if outcome.verdict is Verdict.STOP and self._is_of_these_events(parcel, outcome):
+            return replace(outcome, verdict=Verdict.REFUSED)
+        return outcome
+
+    def _is_no_fault(self, parcel: Parcel, outcome: Outcome, *, tried_in_vain: bool) -> bool:
+        """Say whether a refusal, or a failure for too long, is none of the events', as others meet it too."""
+        is_refused = outcome.verdict is Verdict.REFUSED
+        if is_refused and self._credit.is_refusal_of_all:
+            return True
+        is_last = is_refused or (outcome.verdict is Verdict.AGAIN and tried_in_vain)
+        return is_last and len(parcel.events) == 1 and self._credit.is_spent
+
+    def _hold(self, parcel: Parcel, outcome: Outcome, now: float) -> Settled:
+        """Keep what the partner refuses as it refuses everything, and try one event now and then."""
+        is_first = not self.is_refusing
+        self.stopped = outcome.reason
+        if is_first or parcel.is_probe:
+            wait = min(FIRST_LOOK_SECONDS * 2.0 ** min(self.looks, 10), LOOK_AGAIN_SECONDS)
+            self.looks += 1
+            self._breaker.trip(now, max(wait, min(outcome.retry_after or 0.0, LONGEST_ASKED_SECONDS)))
+        if len(parcel.events) > 1:
+            self._halve(parcel, now)
+        else:
+            self._rest(parcel, now)
         return Settled()
 
     def _is_of_these_events(self, parcel: Parcel, outcome: Outcome) -> bool:
@@ -239,7 +242,12 @@ class Dispatch:
             self.stopped = outcome.reason
             self._breaker.trip(now, LOOK_AGAIN_SECONDS)
             return False
-        if outcome.is_alive:
+        if outcome.verdict is Verdict.DELIVERED:
+            self._credit.taken(len(parcel.events))
+            self.looks = 0
+        elif outcome.verdict is Verdict.REFUSED:
+            self._credit.refused()
+        if outcome.is_alive and not self.is_refusing:
             self.failing = self.stopped = ""
             if self._breaker.worked(now):
                 self._wake(now)
@@ -251,8 +259,18 @@ class Dispatch:
             parcel.failures += not parcel.is_probe
         if parcel.is_probe or self._breaker.state is not State.CLOSED:
             return False
-        time_is_over = self._breaker.clock(now) - (parcel.began or 0.0) >= self._policy.retry
+        time_is_over = self._charge(parcel, now) if outcome.verdict is Verdict.AGAIN else False
         return time_is_over or (len(parcel.events) > 1 and parcel.failures >= HALVE_AFTER)
+
+    def _charge(self, parcel: Parcel, now: float) -> bool:
+        """Count the time of a try in vain; return whether the time of one of the events is over."""
+        oldest = clock = self._breaker.clock(now)
+        for event in parcel.events:
+            before = event.tried
+            seconds, first = (before.seconds, datetime.fromtimestamp(before.first, UTC)) if before else (0, None)
+            since = (parcel.clock - seconds, first or parcel.first_try or datetime.fromtimestamp(0, UTC))
+            oldest = min(oldest, self._tried_since.setdefault(event.place, since)[0])
+        return clock - oldest >= self._policy.retry
 
     def _wake(self, now: float) -> None:
         """Let nothing rest any longer, but for what may itself be why it had to: the partner is back."""
@@ -271,18 +289,20 @@ class Dispatch:
         if len(contents) == 1:
             middle = len(parcel.events) // 2
             first, second = parcel.events[:middle], parcel.events[middle:]
-            self._rest(_part(parcel, first, (second, *parcel.behind)), until)
+            self._rest(part_of(parcel, first, (second, *parcel.behind)), until)
             return
         left = set(contents[: len(contents) // 2])
         for chosen in (
             tuple(event for event in parcel.events if event.lane in left),
             tuple(event for event in parcel.events if event.lane not in left),
         ):
-            self._rest(_part(parcel, chosen), until)
+            self._rest(part_of(parcel, chosen), until)
 
     def _bury(self, parcel: Parcel, outcome: Outcome) -> Settled:
         (event,) = parcel.events
-        failed = Failed(event, outcome.reason, outcome.status, outcome.response, parcel.first_try, parcel.last_try)
+        _, first = self._tried_since.get(event.place, (0.0, parcel.first_try))
+        failed = Failed(event, outcome.reason, outcome.status, outcome.response, first, parcel.last_try)
+        self._credit.spend()
         return self._done(parcel, Settled(failed=(failed,)))
 
     def _done(self, parcel: Parcel, settled: Settled) -> Settled:
@@ -290,8 +310,10 @@ class Dispatch:
         self.tally.delivered += len(settled.delivered)
         self.tally.dead_letters += len(settled.failed)
         self.held.add(parcel.events, -1)
+        for event in parcel.events:
+            self._tried_since.pop(event.place, None)
         if parcel.behind:
-            self._rest(_part(parcel, parcel.behind[0], parcel.behind[1:]), 0.0)
+            self._rest(part_of(parcel, parcel.behind[0], parcel.behind[1:]), 0.0)
         else:
             self._lanes.release(parcel.lanes)
         return settled
@@ -310,8 +332,3 @@ class Dispatch:
         times = [] if since is None else [now if full else since + self._policy.wait]
         times += [min(parcel.not_before for parcel in self._resting)] if self._resting else []
         return max(0.0, min(times) - now) if times else None
-
-
-def _part(parcel: Parcel, events: tuple[Outgoing, ...], behind: tuple[tuple[Outgoing, ...], ...] = ()) -> Parcel:
-    """Return a part of a parcel: tried anew, its time as far gone as the parcel's."""
-    return replace(parcel, events=events, behind=behind, tries=0, failures=0, not_before=0.0, is_probe=False)

@@ -8,6 +8,8 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
+from engagement_platform.domain.delivery.tries import Tried
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -24,6 +26,8 @@ class Outgoing:
     """When it was read, by the clock of the loop."""
     unseen_at: int | None = None
     """As in the message's header, in microseconds since 1970."""
+    tried: Tried | None = None
+    """How it fared in earlier runs."""
 
 
 class Lanes:

@@ -3,16 +3,21 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engagement_platform.domain.delivery import credit
 from engagement_platform.domain.delivery.breaker import State
-from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch, Parcel, Policy
+from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, judge
+from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy
 from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS
+from engagement_platform.domain.delivery.tries import Tried
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 Partner = Callable[[Parcel], Answer | NoAnswer]
@@ -34,6 +39,7 @@ class World:
         self.sent: list[tuple[int, ...]] = []
         self.accepted: list[Outgoing] = []
         self.dead: list[int] = []
+        self.failed: list[Failed] = []
         self.delivered: Counter[int] = Counter()
 
     def step(self) -> None:
@@ -51,9 +57,11 @@ class World:
             settled = self.dispatch.settle(parcel, outcome, self.now, self.random.random())
             self.delivered.update(event.id for event in settled.delivered)
             self.dead.extend(failed.event.id for failed in settled.failed)
+            self.failed.extend(settled.failed)
             self.now += 0.01
         else:
-            self.now += max(0.05, self.dispatch.next_due(self.now) or 0.0)
+            pause = 0.05 if self.dispatch.breaker is State.CLOSED else 0.5
+            self.now += max(pause, self.dispatch.next_due(self.now) or 0.0)
 
     def run(self, most: int = 20_000) -> None:
         for _ in range(most):
@@ -61,6 +69,13 @@ class World:
                 return
             self.step()
         raise AssertionError("it never ends")
+
+    def run_until(self, condition: Callable[[], bool], most: int = 20_000) -> None:
+        for _ in range(most):
+            if condition():
+                return
+            self.step()
+        raise AssertionError("it never comes to that")
 
 
 def order_holds(world: World) -> bool:
@@ -78,6 +93,7 @@ contents = st.lists(st.integers(0, 5), min_size=1, max_size=60)
 
 
 @given(contents, st.sets(st.integers(0, 59)), st.integers(1, 20), st.integers(1, 4), st.sampled_from([400, 413, 422]))
+@settings(max_examples=60, deadline=None)
 def test_halving_finds_exactly_the_events_that_are_refused(
     lanes: list[int], poison: set[int], batch: int, in_flight: int, status: int
 ) -> None:
@@ -87,10 +103,14 @@ def test_halving_finds_exactly_the_events_that_are_refused(
     world = World(Policy(batch_size=batch, in_flight=in_flight, wait=0.1), partner)
     for number, lane in enumerate(lanes):
         world.dispatch.add(outgoing(number, lane))
-    world.run()
     ids = set(range(len(lanes)))
-    assert set(world.dead) == ids & poison
-    assert set(world.delivered) == ids - poison
+    bad = ids & poison
+    world.run_until(lambda: set(world.delivered) == ids - bad)
+    assert len(world.dead) <= len(world.delivered), "more was given up than the partner took"
+    world.dispatch.give_up(len(bad), world.now)  # what is left over without anything that the partner takes
+    world.run()
+    assert set(world.dead) == bad
+    assert set(world.delivered) == ids - bad
     assert max(Counter(world.dead).values(), default=1) == max(world.delivered.values(), default=1) == 1
     assert order_holds(world)
 
@@ -268,13 +288,164 @@ def test_patience_that_is_asked_for_has_an_end() -> None:
 
 
 def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_events_is_over() -> None:
+    """It takes nothing for longer than an event is tried: no event's fault, so none is given up."""
     world = World(Policy(batch_size=64, wait=0.0, retry=100), lambda _: Answer(429, "60"))
     for number in range(64):
         world.dispatch.add(outgoing(number, number))
     minutes: Counter[int] = Counter()
-    while not world.dispatch.is_idle:
+    while world.now < 3_600:
         before = len(world.sent)
         world.step()
         minutes[int(world.now // 60)] += len(world.sent) - before
-    assert sorted(world.dead) == list(range(64))
+    assert not world.dead
+    assert world.dispatch.is_refusing
     assert max(minutes.values()) <= 64
+    world.partner = lambda _: Answer(200)
+    world.run()
+    assert set(world.delivered) == set(range(64))
+
+
+# A partner that refuses everything
+
+
+@given(
+    st.sampled_from([400, 402, 406, 409, 413, 415, 422, 426, 451]),
+    st.integers(1, 200),
+    st.integers(1, 8),
+    st.integers(1, 50),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests(
+    status: int, batch: int, in_flight: int, contents: int
+) -> None:
+    world = World(Policy(batch_size=batch, in_flight=in_flight, wait=0), lambda _: Answer(status))
+    for number in range(1_000):
+        world.dispatch.add(outgoing(number, number % contents))
+    while world.now < 600:
+        world.step()
+    assert not world.dead
+    assert world.dispatch.is_refusing
+    assert world.dispatch.stopped == f"status {status}"
+    assert len(world.sent) < 30 + in_flight + 600 / LOOK_AGAIN_SECONDS
+    world.partner = lambda _: Answer(200)
+    began = world.now
+    world.run()
+    assert set(world.delivered) == set(range(1_000))
+    assert not world.dead
+    assert world.now - began < 2 * LOOK_AGAIN_SECONDS + 15
+    assert not world.dispatch.is_refusing
+    assert order_holds(world)
+
+
+@pytest.mark.parametrize("batch", [1, 20, 200])
+def test_a_partner_that_begins_to_refuse_everything_gets_some_events_buried_at_most(batch: int) -> None:
+    world = World(Policy(batch_size=batch, in_flight=8, wait=0), lambda _: Answer(200))
+    for number in range(1_000):
+        world.dispatch.add(outgoing(number, number % 50))
+    world.run()
+    world.partner = lambda _: Answer(422)
+    for number in range(1_000, 3_000):
+        world.dispatch.add(outgoing(number, number % 50))
+    while world.now < 600:
+        world.step()
+    assert len(world.dead) <= credit.MOST
+    assert world.dispatch.is_refusing
+    world.partner = lambda _: Answer(200)
+    world.run()
+    assert set(world.delivered) | set(world.dead) == set(range(3_000))
+    assert order_holds(world)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.45])
+def test_poison_up_to_a_large_part_is_buried_without_a_standstill(share: float) -> None:
+    luck = random.Random(7)
+    poison = {number for number in range(5_000) if luck.random() < share}
+    world = World(
+        Policy(batch_size=50, in_flight=4, wait=0),
+        lambda parcel: Answer(422) if any(event.id in poison for event in parcel.events) else Answer(200),
+    )
+    for number in range(5_000):
+        world.dispatch.add(outgoing(number, number % 300))
+    world.run(200_000)
+    assert set(world.dead) == poison
+    assert set(world.delivered) == set(range(5_000)) - poison
+    assert world.now < 0.011 * len(world.sent) + (5 if share < 0.4 else 120)
+
+
+def test_an_operator_can_let_what_is_refused_become_dead_letters() -> None:
+    world = World(Policy(batch_size=10, in_flight=4, wait=0), lambda _: Answer(422))
+    for number in range(100):
+        world.dispatch.add(outgoing(number, number % 10))
+    while world.now < 60:
+        world.step()
+    world.dispatch.give_up(60, world.now)
+    began = world.now
+    world.run_until(lambda: len(world.dead) == 60)
+    assert world.now - began < 5
+    while world.now < 600:
+        world.step()
+    assert len(world.dead) == 60, "no more than was decided"
+    assert world.dispatch.is_refusing
+    world.partner = lambda _: Answer(200)
+    world.run()
+    assert len(world.delivered) == 40
+
+
+@pytest.mark.parametrize("answer", [Answer(401), Answer(500), Answer(302), Answer(429)])
+def test_an_operator_can_give_up_what_is_answered_with_any_failure(answer: Answer) -> None:
+    """Also where nothing but events that break the partner is left, which looks like a partner that is down."""
+    world = World(Policy(batch_size=10, in_flight=4, wait=0), lambda _: answer)
+    for number in range(30):
+        world.dispatch.add(outgoing(number, number % 10))
+    while world.now < 60:
+        world.step()
+    assert not world.dead
+    world.dispatch.give_up(30, world.now)
+    world.run_until(lambda: len(world.dead) == 30)
+
+
+def test_an_outage_does_not_use_up_what_an_operator_decided() -> None:
+    world = World(Policy(batch_size=10, wait=0), lambda _: NoAnswer("refused"))
+    for number in range(30):
+        world.dispatch.add(outgoing(number, number))
+    world.dispatch.give_up(30, 0.0)
+    while world.now < 600:
+        world.step()
+    assert not world.dead
+
+
+# Tries that are counted over several runs
+
+
+def test_the_time_of_earlier_runs_counts() -> None:
+    """Each run is shorter than the time for which an event is tried; what is told of the tries is handed on."""
+    policy = Policy(batch_size=20, in_flight=4, retry=300, opens_after=50)
+    tried: dict[tuple[str, int, int], Tried] = {}
+    dead: list[Failed] = []
+    runs = 0
+    while not dead:
+        world = World(policy, lambda parcel: Answer(500 if 7 in {event.id for event in parcel.events} else 200))
+        for number in range(20):
+            event = outgoing(number, number)
+            if runs == 0 or number == 7:
+                world.dispatch.add(replace(event, tried=tried.get(event.place)))
+        number = 100
+        while world.now < 100 and not dead:
+            world.dispatch.add(outgoing(number := number + 1, number, world.now))
+            world.step()
+            dead = world.failed
+        tried = world.dispatch.tried(world.now)
+        assert dead or set(tried) == {("events", 0, 7)}
+        runs += 1
+        assert runs < 10
+    assert [failed.event.id for failed in dead] == [7]
+    assert runs in (3, 4)
+    assert dead[0].first_try == AT
+
+
+def test_what_was_never_tried_in_vain_is_not_told_of() -> None:
+    world = World(Policy(batch_size=5, in_flight=1), lambda _: Answer(200))
+    for number in range(20):
+        world.dispatch.add(outgoing(number, number))
+    world.run()
+    assert world.dispatch.tried(world.now) == {}

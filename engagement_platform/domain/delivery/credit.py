@@ -1,0 +1,54 @@
+"""Whether it is an event's fault that the partner does not take it: only beside others that the partner takes.
+
+A partner that refuses everything, or a setting that is wrong, looks like an endless row of bad events. Each event that
+was taken allows for one that becomes a dead letter, up to `MOST`. So a partner that takes at least half of the events
+gets rid of the others at once, and one that begins to refuse everything makes at most `MOST` dead letters.
+"""
+
+MOST = 20
+REFUSED_IN_A_ROW = 20
+"""Refused requests without a taken one between them, and it is the partner: halving arrays further would be in vain."""
+
+
+class Credit:
+    """How many events may become dead letters. Nothing is left over from an earlier run: it begins with none."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._granted = 0
+        self._refused_in_a_row = 0
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether an operator has decided that what is refused becomes dead letters."""
+        return self._granted > 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no event may become a dead letter now."""
+        return self._left <= 0 and not self.is_granted
+
+    @property
+    def is_refusal_of_all(self) -> bool:
+        """Whether so many requests were refused in a row that it is no fault of their events."""
+        return self._refused_in_a_row >= REFUSED_IN_A_ROW and not self.is_granted
+
+    def grant(self, events: int) -> None:
+        """Allow for so many dead letters, as an operator has decided."""
+        self._granted += events
+
+    def taken(self, events: int) -> None:
+        """Note that the partner has taken events."""
+        self._left = min(MOST, self._left + events)
+        self._refused_in_a_row = 0
+
+    def refused(self) -> None:
+        """Note that a request was refused."""
+        self._refused_in_a_row += 1
+
+    def spend(self) -> None:
+        """Note that an event becomes a dead letter, which was not `is_spent`."""
+        if self._left > 0:
+            self._left -= 1
+        else:
+            self._granted -= 1
