@@ -111,13 +111,12 @@ class Settings(BaseSettings):
         5, gt=0, le=300, description="For how long connecting to the partner may take, in seconds."
     )
     api_read_timeout_seconds: float = Field(
-        10, gt=0, le=300, description="For how long the partner may be silent before it has answered, in seconds."
+        10, gt=0, le=300, description="For how long a request may take until the partner has answered, in seconds."
     )
     api_retry_seconds: float = Field(
         300,
         ge=0,
-        description="For how long an event is tried before it is a dead letter, in seconds; outages do not count. Each "
-        "run counts anew: keep it well below ENGAGEMENT_LEASE_SECONDS.",
+        description="For how long an event is tried before it is a dead letter, in seconds; outages do not count.",
     )
     api_breaker_failures: int = Field(
         5, ge=1, description="So many requests fail in a row, and the partner is taken for down."

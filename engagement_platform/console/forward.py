@@ -1,4 +1,4 @@
-"""The operator's commands for forward: where it begins."""
+"""The operator's commands for forward: where it begins, and what it gives up."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import click
 
 @click.group()
 def forward() -> None:
-    """Mend where forward, which delivers to the partner's API, stands in Kafka."""
+    """Mend where forward, which delivers to the partner's API, stands in Kafka; give up what the partner refuses."""
 
 
 @forward.command()
@@ -30,3 +30,28 @@ def restart(*, at: Literal["earliest", "latest"], yes: bool) -> None:
     for topic, offsets in group.restart(load(), at).items():
         places = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
         click.echo(f"{topic}: forward goes on from the offsets {places}")
+
+
+@forward.command("give-up")
+@click.option("--events", type=click.IntRange(1), help="At most so many; by default as many as wait now.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def give_up(*, events: int | None, yes: bool) -> None:
+    """Let events that the partner refuses become dead letters, where forward keeps them as it refuses all of them.
+
+    Those that it takes are delivered. Forward begins with it within seconds, if it stands still within the hour.
+    """
+    from engagement_platform.adapters.platform import forwarded
+    from engagement_platform.console.people import who
+    from engagement_platform.settings import load
+    from engagement_platform.stream.backlog import lag_behind_group
+
+    settings = load()
+    most = lag_behind_group(settings) if events is None else events
+    if most == 0:
+        click.echo("No event waits for the partner.")
+        return
+    if not yes:
+        click.confirm(f"Up to {most} events become dead letters when the partner refuses them. Go on?", abort=True)
+    forwarded.decide(settings, most, who())
+    click.echo(f"Up to {most} events that the partner refuses become dead letters.")
+    click.echo("Later they can be sent again: engagement-platform dead-letters redrive")

@@ -30,7 +30,7 @@ from engagement_platform.domain import signing
 from engagement_platform.domain.nesting import flattened
 
 _CLOCK_TOLERANCE_SECONDS = 300
-_RECORDED = frozenset({"ok", "slow", "garbage", "close"})
+_RECORDED = frozenset({"ok", "slow", "garbage", "close", "hints", "twice"})
 
 FAULTS = ("slow", "throttle", "error", "close", "garbage", "redirect")
 """What a random mix is made of unless it is told."""
@@ -41,7 +41,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Modes: ok; slow (answers after `seconds`); throttle (429 with `retry_after`); error (`status`); close (the
     connection, once the body is read: the events count, and it looks like a failure); garbage (200, and a body that is
-    none); redirect; mix. Beside the mode, requests with one of the keys in `poison` always get `poison_status`.
+    none); redirect; hints (an informational answer before the final one); twice (a second answer, 500, right behind the
+    first, 200); mix. Beside the mode, requests with one of the keys in `poison` always get `poison_status`.
     """
 
     mode: str = "ok"
@@ -270,12 +271,16 @@ class _Partner(_Handler):
                 chosen = {"error": behaviour.status, "poison": behaviour.poison_status}
                 status = (fixed | chosen).get(mode, 200)
         receiver.statuses[status] += 1
+        if mode == "hints":
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </events>; rel=self\r\n\r\n")
         extra = {"throttle": {"Retry_After": str(behaviour.retry_after)}, "redirect": {"Location": "/elsewhere"}}
         self.answer(
             status,
             b"\xff\x00<garbage" if mode == "garbage" else b'{"mode":"%s"}' % mode.encode(),
             **extra.get(mode, {}),
         )
+        if mode == "twice":
+            self.answer(500)
 
 
 def _control(receiver: Receiver, port: int) -> ThreadingHTTPServer:

@@ -14,27 +14,30 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
-from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.adapters.kafka.group import GroupReader, Stored
 from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
+from engagement_platform.adapters.platform import forwarded
+from engagement_platform.adapters.platform.forwarded import Positions, open_positions
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.breaker import State
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
-from engagement_platform.domain.delivery.outcome import judge
+from engagement_platform.domain.delivery.outcome import NoAnswer, judge
 from engagement_platform.domain.delivery.parcels import Policy, Settled
-from engagement_platform.domain.errors import EngagementError, StreamStopped
+from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import DeadLetter
-from engagement_platform.domain.loop_state import Kind, LoopState, state_of
+from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.settings import Settings
+from engagement_platform.stream import standstill
 from engagement_platform.stream.backlog import lag_behind_group
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forwarding import Pace, Requests, Topic, letter_of_rejected, letters, outgoing
-from engagement_platform.stream.supervisor import LOOK_AGAIN_SECONDS, Supervision, supervise
+from engagement_platform.stream.supervisor import Supervision, supervise
 
 if TYPE_CHECKING:
     from engagement_platform.adapters.partner.client import Partner
@@ -45,6 +48,15 @@ STORE_SECONDS = 0.5
 """How often offsets are stored: after a crash, at most what was delivered meanwhile is delivered again."""
 _STORE_ALL_SECONDS = 600.0
 """Kafka forgets the offsets of a group that nobody stores for days, also those that have not changed."""
+_STORE_TRIES_SECONDS = 10.0
+"""How often all are stored while events are tried in vain: so much of their time is not counted after a crash."""
+END_SECONDS = 5.0
+"""For how long the end of a run waits for the requests under way. Those that it ends are made again, as any is."""
+_ABORT_SECONDS = 2.0
+LOOKS_OF_A_DRAIN = 4
+"""So often a run that drains looks whether a partner that refuses everything takes an event again."""
+_MARGIN = timedelta(minutes=1)
+"""By which clocks may differ."""
 
 _MOST_EVENTS = 20_000
 _MOST_BYTES = 32 << 20
@@ -91,6 +103,7 @@ def _idle(control: Control, supervision: Supervision) -> None:
 class _Clients:
     live: Topic
     replays: Topic
+    positions: Positions
     partner: "Partner"
     largest_letter: int
 
@@ -108,7 +121,8 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
         readers.append(GroupReader(settings, settings.replay_topic))
         limit = int(topic_configuration(settings, settings.dead_letter_topic)["max.message.bytes"])
         live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
-        yield _Clients(live, replays, partner, min(limit, 1 << 20))
+        with open_positions(settings) as positions:
+            yield _Clients(live, replays, positions, partner, min(limit, 1 << 20))
     finally:
         for reader in readers:
             reader.close()
@@ -130,36 +144,44 @@ def policy_of(settings: Settings) -> Policy:
 
 
 class _Forward:
-    """One forward, connected. The group in Kafka says where it stands; what is in memory may be lost."""
+    """One forward, connected. The group in Kafka says where it stands; what is in memory may be lost.
+
+    The platform's database has a copy, which is asked only when the group has nothing.
+    """
 
     def __init__(self, settings: Settings, control: Control, clients: _Clients, supervision: Supervision) -> None:
         self._settings = settings
         self._control = control
         self._topics = {topic.name: topic for topic in (clients.live, clients.replays)}
         self._partner = clients.partner
+        self._positions = clients.positions
         self._largest_letter = clients.largest_letter
         self._supervision = supervision
         self._dispatch = Dispatch(policy_of(settings))
         self._requests = Requests(clients.partner.post, settings.api_in_flight)
         self._pace = Pace()
-        self._stored_at = self._stored_all_at = time.monotonic()
+        self._stored_at = self._stored_all_at = self._stored_tries_at = time.monotonic()
         self._down_since: float | None = None
         self._held = False
-        self._said = Kind.STREAMS
+        self._is_resumed = self._is_ending = False
+        self._standstill = standstill.Standstill(self._dispatch)
 
     def run(self) -> None:
         try:
             self._deliver()
         except TopicChanged as error:
-            raise _other_topic(str(error)) from error
+            is_of_replays = self._settings.replay_topic in error.what
+            raise standstill.other_topic(error.what, self._since(), is_of_replays=is_of_replays) from error
         except OffsetsExpired as error:
-            raise self._expired(error) from error
+            raise standstill.lost(error.what, self._since()) from error
         except EngagementError:
-            with suppress(EngagementError):
-                self._finish()
+            if self._is_resumed:
+                with suppress(EngagementError):
+                    self._finish()
             raise
         finally:
-            self._requests.close()  # so that no request is under way when the next forward begins
+            self._partner.abort()  # so that no request is under way when the next forward begins
+            self._requests.close()
 
     def _deliver(self) -> None:
         try:
@@ -167,7 +189,7 @@ class _Forward:
             self._resume()
             while not self._control.should_stop():
                 self._step()
-                self._supervision.works(but=self._standstill())
+                self._supervision.works(but=self._standstill.state(time.time()))
                 if self._control.drain and self._has_drained(goals):
                     break
             self._finish()
@@ -180,15 +202,39 @@ class _Forward:
         return {name: topic.reader.end_offsets() for name, topic in self._topics.items()}
 
     def _resume(self) -> None:
+        credits_left = []
         for topic in self._topics.values():
-            if not topic.resume() and (lost := sum(topic.reader.positions().values())):
+            stored = topic.reader.stored()
+            credits_left += [one.credit for one in stored.values() if one.credit is not None]
+            topic.resume(stored or self._copied(topic))
+            if not stored and not topic.has_copy and (lost := sum(topic.reader.positions().values())):
                 log.warning(
                     "Group %s has no offsets for %s: it begins with the oldest messages there are; %d have expired.",
                     self._settings.forward_group,
                     topic.name,
                     lost,
                 )
-            topic.store(everything=True)
+        if credits_left:
+            self._dispatch.carry(min(credits_left))
+        self._is_resumed = True
+        self._store(time.monotonic(), everything=True)
+
+    def _copied(self, topic: Topic) -> dict[int, Stored]:
+        """Return the offsets in the platform's database, where Kafka has none: none at a first start only.
+
+        Raises Unavailable, as without that database a first start cannot be told from a topic that was deleted.
+        """
+        position = forwarded.read(self._settings, topic.name)
+        if position is None:
+            return {}
+        topic.has_copy = True
+        at = "" if position.settled_to is None else f"{position.settled_to:%Y-%m-%dT%H:%M:%S}"
+        log.warning(
+            "Group %s has lost its offsets for %s; those in the platform database are used.",
+            self._settings.forward_group,
+            topic.name,
+        )
+        return {p: Stored(offset, position.topic_id, at) for p, offset in position.offsets.items()}
 
     def _step(self) -> None:
         self._take_outcomes(0.0)
@@ -198,6 +244,7 @@ class _Forward:
         if now - self._stored_at >= STORE_SECONDS:
             self._store(now)
             self._report(now)
+            self._follow_decisions(now)
 
     # Messages in
 
@@ -220,7 +267,8 @@ class _Forward:
     def _add(self, topic: Topic, timeout_ms: int) -> None:
         rejected: list[tuple[Rejected, int, int]] = []
         for record in topic.poll(timeout_ms):
-            event = outgoing(record, time.monotonic())
+            tried = topic.tried_before(record.partition, record.offset)
+            event = outgoing(record, time.monotonic(), tried)
             if isinstance(event, Outgoing):
                 self._dispatch.add(event)
             else:
@@ -245,8 +293,9 @@ class _Forward:
         settled: list[Settled] = []
         while found is not None:
             parcel, answer = found
-            outcome = judge(answer, datetime.now(UTC))
-            settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
+            if not (self._is_ending and isinstance(answer, NoAnswer)):  # else it is the end of the run that failed it
+                outcome = judge(answer, datetime.now(UTC))
+                settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
             found = self._requests.outcome(0.0)
         failed = [each for one in settled for each in one.failed]
         if failed:
@@ -264,33 +313,53 @@ class _Forward:
 
     # Where it stands
 
-    def _store(self, now: float) -> None:
-        everything = now - self._stored_all_at >= _STORE_ALL_SECONDS
+    def _follow_decisions(self, now: float) -> None:
+        """Give up what an operator has decided to give up; it is looked for while nothing is delivered."""
+        self._positions.asks = self._standstill.state(time.time()) is not None
+        if events := self._positions.decided():
+            log.warning("Up to %d events that the partner refuses become dead letters, as was decided.", events)
+            self._dispatch.give_up(events, now)
+
+    def _store(self, now: float, *, everything: bool = False) -> None:
+        tried = self._dispatch.tried(now)
+        everything |= now - self._stored_all_at >= _STORE_ALL_SECONDS
+        with_tries = bool(tried) and now - self._stored_tries_at >= _STORE_TRIES_SECONDS
         for topic in self._topics.values():
-            topic.store(everything=everything)
+            position = topic.store(tried, self._dispatch.credit, everything=everything or with_tries)
+            self._positions.record(topic.name, position)
         self._stored_at = now
-        self._stored_all_at = now if everything else self._stored_all_at
+        if everything:
+            self._stored_all_at = now
+        if everything or with_tries:
+            self._stored_tries_at = now
 
     def _has_drained(self, goals: Mapping[str, Mapping[int, int]]) -> bool:
         """Say whether everything up to the goals is settled. Raises StreamStopped when it cannot come to that."""
-        if self._dispatch.stopped:
-            raise _refused(self._dispatch.stopped)
-        now, is_up = time.monotonic(), self._dispatch.breaker is State.CLOSED
+        dispatch = self._dispatch
+        if dispatch.stopped and (not dispatch.is_refusing or dispatch.looks > LOOKS_OF_A_DRAIN):
+            raise standstill.refused(dispatch)
+        now, is_up = time.monotonic(), dispatch.breaker is State.CLOSED
         self._down_since = None if is_up else self._down_since or now
         if self._down_since is not None and now - self._down_since >= self._settings.api_retry_seconds:
-            raise StreamStopped(
-                f"The partner's API has not worked for {now - self._down_since:.0f} s, and events wait for it.",
-                "They are delivered when it works again: start another run then.",
-            )
+            raise standstill.down(now - self._down_since)
         return all(self._topics[name].has_settled(ends) for name, ends in goals.items())
 
     def _finish(self) -> None:
-        """Wait for the requests under way, and store what they have settled."""
-        self._requests.close()
-        self._take_outcomes(0.0)
+        """Wait a while for the requests under way, end the others, and store what is settled and what was tried."""
+        self._control.expect(END_SECONDS + _ABORT_SECONDS)
+        self._await_requests(END_SECONDS)
+        self._is_ending = True
+        self._partner.abort()
+        self._await_requests(_ABORT_SECONDS)
         now = time.monotonic()
-        self._store(now)
+        self._store(now, everything=True)
         self._report(now)
+
+    def _await_requests(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._take_outcomes(0.0)
+        while self._requests.under_way and (left := until - time.monotonic()) > 0:
+            self._take_outcomes(left)
 
     # What is told
 
@@ -314,7 +383,7 @@ class _Forward:
             "dead_letters": tally.dead_letters,
         }
         self._report_pace(now)
-        self._report_standstill()
+        self._standstill.log_changes(time.time())
 
     def _report_pace(self, now: float) -> None:
         dispatch, progress = self._dispatch, self._control.progress
@@ -331,57 +400,8 @@ class _Forward:
         if end:
             log.info("%s", end)
 
-    def _standstill(self) -> LoopState | None:
-        """Return why nothing is delivered: until a person has acted, or until the partner is back."""
-        dispatch = self._dispatch
-        if dispatch.stopped:
-            return state_of(_refused(dispatch.stopped), time.time())
-        if dispatch.breaker is not State.CLOSED:
-            return LoopState(Kind.WAITS, time.time(), "the partner's API", dispatch.failing)
-        return None
-
-    def _report_standstill(self) -> None:
-        """Log once why nothing is delivered, and once that it is over."""
-        state = self._standstill()
-        kind = state.kind if state else Kind.STREAMS
-        if kind is not self._said:
-            self._said = kind
-            if state is None:
-                log.info("The partner's API takes events again.")
-            elif kind is Kind.WAITS:
-                log.warning("The partner's API is down: %s. Events wait in Kafka.", state.reason)
-            else:
-                log.error("%s %s", state.reason, state.remedy)
-
-    def _expired(self, error: OffsetsExpired) -> StreamStopped:
-        with suppress(EngagementError):
-            since = min(
-                (each.at for topic in self._topics.values() for each in topic.reader.stored().values() if each.at),
-                default="",
-            )
-            return _lost(error.what, since)
-        return _lost(error.what, "")
-
-
-def _refused(why: str) -> StreamStopped:
-    return StreamStopped(
-        f"The partner's API cannot be used: {why}.",
-        "Put the ENGAGEMENT_API_… settings right, or ask the partner. Events wait in Kafka; it is tried every "
-        f"{LOOK_AGAIN_SECONDS:.0f} s.",
-    )
-
-
-def _lost(what: str, since: str) -> StreamStopped:
-    return StreamStopped(
-        f"{what} Events that the partner has not got have expired in Kafka.",
-        "Go on with the oldest there are: engagement-platform forward restart --at earliest; then read the others from "
-        f"the source: engagement-platform backfill --to api --since {since or 'TIME'}",
-    )
-
-
-def _other_topic(what: str) -> StreamStopped:
-    return StreamStopped(
-        what,
-        "If the topic was recreated on purpose: engagement-platform forward restart --at earliest, which delivers what "
-        "it holds from its beginning.",
-    )
+    def _since(self) -> str:
+        """Return the time before which all that was published is settled, as a command takes it; TIME: not known."""
+        times = [topic.settled_to for topic in self._topics.values() if topic.is_begun]
+        known = [each for each in times if each is not None]
+        return f"{min(known) - _MARGIN:%Y-%m-%dT%H:%M:%S}" if known and len(known) == len(times) else "TIME"

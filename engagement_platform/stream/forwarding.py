@@ -1,19 +1,22 @@
 """The parts of forward: what it reads, who makes its requests, how fast it is, and the letters that it writes."""
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 
 import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
 
-from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.adapters.kafka.group import GroupReader, Stored, note_of
+from engagement_platform.adapters.platform.forwarded import Position
 from engagement_platform.domain.batches import Rejected, line_of
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.delivery.parcels import Failed, Parcel
 from engagement_platform.domain.delivery.prefix import Prefix
+from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
 from engagement_platform.domain.event import (
     EXCERPT_CHARACTERS,
     HEADER_TO,
@@ -27,6 +30,8 @@ from engagement_platform.domain.signing import event_key
 
 SOURCE = "forward"
 """How its dead letters name it."""
+MOST_TRIES_BYTES = 3_000
+"""Of what is stored beside an offset: Kafka takes 4,096 unless offset.metadata.max.bytes says otherwise."""
 
 
 class Topic:
@@ -40,17 +45,34 @@ class Topic:
         self._only_for_api = only_for_api
         self._prefixes: dict[int, Prefix] = {}
         self._stored: dict[int, int] = {}
+        self._settled_to: dict[int, datetime | None] = {}
+        self._tried_before: dict[tuple[int, int], Tried] = {}
+        self.has_copy = False
+        """Whether it goes on from the copy of the offsets, as Kafka had lost them."""
 
     @property
     def name(self) -> str:
         """The topic's name."""
         return self.reader.topic
 
-    def resume(self) -> bool:
-        """Go on from the offsets stored; say whether there were any."""
-        found = self.reader.resume()
+    def resume(self, stored: Mapping[int, Stored]) -> None:
+        """Go on from these offsets; from the oldest messages there are when there are none."""
+        self._settled_to = {partition: _time(one.at) for partition, one in stored.items()}
+        self._prefixes = {partition: Prefix(one.offset) for partition, one in stored.items()}
+        self.reader.resume(stored)
         self._prefixes = {partition: Prefix(at) for partition, at in self.reader.positions().items()}
-        return found
+        for partition, one in stored.items():
+            for offset, tried in from_text(one.tried, one.offset).items():
+                self._tried_before[partition, offset] = tried
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it is known where it goes on."""
+        return bool(self._prefixes)
+
+    def tried_before(self, partition: int, offset: int) -> Tried | None:
+        """Return how a message fared in earlier runs."""
+        return self._tried_before.pop((partition, offset), None)
 
     def poll(self, timeout_ms: int) -> list[ConsumerRecord]:
         """Return the messages that are to be delivered; the others are settled already."""
@@ -60,7 +82,7 @@ class Topic:
         for partition, records in self.reader.poll(timeout_ms).items():
             prefix = self._prefixes[partition]
             for record in records:
-                prefix.add(record.offset)
+                prefix.add(record.offset, record.timestamp)
                 if self._only_for_api and (HEADER_TO, TO_API) not in record.headers:
                     prefix.settle(record.offset)
                 else:
@@ -73,13 +95,43 @@ class Topic:
         """Note that a message is delivered or a dead letter."""
         self._prefixes[partition].settle(offset)
 
-    def store(self, *, everything: bool) -> None:
-        """Store how far the partitions are settled: those that have advanced, or all of them."""
-        places = {partition: prefix.committable for partition, prefix in self._prefixes.items()}
-        new = {p: place for p, place in places.items() if everything or self._stored.get(p) != place}
+    def store(self, tried: Mapping[tuple[str, int, int], Tried], credit: int, *, everything: bool) -> Position:
+        """Store how far the partitions are settled: those that have advanced, or all of them; return it.
+
+        `tried` are the events that were tried in vain; as many of them as there is room for are told of. `credit` is
+        how many events may become dead letters.
+        """
+        self._note_settled_to()
+        offsets = {partition: prefix.committable for partition, prefix in self._prefixes.items()}
+        tries: dict[int, dict[int, Tried]] = defaultdict(dict)
+        for (topic, partition, offset), one in tried.items():
+            if topic == self.name:
+                tries[partition][offset] = one
+        texts = {partition: to_text(tries[partition], at, MOST_TRIES_BYTES) for partition, at in offsets.items()}
+        new = {partition: at for partition, at in offsets.items() if everything or self._stored.get(partition) != at}
         if new:
-            self.reader.store(new)
+            to, topic_id = self._settled_to, self.reader.topic_id
+            self.reader.store(new, {p: note_of(topic_id, to.get(p), credit, texts[p]) for p in new})
             self._stored |= new
+        return Position(self.reader.topic_id, offsets, self.settled_to)
+
+    def _note_settled_to(self) -> None:
+        """Note up to which time all that arrived in Kafka is settled."""
+        at_end, now = self.reader.at_end(), datetime.now(UTC)
+        for partition, prefix in self._prefixes.items():
+            if prefix.oldest_ms is not None:
+                self._settled_to[partition] = _of_ms(prefix.oldest_ms)
+            elif partition in at_end:
+                self._settled_to[partition] = now
+            elif prefix.last_ms is not None:
+                self._settled_to[partition] = _of_ms(prefix.last_ms)
+
+    @property
+    def settled_to(self) -> datetime | None:
+        """The time before which everything that arrived in Kafka is delivered or a dead letter; None: not known."""
+        times = [self._settled_to.get(partition) for partition in self._prefixes]
+        known = [time for time in times if time is not None]
+        return min(known) if times and len(known) == len(times) else None
 
     def has_settled(self, ends: Mapping[int, int]) -> bool:
         """Say whether everything before these ends is settled."""
@@ -91,7 +143,18 @@ class Topic:
         return sum(prefix.span for prefix in self._prefixes.values())
 
 
-def outgoing(record: ConsumerRecord, now: float) -> Outgoing | Rejected:
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _of_ms(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC)
+
+
+def outgoing(record: ConsumerRecord, now: float, tried: Tried | None = None) -> Outgoing | Rejected:
     """Check a message; `now` is the loop's clock. Its order is kept by content, and there is none without one."""
     try:
         event = decode(record.value)
@@ -106,26 +169,38 @@ def outgoing(record: ConsumerRecord, now: float) -> Outgoing | Rejected:
         (record.topic, record.partition, record.offset),
         now,
         int(unseen) if unseen.isdigit() else None,
+        tried,
     )
 
 
 class Requests:
-    """Makes requests in threads, and hands out what came of them to the one thread that asks."""
+    """Makes requests in threads, and hands out what came of them to the one thread that asks.
+
+    The threads are daemons: one that looks up a name, which nobody can interrupt, must not hold up the process's end.
+    """
 
     def __init__(self, post: Callable[[list[tuple[int, bytes]]], Answer | NoAnswer], most: int) -> None:
         self._post = post
-        self._pool = ThreadPoolExecutor(most, thread_name_prefix="partner")
+        self._work: SimpleQueue[Parcel | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[Parcel, Answer | NoAnswer | Exception]] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._make_all, name=f"partner-{number}", daemon=True) for number in range(most)
+        ]
+        for thread in self._threads:
+            thread.start()
+        self.under_way = 0
 
     def make(self, parcel: Parcel) -> None:
         """Begin the request of a parcel."""
-        self._pool.submit(self._make, parcel)
+        self.under_way += 1
+        self._work.put(parcel)
 
-    def _make(self, parcel: Parcel) -> None:
-        try:
-            self._done.put((parcel, self._post([(event.id, event.value) for event in parcel.events])))
-        except Exception as error:  # it is raised where somebody waits for it
-            self._done.put((parcel, error))
+    def _make_all(self) -> None:
+        while (parcel := self._work.get()) is not None:
+            try:
+                self._done.put((parcel, self._post([(event.id, event.value) for event in parcel.events])))
+            except Exception as error:  # it is raised where somebody waits for it
+                self._done.put((parcel, error))
 
     def outcome(self, seconds: float) -> tuple[Parcel, Answer | NoAnswer] | None:
         """Return what came of a request, waiting at most so long; None when none has ended."""
@@ -133,13 +208,15 @@ class Requests:
             parcel, found = self._done.get(timeout=seconds) if seconds > 0 else self._done.get_nowait()
         except Empty:
             return None
+        self.under_way -= 1
         if isinstance(found, Exception):
             raise found
         return parcel, found
 
     def close(self) -> None:
-        """Return when no request is under way any more; what came of them can still be asked for."""
-        self._pool.shutdown()
+        """Make no more requests. Does not wait."""
+        for _ in self._threads:
+            self._work.put(None)
 
 
 class Pace:

@@ -45,7 +45,7 @@ _MOST_IDS = 2_000_000
 POISON = frozenset(f"engagement-event-{number}" for number in range(POISON_EVERY, _MOST_IDS, POISON_EVERY))
 """The keys of events that the partner never takes."""
 
-FAULTS = ("slow", "throttle", "error", "close", "garbage")
+FAULTS = ("slow", "throttle", "error", "close", "garbage", "hints", "twice")
 MIX = Behaviour("mix", faults=FAULTS, share=0.3, seed=1, poison=POISON)
 WELL = Behaviour(poison=POISON)
 MOODS = (
@@ -56,6 +56,8 @@ MOODS = (
     Behaviour("error", status=503, poison=POISON),
     Behaviour("close", poison=POISON),
     Behaviour("garbage", poison=POISON),
+    Behaviour("hints", poison=POISON),
+    Behaviour("twice", poison=POISON),
     Behaviour("redirect", poison=POISON),
 )
 _SETTLE_SECONDS = 180.0

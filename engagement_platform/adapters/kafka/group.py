@@ -1,10 +1,15 @@
 """Reads a topic whose offsets are stored in a consumer group.
 
 The group only stores: partitions are assigned by the reader itself, all of them, and whoever holds the lease reads.
-Beside each offset stands the identity of its topic, and when it was stored.
+Beside each offset stand the identity of its topic, the time up to which all that arrived is settled, how many events
+may become dead letters, and for how long those behind the offset have been tried in vain.
+
+Kafka drops a group's offsets with the topic, after a week without use, and when somebody deletes the group. So where
+forward stands is kept in the platform's database, too: see `adapters.platform.forwarded`.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,6 +19,8 @@ from kafka.structs import OffsetAndMetadata
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS
 from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic
+from engagement_platform.adapters.platform import forwarded
+from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
 _MAX_WAIT_MS = 200
@@ -28,7 +35,17 @@ class Stored:
     topic_id: str
     """Empty when another program stored it."""
     at: str
-    """When, in UTC; empty when nobody wrote it down."""
+    """Every event that arrived before is settled, in UTC; empty when nobody wrote it down."""
+    credit: int | None = None
+    """How many events may become dead letters, as `domain.delivery.credit` counts them."""
+    tried: str = ""
+    """For how long events behind it were tried, as `domain.delivery.tries` writes it."""
+
+
+def note_of(topic_id: str, settled_to: datetime | None, credit: int | None = None, tried: str = "") -> str:
+    """Return what stands beside an offset."""
+    at = "-" if settled_to is None else f"{settled_to:%Y-%m-%dT%H:%M:%S}"
+    return f"{topic_id} {at} {'-' if credit is None else credit} {tried}".rstrip()
 
 
 class GroupReader(TopicReader):
@@ -55,20 +72,18 @@ class GroupReader(TopicReader):
             }
         return {partition: _stored(each) for partition, each in found.items() if each is not None}
 
-    def store(self, offsets: Mapping[int, int]) -> None:
-        """Store partition -> offset to go on from."""
-        note = f"{self.topic_id} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-        wanted = {self._at(p): OffsetAndMetadata(offset, note, -1) for p, offset in offsets.items()}
+    def store(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
+        """Store partition -> offset to go on from, and what stands beside it: see `note_of`."""
+        records = {self._at(p): OffsetAndMetadata(offset, notes[p], -1) for p, offset in offsets.items()}
         with self._reaching():
-            self._consumer.commit(wanted, timeout_ms=MAX_BLOCK_MS)
+            self._consumer.commit(records, timeout_ms=MAX_BLOCK_MS)
 
-    def resume(self) -> bool:
+    def resume(self, stored: Mapping[int, Stored]) -> None:
         """Read on from the offsets stored, or from the oldest messages there are when nothing is stored.
 
-        A partition that has nothing stored, beside others that have, is new and read from 0. Returns whether something
-        was stored. Raises TopicChanged when it was for another topic of the same name.
+        A partition that has nothing stored, beside others that have, is new and read from 0. Raises TopicChanged when
+        they were stored for another topic of the same name.
         """
-        stored = self.stored()
         others = {each.topic_id for each in stored.values()} - {self.topic_id, ""}
         if others:
             raise TopicChanged(
@@ -77,7 +92,14 @@ class GroupReader(TopicReader):
             )
         known = {partition: each.offset for partition, each in stored.items()}
         self.seek(dict.fromkeys(self.partitions, 0) | known if known else self.beginning_offsets())
-        return bool(known)
+
+    def at_end(self) -> frozenset[int]:
+        """Return the partitions of which everything was read, as the last answers told."""
+        return frozenset(
+            at.partition
+            for at in self._consumer.assignment()
+            if (end := self._consumer.highwater(at)) is not None and self._consumer.position(at, timeout_ms=0) >= end
+        )
 
     def follow_new_partitions(self) -> frozenset[int]:
         """Read partitions that were added, from their beginning, beside the others; return them."""
@@ -96,8 +118,9 @@ class GroupReader(TopicReader):
 
 
 def _stored(found: OffsetAndMetadata) -> Stored:
-    topic_id, _, at = (found.metadata or "").partition(" ")
-    return Stored(found.offset, topic_id, at)
+    topic_id, at, credit, tried = [*str(found.metadata or "").split(" "), "", "", ""][:4]
+    is_number = credit.isascii() and credit.isdigit() and len(credit) < 10  # else another program wrote it
+    return Stored(found.offset, topic_id, "" if at == "-" else at, int(credit) if is_number else None, tried)
 
 
 def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, dict[int, int]]:
@@ -115,7 +138,10 @@ def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, 
                 continue
             latest = at == "latest" and topic == settings.topic
             done[topic] = reader.end_offsets() if latest else reader.beginning_offsets()
-            reader.store(done[topic])
+            settled_to = datetime.now(UTC) if latest else None
+            reader.store(done[topic], dict.fromkeys(done[topic], note_of(reader.topic_id, settled_to)))
+            with suppress(Unavailable):  # it is looked at only where Kafka has no offsets, and written anew by forward
+                forwarded.write(settings, topic, forwarded.Position(reader.topic_id, done[topic], settled_to))
         finally:
             reader.close()
     return done
@@ -123,4 +149,7 @@ def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, 
 
 def _is_usable(reader: GroupReader) -> bool:
     stored, oldest = reader.stored(), reader.beginning_offsets()
-    return all(each.topic_id == reader.topic_id and each.offset >= oldest[p] for p, each in stored.items())
+    # Nothing stored is not usable: the copy in the platform's database may be of a topic that is gone.
+    return bool(stored) and all(
+        each.topic_id == reader.topic_id and each.offset >= oldest[p] for p, each in stored.items()
+    )

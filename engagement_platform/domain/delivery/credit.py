@@ -5,16 +5,19 @@ was taken allows for one that becomes a dead letter, up to `MOST`. So a partner 
 gets rid of the others at once, and one that begins to refuse everything makes at most `MOST` dead letters.
 """
 
+FIRST = 3
+"""What there is at the very first: an event that comes alone and is refused is a dead letter."""
 MOST = 20
 REFUSED_IN_A_ROW = 20
 """Refused requests without a taken one between them, and it is the partner: halving arrays further would be in vain."""
 
 
 class Credit:
-    """How many events may become dead letters. Nothing is left over from an earlier run: it begins with none."""
+    """How many events may become dead letters. The next run begins with what this one leaves."""
 
     def __init__(self) -> None:
-        self._left = 0
+        self.left = FIRST
+        """Without what an operator has granted."""
         self._granted = 0
         self._refused_in_a_row = 0
 
@@ -26,7 +29,7 @@ class Credit:
     @property
     def is_spent(self) -> bool:
         """Whether no event may become a dead letter now."""
-        return self._left <= 0 and not self.is_granted
+        return self.left <= 0 and not self.is_granted
 
     @property
     def is_refusal_of_all(self) -> bool:
@@ -39,7 +42,7 @@ class Credit:
 
     def taken(self, events: int) -> None:
         """Note that the partner has taken events."""
-        self._left = min(MOST, self._left + events)
+        self.left = min(MOST, self.left + events)
         self._refused_in_a_row = 0
 
     def refused(self) -> None:
@@ -48,7 +51,7 @@ class Credit:
 
     def spend(self) -> None:
         """Note that an event becomes a dead letter, which was not `is_spent`."""
-        if self._left > 0:
-            self._left -= 1
-        else:
+        if self.is_granted:
             self._granted -= 1
+        else:
+            self.left -= 1

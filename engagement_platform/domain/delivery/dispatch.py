@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from engagement_platform.domain.delivery.breaker import Breaker, State
-from engagement_platform.domain.delivery.credit import Credit
+from engagement_platform.domain.delivery.credit import MOST, Credit
 from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
 from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy, Settled, by_size, part_of
@@ -178,6 +178,15 @@ class Dispatch:
         self._breaker.worked(now)
         for parcel in self._resting:
             parcel.not_before = min(parcel.not_before, now)
+
+    @property
+    def credit(self) -> int:
+        """How many events may become dead letters: what the next run begins with."""
+        return self._credit.left
+
+    def carry(self, credit: int) -> None:
+        """Begin with what an earlier run left."""
+        self._credit.left = min(credit, MOST)
 
     @property
     def is_refusing(self) -> bool:

@@ -90,6 +90,8 @@ def test_connections_are_kept() -> None:
         (Behaviour("error"), Verdict.AGAIN, False),
         (Behaviour("close"), Verdict.AGAIN, True),
         (Behaviour("garbage"), Verdict.DELIVERED, True),
+        (Behaviour("hints"), Verdict.DELIVERED, True),
+        (Behaviour("twice"), Verdict.DELIVERED, True),
         (Behaviour("redirect"), Verdict.STOP, False),
         (Behaviour("error", status=410), Verdict.STOP, False),
         (Behaviour(poison=frozenset({"engagement-event-8"})), Verdict.REFUSED, False),

@@ -50,6 +50,8 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         "alembic_version",
         "day_due",
         "day_rebuild",
+        "forward_decision",
+        "forward_position",
         "letter_action",
         "pause",
         "relay_checkpoint_history",

@@ -116,9 +116,9 @@ def test_what_is_no_event_is_a_letter_and_the_stream_goes_on(to: To, receiver: R
 
 
 def test_an_event_too_large_for_a_letter_is_there_by_its_id(to: To, receiver: Receiver) -> None:
-    publish(to(), [1])
+    publish(to(), [1, 3, 4, 5])
     send_all(to(), [Message(to().topic, None, message(2, title="x" * 1_042_000))], 1 << 20)
-    receiver.behave(Behaviour("error", status=400))
+    receiver.behave(Behaviour(poison=frozenset({"engagement-event-1", "engagement-event-2"}), poison_status=400))
     drain(forward.run, to())
     found = {letter.event_id: letter for letter in letters(to())}
     assert set(found) == {1, 2}

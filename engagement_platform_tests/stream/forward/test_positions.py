@@ -1,0 +1,167 @@
+"""Where forward stands is known a second time: a topic or a group that is lost is no first start."""
+
+import logging
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from kafka import KafkaAdminClient
+from pydantic import SecretStr
+
+from engagement_platform.adapters.kafka import group
+from engagement_platform.adapters.kafka.topics import admin
+from engagement_platform.adapters.platform import forwarded
+from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.console.forward import forward as command
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.loop_state import Kind, in_words
+from engagement_platform.history.replay import replay
+from engagement_platform.local.receiver import Receiver
+from engagement_platform.settings import Settings
+from engagement_platform.stream import forward
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.stream.forward.conftest import To
+from engagement_platform_tests.stream.forward.support import publish, received
+from engagement_platform_tests.streaming import drain, insert, running, wait_for
+
+
+def delete(settings: Settings, *topics: str) -> None:
+    """Delete topics; Kafka drops the offsets of the group with them."""
+    with admin(settings) as client:
+        client.delete_topics(list(topics))
+    wait_for(lambda: not set(topics) & _topics(settings), "the topics to be gone")
+
+
+def _topics(settings: Settings) -> set[str]:
+    with admin(settings) as client:
+        return set(client.list_topics())
+
+
+def drop_group(settings: Settings) -> None:
+    """Let the group's offsets vanish, as they do after a week without use."""
+    with admin(settings) as client:
+        assert isinstance(client, KafkaAdminClient)
+        client.delete_groups([settings.forward_group])
+
+
+def stored(settings: Settings) -> Any:
+    reader = group.GroupReader(settings, settings.topic)
+    try:
+        return reader.stored()
+    finally:
+        reader.close()
+
+
+def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_delivers_them(
+    to: To, receiver: Receiver, source_db: SourceDatabase, in_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_schema(to())
+    writer = psycopg.connect(source_db.writer_dsn, autocommit=True)
+    first = insert(writer, 20)
+    publish(to(), first)
+    drain(forward.run, to())
+    receiver.down()
+    waiting = insert(writer, 50)
+    publish(to(), waiting)
+    with running(forward.run, to(api_breaker_failures=1)) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
+    delete(to(), to().topic)
+    after = insert(writer, 5)
+    publish(to(), after)
+    assert stored(to()) == {}
+    receiver.up()
+    with pytest.raises(
+        StreamStopped, match=r"forward restart --at earliest.*backfill --to api --since 20\d\d-"
+    ) as raised:
+        drain(forward.run, to())
+    with running(forward.run, to()) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
+        assert "forward restart" in in_words(control.progress.state)
+    assert received(receiver) == set(first)
+    # The remedy, as it is printed.
+    monkeypatch.setenv("ENGAGEMENT_FORWARD_GROUP", to().forward_group)
+    done = CliRunner().invoke(command, ["restart", "--at", "earliest", "--yes"])
+    assert done.exit_code == 0, done.output
+    since = re.search(r"--since (\S+)", str(raised.value))
+    assert since is not None
+    begin = datetime.fromisoformat(since[1]).replace(tzinfo=UTC)
+    replay(to(), begin, datetime.now(UTC) + timedelta(minutes=1), to_api=True)
+    drain(forward.run, to())
+    assert received(receiver) == {*first, *waiting, *after}
+
+
+def test_a_group_that_was_lost_goes_on_where_it_stood(
+    to: To, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its offsets expired, or somebody deleted it: the topic is the same, so nothing is lost or delivered again."""
+    ensure_schema(to())
+    ids = publish(to(), range(50))
+    drain(forward.run, to())
+    drop_group(to())
+    assert stored(to()) == {}
+    ids += publish(to(), range(50, 70))
+    drain(forward.run, to())
+    assert len(receiver.deliveries) == 70
+    assert received(receiver) == set(ids)
+    assert "has lost its offsets" in caplog.text
+
+
+def test_the_topic_of_replays_that_is_deleted_stops_it_too(to: To, receiver: Receiver) -> None:
+    ensure_schema(to())
+    publish(to(), range(3))
+    publish(to(), range(200, 203), to().replay_topic, [("to", b"api")])
+    drain(forward.run, to())
+    delete(to(), to().replay_topic)
+    publish(to(), range(3, 5))
+    with pytest.raises(StreamStopped, match="forward restart"):
+        drain(forward.run, to())
+    group.restart(to(), "earliest")
+    drain(forward.run, to())
+    assert received(receiver) == {*range(5), *range(200, 203)}
+
+
+def test_with_the_database_away_it_goes_on_where_kafka_knows_and_waits_where_it_does_not(
+    to: To, receiver: Receiver
+) -> None:
+    ensure_schema(to())
+    away = {"platform_dsn": SecretStr("postgresql://127.0.0.1:1/x")}
+    publish(to(), range(5))
+    with running(forward.run, to(**away)) as control:
+        wait_for(lambda: "platform database" in in_words(control.progress.state), "it to wait for the database")
+    assert not received(receiver)
+    drain(forward.run, to())
+    publish(to(), range(5, 9))
+    drain(forward.run, to(**away))
+    assert received(receiver) == set(range(9))
+    assert len(receiver.deliveries) == 9
+
+
+def test_a_first_start_is_one(to: To, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    ensure_schema(to())
+    publish(to(), range(5))
+    drain(forward.run, to())
+    assert received(receiver) == set(range(5))
+    assert "lost" not in caplog.text
+    position = forwarded.read(to(), to().topic)
+    assert position is not None
+    assert sum(position.offsets.values()) == 5
+
+
+def test_the_time_that_is_kept_is_that_of_the_first_event_that_waits(to: To, receiver: Receiver) -> None:
+    """Not the time at which the offsets were stored last, which moves on while the partner is down."""
+    ensure_schema(to())
+    receiver.down()
+    publish(to(), range(5))
+    published_at = time.time()
+    with running(forward.run, to(api_breaker_failures=1)) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
+        wait_for(lambda: time.time() > published_at + 3, "some seconds")
+    position = forwarded.read(to(), to().topic)
+    assert position is not None
+    assert position.settled_to is not None
+    assert position.settled_to.timestamp() < published_at + 1
