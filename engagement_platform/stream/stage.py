@@ -34,6 +34,7 @@ from engagement_platform.stream import staging
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.loading import SILENT_SECONDS, deliver, settle_load, settle_rebuild, split
+from engagement_platform.stream.outlast import Outlasting
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import watching
 
@@ -52,8 +53,6 @@ _MOST_LETTER_BYTES = 1 << 20
 _MOST_RECORDS = 5_000
 """Of one poll."""
 _REBUILD_PAUSE = 0.1
-OUTLAST_SECONDS = 30.0
-"""For how long failures in a row are outlasted with the connections that there are."""
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -149,7 +148,7 @@ class _Stage:
         self._supervision = supervision
         self._version = 0
         self._gathered = _Gathered.at({})
-        self._fails_since: float | None = None
+        self._outlasting = Outlasting(supervision)
 
     def run(self) -> None:
         drain_to = self._reader.end_offsets() if self._control.drain else {}
@@ -162,11 +161,11 @@ class _Stage:
             except OffsetsExpired as error:
                 self._skip_what_expired(error)
             except Unavailable as error:
-                self._outlast(error)
+                self._outlasting.failed(error)
 
     def _step(self, drain_to: Mapping[int, int]) -> bool:
         """Gather what there is, and load it when it is due; say whether all up to `drain_to` is loaded."""
-        if self._fails_since is not None:
+        if self._outlasting.has_failed:
             self._take_up()
         self._follow_new_partitions()
         if not self._is_full():  # as a batch stays that could not be loaded
@@ -175,22 +174,10 @@ class _Stage:
         drained = self._control.drain and self._reached(drain_to)
         if self._is_due() or (drained and self._gathered.since is not None):
             self._load()
-        self._fails_since = None
+        self._outlasting.worked()
         self._supervision.works()
         self._control.progress.lag = self._reader.waiting() + self._gathered.messages
         return drained
-
-    def _outlast(self, error: Unavailable) -> None:
-        """Wait, and keep what was gathered: connections that break more often than a batch is cut must not stop it.
-
-        What fails for long is left to whoever connects anew.
-        """
-        now = time.monotonic()
-        if self._fails_since is None:
-            self._fails_since = now
-        elif now - self._fails_since > OUTLAST_SECONDS:
-            raise error
-        self._control.wait(self._supervision.failed(error))
 
     def _take_up(self) -> None:
         """Go on behind what is gathered, if nothing was entered meanwhile; else from what was entered.

@@ -30,6 +30,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.clocks import ClockWatch
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.outlast import Outlasting
 from engagement_platform.stream.spacing import Spacing
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import TopicWatch, watching
@@ -118,6 +119,7 @@ class _Tally:
         self._reader = reader
         self._counts = counts
         self._supervision = supervision
+        self._outlasting = Outlasting(supervision)
         self._watch = watch
         self._builds = builds
         self._clocks = ClockWatch(settings, control, reader, counts)
@@ -135,7 +137,12 @@ class _Tally:
         try:
             self._guarded(lambda: self._resume(self._agreed_state()))
             while not self._control.should_stop():
-                self._guarded(self._step)
+                try:
+                    self._guarded(self._step)
+                except Unavailable as error:
+                    self._outlasting.failed(error)
+                    continue
+                self._outlasting.worked()
                 self._supervision.works()
                 if self._control.drain and not self._target.build and _reached(self._offsets, drain_to):
                     return
@@ -170,7 +177,21 @@ class _Tally:
             log.warning("Redis has evicted keys, perhaps of the views. They are built anew.")
             self._resume(self._agreed_state())
 
+    def _take_up(self) -> None:
+        """Go on from what Redis has after a failure.
+
+        A build goes on from what was built: it may take longer than connections hold.
+        """
+        if self._target.build:
+            state = self._counts.state(self._target.generation)
+            if state.generation == self._target.generation:
+                self._read_from(state.offsets)
+                return
+        self._resume(self._agreed_state())
+
     def _step(self) -> None:
+        if self._outlasting.has_failed:
+            self._take_up()
         if time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._look_at_redis()
         if self._target.build and self._counts.state().generation != self._target.base:

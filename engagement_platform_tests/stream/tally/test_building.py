@@ -1,15 +1,19 @@
 """Views that cannot be continued: refused, or built anew beside the live ones."""
 
+import functools
+import itertools
+from typing import Any
+
 import pytest
 import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.kafka.identity import topic_id
-from engagement_platform.adapters.redis.counts import Counts, rebuild_views
+from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, rebuild_views
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform.stream import tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
@@ -232,3 +236,31 @@ def test_a_build_whose_offsets_expire_leaves_nothing(
     expired = True
     eventually(lambda: builds(client, settings) - {first})
     assert first not in builds(client, settings)
+
+
+def test_a_build_goes_on_where_it_was_when_connections_break_again_and_again(
+    settings: Settings, topic: Topic, views: Views, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that takes longer than connections hold is never done."""
+    sent = topic.send(event(n, age=n % 300) for n in range(2_000))
+    apply, begin = Counts.apply, Counts.begin
+    calls, begun = itertools.count(1), list[str]()
+
+    def breaks(self: Counts, batch: Batch, *, build: bool = False) -> Applied | Refused:
+        outcome = apply(self, batch, build=build)
+        if build and next(calls) % 4 == 0:
+            raise Unavailable("Redis does not answer.")
+        return outcome
+
+    def noted(self: Counts, generation: str, *arguments: Any) -> None:
+        begun.append(generation)
+        begin(self, generation, *arguments)
+
+    monkeypatch.setattr(Counts, "apply", breaks)
+    monkeypatch.setattr(Counts, "begin", noted)
+    monkeypatch.setattr(tally, "TopicReader", functools.partial(consumer.TopicReader, max_records=100))
+    running = start()
+    becomes_exact(views, sent, settings)
+    assert [generation(views)] == begun
+    assert next(calls) > 20
+    running.finish()
