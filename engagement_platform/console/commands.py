@@ -102,15 +102,26 @@ def reset(at: str, *, yes: bool) -> None:
     click.echo(f"The relay goes on from {_described(repair.reset(load(), at))}")
 
 
+@checkpoint.command()
+@click.option("--force", is_flag=True, help="Also when published ids belong to other rows by now.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def adopt(*, force: bool, yes: bool) -> None:
+    """Go on at the same id with another table, sequence or server that has the same rows."""
+    from engagement_platform.settings import load
+    from engagement_platform.stream import repair
+
+    if not yes:
+        click.confirm("Every event that was published must stand there under its id. Go on?", abort=True)
+    click.echo(f"The relay goes on from {_described(repair.adopt(load(), force=force))}")
+
+
 def _described(found: "Checkpoint | None") -> str:
     if found is None:
         return "none"
-    from engagement_platform.domain.checkpoint import missing_ranges
-    from engagement_platform.domain.ids import count
+    from engagement_platform.domain.checkpoint import open_ids
 
     source = found.source
-    open_ids = count(missing_ranges(found))
-    return f"id {found.hi}, {open_ids} ids below it open, database {source.database}, timeline {source.timeline}"
+    return f"id {found.hi}, {open_ids(found)} ids below it open, database {source.database}, timeline {source.timeline}"
 
 
 @click.group()

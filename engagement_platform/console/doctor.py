@@ -104,8 +104,10 @@ def _source(settings: Settings) -> Iterator[Finding]:
     with open_source(dsn) as reader:
         identity = reader.identity
         yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
-        reader.highest_id()
-        reader.highest_given()
+        if not reader.sees_sequence:
+            yield _unseen_sequence(reader.sequence_name, sight.role)
+        if reader.highest_id() > reader.highest_given():
+            yield _foreign_ids(reader.highest_id())
         reader.holders()
 
 
@@ -123,8 +125,6 @@ def _surroundings(dsn: str, source: psycopg.Connection[Any], sight: Sight) -> It
     with session.reaching(dsn):
         yield _sight_of_locks(source)
         if "engagement_events" in sight.tables:
-            if _value(source, "sees_sequence") is False:
-                yield _unseen_sequence(source, sight.role)
             yield _index(source)
 
 
@@ -139,12 +139,21 @@ def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
     )
 
 
-def _unseen_sequence(connection: psycopg.Connection[Any], role: str) -> Finding:
-    """Then the newest row stands for it, and the stream stops at the next hand-over when that row was deleted."""
+def _unseen_sequence(name: str, role: str) -> Finding:
+    """Then nobody can tell which ids it has given: see docs/own-servers.md."""
     return Finding(
         "note",
-        "source: the role does not see the sequence of engagement_events; deleting the newest row looks like a restore",
-        f"Ask the owner to run: GRANT SELECT ON SEQUENCE {_value(connection, 'sequence')} TO {role}",
+        "source: the role does not see the sequence of engagement_events; deleting the newest row looks like a "
+        "restore, and an id that somebody wrote is taken for one of its own",
+        f"Ask the owner to run: GRANT SELECT ON SEQUENCE {name} TO {role}",
+    )
+
+
+def _foreign_ids(highest: int) -> Finding:
+    return Finding(
+        "note",
+        f"source: engagement_events has ids that its sequence has not given, up to {highest}",
+        "They are published. Ask the owner who writes them; all ids should come from the sequence.",
     )
 
 

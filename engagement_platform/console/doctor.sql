@@ -2,14 +2,6 @@
 -- Let no look at the source take long.
 SET statement_timeout = '10s'
 
--- name: sees_sequence
--- Whether the role may see which id was given out last; null where the column has no sequence.
-SELECT has_sequence_privilege(pg_get_serial_sequence('engagement_events', 'id'), 'SELECT')
-
--- name: sequence
--- That sequence's name.
-SELECT pg_get_serial_sequence('engagement_events', 'id')::regclass::text
-
 -- name: sees_locks
 -- Whether the role sees locks: its own transaction always holds one.
 SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND virtualtransaction IS NOT NULL)

@@ -4,19 +4,31 @@ from collections.abc import Sequence
 
 import msgspec
 
+from engagement_platform.domain import marks as marking
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.ids import IdRange, decode, encode
+from engagement_platform.domain.ids import IdRange, count, decode, encode, split_after
 from engagement_platform.domain.ledger import Ledger
+from engagement_platform.domain.marks import Marks
 
 RESET = "engagement-platform checkpoint reset --at latest"
+RESET_ALL = "engagement-platform checkpoint reset --at earliest"
+ADOPT = "engagement-platform checkpoint adopt"
 
 
 class SourceIdentity(msgspec.Struct, frozen=True):
-    """Which sequence of which server the ids come from."""
+    """Which sequence of which server the ids come from. 0 stands for what an older version did not note."""
 
     system_identifier: str
     timeline: int
     database: str
+    table: int = 0
+    table_storage: int = 0
+    """Another one after TRUNCATE, but also after VACUUM FULL and other harmless statements."""
+    sequence: int = 0
+    sequence_storage: int = 0
+    """Another one after a RESTART, but also after any ALTER SEQUENCE."""
+    started: int = 0
+    """When the server started, in microseconds since 1970: a copy can be put back only while it is down."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +42,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """When the last poll that was not cut off began, in microseconds since 1970."""
     generation: int = 0
     """Raised when an operator sets a new place: a lower id then counts as the later one."""
+    numbered: int | None = None
+    """The highest published id that came from the sequence; None where nobody could tell. `hi` may be a foreign one."""
+    marks: str = ""
+    """What the last published rows were, as `domain.marks.encode` writes it."""
     version: int = 1
 
     @property
@@ -37,14 +53,34 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         """What tells the later of two checkpoints."""
         return (self.generation, self.hi)
 
+    @property
+    def highest_numbered(self) -> int:
+        """The highest published id of the sequence, as far as anybody could tell."""
+        return self.hi if self.numbered is None else self.numbered
+
 
 _decoder = msgspec.json.Decoder(Checkpoint)
 
 
-def of(ledger: Ledger, source: SourceIdentity, unseen_at: int, generation: int = 0) -> Checkpoint:
+def of(
+    ledger: Ledger,
+    source: SourceIdentity,
+    unseen_at: int,
+    generation: int = 0,
+    *,
+    numbered: int | None = None,
+    marks: str = "",
+) -> Checkpoint:
     """Return the checkpoint of a ledger."""
-    missing = encode(ledger.missing)
-    return Checkpoint(source=source, hi=ledger.hi, missing=missing, unseen_at=unseen_at, generation=generation)
+    return Checkpoint(
+        source=source,
+        hi=ledger.hi,
+        missing=encode(ledger.missing),
+        unseen_at=unseen_at,
+        generation=generation,
+        numbered=numbered,
+        marks=marks,
+    )
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -57,6 +93,7 @@ def from_bytes(value: bytes) -> Checkpoint:
     try:
         checkpoint = _decoder.decode(value)
         decode(checkpoint.missing)
+        marking.decode(checkpoint.marks)
     except (msgspec.MsgspecError, ValueError) as error:
         raise StreamStopped(
             f"The relay's checkpoint cannot be read: {error}.",
@@ -75,26 +112,62 @@ def missing_ranges(checkpoint: Checkpoint) -> Sequence[IdRange]:
     return decode(checkpoint.missing)
 
 
+def open_ids(checkpoint: Checkpoint) -> int:
+    """Return how many ids were given and are missing; those that the sequence has yet to give do not count."""
+    return count(split_after(decode(checkpoint.missing), checkpoint.highest_numbered)[0])
+
+
+def marks_of(checkpoint: Checkpoint) -> Marks:
+    """Return the marks of a checkpoint."""
+    return marking.decode(checkpoint.marks)
+
+
 def require_same_source(checkpoint: Checkpoint, now: SourceIdentity, highest_given: int) -> None:
     """Raise StreamStopped when ids of the source may mean other events than when the checkpoint was written.
 
     After a failover, ids that were given out before it can be given out again, for other events.
     """
-    was = checkpoint.source
-    if was != now:
+    require_same_identity(checkpoint.source, now)
+    require_not_set_back(checkpoint.highest_numbered, highest_given)
+
+
+def require_same_identity(was: SourceIdentity, now: SourceIdentity) -> None:
+    """Raise StreamStopped when server, database, table or sequence are others than before."""
+    server = (was.system_identifier, was.timeline, was.database)
+    if server != (now.system_identifier, now.timeline, now.database):
         raise StreamStopped(
             f"The source is not the one of the checkpoint: it was database {was.database} of system "
             f"{was.system_identifier} on timeline {was.timeline}, it is database {now.database} of system "
             f"{now.system_identifier} on timeline {now.timeline}. Ids above the failover may stand for other events.",
-            f"Go on from here with: {RESET}; then rebuild the days around the failover.",
+            f"If it has every row that was published, go on at the same id with: {ADOPT}. "
+            f"Else go on from here with: {RESET}; then rebuild the days around the failover.",
         )
-    if highest_given < checkpoint.hi:
+    if was.table not in {0, now.table}:
         raise StreamStopped(
-            f"The source has given out ids up to {highest_given}, but {checkpoint.hi} was seen already: "
-            "its table was restored, its sequence was set back, or its newest rows were deleted and the role may not "
-            "see the sequence.",
+            f"engagement_events is another table than before: its oid was {was.table}, it is {now.table}.",
+            f"If it is a copy of that one, with the same ids, go on at the same id with: {ADOPT}. If all its rows are "
+            f"new: {RESET_ALL} publishes them. Then rebuild the days in question.",
+        )
+    if was.sequence not in {0, now.sequence}:
+        raise StreamStopped(
+            f"The ids of engagement_events come from another sequence than before: its oid was {was.sequence}, it is "
+            f"{now.sequence}.",
+            f"If the rows are those of before, go on at the same id with: {ADOPT}.",
+        )
+
+
+def require_not_set_back(numbered: int, highest_given: int) -> None:
+    """Raise StreamStopped when the sequence stands below an id that it had given, which was published."""
+    if highest_given < numbered:
+        raise StreamStopped(
+            f"The source has given out ids up to {highest_given}, but {numbered} was seen already: "
+            "its table was emptied or restored, its sequence was set back, or its newest rows were deleted and the "
+            "role may not see the sequence.",
             "If rows were deleted, let the owner run GRANT SELECT ON SEQUENCE engagement_events_id_seq for the role of "
-            f"ENGAGEMENT_SOURCE_DSN, and the stream goes on. Else: {RESET}; then rebuild the days in question.",
+            f"ENGAGEMENT_SOURCE_DSN, and the stream goes on. If only the sequence was set back: {ADOPT}. If the table "
+            f"was emptied, all its rows are new: {RESET_ALL} publishes them. If a copy of before was put back: "
+            "engagement-platform checkpoint reset --at ID, with the last id of that copy. "
+            "Then rebuild the days in question.",
         )
 
 

@@ -45,11 +45,11 @@ def split_after(ranges: Sequence[IdRange], last: int) -> tuple[tuple[IdRange, ..
 
 
 def merged(ranges: Iterable[IdRange]) -> tuple[IdRange, ...]:
-    """Return disjoint ranges, in any order, as few ranges: ascending, neighbours as one."""
+    """Return ranges in any order, that may overlap, as few ranges: ascending and disjoint, neighbours as one."""
     joined: list[IdRange] = []
     for one in sorted(ranges):
-        if joined and one.first == joined[-1].last + 1:
-            joined[-1] = IdRange(joined[-1].first, one.last)
+        if joined and one.first <= joined[-1].last + 1:
+            joined[-1] = IdRange(joined[-1].first, max(joined[-1].last, one.last))
         else:
             joined.append(one)
     return tuple(joined)

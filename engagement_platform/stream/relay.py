@@ -15,8 +15,10 @@ from engagement_platform.adapters.kafka.checkpoints import Checkpoints, key, ope
 from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
-from engagement_platform.adapters.source.reader import Limits, Rows, Source, open_source
+from engagement_platform.adapters.source.reader import Altered, Limits, Rows, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
+from engagement_platform.domain import marks as marking
+from engagement_platform.domain.checkpoint import Checkpoint
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
@@ -24,6 +26,8 @@ from engagement_platform.domain.messages import dead_letter, fault, headers, lar
 from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.source_watch import SourceWatch, begin_at, require_few_foreign
+from engagement_platform.stream.spacing import PollPauses
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import TopicWatch, watching
 
@@ -72,7 +76,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
         int(topic_configuration(settings, topic)["max.message.bytes"])
         for topic in (settings.topic, settings.dead_letter_topic)
     )
-    limits = Limits(settings.relay_batch_rows, settings.relay_batch_bytes, largest_value(max_message))
+    limits = limits_of(settings, max_message)
     with ExitStack() as stack:
         yield _Clients(
             stack.enter_context(open_source(settings.source_dsn.get_secret_value())),
@@ -86,6 +90,11 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
         )
 
 
+def limits_of(settings: Settings, max_message: int) -> Limits:
+    """Return where a read ends, for a topic that takes messages of so many bytes."""
+    return Limits(settings.relay_batch_rows, settings.relay_batch_bytes, largest_value(max_message))
+
+
 def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
     """Fence the predecessor and go on from its last committed checkpoint.
 
@@ -96,21 +105,33 @@ def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Rel
     _require_lease(control)
     last = clients.checkpoints.last()
     checkpoints.require_not_behind(last, clients.mirror.last(required=last is None))
-    if last is None:
-        return _first_start(clients, settings, control)
-    checkpoints.require_same_source(last, clients.source.identity, clients.source.highest_given())
-    ledger = begin(last.hi, checkpoints.missing_ranges(last), clients.source.holders())
-    return _Relay(clients, settings, control, ledger=ledger, unseen_at=last.unseen_at, generation=last.generation)
+    return _first_start(clients, settings, control) if last is None else _go_on(clients, settings, control, last)
+
+
+def _go_on(clients: _Clients, settings: Settings, control: Control, last: Checkpoint) -> "_Relay":
+    source = clients.source
+    marks = checkpoints.marks_of(last)
+    watch = SourceWatch(source, clients.limits, last.source, numbered=last.numbered, marks=marks)
+    missing = watch.look(begin(last.hi, checkpoints.missing_ranges(last), NOBODY)).missing
+    given = source.last_given()
+    ledger = begin(last.hi, missing, source.holders(), given)
+    relay = _Relay(clients, settings, control, watch, ledger, unseen_at=last.unseen_at, generation=last.generation)
+    if not watch.marks:
+        watch.remark(ledger)
+    if last.source != watch.identity or marks != watch.marks:
+        relay.write_checkpoint()
+    return relay
 
 
 def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
     started = now()
-    hi = clients.source.highest_id() if settings.start == "latest" else 0
-    missing = clients.source.missing_below(hi, settings.start_lookback_ids)
-    ledger = begin(hi, missing, clients.source.holders())
-    relay = _Relay(clients, settings, control, ledger=ledger, unseen_at=started)
+    at = clients.source.highest_id() if settings.start == "latest" else 0
+    watch = SourceWatch(clients.source, clients.limits, clients.source.identity)
+    ledger = begin_at(clients.source, at, settings.start_lookback_ids)
+    watch.remark(ledger)
+    relay = _Relay(clients, settings, control, watch, ledger, unseen_at=started)
     relay.write_checkpoint()
-    log.info("first start at id %d, with %d ids below it that are not visible", hi, relay.ledger.open_ids)
+    log.info("first start at id %d, with %d ids below it that are not visible", ledger.hi, ledger.open_ids)
     return relay
 
 
@@ -122,23 +143,25 @@ class _Relay:
         clients: _Clients,
         settings: Settings,
         control: Control,
-        *,
+        watch: SourceWatch,
         ledger: Ledger,
+        *,
         unseen_at: int,
         generation: int = 0,
     ) -> None:
         self._clients = clients
         self._settings = settings
         self._control = control
+        self._watch = watch
         self.ledger = ledger
         self._generation = generation
-        self._written = ledger
+        self._written: Ledger | None = ledger
         self._written_at = time.monotonic()
         self.unseen_at = unseen_at
         """When the last poll that was not cut off began: what it did not see was committed later."""
 
     def run(self, supervision: Supervision) -> None:
-        pause = _Pauses(self._settings)
+        pause = PollPauses(self._settings.relay_busy_poll_ms, self._settings.relay_idle_poll_ms)
         while not self._control.should_stop():
             started = time.monotonic()
             rows = self.poll()
@@ -151,17 +174,38 @@ class _Relay:
             self.write_checkpoint()
 
     def poll(self) -> Rows:
-        """Take the ledger's four steps once, and publish what was found."""
+        """Look at the source where that is due, take the ledger's four steps once, and publish what was found."""
         self._clients.watch.require()
         self._clients.watch.require_limits(events=self._clients.largest_message, letters=self._clients.largest_letter)
+        try:
+            is_look = self._watch.is_due
+            if is_look:
+                self._look()
+            return self._step(everything=is_look or self._control.drain)
+        except Altered:
+            self._watch.expire()
+            return Rows([], cut=True)
+
+    def _look(self) -> None:
+        was = self._watch.identity
+        self.ledger = self._watch.look(self.ledger)
+        if self._watch.identity != was:
+            self._written = None
+
+    def _step(self, *, everything: bool) -> Rows:
         started = now()
         source = self._clients.source
         before = source.holders() if self.ledger.gaps else NOBODY
-        rows = source.read(self.ledger.hi, worth_probing(self.ledger, before), self._clients.limits)
-        seen = Seen([row.id for row in rows.rows], rows.cut)
+        probes = worth_probing(self.ledger, before, everything=everything)
+        rows = source.read(self.ledger.hi, probes, self._clients.limits)
+        if self._watch.is_set_back(rows):
+            raise Altered
+        seen = Seen([row.id for row in rows.rows], rows.cut, rows.last_given)
         after = source.holders() if opens_gaps(self.ledger, seen) else NOBODY
         ledger = absorb(self.ledger, before, seen, after)
         if rows.rows:
+            require_few_foreign(ledger)
+            self._watch.note(rows)
             self._publish(rows, ledger)
         self.ledger = ledger
         self._report(rows)
@@ -190,7 +234,15 @@ class _Relay:
         self._commit([], self.ledger)
 
     def _commit(self, messages: list[Message], ledger: Ledger) -> None:
-        record = checkpoints.of(ledger, self._clients.source.identity, self.unseen_at, self._generation)
+        watch = self._watch
+        record = checkpoints.of(
+            ledger,
+            watch.identity,
+            self.unseen_at,
+            self._generation,
+            numbered=watch.numbered,
+            marks=marking.encode(watch.marks),
+        )
         value = checkpoints.to_bytes(record)
         self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, key(self._settings), value)])
         self._written, self._written_at = ledger, time.monotonic()
@@ -198,25 +250,18 @@ class _Relay:
 
     def _report(self, rows: Rows) -> None:
         progress = self._control.progress
-        progress.lag = self._clients.source.highest_id() - self.ledger.hi if rows.cut else 0
+        progress.lag = self._lag(rows)
         progress.detail["open_ids"] = self.ledger.open_ids
         if rows.rows:
             progress.events += len(rows.rows)
             progress.latency.add((now() - self.unseen_at) / 1000, len(rows.rows))
 
-
-class _Pauses:
-    """How long to wait between polls: short while events come, growing to the idle pause while none do."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._busy = settings.relay_busy_poll_ms / 1000
-        self._idle = max(settings.relay_idle_poll_ms / 1000, self._busy)
-        self._pause = self._busy
-
-    def after(self, events: int) -> float:
-        """Return the seconds from the begin of one poll to that of the next."""
-        self._pause = self._busy if events else min(self._pause * 1.2, self._idle)
-        return self._pause
+    def _lag(self, rows: Rows) -> int:
+        """Return how many ids lie behind a read that was cut off, foreign ones not counted."""
+        if not rows.cut or not rows.rows:
+            return 0
+        highest = self._clients.source.highest_id()
+        return max(0, min(highest, highest if rows.last_given is None else rows.last_given) - rows.rows[-1].id)
 
 
 def _owns_lease(control: Control) -> bool:
@@ -247,7 +292,7 @@ def count_lag(settings: Settings) -> int:
     """Return how many ids the source has above the last checkpoint. Raises EngagementError."""
     with open_checkpoints(settings) as kept, open_source(settings.source_dsn.get_secret_value()) as source:
         last = kept.last()
-        return max(0, source.highest_id() - (last.hi if last else 0))
+        return max(0, source.highest_given() - (last.highest_numbered if last else 0))
 
 
 def _require_lease(control: Control) -> None:

@@ -4,22 +4,26 @@ Both shut out a relay that runs; it then reads the checkpoint written here and g
 """
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
-from engagement_platform.adapters.kafka.producer import Fenced, Message, open_producer
-from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
+from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.reader import Limits, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
+from engagement_platform.domain import marks as marking
 from engagement_platform.domain.checkpoint import Checkpoint
 from engagement_platform.domain.errors import EngagementError, StreamStopped
-from engagement_platform.domain.ledger import begin
+from engagement_platform.domain.ids import IdRange, merged
+from engagement_platform.domain.ledger import Ledger, begin
 from engagement_platform.settings import Settings
-from engagement_platform.stream.relay import now
+from engagement_platform.stream.relay import limits_of, now
+from engagement_platform.stream.source_watch import MOST_FOREIGN, SourceWatch, begin_at, rows_replaced
 
 _SMALL_MESSAGES = 1 << 20
 
@@ -58,20 +62,87 @@ def reset(settings: Settings, at: str) -> Checkpoint:
 
     Above `earliest` the ids that are still open are kept, as at a first start. What lies between the old and the new
     place is published twice or not at all: rebuild those days. What rebuilds have seen above the source's highest id is
-    taken back, since a restored source gives those ids to other events.
+    taken back, since a restored source gives those ids to other events; where the ids are known to stand for other
+    events already, all that they have seen above the new place.
     """
+    ensure_topics(settings)
     with open_source(settings.source_dsn.get_secret_value()) as source:
         highest = source.highest_given()
-        hi = _place(at, source.highest_id())
-        missing = source.missing_below(hi, settings.start_lookback_ids)
-        ledger = begin(hi, missing, source.holders())
-        checkpoint = checkpoints.of(ledger, source.identity, now(), _next_generation(settings))
+        ledger = begin_at(source, _place(at, source.highest_id()), settings.start_lookback_ids)
+        watch = SourceWatch(source, _limits(settings), source.identity)
+        is_same = _has_published_rows(settings, source)
+        checkpoint = _anew(settings, watch, ledger)
     _write(settings, checkpoint)
     ensure_schema(settings)
     mirror.replace(settings, checkpoint)
     with closing(Loads(settings, "reset")) as loads:
-        loads.uncover(highest)
+        loads.uncover(highest if is_same else min(highest, ledger.hi))
     return checkpoint
+
+
+def _has_published_rows(settings: Settings, source: Source) -> bool:
+    """Say whether the source's ids still mean what they meant to the last checkpoint, as far as that can be told."""
+    try:
+        last = show(settings).topic
+        if last is None:
+            return False
+        checkpoints.require_same_source(last, source.identity, source.highest_given())
+        return not _watch(settings, source, last).compare().others
+    except StreamStopped:
+        return False
+
+
+def _watch(settings: Settings, source: Source, last: Checkpoint) -> SourceWatch:
+    return SourceWatch(source, _limits(settings), source.identity, marks=checkpoints.marks_of(last))
+
+
+def _limits(settings: Settings) -> Limits:
+    return limits_of(settings, int(topic_configuration(settings, settings.topic)["max.message.bytes"]))
+
+
+def adopt(settings: Settings, *, force: bool = False) -> Checkpoint:
+    """Go on at the same id with the source as it is now: another table, sequence or server with the same rows.
+
+    The ids that are not visible stay open where the sequence, as it is now, may still give them. Raises EngagementError
+    when there is no checkpoint, and unless `force` is set when published ids belong to other rows, or nobody knows
+    which of the rows are gone.
+    """
+    ensure_topics(settings)
+    with open_source(settings.source_dsn.get_secret_value()) as source, _fenced(settings) as producer:
+        with open_checkpoints(settings) as topic:
+            last = topic.last()
+        if last is None:
+            raise EngagementError("There is no checkpoint to go on from.", f"Begin anew with: {checkpoints.RESET}")
+        watch = _watch(settings, source, last)
+        verdict = watch.compare()
+        if not (verdict.is_harmless or force):
+            raise rows_replaced(verdict)
+        gone = (IdRange(one, one) for one in verdict.gone if one <= last.hi)  # they may be given once more
+        missing = merged((*checkpoints.missing_ranges(last), *_yet_to_be_given(source, last.hi), *gone))
+        given = source.last_given()
+        checkpoint = _anew(settings, watch, begin(last.hi, missing, source.holders(), given))
+        producer.commit([_record(settings, checkpoint)])
+    ensure_schema(settings)
+    mirror.replace(settings, checkpoint)
+    return checkpoint
+
+
+def _yet_to_be_given(source: Source, hi: int) -> tuple[IdRange, ...]:
+    """Return the ids up to `hi` that are not visible and that the sequence has not given."""
+    given = source.last_given()
+    return () if given is None or given >= hi else source.holes_between(given, hi, MOST_FOREIGN)
+
+
+def _anew(settings: Settings, watch: SourceWatch, ledger: Ledger) -> Checkpoint:
+    watch.remark(ledger)
+    return checkpoints.of(
+        ledger,
+        watch.identity,
+        now(),
+        _next_generation(settings),
+        numbered=watch.numbered,
+        marks=marking.encode(watch.marks),
+    )
 
 
 def _next_generation(settings: Settings) -> int:
@@ -96,11 +167,21 @@ def _place(at: str, highest: int) -> int:
 def _write(settings: Settings, checkpoint: Checkpoint) -> None:
     """Write the checkpoint in place of what was. Raises EngagementError when a relay begins at the same moment."""
     ensure_topics(settings)
-    record = Message(settings.checkpoint_topic, key(settings), checkpoints.to_bytes(checkpoint))
+    with _fenced(settings) as producer:
+        producer.commit([_record(settings, checkpoint)])
+
+
+def _record(settings: Settings, checkpoint: Checkpoint) -> Message:
+    return Message(settings.checkpoint_topic, key(settings), checkpoints.to_bytes(checkpoint))
+
+
+@contextmanager
+def _fenced(settings: Settings) -> Iterator[FencedProducer]:
+    """Shut out whatever relay runs; what is committed in the block is then its checkpoint."""
     try:
         with open_producer(settings, _SMALL_MESSAGES) as producer:
             producer.fence()
-            producer.commit([record])
+            yield producer
     except Fenced as error:
         raise EngagementError(
             "A relay took over at the same moment, so the checkpoint was not written.", "Run the command again."

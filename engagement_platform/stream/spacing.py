@@ -1,4 +1,4 @@
-"""How long a loop waits before it does again what should be rare."""
+"""How long a loop waits: before it does again what should be rare, and between two polls."""
 
 import time
 from collections.abc import Callable
@@ -25,3 +25,17 @@ class Spacing:
         self._next = min(max(2 * pause, self._first), self._longest)
         self._last = now + pause
         return pause
+
+
+class PollPauses:
+    """How long to wait between polls: short while events come, growing to the idle pause while none do."""
+
+    def __init__(self, busy_ms: float, idle_ms: float) -> None:
+        self._busy = busy_ms / 1000
+        self._idle = max(idle_ms / 1000, self._busy)
+        self._pause = self._busy
+
+    def after(self, events: int) -> float:
+        """Return the seconds from the begin of one poll to that of the next."""
+        self._pause = self._busy if events else min(self._pause * 1.2, self._idle)
+        return self._pause

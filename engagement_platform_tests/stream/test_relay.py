@@ -17,7 +17,7 @@ from engagement_platform.adapters.kafka.connection import options
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import migrate, mirror
-from engagement_platform.adapters.source import reader
+from engagement_platform.adapters.source import reader, session
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Refused, StreamStopped, Unavailable
@@ -577,9 +577,12 @@ def test_the_read_uses_the_index_however_often_it_is_called(settings: Settings, 
         for _ in range(8):
             source.read(19_990, probes, limits)
         parameters = {"hi": 1, "firsts": [1], "lasts": [2], "rows": 10, "max_bytes": 10}
+        parameters |= source._look.marks_of_change
         source._connection.execute("SET plan_cache_mode = force_generic_plan")
-        plan = source._connection.execute("EXPLAIN " + reader._READ, parameters).fetchall()
-    assert "Seq Scan" not in str(plan)
+        statement = source._read.replace(session.FORM, "0")  # it reads no row of the tables
+        plan = source._connection.execute("EXPLAIN " + statement, parameters).fetchall()
+    assert "Seq Scan on engagement_events " not in str(plan)
+    assert "Seq Scan on content" not in str(plan)
 
 
 def test_stopping_leaves_a_checkpoint_of_the_last_state(settings: Settings, source_db: SourceDatabase) -> None:

@@ -1,6 +1,6 @@
 """Reads days of the source as Arrow, batch by batch, by way of ADBC; everything in one snapshot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import psycopg
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.by_day import ByDay
-from engagement_platform.adapters.source.reader import BEYOND_JSON, ENRICHED
+from engagement_platform.adapters.source.reader import BEYOND_JSON, DOUBLED_CONTENT, ENRICHED
 from engagement_platform.domain.coverage import Coverage, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
@@ -47,11 +47,16 @@ class History:
             yield from batch.column(0).to_pylist()
 
     def rows(self, days: Sequence[date], schema: "pa.Schema") -> "ByDay":
-        """Return the enriched events of consecutive days, day by day, in the types of `schema`."""
+        """Return the enriched events of consecutive days, day by day, in the types of `schema`.
+
+        Raises EngagementError where the enrichment would return events more than once.
+        """
         begin, end = bounds(days[0])[0], bounds(days[-1])[1]
         order = "ORDER BY (event.event_ts AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
         text = _SQL["rows"].format(enriched=ENRICHED, begin=begin.isoformat(), end=end.isoformat(), order=order)
         with session.reaching_arrow(self._dsn):
+            self._cursor.execute(DOUBLED_CONTENT)
+            _require_single(row[0] for row in self._cursor.fetchall())
             self._cursor.execute(text)
             return ByDay(self._batches(self._cursor.fetch_record_batch()), schema)
 
@@ -117,6 +122,7 @@ def messages(dsn: str, begin: datetime, end: datetime, max_bytes: int) -> Iterat
     """
     parameters = {"begin": begin, "end": end, "max_bytes": max_bytes}
     with _connected(dsn, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
+        _require_single(row[0] for row in connection.execute(DOUBLED_CONTENT))
         cursor.itersize = 1_000
         yield from cursor.execute(_SQL["replay"].replace("{enriched}", ENRICHED), parameters)
 
@@ -141,6 +147,14 @@ def _found(cursor: "psycopg.Cursor[Any]", ids: Sequence[int], max_bytes: int) ->
         else:
             day = cursor.execute(_SQL["days_of"], {"ids": list(ids)}).fetchone()
             yield ids[0], SourceEvent(None, None, BEYOND_JSON, day[1] if day else None)
+
+
+def _require_single(doubled: Iterable[str]) -> None:
+    for content in doubled:
+        raise EngagementError(
+            f"content has several rows with id {content}: each of its events would be there more than once.",
+            "Ask the owner to make content.id unique.",
+        )
 
 
 def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:

@@ -13,14 +13,23 @@ from psycopg.rows import RowMaker, namedtuple_row
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.look import SQL, UNCHANGED, look
 from engagement_platform.domain.checkpoint import SourceIdentity
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange, gaps_between
-from engagement_platform.domain.ledger import Holders
+from engagement_platform.domain.ledger import EVERYTHING, Holders
 
 ENRICHED = sql.load(__package__, "enriched.sql")["enriched"]
+DOUBLED_CONTENT = sql.load(__package__, "enriched.sql")["doubled_content"]
 _SQL = sql.load(__package__, "relay.sql")
-_READ = _SQL["read"].format(enriched=ENRICHED, wanted=_SQL["wanted"], form=session.FORM)
+_READ = (
+    _SQL["read"]
+    .replace("{enriched}", ENRICHED)
+    .replace("{wanted}", _SQL["wanted"])
+    .replace("{form}", session.FORM)
+    .replace("{unchanged}", UNCHANGED)
+)
+_HOLDERS = _SQL["holders"].replace("{unchanged}", UNCHANGED)
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
 _PATIENCE_SECONDS = 25.0
@@ -43,6 +52,8 @@ class Row(NamedTuple):
     """Whether RFC 3339 can carry event_ts."""
     form: int = 0
     """The tables and types that the read was planned for."""
+    last_given: int | None = None
+    unchanged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class Rows:
 
     rows: Sequence[Row]
     cut: bool
+    last_given: int | None = EVERYTHING
+    """The id that the sequence had given last, after the snapshot was taken; None where the role may not see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,13 @@ class Limits:
     rows: int
     bytes: int
     message_bytes: int
+
+
+class Altered(Unavailable):
+    """Table or sequence are not those of the last look: nothing may be concluded from what was read."""
+
+    def __init__(self) -> None:
+        super().__init__("The source's table or its sequence was altered at this moment.", "It is looked at anew.")
 
 
 class Source:
@@ -73,44 +93,43 @@ class Source:
         self._dsn = dsn
         self._connection = connection
         self._form = session.fit(dsn, connection)
-        with session.reaching(dsn):
-            self.identity = self._identity()
-            self._sequence = self._find_sequence()
+        self.look()
 
-    def _identity(self) -> SourceIdentity:
-        found = self._one(_SQL["identity"])
-        if found.is_replica:
-            raise StreamStopped(
-                "The source is a replica: it does not show which transactions are still open.",
-                "Let ENGAGEMENT_SOURCE_DSN name the primary.",
-            )
-        return SourceIdentity(found.system_identifier, found.timeline, found.database)
+    def look(self) -> SourceIdentity:
+        """Look anew at what the ids come from. Raises StreamStopped when polling this source cannot be exact."""
+        with session.reaching(self._dsn):
+            self._look = look(self._connection)
+        self._read = _READ.replace("{last_given}", self._look.last_given)
+        return self.identity
 
-    def _find_sequence(self) -> int:
-        found = self._one(_SQL["sequence"])
-        if found is None:
-            raise StreamStopped(
-                "The column engagement_events.id has no sequence of its own.",
-                "It must be BIGSERIAL or an identity column.",
-            )
-        if found.cache != 1 or found.increment < 1 or found.cycles:
-            raise StreamStopped(
-                f"The sequence {found.name} has CACHE {found.cache}, INCREMENT {found.increment}"
-                f"{', CYCLE' if found.cycles else ''}: ids can then appear in an order that no polling can follow.",
-                f"Ask the owner to run: ALTER SEQUENCE {found.name} CACHE 1 INCREMENT 1 NO CYCLE",
-            )
-        return cast("int", found.oid)
+    @property
+    def identity(self) -> SourceIdentity:
+        """What the last look saw."""
+        return self._look.identity
+
+    @property
+    def sees_sequence(self) -> bool:
+        """Whether the role may ask the sequence which id it gave last."""
+        return self._look.sees_sequence
+
+    @property
+    def sequence_name(self) -> str:
+        """The sequence as SQL names it in the session of the role."""
+        return self._look.sequence_name
 
     def _one(self, statement: LiteralString, **parameters: object) -> Any:
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             return cursor.execute(statement, parameters or None).fetchone()
 
     def holders(self) -> Holders:
-        """Return the transactions that could still commit an id, now."""
+        """Return the transactions that could still commit an id, now. Raises Altered."""
         with session.reaching(self._dsn):
-            found = self._connection.execute(_SQL["holders"], {"sequence": self._sequence}, prepare=True).fetchall()
+            rows = self._connection.execute(_HOLDERS, self._look.marks_of_change, prepare=True).fetchall()
+        if not rows[0][0]:
+            raise Altered
         return Holders(
-            frozenset(virtual for virtual, _ in found), frozenset(virtual for virtual, prepared in found if prepared)
+            frozenset(virtual for _, virtual, _ in rows if virtual),
+            frozenset(virtual for _, virtual, prepared in rows if virtual and prepared),
         )
 
     def highest_id(self) -> int:
@@ -119,14 +138,30 @@ class Source:
             return self._one(_SQL["highest_id"]).id or 0
 
     def last_given(self) -> int | None:
-        """Return the id given out last; None where there is none, or the role may not see the sequence."""
+        """Return the id given out last, 0 where there is none yet; None where the role may not see the sequence."""
         with session.reaching(self._dsn):
-            return cast("int | None", self._one(_SQL["last_given"], sequence=self._sequence).id)
+            statement = f"SELECT {self._look.last_given} AS id".replace("%%", "%")
+            return cast("int | None", self._one(statement).id)
 
     def highest_given(self) -> int:
         """Return the highest id given out, as far as the role may see it: else the highest visible one."""
         last = self.last_given()
         return self.highest_id() if last is None else last
+
+    def newest_ids(self, hi: int, rows: int) -> list[int]:
+        """Return the highest visible ids up to `hi`, descending."""
+        with session.reaching(self._dsn):
+            return [row[0] for row in self._connection.execute(SQL["newest_ids"], {"hi": hi, "rows": rows})]
+
+    def holes_between(self, low: int, high: int, most: int) -> tuple[IdRange, ...]:
+        """Return the ids above `low` and below the visible `high` that are not visible.
+
+        Reads `most` ids at most: where there are more, what lies above them is one range.
+        """
+        with session.reaching(self._dsn):
+            rows = self._connection.execute(SQL["ids_between"], {"low": low, "high": high, "rows": most}).fetchall()
+        ids = [row[0] for row in rows]
+        return gaps_between(low, ids if ids and ids[-1] == high else [*ids, high])
 
     def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
         """Return the ids that are not visible among the last `ids` up to `hi`."""
@@ -137,8 +172,9 @@ class Source:
     def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
         """Return the events above `hi` and those in `probes`, from one snapshot.
 
-        Raises Unavailable where a column or type was changed since the source was looked at: none of it is returned.
-        An event whose JSON is beyond what PostgreSQL can build (1 GB) comes alone, without its value.
+        Raises Altered, also Unavailable where a column or type was changed since the source was looked at, and
+        StreamStopped when an id comes more than once: none of it is returned. An event whose JSON is beyond what
+        PostgreSQL can build (1 GB) comes alone, without its value.
         """
         parameters = {
             "hi": hi,
@@ -146,28 +182,56 @@ class Source:
             "lasts": [probe.last for probe in probes],
             "rows": limits.rows,
             "max_bytes": limits.message_bytes,
+            **self._look.marks_of_change,
         }
         with session.reaching(self._dsn):
             try:
                 return self._stream(parameters, limits)
+            except psycopg.errors.InsufficientPrivilege:
+                if self.sees_sequence and not look(self._connection).sees_sequence:
+                    raise Altered from None  # only the right to see the sequence was taken away
+                raise
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
                 if limits.rows > 1:
                     return self.read(hi, probes, replace(limits, rows=limits.rows // 2))
                 first = self._one(_FIRST_WANTED, **parameters).id
-                return Rows([Row(first, None, b"", BEYOND_JSON, has_timestamp=True)], cut=True)
+                return Rows([Row(first, None, b"", BEYOND_JSON, has_timestamp=True)], True, self.last_given())
 
     def _stream(self, parameters: dict[str, Any], limits: Limits) -> Rows:
         rows: list[Row] = []
-        total = 0
+        total, last = 0, None
+        is_cut, doubled = False, None
         with self._connection.cursor(binary=True, row_factory=_row) as cursor:
-            for row in cursor.stream(_READ, parameters, size=_STREAM_ROWS):
+            for row in cursor.stream(self._read, parameters, size=_STREAM_ROWS):
                 if row.form != self._form:
                     raise session.changed()
+                if row.id == last:
+                    doubled = row
+                    break
+                if is_cut := total >= limits.bytes:
+                    break
                 rows.append(row)
+                last = row.id
                 total += len(row.value)
-                if total >= limits.bytes:
-                    return Rows(rows, cut=True)
-        return Rows(rows, cut=len(rows) == limits.rows)
+        if doubled is not None:
+            raise self._doubled(doubled)
+        if rows and not rows[0].unchanged:
+            raise Altered
+        given = None if not self.sees_sequence else rows[0].last_given if rows else EVERYTHING
+        return Rows(rows, is_cut or len(rows) == limits.rows, given)
+
+    def _doubled(self, row: Row) -> StreamStopped:
+        """Return what to say when a read brings an event more than once, which would publish it more than once."""
+        if self._one(SQL["rows_of"], id=row.id).rows > 1:
+            return StreamStopped(
+                f"engagement_events has several rows with id {row.id}: nobody can tell which of them is the event.",
+                "Ask the owner to give all but one of them another id, from the sequence. The stream then goes on.",
+            )
+        content = (row.key or b"").decode()
+        return StreamStopped(
+            f"A read of the source brings event {row.id} more than once: content has several rows with id {content}.",
+            "Ask the owner to make content.id unique. The stream then goes on.",
+        )
 
 
 def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:

@@ -1,0 +1,67 @@
+-- name: look
+-- Which server, table and sequence the ids come from, and how the sequence hands them out. One row. The timeline comes
+-- from the WAL's position: the control file learns of a promotion only with the next checkpoint, which can be minutes
+-- later. The sequence is the one that the column's default names, wherever it belongs; else the one that belongs to the
+-- column, which is also that of an identity column. No table, no column, no sequence: null.
+WITH id_column AS (
+    SELECT attrelid, attnum FROM pg_attribute
+     WHERE attrelid = to_regclass('engagement_events') AND attname = 'id' AND NOT attisdropped),
+id_default AS (
+    SELECT pg_attrdef.oid FROM pg_attrdef JOIN id_column ON adrelid = attrelid AND adnum = attnum),
+named AS (
+    SELECT DISTINCT refobjid AS oid
+      FROM id_default
+      JOIN pg_depend ON classid = 'pg_attrdef'::regclass AND objid = id_default.oid AND refclassid = 'pg_class'::regclass
+      JOIN pg_sequence ON seqrelid = refobjid),
+owned AS (
+    SELECT objid AS oid
+      FROM id_column
+      JOIN pg_depend ON refclassid = 'pg_class'::regclass AND refobjid = attrelid AND refobjsubid = attnum
+      JOIN pg_sequence ON seqrelid = objid
+     WHERE classid = 'pg_class'::regclass AND deptype IN ('a', 'i')),
+numbering AS (
+    SELECT oid FROM named UNION ALL SELECT oid FROM owned WHERE NOT EXISTS (SELECT FROM named))
+SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       CASE WHEN pg_is_in_recovery() THEN 0
+            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
+       current_database()::text AS database,
+       pg_is_in_recovery() AS is_replica,
+       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started,
+       to_regclass('engagement_events')::oid::bigint AS "table",
+       coalesce(pg_relation_filenode(to_regclass('engagement_events')), 0)::bigint AS table_storage,
+       (SELECT attnum FROM id_column) AS id_column,
+       (SELECT oid::bigint FROM id_default) AS id_default,
+       (SELECT count(*) FROM numbering) AS sequences,
+       seq.seqrelid::bigint AS sequence,
+       seq.seqrelid::regclass::text AS sequence_name,
+       pg_relation_filenode(seq.seqrelid)::bigint AS sequence_storage,
+       has_sequence_privilege(seq.seqrelid, 'SELECT') AS sees_sequence,
+       seq.seqcache AS cache,
+       seq.seqincrement AS increment,
+       seq.seqcycle AS cycles
+  FROM (SELECT) AS one
+  LEFT JOIN pg_sequence AS seq ON seq.seqrelid = (SELECT min(oid) FROM numbering)
+
+-- name: unchanged
+-- Whether table, default and sequence are those of the last look: not replaced, not restarted, not altered. Asked
+-- together with whatever is concluded from a read.
+(to_regclass('engagement_events') = %(table)s::oid
+ AND pg_relation_filenode(%(sequence)s::oid) = %(sequence_storage)s::oid
+ AND (SELECT oid FROM pg_attrdef WHERE adrelid = %(table)s::oid AND adnum = %(id_column)s)
+     IS NOT DISTINCT FROM %(id_default)s::oid)
+
+-- name: last_given
+-- The id that the sequence gave last; the number before its first where it gave none.
+(SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence})
+
+-- name: ids_between
+-- The visible ids above :low up to :high, at most :rows.
+SELECT id FROM engagement_events WHERE id > %(low)s AND id <= %(high)s ORDER BY id LIMIT %(rows)s
+
+-- name: newest_ids
+-- The highest visible ids up to :hi, at most :rows, descending.
+SELECT id FROM engagement_events WHERE id <= %(hi)s ORDER BY id DESC LIMIT %(rows)s
+
+-- name: rows_of
+-- How many rows the table has for an id.
+SELECT count(*) AS rows FROM engagement_events WHERE id = %(id)s

@@ -1,0 +1,132 @@
+"""Marks of published rows: what tells whether the source still has them, or others under their ids.
+
+An id alone does not: a source that is put back to an earlier copy gives the ids of what it lost to other rows. A mark
+has two digests of a row. *Who*: the time, the user and the content. *What*: all of the event's own columns, which an
+update may change. The last `DENSE` published rows have a mark, and older ones ever more sparsely.
+"""
+
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+DENSE = 16
+_PACKED = Struct("<qII")
+
+
+class Mark(NamedTuple):
+    """One published row."""
+
+    id: int
+    who: int
+    what: int
+
+
+Marks = tuple[Mark, ...]
+"""Ascending by id."""
+
+
+class _OwnColumns(msgspec.Struct):
+    """The event's own columns in a message, not those of its content, as they stand there."""
+
+    event_ts: msgspec.Raw
+    user_id: msgspec.Raw
+    content_id: msgspec.Raw
+    event_type: msgspec.Raw
+    duration_ms: msgspec.Raw
+    device: msgspec.Raw
+    raw_payload: msgspec.Raw
+
+
+_decode = msgspec.json.Decoder(_OwnColumns).decode
+
+
+def mark(event_id: int, message: bytes) -> Mark:
+    """Return the mark of a row from its message; of one that is cut off, from what there is of it."""
+    try:
+        own = _decode(message)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        digest = crc32(message)
+        return Mark(event_id, digest, digest)
+    who = crc32(b"|".join((own.event_ts, own.user_id, own.content_id)))
+    return Mark(event_id, who, crc32(b"|".join((own.event_type, own.duration_ms, own.device, own.raw_payload)), who))
+
+
+def worth_marking(rows: int) -> list[int]:
+    """Return which of so many rows to mark, as positions: the last ones, and those at each power of two before."""
+    before = (rows - (1 << power) for power in range(DENSE.bit_length(), rows.bit_length()))
+    return sorted({*(at for at in before if at >= 0), *range(max(0, rows - DENSE), rows)})
+
+
+def noted(marks: Marks, new: Iterable[Mark]) -> Marks:
+    """Return the marks with new ones, as few as are needed: the last, and two for each power of two of their age."""
+    ascending = sorted({one.id: one for one in (*marks, *new)}.values())
+    older, dense = ascending[:-DENSE], ascending[-DENSE:]
+    oldest: dict[int, Mark] = {}
+    newest: dict[int, Mark] = {}
+    for one in older:
+        age = (dense[-1].id - one.id).bit_length()
+        oldest.setdefault(age, one)
+        newest[age] = one
+    return (*sorted({*oldest.values(), *newest.values()}), *dense)
+
+
+def encode(marks: Marks) -> str:
+    """Return the marks as text for the checkpoint."""
+    return b64encode(b"".join(_PACKED.pack(*one) for one in marks)).decode()
+
+
+def decode(text: str) -> Marks:
+    """Return the marks that `encode` was given. Raises ValueError when the text is none of those."""
+    packed = b64decode(text, validate=True)
+    if len(packed) % _PACKED.size:
+        raise ValueError("marks of rows are cut off")
+    return tuple(Mark(*parts) for parts in _PACKED.iter_unpack(packed))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What has become of the marked rows, from the newest down to the first that is still there."""
+
+    kept: int | None
+    """The newest marked id whose row is still there; None where there is none."""
+    others: tuple[int, ...] = ()
+    """Newer ids that other rows have."""
+    gone: tuple[int, ...] = ()
+    """Newer ids that no row has."""
+    is_complete: bool = True
+    """Whether every published id above `kept` is among these."""
+
+    @property
+    def is_harmless(self) -> bool:
+        """Say whether rows were at most deleted, and which ones is known."""
+        return not self.others and (not self.gone or self.is_complete)
+
+
+def compare(marks: Marks, now: Mapping[int, Mark]) -> Verdict:
+    """Compare marks with those of the rows that the source has now under the same ids.
+
+    A row that was updated is still the same: it has another `what`, and the same `who`. That counts only where `who`
+    tells rows apart, which it does not where all of them have the same time and no user.
+    """
+    times = Counter(one.who for one in marks)
+    others: list[int] = []
+    gone: list[int] = []
+    for passed, one in enumerate(reversed(marks)):
+        row = now.get(one.id)
+        if row is None:
+            gone.append(one.id)
+        elif row.what == one.what or (row.who == one.who and times[one.who] == 1):
+            return _verdict(one.id, others, gone, is_complete=passed < DENSE)
+        else:
+            others.append(one.id)
+    return _verdict(None, others, gone, is_complete=len(marks) < DENSE)
+
+
+def _verdict(kept: int | None, others: Sequence[int], gone: Sequence[int], *, is_complete: bool) -> Verdict:
+    return Verdict(kept, tuple(reversed(others)), tuple(reversed(gone)), is_complete)

@@ -1,0 +1,188 @@
+"""Watches whether the ids of the source still mean what they meant when their rows were published.
+
+Server, table and sequence are looked at about once a second; whatever is concluded from a read is held against the last
+look in the same statement, so nothing is given up or published by the rules of a table that is no more there.
+"""
+
+import time
+from collections.abc import Sequence
+
+from engagement_platform.adapters.source.reader import Limits, Row, Rows, Source
+from engagement_platform.domain import marks as marking
+from engagement_platform.domain.checkpoint import (
+    ADOPT,
+    RESET_ALL,
+    SourceIdentity,
+    require_not_set_back,
+    require_same_identity,
+)
+from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.ids import IdRange, gaps_between, merged
+from engagement_platform.domain.ledger import EVERYTHING, KEPT_UNSEEN, Ledger, begin, reopened
+from engagement_platform.domain.marks import DENSE, Mark, Marks, Verdict
+
+LOOK_SECONDS = 1.0
+MOST_FOREIGN = 10_000
+"""Ranges of ids between foreign ones: with more of them the ids are not those of the sequence."""
+
+
+def begin_at(source: Source, hi: int, lookback: int) -> Ledger:
+    """Return the ledger that begins at an id: what is visible up to it counts as published.
+
+    Of the ids below it that are not visible, those stay open that the sequence has yet to give, and the last `lookback`
+    of those that it gave, whose transactions may be open. Where the sequence is not seen, the holes among the newest
+    rows stay open: one of them may lie below a foreign id. Raises Altered.
+    """
+    given = source.last_given()
+    if given is None:
+        newest = source.newest_ids(hi, KEPT_UNSEEN)[::-1]
+        holes = gaps_between(newest[0] - 1, newest) if newest else ()
+        missing = merged((*holes, *source.missing_below(hi, lookback)))
+    elif given >= hi:
+        missing = source.missing_below(hi, lookback)
+    else:
+        last = next(iter(source.newest_ids(given, 1)), max(0, given - lookback))
+        missing = (*source.missing_below(last, lookback), *source.holes_between(last, hi, MOST_FOREIGN))
+    return begin(hi, missing, source.holders(), given)
+
+
+class SourceWatch:
+    """What is known of the source. `identity`, `numbered` and `marks` go into the checkpoint."""
+
+    def __init__(
+        self,
+        source: Source,
+        limits: Limits,
+        identity: SourceIdentity,
+        *,
+        numbered: int | None = None,
+        marks: Marks = (),
+    ) -> None:
+        self.identity = identity
+        self.numbered = numbered
+        self.marks = marks
+        self._source = source
+        self._limits = limits
+        self._saw_sequence = source.sees_sequence
+        self._looked_at = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Say whether it is time for a look."""
+        return time.monotonic() - self._looked_at >= LOOK_SECONDS
+
+    def expire(self) -> None:
+        """Make a look due."""
+        self._looked_at = float("-inf")
+
+    def look(self, ledger: Ledger) -> Ledger:
+        """Look anew, and return the ledger with what may come back. Raises StreamStopped, Unavailable, Altered."""
+        now = self._source.look()
+        require_same_identity(self.identity, now)
+        given = self._source.last_given()
+        ledger = self._compared(ledger, now, given)
+        if self._source.sees_sequence != self._saw_sequence:
+            ledger = begin(ledger.hi, ledger.missing, self._source.holders(), given)
+            self._saw_sequence = self._source.sees_sequence
+        if self.numbered is None and given is not None and given >= ledger.hi:
+            self.numbered = ledger.hi
+        self.identity = now
+        self._looked_at = time.monotonic()
+        return ledger
+
+    def note(self, rows: Rows) -> None:
+        """Take note of rows that are about to be published."""
+        given = EVERYTHING if rows.last_given is None else rows.last_given
+        of_sequence = [row for row in rows.rows if row.id <= given]
+        chosen = [of_sequence[at] for at in marking.worth_marking(len(of_sequence))]
+        self.marks = marking.noted(self.marks, [marking.mark(row.id, row.value) for row in chosen])
+        if rows.last_given is not None and of_sequence:
+            self.numbered = max(self.numbered or 0, of_sequence[-1].id)
+
+    def is_set_back(self, rows: Rows) -> bool:
+        """Say whether the sequence stands below an id that it had given."""
+        return bool(rows.rows) and rows.last_given is not None and rows.last_given < (self.numbered or 0)
+
+    def remark(self, ledger: Ledger) -> None:
+        """Mark the newest rows that count as published, where nothing is marked yet."""
+        given = self._source.last_given()
+        top = ledger.hi if given is None else min(ledger.hi, given)
+        published = Coverage(ledger.hi, ledger.missing)
+        ids = [one for one in reversed(self._source.newest_ids(top, 2 * DENSE)) if published.covers(one)]
+        self.marks = marking.noted((), self._now(ids).values())
+        if self.numbered is None and given is not None:
+            self.numbered = ids[-1] if ids else 0
+
+    def compare(self) -> Verdict:
+        """Compare the marks with the rows that the source has now."""
+        return marking.compare(self.marks, self._now([one.id for one in self.marks]))
+
+    def _compared(self, ledger: Ledger, now: SourceIdentity, given: int | None) -> Ledger:
+        was = self.identity
+        if given is not None and self.numbered is not None:
+            require_not_set_back(self.numbered, given)
+            is_low = False
+        else:
+            is_low = (self._source.highest_id() if given is None else given) < ledger.hi
+        may_differ = _differ(was.started, now.started) or _differ(was.sequence_storage, now.sequence_storage)
+        if not (is_low or may_differ or _differ(was.table_storage, now.table_storage)):
+            return ledger
+        verdict = self.compare()
+        if is_low and not (self.marks and verdict.is_harmless):
+            require_not_set_back(ledger.hi, self._source.highest_id() if given is None else given)
+        if verdict.others or (may_differ and not verdict.is_harmless):
+            raise rows_replaced(verdict)
+        return self._without(verdict, ledger)
+
+    def _without(self, verdict: Verdict, ledger: Ledger) -> Ledger:
+        """Forget rows that are gone. Where all of them are known, their ids may be given once more, and stay open."""
+        if not verdict.gone:
+            return ledger
+        self.marks = tuple(one for one in self.marks if one.id not in set(verdict.gone))
+        if not verdict.is_complete:
+            return ledger
+        return reopened(ledger, [one for one in verdict.gone if one <= ledger.hi], self._source.holders())
+
+    def _now(self, ids: Sequence[int]) -> dict[int, Mark]:
+        return {row.id: marking.mark(row.id, row.value) for row in self._rows(ids)}
+
+    def _rows(self, ids: Sequence[int]) -> list[Row]:
+        rows: list[Row] = []
+        while ids:
+            part = self._source.read(EVERYTHING, [IdRange(one, one) for one in ids], self._limits)
+            rows.extend(part.rows)
+            ids = [one for one in ids if part.cut and one > part.rows[-1].id]
+        return rows
+
+
+def _differ(was: int, now: int) -> bool:
+    return was not in {0, now}
+
+
+def require_few_foreign(ledger: Ledger) -> None:
+    """Raise StreamStopped when so many ids lie above the sequence that they cannot be those of a mistake."""
+    if len(ledger.ungiven) > MOST_FOREIGN:
+        raise StreamStopped(
+            f"Rows stand under more than {MOST_FOREIGN} scattered ids that the sequence of engagement_events has not "
+            f"given: the highest is {ledger.hi}.",
+            "Somebody writes ids without the sequence. Ask the owner to take all of them from it, and to move it past "
+            "the highest one with setval. The stream then goes on.",
+        )
+
+
+def rows_replaced(verdict: Verdict) -> StreamStopped:
+    """Return what to say when published ids belong to other rows."""
+    if verdict.others:
+        what = f"id {verdict.others[0]} belongs to another row than the one that was published"
+    else:
+        what = f"the rows published last, from id {verdict.gone[0]} on, are gone"
+    if verdict.kept is None:
+        upto, todo = "no marked row is left", f"Publish all rows: {RESET_ALL}"
+    else:
+        upto = f"up to id {verdict.kept} they are those that were published"
+        todo = f"Publish what came since: engagement-platform checkpoint reset --at {verdict.kept}"
+    return StreamStopped(
+        f"The source has other rows than before, as when an earlier copy of it is put back: {what}; {upto}.",
+        f"{todo}; then rebuild the days since that copy. If rows were only updated or deleted: {ADOPT} --force",
+    )
