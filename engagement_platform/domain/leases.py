@@ -1,7 +1,9 @@
 """Who may stream: decisions about the lease, made from what the platform's database shows at one moment.
 
-A run owns the stream while it holds the highest epoch. It claims at most once, the epoch after the one it found when
-it started, so an old run can never take the role back. Life is judged by heartbeats, never by a scheduler's status.
+A run owns the stream while it holds the highest epoch. It claims at most once, the epoch after the highest one when it
+started, so an old run can never take the role back. Life is judged loop by loop, by heartbeats and by whether the
+session that sent them still stands, never by a scheduler's status. Fencing makes the streams exact; the lease only
+decides who is alive, so a wrong decision costs a hand-over and no event.
 Nothing here reads a clock: every time comes from the database.
 """
 
@@ -10,20 +12,36 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-DEAD_AFTER = timedelta(seconds=3)
-"""A loop beats every second; one that has been silent for longer than this is taken for dead."""
+GONE_AFTER = timedelta(seconds=2.5)
+"""A loop is gone when its database session has ended and it has not come back for this long.
 
-BEGIN_GRACE = timedelta(seconds=15)
-"""How long after the claim a loop of the run may take to begin."""
+The kernel closes the session of a killed process at once. A live loop whose session was cut is back within 1.4 s: it
+beats every second, notices the cut a quarter of a second later, and tries again at most a second after that.
+"""
+
+SILENT_AFTER = timedelta(seconds=15)
+"""A loop whose session stands is frozen, or cut off, after so long without a beat; before that it is only slow.
+
+Two processes at full speed on two cores made healthy loops miss three seconds.
+"""
+
+PATIENCE = timedelta(seconds=15)
+"""How long a run may do without one of its loops: Dagster restarts the op of a dead loop beside its siblings."""
+
+LONG_PATIENCE = timedelta(seconds=60)
+"""The same for a loop whose readers wait for seconds: it must not cost relay and tally their lease."""
+
+UNHURRIED = frozenset({"stage", "forward"})
+"""The loops whose readers wait for seconds; they run at a lower priority."""
 
 READY_PATIENCE = timedelta(seconds=10)
-"""How long beyond its turn a run waits for its own slower loops, while the predecessor still streams."""
+"""How long a waiting run that could stream at once waits for its own slower loops: their server may be away."""
 
-YOUNG = timedelta(seconds=30)
-"""A launched run younger than this may still be starting up."""
+TURN_PATIENCE = timedelta(seconds=60)
+"""The same while the predecessor still streams: nothing is lost by waiting."""
 
-FAILURE_PACE = ((timedelta(minutes=1), 6), (timedelta(minutes=15), 30))
-"""So many runs may fail within such a time; then launching waits, for a machine must survive a stream that cannot."""
+LOOKED_AWAY = timedelta(seconds=2)
+"""Whoever has not looked for so long was starved, or the database was: the silence of others means nothing then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +69,32 @@ class Loop:
     run_id: str
     name: str
     awaits: int
-    """The epoch that the run waits for or has claimed."""
+    """The epoch that the run waits for or has claimed; 0 when the run is one too many."""
     ready_at: datetime | None
     """Since when it is connected and wants the lease."""
     heartbeat_at: datetime
     ended_at: datetime | None
     """When it ended as planned."""
+    connected: bool | None = None
+    """Whether the database session of its last beat still stands; None when that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """An unbroken watch over the board by one observer."""
+
+    since: datetime
+    last: datetime
+
+
+def go_on_watching(before: Watch | None, now: datetime, *, same_session: bool) -> Watch:
+    """Return the watch that a look at `now` continues, or begins.
+
+    A watch is broken by a new session (the database may have been away, for everybody) and by a long look away.
+    """
+    if before is None or not same_session or not timedelta(0) <= now - before.last <= LOOKED_AWAY:
+        return Watch(now, now)
+    return Watch(before.since, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +106,8 @@ class Board:
     """The one with the highest epoch."""
     loops: tuple[Loop, ...]
     """Those of the lease's run, and those that have beaten lately."""
+    watched_since: datetime | None = None
+    """Since when the observer watches: silence before that does not count. None when all silence counts."""
 
     @property
     def epoch(self) -> int:
@@ -78,107 +118,75 @@ class Board:
         """Return the loops of a run by name."""
         return {loop.name: loop for loop in self.loops if loop.run_id == run_id}
 
-    def beats(self, loop: Loop) -> bool:
-        """Say whether a loop is alive."""
-        return loop.ended_at is None and self.now - loop.heartbeat_at <= DEAD_AFTER
+    def unseen(self, sign: datetime) -> timedelta:
+        """Return for how long nothing has followed a sign of life, as far as the observer can tell."""
+        return self.now - max(sign, self.watched_since or sign)
+
+    def lives(self, loop: Loop) -> bool:
+        """Say whether a loop is alive, be it slow."""
+        if loop.ended_at is not None:
+            return False
+        return self.unseen(loop.heartbeat_at) <= (GONE_AFTER if loop.connected is False else SILENT_AFTER)
 
 
-def silence(board: Board, lease: Lease) -> timedelta:
-    """Return for how long the lease's run has not shown that all its loops live.
+class Life(Enum):
+    """How the holder of the lease is."""
 
-    The loops of a draining run come one after the other, so there one that beats is enough.
-    """
+    STREAMS = "streams"
+    LIMPS = "limps"
+    """A loop of it is missing, and does not come back."""
+    DEAD = "dead"
+
+
+def life(board: Board) -> Life:
+    """Say how the holder of the lease is. Without one, and after it has released the lease, it is dead."""
+    lease = board.lease
+    if lease is None or lease.released_at is not None:
+        return Life.DEAD
     begun = board.of(lease.run_id)
-    if lease.drains:
-        return board.now - max([lease.claimed_at, *(loop.heartbeat_at for loop in begun.values())])
-    signs = [begun[name].heartbeat_at if name in begun else lease.claimed_at + BEGIN_GRACE for name in lease.loops]
-    return board.now - min(signs, default=board.now)
+    if not any(board.lives(loop) for loop in begun.values()) and not _between_loops(board, lease):
+        return Life.DEAD
+    return Life.LIMPS if missing(board) else Life.STREAMS
+
+
+def _between_loops(board: Board, lease: Lease) -> bool:
+    """Say whether the next loop may still begin: of a drain, or of a run that has just claimed."""
+    signs = [lease.claimed_at, *(loop.heartbeat_at for loop in board.of(lease.run_id).values())]
+    may_begin = lease.drains or not board.of(lease.run_id)
+    return may_begin and board.unseen(max(signs)) <= PATIENCE
+
+
+def missing(board: Board) -> frozenset[str]:
+    """Return the loops that the holder of the lease has done without for longer than it may."""
+    lease = board.lease
+    if lease is None or lease.drains:
+        return frozenset()
+    begun = board.of(lease.run_id)
+    return frozenset(name for name in lease.loops if not _is_excused(board, lease, name, begun.get(name)))
+
+
+def _is_excused(board: Board, lease: Lease, name: str, loop: Loop | None) -> bool:
+    """Say whether a loop lives, or may yet come back. One that has ended as planned does not."""
+    sign = lease.claimed_at if loop is None else loop.heartbeat_at
+    unhurried = name in UNHURRIED
+    if loop is not None and loop.ended_at is not None:
+        return board.unseen(sign) <= (PATIENCE if unhurried else GONE_AFTER)
+    return board.unseen(sign) <= (LONG_PATIENCE if unhurried else PATIENCE)
 
 
 def alive(board: Board) -> bool:
     """Say whether somebody streams."""
-    lease = board.lease
-    return lease is not None and lease.released_at is None and silence(board, lease) <= DEAD_AFTER
+    return life(board) is not Life.DEAD
+
+
+def silence(board: Board, lease: Lease) -> timedelta:
+    """Return for how long the lease's run has not given any sign of life."""
+    return board.now - max([lease.claimed_at, *(loop.heartbeat_at for loop in board.of(lease.run_id).values())])
 
 
 def waiting(board: Board) -> frozenset[str]:
     """Return the runs that live and wait for a turn that is still to come."""
-    return frozenset(loop.run_id for loop in board.loops if loop.awaits > board.epoch and board.beats(loop))
-
-
-# What the sensor does
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Launch a run."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Launch nothing."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run of the streaming job, as the scheduler knows it."""
-
-    run_id: str
-    created_at: datetime
-    ended: bool
-    failed: bool
-
-
-def wanted(board: Board, lead: timedelta) -> Launch | Skip:
-    """Say whether the lease calls for a run: nobody streams, or the lease ends within `lead`."""
-    lease = board.lease
-    if waiters := waiting(board):
-        return Skip(f"Run {min(waiters)} is ready to take epoch {board.epoch + 1}.")
-    if lease is None:
-        return Launch("Nothing has streamed yet.")
-    if lease.released_at is not None:
-        return Launch(f"Run {lease.run_id} has ended and released epoch {lease.epoch}.")
-    if not alive(board):
-        return Launch(
-            f"Run {lease.run_id}, epoch {lease.epoch}, has been silent for {_seconds(silence(board, lease))}."
-        )
-    if lease.ends_at - board.now <= lead:
-        return Launch(f"Epoch {lease.epoch} of run {lease.run_id} ends in {_seconds(lease.ends_at - board.now)}.")
-    return Skip(f"Run {lease.run_id} streams, epoch {lease.epoch}, for another {_seconds(lease.ends_at - board.now)}.")
-
-
-def decide(board: Board, runs: Sequence[Run], lead: timedelta) -> Launch | Skip:
-    """Say whether to launch a run now, given the job's runs of the last fifteen minutes.
-
-    A run that was launched and neither claimed nor beat blocks for as long as it is young: a launch that failed stays
-    not started for ever, and one whose processes were killed may stay started for ever.
-    """
-    decision = wanted(board, lead)
-    if isinstance(decision, Skip):
-        return decision
-    for run in runs:
-        if board.now - run.created_at < YOUNG and _starts_up(board, run):
-            return Skip(f"Run {run.run_id} starts up. {decision.reason}")
-    for span, limit in FAILURE_PACE:
-        failed = [run for run in runs if board.now - run.created_at < span and run.failed]
-        if len(failed) >= limit:
-            newest = max(failed, key=lambda run: run.created_at)
-            return Skip(
-                f"{len(failed)} runs failed within {_seconds(span)}, the last was {newest.run_id}: waiting a while."
-            )
-    return decision
-
-
-def _starts_up(board: Board, run: Run) -> bool:
-    known = board.of(run.run_id)
-    has_held = board.lease is not None and board.lease.run_id == run.run_id
-    if run.ended or has_held:
-        return False
-    return not known or any(board.beats(loop) and loop.awaits > board.epoch for loop in known.values())
+    return frozenset(loop.run_id for loop in board.loops if loop.awaits > board.epoch and board.lives(loop))
 
 
 # What a run does
@@ -190,37 +198,47 @@ class Standing(Enum):
     OWNER = "owner"
     WAITS = "waits"
     LOST = "lost"
+    SURPLUS = "surplus"
 
 
 def standing(lease: Lease | None, run_id: str, awaits: int) -> Standing:
     """Say how a run stands that waits for, or has claimed, the epoch `awaits`.
 
     A loop that is started anew in the run that holds the lease joins it; in any other run that had its turn, or let it
-    pass, it has lost.
+    pass, it has lost. A run that found another one waiting when it started is surplus.
     """
-    if lease is None or lease.epoch < awaits:
-        return Standing.WAITS
-    return Standing.OWNER if lease.run_id == run_id else Standing.LOST
+    if lease is not None and lease.run_id == run_id:
+        return Standing.OWNER
+    if awaits == 0:
+        return Standing.SURPLUS
+    return Standing.WAITS if lease is None or lease.epoch < awaits else Standing.LOST
 
 
 def may_claim(board: Board, run_id: str, loops: Sequence[str]) -> bool:
-    """Say whether a waiting run may raise the epoch now.
+    """Say whether a waiting run, one of whose loops is ready, may raise the epoch now.
 
-    Either nobody streams, or the predecessor's time is over and all loops of the run are ready, so that none of them
-    pauses; a run whose loops are not all ready in time does not let the predecessor stream for ever.
+    Either its predecessor is dead, or lacks a loop that does not come back, or its time is over. In each case all loops
+    of the run have to be ready, so that none of them pauses; those whose server is away are waited for, not for ever.
     """
+    mine = board.of(run_id)
+    ready = {name for name in loops if name in mine and mine[name].ready_at is not None}
+    all_ready = ready >= set(loops)
+    ready_for = max((board.now - at for loop in mine.values() if (at := loop.ready_at)), default=timedelta(0))
     lease = board.lease
-    if lease is None or not alive(board):
-        return True
-    begun = board.of(run_id)
-    ready = all(name in begun and begun[name].ready_at is not None for name in loops)
-    return board.now >= lease.ends_at + (timedelta(0) if ready else READY_PATIENCE)
+    match life(board):
+        case Life.DEAD:
+            return all_ready or ready_for >= READY_PATIENCE
+        case Life.LIMPS:
+            return all_ready or (ready_for >= TURN_PATIENCE and ready >= missing(board) & set(loops))
+        case Life.STREAMS:
+            assert lease is not None, "somebody streams"  # noqa: S101
+            return board.now >= lease.ends_at + (timedelta(0) if all_ready else TURN_PATIENCE)
 
 
 def pause_before_claim(board: Board, longest: timedelta) -> timedelta:
     """Return for how long a waiting run may look away: up to `longest`, but not past the end of the lease."""
-    if board.lease is None or board.lease.ends_at <= board.now:
-        return longest / 5
+    if board.lease is None or board.lease.ends_at <= board.now or life(board) is not Life.STREAMS:
+        return longest / 10
     return min(longest, board.lease.ends_at - board.now)
 
 
@@ -228,7 +246,3 @@ def outlived(board: Board, grace: timedelta) -> bool:
     """Say whether a run that nobody superseded has outlived its lease by more than `grace`."""
     lease = board.lease
     return lease is not None and not lease.drains and board.now > lease.ends_at + grace
-
-
-def _seconds(span: timedelta) -> str:
-    return f"{span.total_seconds():.0f} s"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engagement_platform.domain.leases import DEAD_AFTER, Board, alive, silence
+from engagement_platform.domain.leases import SILENT_AFTER, Board, alive, silence
 from engagement_platform.domain.loop_state import Kind, LoopState, from_object, in_words
 from engagement_platform.domain.pauses import Pause
 
@@ -32,7 +32,7 @@ class LoopStanding:
     @property
     def is_silent(self) -> bool:
         """Whether its heartbeat is overdue, so that what it told last may not be true any more."""
-        return not self.ended and self.silent_seconds > DEAD_AFTER.total_seconds()
+        return not self.ended and self.silent_seconds > SILENT_AFTER.total_seconds()
 
     @property
     def lag(self) -> int | None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.domain.leases import YOUNG, Board
+from engagement_platform.domain.launches import BEGUN_WITHIN
+from engagement_platform.domain.leases import Board
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
@@ -22,7 +23,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before:
     Looked at are those created before a time and old enough to have started. Heartbeats tell which of them live, as
     they do for the sensor: Dagster never learns of the death of a run whose processes were killed. Raises Unavailable.
     """
-    old_enough = min(created_before, datetime.now(UTC) - YOUNG)
+    old_enough = min(created_before, datetime.now(UTC) - BEGUN_WITHIN)
     unfinished = dg.RunsFilter(job_name=NAME, statuses=list(UNFINISHED), created_before=old_enough)
     dead = [run for run in instance.get_runs(unfinished) if not _lives(leases.board(run.run_id), run.run_id)]
     for run in dead:
@@ -34,7 +35,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before:
 
 def _lives(board: Board, run_id: str) -> bool:
     holds_lease = board.lease is not None and board.lease.run_id == run_id
-    return holds_lease or any(board.beats(loop) for loop in board.of(run_id).values())
+    return holds_lease or any(board.lives(loop) for loop in board.of(run_id).values())
 
 
 def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) -> int:

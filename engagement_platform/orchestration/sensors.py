@@ -1,18 +1,27 @@
 """The sensor that keeps the stream alive. It reads, asks `domain.leases`, and acts."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import dagster as dg
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.leases import Board, Run, Skip, decide, wanted
+from engagement_platform.domain.launches import Run, Skip, abandoned, decide, needed
+from engagement_platform.domain.leases import Board
 from engagement_platform.orchestration.stream_job import NAME, TAGS
 from engagement_platform.settings import Settings, load
 
 LAUNCHED_AT = "engagement/launched_at"
 """Tag with the platform database's time; Dagster's own note depends on the time zone of its session."""
+
+LAUNCHED_BY = "engagement/launched_by"
+"""Tag with the code server whose sensor launched the run."""
+
+CODE_SERVER = uuid4().hex
+"""This process. While it lives, it fails the runs that it launched and whose processes have died."""
 
 _REMEMBERED = 50
 """Runs that are looked at: more than may fail before launching waits."""
@@ -35,16 +44,23 @@ def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunR
     except EngagementError as error:
         return dg.SkipReason(str(error))
     lead = timedelta(seconds=settings.effective_lead_seconds)
-    decision = wanted(board, lead)
+    decision = needed(board, lead)
     if not isinstance(decision, Skip):
-        decision = decide(board, _recent_runs(context.instance), lead)
+        runs = _recent_runs(context.instance)
+        _cancel(context.instance, abandoned(runs, CODE_SERVER))
+        decision = decide(board, runs, lead, CODE_SERVER)
     if isinstance(decision, Skip):
         return dg.SkipReason(decision.reason)
     context.log.info(decision.reason)
     return dg.RunRequest(
         # Dagster never uses a key again, whatever became of its run: hence the time.
         run_key=f"epoch {board.epoch + 1} at {board.now.isoformat()}",
-        tags={**TAGS, LAUNCHED_AT: board.now.isoformat(), "engagement/reason": decision.reason},
+        tags={
+            **TAGS,
+            LAUNCHED_AT: board.now.isoformat(),
+            LAUNCHED_BY: CODE_SERVER,
+            "engagement/reason": decision.reason,
+        },
     )
 
 
@@ -70,4 +86,12 @@ def _as_run(record: dg.RunRecord) -> Run:
         created_at=datetime.fromisoformat(launched_at) if launched_at else record.create_timestamp,
         ended=run.is_finished,
         failed=run.status is dg.DagsterRunStatus.FAILURE,
+        accepted=run.status is not dg.DagsterRunStatus.NOT_STARTED,
+        queued=run.status is dg.DagsterRunStatus.QUEUED,
+        launched_by=run.tags.get(LAUNCHED_BY),
     )
+
+
+def _cancel(instance: dg.DagsterInstance, runs: Sequence[Run]) -> None:
+    for run in runs:
+        instance.run_coordinator.cancel_run(run.run_id)

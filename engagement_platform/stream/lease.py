@@ -24,6 +24,9 @@ log = logging.getLogger("engagement_platform.lease")
 BEAT_SECONDS = 1.0
 POLL_SECONDS = 0.25
 """How often a loop looks whether it was superseded."""
+WAIT_SECONDS = 0.5
+"""How often a loop that waits for its turn looks whether the one that streams lives."""
+_ONE_IS_ENOUGH = "Another run waits for the turn already."
 HUNG_SECONDS = 60.0
 """A loop that has not asked for that long whether to stop is hung: it is no longer vouched for."""
 
@@ -43,7 +46,7 @@ class LeaseControl:
         self._loops = loops
         self._lease_seconds = lease_seconds
         self._leases = Leases(settings, f"{loop}-lease")
-        self._awaits = 0
+        self._awaits: int | None = None
         self._keeper = _Keeper(self)
         self.last_asked = time.monotonic()
         """When the loop last showed that it is not hung, by the monotonic clock."""
@@ -84,34 +87,40 @@ class LeaseControl:
     def start(self) -> None:
         """Register as waiting and begin to beat. Waits for the platform database."""
         self._persist(self._register)
-        self._keeper.start(self._settings, self._awaits)
+        self._keeper.start(self._settings, self._awaits or 0)
 
     def end(self, *, planned: bool) -> None:
         """Stop beating; say that the end was planned, so that nobody has to wait for silence."""
         self._keeper.close()
-        if planned and self._awaits:
+        if planned and self._awaits is not None:
             with suppress(Unavailable):
                 self._leases.end(self.run_id, self.loop, figures(self.progress))
         self._leases.close()
 
     def _register(self) -> None:
         ensure_schema(self._settings)
-        self._awaits = self._leases.register(self.run_id, self.loop)
+        self._awaits = self._leases.register(self.run_id, self.loop, drains=self.drain)
+        if standing(self._leases.watch(self.run_id).lease, self.run_id, self._awaits) is Standing.SURPLUS:
+            self.stop.set(_ONE_IS_ENOUGH)
 
     def _try_to_claim(self) -> None:
-        board = self._leases.board(self.run_id)
-        match standing(board.lease, self.run_id, self._awaits):
+        # Whoever waits has watched the holder; a drain, which does not wait, takes all silence for what it is.
+        board = self._leases.board(self.run_id) if self.drain else self._leases.watch(self.run_id)
+        needed = (self.loop,) if self.drain else self._loops
+        match standing(board.lease, self.run_id, self._awaits or 0):
             case Standing.OWNER:
                 self.epoch = board.epoch
                 self.progress.enter(LoopState(Kind.STARTS, time.time()))
                 log.info("%s holds epoch %d", self.loop, board.epoch)
             case Standing.LOST:
                 raise Superseded(f"Run {board.lease.run_id if board.lease else '?'} has taken over.")
-            case Standing.WAITS if may_claim(board, self.run_id, self._loops):
-                self._leases.claim(self.run_id, self._awaits, self._lease_seconds, self._loops)
+            case Standing.SURPLUS:
+                raise Superseded(_ONE_IS_ENOUGH)
+            case Standing.WAITS if may_claim(board, self.run_id, needed):
+                self._leases.claim(self.run_id, self._awaits or 0, self._lease_seconds, self._loops)
             case Standing.WAITS:
                 self._refuse_to_drain_beside(board)
-                self.wait(pause_before_claim(board, timedelta(seconds=POLL_SECONDS)).total_seconds())
+                self.wait(pause_before_claim(board, timedelta(seconds=WAIT_SECONDS)).total_seconds())
 
     def _refuse_to_drain_beside(self, board: Board) -> None:
         if self.drain and board.lease is not None and alive(board):
@@ -146,7 +155,7 @@ class _Keeper:
         self._leases = Leases(settings, f"{self._control.loop}-heartbeat")
         self._grace = timedelta(seconds=settings.lease_grace_seconds)
         self._awaits = awaits
-        self._beaten = time.monotonic()
+        self._beaten = float("-inf")
         self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -158,7 +167,7 @@ class _Keeper:
 
     def _keep(self) -> None:
         backoff = Backoff(log.warning, longest=BEAT_SECONDS)
-        pause = POLL_SECONDS
+        pause = 0.0
         while not self._closing.wait(pause):
             try:
                 self._beat_when_due()

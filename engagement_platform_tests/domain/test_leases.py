@@ -7,38 +7,48 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from engagement_platform.domain.launches import Launch, decide
 from engagement_platform.domain.leases import (
-    BEGIN_GRACE,
-    DEAD_AFTER,
+    GONE_AFTER,
+    LONG_PATIENCE,
+    LOOKED_AWAY,
+    PATIENCE,
     READY_PATIENCE,
-    YOUNG,
+    SILENT_AFTER,
+    TURN_PATIENCE,
     Board,
-    Launch,
     Lease,
+    Life,
     Loop,
-    Run,
-    Skip,
     Standing,
     alive,
-    decide,
+    go_on_watching,
+    life,
     may_claim,
+    missing,
     outlived,
     pause_before_claim,
     standing,
     waiting,
-    wanted,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOOPS = ("relay", "tally")
+FOUR = ("relay", "tally", "stage", "forward")
 LEAD = timedelta(seconds=60)
 SECOND = timedelta(seconds=1)
 
 
 def lease(
-    epoch: int = 7, run_id: str = "old", *, age: float = 1000, left: float = 500, released: bool = False
+    epoch: int = 7,
+    run_id: str = "old",
+    *,
+    age: float = 1000,
+    left: float = 500,
+    released: bool = False,
+    loops: tuple[str, ...] = LOOPS,
 ) -> Lease:
-    return Lease(epoch, run_id, NOW - age * SECOND, NOW + left * SECOND, NOW if released else None, LOOPS)
+    return Lease(epoch, run_id, NOW - age * SECOND, NOW + left * SECOND, NOW if released else None, loops)
 
 
 def draining() -> Lease:
@@ -46,94 +56,112 @@ def draining() -> Lease:
 
 
 def loop(
-    name: str, run_id: str = "old", *, awaits: int = 7, silent: float = 0.5, ready: bool = True, ended: bool = False
+    name: str,
+    run_id: str = "old",
+    *,
+    awaits: int = 7,
+    silent: float = 0.5,
+    ready: float | None = 0,
+    ended: bool = False,
+    connected: bool | None = True,
 ) -> Loop:
-    return Loop(run_id, name, awaits, NOW if ready else None, NOW - silent * SECOND, NOW if ended else None)
+    ready_at = None if ready is None else NOW - ready * SECOND
+    return Loop(run_id, name, awaits, ready_at, NOW - silent * SECOND, NOW if ended else None, connected)
 
 
-def board(held: Lease | None, *loops: Loop) -> Board:
-    return Board(NOW, held, loops)
+def gone(name: str, run_id: str = "old", *, silent: float = 3, awaits: int = 7) -> Loop:
+    return loop(name, run_id, silent=silent, connected=False, awaits=awaits)
+
+
+def board(held: Lease | None, *loops: Loop, watched: float | None = None) -> Board:
+    return Board(NOW, held, loops, None if watched is None else NOW - watched * SECOND)
 
 
 BOTH = (loop("relay"), loop("tally"))
 SUCCESSOR = (loop("relay", "new", awaits=8), loop("tally", "new", awaits=8))
 
 
-def run(run_id: str = "other", age: float = 5, *, ended: bool = False, failed: bool = False) -> Run:
-    return Run(run_id, NOW - age * SECOND, ended or failed, failed)
-
-
 class TestLife:
-    def test_a_lease_lives_while_all_its_loops_beat(self) -> None:
-        assert alive(board(lease(), *BOTH))
-        assert not alive(board(lease(), loop("relay"), loop("tally", silent=3.1)))
+    def test_a_loop_that_is_slow_lives(self) -> None:
+        slow = SILENT_AFTER.total_seconds()
+        assert life(board(lease(), loop("relay", silent=slow), loop("tally", silent=slow))) is Life.STREAMS
 
-    def test_a_loop_that_never_begins_is_missed_after_the_grace(self) -> None:
-        begun = loop("relay")
-        within, beyond = BEGIN_GRACE.total_seconds(), (BEGIN_GRACE + DEAD_AFTER).total_seconds() + 1
-        assert alive(board(lease(age=within), begun))
-        assert not alive(board(lease(age=beyond), begun))
+    def test_a_run_whose_sessions_have_all_ended_is_dead_within_three_seconds(self) -> None:
+        assert alive(board(lease(), *(gone(name, silent=GONE_AFTER.total_seconds()) for name in LOOPS)))
+        assert not alive(board(lease(), *(gone(name, silent=GONE_AFTER.total_seconds() + 0.1) for name in LOOPS)))
+
+    def test_a_run_without_sessions_is_judged_by_silence(self) -> None:
+        """As behind a pooler, where the session that sent the last beat says nothing."""
+        unknown = [loop(name, silent=10, connected=None) for name in LOOPS]
+        assert alive(board(lease(), *unknown))
+        assert not alive(board(lease(), *(loop(name, silent=16, connected=None) for name in LOOPS)))
+
+    def test_a_frozen_run_is_dead_after_a_while(self) -> None:
+        assert not alive(board(lease(), *(loop(name, silent=SILENT_AFTER.total_seconds() + 1) for name in LOOPS)))
+
+    @pytest.mark.parametrize("name", FOUR)
+    def test_a_loop_that_died_is_given_time_to_start_again(self, name: str) -> None:
+        patience = (LONG_PATIENCE if name in {"stage", "forward"} else PATIENCE).total_seconds()
+        others = [loop(other) for other in FOUR if other != name]
+        held = lease(loops=FOUR)
+        assert life(board(held, gone(name, silent=patience - 1), *others)) is Life.STREAMS
+        assert life(board(held, gone(name, silent=patience + 1), *others)) is Life.LIMPS
+        assert missing(board(held, gone(name, silent=patience + 1), *others)) == {name}
+
+    @pytest.mark.parametrize("name", ["stage", "forward"])
+    def test_a_silent_loop_that_nobody_waits_for_takes_no_lease(self, name: str) -> None:
+        others = [loop(other) for other in FOUR if other != name]
+        assert life(board(lease(loops=FOUR), loop(name, silent=45), *others)) is Life.STREAMS
+
+    def test_a_loop_that_ended_alone_does_not_come_back(self) -> None:
+        assert life(board(lease(), loop("relay", ended=True, silent=2), loop("tally"))) is Life.STREAMS
+        assert life(board(lease(), loop("relay", ended=True, silent=3), loop("tally"))) is Life.LIMPS
+
+    def test_a_loop_that_never_begins_is_missed_after_the_patience(self) -> None:
+        patience = PATIENCE.total_seconds()
+        assert life(board(lease(age=patience - 1), loop("relay"))) is Life.STREAMS
+        assert life(board(lease(age=patience + 1), loop("relay"))) is Life.LIMPS
 
     def test_a_released_lease_is_not_alive(self) -> None:
         assert not alive(board(lease(released=True), *BOTH))
 
-    def test_a_drain_lives_while_one_loop_beats(self) -> None:
-        assert alive(board(draining(), loop("relay", silent=15, ended=True), loop("tally")))
-        assert not alive(board(draining(), loop("relay", silent=15, ended=True), loop("tally", silent=4)))
+    def test_a_drain_lives_while_one_loop_beats_or_the_next_may_begin(self) -> None:
+        assert alive(board(draining(), loop("relay", silent=19, ended=True), loop("tally")))
+        assert alive(board(draining(), loop("relay", silent=10, ended=True)))
+        assert not alive(board(draining(), loop("relay", silent=19, ended=True), gone("tally", silent=16)))
 
     def test_only_live_loops_with_a_turn_to_come_wait(self) -> None:
         assert waiting(board(lease(), *BOTH, *SUCCESSOR)) == {"new"}
+        assert waiting(board(lease(), loop("relay", "new", awaits=8, silent=14))) == {"new"}, "it boots, and is slow"
         assert not waiting(board(lease(), loop("relay", "new", awaits=7)))
-        assert not waiting(board(lease(), loop("relay", "new", awaits=8, silent=4)))
+        assert not waiting(board(lease(), gone("relay", "new", awaits=8)))
+        assert not waiting(board(lease(), loop("relay", "new", awaits=8, silent=16)))
         assert not waiting(board(lease(), loop("relay", "new", awaits=8, ended=True)))
+        assert not waiting(board(None, loop("relay", "new", awaits=0)))
 
 
-class TestSensor:
-    @pytest.mark.parametrize(
-        "shown",
-        [
-            board(None),
-            board(lease(released=True), *BOTH),
-            board(lease(), loop("relay"), loop("tally", silent=9)),
-            board(lease(left=59), *BOTH),
-            board(lease(left=-10), *BOTH),
-            board(draining(), loop("relay", silent=9)),
-        ],
-        ids=["first", "released", "dead", "ends soon", "outlived", "drain died"],
-    )
-    def test_launches(self, shown: Board) -> None:
-        assert isinstance(decide(shown, [], LEAD), Launch)
+class TestWatch:
+    """Silence counts from when somebody watches: before that the database may have been away, for everybody."""
 
-    def test_leaves_a_healthy_lease_alone(self) -> None:
-        assert isinstance(decide(board(lease(left=61), *BOTH), [], LEAD), Skip)
+    def test_silence_before_the_watch_does_not_count(self) -> None:
+        loops = [gone(name, silent=100) for name in LOOPS]
+        assert not alive(board(lease(), *loops))
+        assert alive(board(lease(), *loops, watched=GONE_AFTER.total_seconds()))
+        assert not alive(board(lease(), *loops, watched=GONE_AFTER.total_seconds() + 0.1))
 
-    def test_does_not_launch_beside_a_live_waiter(self) -> None:
-        assert isinstance(wanted(board(lease(left=10), *BOTH, *SUCCESSOR), LEAD), Skip)
-        assert isinstance(wanted(board(lease(released=True), *SUCCESSOR), LEAD), Skip)
+    def test_a_watch_goes_on_while_one_looks_and_the_session_stands(self) -> None:
+        first = go_on_watching(None, NOW, same_session=True)
+        assert first.since == first.last == NOW
+        second = go_on_watching(first, NOW + SECOND, same_session=True)
+        assert (second.since, second.last) == (NOW, NOW + SECOND)
 
-    def test_does_not_launch_beside_a_run_that_starts_up(self) -> None:
-        decision = decide(board(None), [run("young")], LEAD)
-        assert isinstance(decision, Skip)
-        assert "young" in decision.reason
-
-    def test_a_zombie_does_not_block(self) -> None:
-        old = YOUNG.total_seconds() + 1
-        assert isinstance(decide(board(None), [run("a", old), run("b", old)], LEAD), Launch)
-
-    def test_a_young_run_that_ended_or_fell_silent_does_not_block(self) -> None:
-        dead = board(lease(), loop("relay", silent=9), loop("relay", "new", awaits=8, silent=4))
-        assert isinstance(decide(dead, [run("ended", ended=True), run("new")], LEAD), Launch)
-
-    def test_a_young_holder_that_died_does_not_block(self) -> None:
-        dead = board(lease(age=10), loop("relay", silent=4), loop("tally", silent=4))
-        assert isinstance(decide(dead, [run("old", age=15)], LEAD), Launch)
-
-    def test_waits_when_run_after_run_fails(self) -> None:
-        failed = [run(f"r{n}", age=9 * n, failed=True) for n in range(1, 7)]
-        assert isinstance(decide(board(None), failed[1:], LEAD), Launch)
-        decision = decide(board(None), failed, LEAD)
-        assert isinstance(decision, Skip)
-        assert "r1" in decision.reason
+    def test_a_new_session_or_a_look_away_begins_a_new_watch(self) -> None:
+        first = go_on_watching(None, NOW, same_session=True)
+        later = NOW + SECOND
+        assert go_on_watching(first, later, same_session=False).since == later
+        much_later = NOW + LOOKED_AWAY + SECOND
+        assert go_on_watching(first, much_later, same_session=True).since == much_later
+        assert go_on_watching(first, NOW - SECOND, same_session=True).since == NOW - SECOND, "the clock went back"
 
 
 class TestClaim:
@@ -141,25 +169,60 @@ class TestClaim:
         assert not may_claim(board(lease(left=0.1), *BOTH, *SUCCESSOR), "new", LOOPS)
         assert may_claim(board(lease(left=0), *BOTH, *SUCCESSOR), "new", LOOPS)
 
-    @pytest.mark.parametrize("shown", [board(None), board(lease(released=True), *BOTH), board(lease(), *SUCCESSOR[:1])])
-    def test_nobody_has_to_be_waited_for_when_nobody_streams(self, shown: Board) -> None:
-        assert may_claim(shown, "new", LOOPS)
+    @pytest.mark.parametrize(
+        "before",
+        [(None, ()), (lease(released=True), BOTH), (lease(), (gone("relay"), gone("tally")))],
+        ids=["nobody", "released", "killed"],
+    )
+    def test_a_ready_run_need_not_wait_when_nobody_streams(self, before: tuple[Lease | None, tuple[Loop, ...]]) -> None:
+        held, loops = before
+        assert may_claim(board(held, *loops, *SUCCESSOR), "new", LOOPS)
 
-    def test_slower_siblings_are_waited_for_but_not_for_ever(self) -> None:
-        patience = READY_PATIENCE.total_seconds()
-        only_one = (loop("relay", "new", awaits=8), loop("tally", "new", awaits=8, ready=False))
+    @pytest.mark.parametrize(
+        ("held", "loops", "patience"),
+        [
+            (None, (), READY_PATIENCE),
+            (lease(), (gone("relay"), gone("tally")), READY_PATIENCE),
+            (lease(), (gone("relay", silent=20), loop("tally")), TURN_PATIENCE),
+        ],
+        ids=["nobody streams", "dead", "relay is missing"],
+    )
+    def test_a_run_of_which_a_loop_is_not_ready_waits_for_it_but_not_for_ever(
+        self, held: Lease | None, loops: tuple[Loop, ...], patience: timedelta
+    ) -> None:
+        def mine(ready: float) -> tuple[Loop, Loop]:
+            return loop("relay", "new", awaits=8, ready=ready), loop("tally", "new", awaits=8, ready=None)
+
+        assert not may_claim(board(held, *loops, *mine(patience.total_seconds() - 1)), "new", LOOPS)
+        assert may_claim(board(held, *loops, *mine(patience.total_seconds())), "new", LOOPS)
+
+    def test_a_missing_loop_is_not_replaced_by_one_that_is_not_ready(self) -> None:
+        mine = loop("relay", "new", awaits=8, ready=None), loop("tally", "new", awaits=8, ready=500)
+        assert not may_claim(board(lease(), gone("relay", silent=20), loop("tally"), *mine), "new", LOOPS)
+
+    def test_slower_siblings_are_waited_for_beyond_the_turn_but_not_for_ever(self) -> None:
+        patience = TURN_PATIENCE.total_seconds()
+        only_one = (loop("relay", "new", awaits=8), loop("tally", "new", awaits=8, ready=None))
         assert not may_claim(board(lease(left=1 - patience), *BOTH, *only_one), "new", LOOPS)
         assert may_claim(board(lease(left=-patience), *BOTH, *only_one), "new", LOOPS)
 
+    def test_one_silent_loop_of_a_healthy_run_gives_nothing_away(self) -> None:
+        """Three seconds of silence of any loop were once enough, for a run none of whose loops was ready."""
+        shown = board(lease(), loop("relay"), loop("tally", silent=3.1), *SUCCESSOR)
+        assert not may_claim(shown, "new", LOOPS)
+
     def test_a_wait_does_not_miss_the_turn(self) -> None:
-        longest = timedelta(seconds=0.25)
-        assert pause_before_claim(board(lease(left=500)), longest) == longest
-        assert pause_before_claim(board(lease(left=0.1)), longest) == 0.1 * SECOND
-        assert timedelta(0) < pause_before_claim(board(lease(left=-1)), longest) < longest
+        longest = timedelta(seconds=0.5)
+        assert pause_before_claim(board(lease(left=500), *BOTH), longest) == longest
+        assert pause_before_claim(board(lease(left=0.1), *BOTH), longest) == 0.1 * SECOND
+        assert timedelta(0) < pause_before_claim(board(lease(left=-1), *BOTH), longest) < longest
+        assert timedelta(0) < pause_before_claim(board(lease(), gone("relay"), gone("tally")), longest) < longest
         assert timedelta(0) < pause_before_claim(board(None), longest) <= longest
 
     def test_standing(self) -> None:
         assert standing(None, "me", 1) is Standing.WAITS
+        assert standing(None, "me", 0) is Standing.SURPLUS
+        assert standing(lease(7, "old"), "me", 0) is Standing.SURPLUS
         assert standing(lease(7, "old"), "me", 8) is Standing.WAITS
         assert standing(lease(7, "me"), "me", 7) is Standing.OWNER
         assert standing(lease(7, "old"), "me", 7) is Standing.LOST
@@ -274,7 +337,7 @@ class Leases(RuleBasedStateMachine):
     @invariant()
     def somebody_can_always_be_launched_or_waits(self) -> None:
         later = Board(self.now + timedelta(minutes=20), self.board().lease, self.board().loops)
-        assert isinstance(decide(later, [], LEAD), Launch), "when all are silent, nothing blocks a launch"
+        assert isinstance(decide(later, [], LEAD, "here"), Launch), "when all are silent, nothing blocks a launch"
 
 
 TestLeases = Leases.TestCase

@@ -46,7 +46,7 @@ def standing(silent: float = 0, *, ended: bool = False, **progress: Any) -> Loop
         (standing(), None, "streams"),
         (None, None, "has not begun"),
         (standing(ended=True), None, "has ended"),
-        (standing(9), None, "is silent for 9 s"),
+        (standing(19), None, "is silent for 19 s"),
         (standing(state={"kind": "stopped", "since": 0, "reason": "It is."}), None, f"stopped {EPOCH}: It is."),
         (standing(state={"kind": "idle", "since": 0, "reason": "no address"}), None, "idle: no address"),
         (standing(), PAUSE, f"is being paused, {PAUSE}"),

@@ -58,7 +58,7 @@ def silence(platform: Settings, run_id: str) -> None:
 @pytest.fixture
 def old_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of these tests are old at once."""
-    monkeypatch.setattr(retention, "YOUNG", -timedelta(days=1))
+    monkeypatch.setattr(retention, "BEGUN_WITHIN", -timedelta(days=1))
 
 
 def unfinished(instance: dg.DagsterInstance) -> dict[str, dg.DagsterRun]:

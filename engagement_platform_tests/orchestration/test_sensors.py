@@ -1,18 +1,27 @@
 """The sensor: it reads, asks the rules, and acts. The rules themselves are tested in domain/test_leases.py."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.sensors import LAUNCHED_AT, keep_engagement_stream_alive
+from engagement_platform.orchestration.sensors import (
+    CODE_SERVER,
+    LAUNCHED_AT,
+    LAUNCHED_BY,
+    keep_engagement_stream_alive,
+)
 from engagement_platform.orchestration.stream_job import engagement_stream
 from engagement_platform.settings import Settings
 
 LOOPS = ("relay", "tally")
+ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository").get_job_origin("engagement_stream")
+"""Without it Dagster queues no run."""
 
 
 @pytest.fixture
@@ -75,9 +84,11 @@ def test_no_key_is_used_twice(instance: dg.DagsterInstance, leases: Leases) -> N
     assert first.run_key != second.run_key
 
 
-def launched(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, at: str | None = None) -> str:
-    tags = {LAUNCHED_AT: at} if at else {}
-    run = instance.create_run_for_job(engagement_stream, tags=tags, status=status)
+def launched(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, at: str | None = None, by: str | None = CODE_SERVER
+) -> str:
+    tags = {name: value for name, value in ((LAUNCHED_AT, at), (LAUNCHED_BY, by)) if value}
+    run = instance.create_run_for_job(engagement_stream, tags=tags, status=status, remote_job_origin=ORIGIN)
     return run.run_id
 
 
@@ -92,9 +103,36 @@ def test_a_young_run_is_waited_for_and_a_zombie_is_not(
     assert f"Run {young} starts up" in reason(tick(instance))
 
 
+def test_a_run_that_boots_for_minutes_is_not_taken_for_dead(instance: dg.DagsterInstance, leases: Leases) -> None:
+    launched(instance, dg.DagsterRunStatus.STARTING, (leases.board().now - timedelta(seconds=150)).isoformat())
+    assert "starts up" in reason(tick(instance))
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_request_names_the_code_server(instance: dg.DagsterInstance) -> None:
+    request = tick(instance)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[LAUNCHED_BY] == CODE_SERVER
+
+
+def test_runs_that_a_dead_dagster_left_in_the_queue_are_cancelled(leases: Leases) -> None:
+    now = leases.board().now.isoformat()
+    queued = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
+    with dg.DagsterInstance.local_temp(overrides={"run_coordinator": queued}) as instance:
+        left = [launched(instance, dg.DagsterRunStatus.NOT_STARTED, now, "gone") for _ in range(3)]
+        by_hand = launched(instance, dg.DagsterRunStatus.NOT_STARTED, "2020-01-01T00:00:00+00:00", None)
+        for run_id in (*left, by_hand):
+            enqueued = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_ENQUEUED.value, "engagement_stream")
+            instance.report_dagster_event(enqueued, run_id)
+        assert isinstance(tick(instance), dg.RunRequest)
+        states = {run.run_id: run.status for run in instance.get_runs()}
+    assert [states[run_id] for run_id in left] == [dg.DagsterRunStatus.CANCELED] * 3
+    assert states[by_hand] is dg.DagsterRunStatus.QUEUED
+
+
 @pytest.mark.usefixtures("leases")
 def test_a_run_that_was_launched_by_hand_counts_too(instance: dg.DagsterInstance) -> None:
-    launched(instance, dg.DagsterRunStatus.STARTING)
+    launched(instance, dg.DagsterRunStatus.STARTING, by=None)
     assert "starts up" in reason(tick(instance))
 
 

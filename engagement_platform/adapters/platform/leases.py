@@ -5,6 +5,7 @@ Every operation raises Unavailable when the database does not answer, and connec
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import connect, translated
-from engagement_platform.domain.leases import Board, Lease, Loop
+from engagement_platform.domain.leases import SILENT_AFTER, Board, Lease, Loop, Watch, go_on_watching
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "leases.sql")
@@ -26,29 +27,37 @@ class Leases:
         self._settings = settings
         self._purpose = purpose
         self._connection: psycopg.Connection[Any] | None = None
+        self._watch: Watch | None = None
 
     def board(self, run_id: str | None = None) -> Board:
-        """Read the latest lease with its loops, and those of `run_id`, all at one moment."""
-        with self._connected() as connection, connection.transaction(), connection.cursor(row_factory=dict_row) as rows:
-            latest = rows.execute(_SQL["latest"]).fetchone() or {}
-            now = latest.pop("now")
-            lease = _lease(latest)
-            found = rows.execute(_SQL["loops"], {"run_id": lease.run_id if lease else None}).fetchall()
-            if run_id is not None and lease is not None and run_id != lease.run_id:
-                found += rows.execute(_SQL["loops"], {"run_id": run_id}).fetchall()
-        return Board(now, lease, tuple({(row["run_id"], row["loop"]): _loop(row) for row in found}.values()))
+        """Read the latest lease with its loops, those of `run_id`, and those that have beaten lately."""
+        with self._connected() as connection, connection.cursor(row_factory=dict_row) as rows:
+            lines = rows.execute(_SQL["board"], {"run_id": run_id}).fetchall()
+        loops = tuple(_loop(line) for line in lines if line["loop"] is not None)
+        return Board(lines[0]["now"], _lease(lines[0]), loops)
+
+    def watch(self, run_id: str) -> Board:
+        """Read the board as one who looks again and again: only what was watched counts as silence."""
+        before = self._connection
+        board = self.board(run_id)
+        self._watch = go_on_watching(self._watch, board.now, same_session=self._connection is before)
+        return replace(board, watched_since=self._watch.since)
 
     def latest(self) -> Board:
         """Read the latest lease only: cheap."""
         with self._connected() as connection, connection.cursor(row_factory=dict_row) as rows:
             latest = rows.execute(_SQL["latest"]).fetchone() or {}
-        return Board(latest.pop("now"), _lease(latest), ())
+        return Board(latest["now"], _lease(latest), ())
 
-    def register(self, run_id: str, loop: str) -> int:
-        """Enter a loop, with a heartbeat; return the epoch that its run awaits or has claimed."""
+    def register(self, run_id: str, loop: str, *, drains: bool = False) -> int:
+        """Enter a loop, with a heartbeat; return the epoch that its run awaits or has claimed.
+
+        That is 0 when another run waits already, unless this one drains.
+        """
+        what = {"run_id": run_id, "loop": loop, "drains": drains, "silent_after": SILENT_AFTER}
         with self._connected() as connection, connection.transaction():
             connection.execute(_SQL["registering"])
-            row = connection.execute(_SQL["register"], {"run_id": run_id, "loop": loop}).fetchone()
+            row = connection.execute(_SQL["register"], what).fetchone()
         assert row is not None, "INSERT ... RETURNING returns a row"  # noqa: S101
         return int(row[0])
 
@@ -99,8 +108,20 @@ class Leases:
 
 
 def _lease(row: Mapping[str, Any]) -> Lease | None:
-    return None if row["epoch"] is None else Lease(**{**row, "loops": tuple(row["loops"])})
+    if row["epoch"] is None:
+        return None
+    return Lease(
+        row["epoch"], row["run_id"], row["claimed_at"], row["ends_at"], row["released_at"], tuple(row["loops"])
+    )
 
 
 def _loop(row: Mapping[str, Any]) -> Loop:
-    return Loop(name=row["loop"], **{name: value for name, value in row.items() if name != "loop"})
+    return Loop(
+        run_id=row["loop_run_id"],
+        name=row["loop"],
+        awaits=row["awaits"],
+        ready_at=row["ready_at"],
+        heartbeat_at=row["heartbeat_at"],
+        ended_at=row["ended_at"],
+        connected=row["connected"],
+    )

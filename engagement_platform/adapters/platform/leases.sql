@@ -1,13 +1,24 @@
 -- Statements of the lease. Every time is the database's.
 
 -- name: register
--- Enter a loop of a run. All loops of a run await the same epoch: the one after the highest at the run's start.
+-- Enter a loop of a run. All loops of a run await the same epoch: the one after the highest at the run's start, or 0 when
+-- another run waits for it already and lives, so that this one is surplus. (A run that drains does not wait.)
 -- Registering again, after the process died, changes nothing but the signs of life.
 INSERT INTO engagement_platform.stream_loop (run_id, loop, awaits, heartbeat_at)
 SELECT %(run_id)s, %(loop)s,
        coalesce(
            (SELECT awaits FROM engagement_platform.stream_loop WHERE run_id = %(run_id)s LIMIT 1),
            (SELECT epoch FROM engagement_platform.stream_lease WHERE run_id = %(run_id)s),
+           (SELECT 0
+              FROM engagement_platform.stream_loop AS other
+              LEFT JOIN pg_stat_activity AS session ON session.pid = other.backend_pid
+             WHERE NOT %(drains)s
+               AND other.awaits > coalesce((SELECT max(epoch) FROM engagement_platform.stream_lease), 0)
+               AND other.ended_at IS NULL
+               AND other.heartbeat_at > now() - %(silent_after)s::interval
+               AND (other.backend_pid IS NULL
+                    OR coalesce(session.backend_start = other.backend_start, session.pid IS NOT NULL))
+             LIMIT 1),
            (SELECT max(epoch) + 1 FROM engagement_platform.stream_lease),
            1),
        now()
@@ -24,10 +35,15 @@ UPDATE engagement_platform.stream_loop SET ready_at = coalesce(ready_at, now()),
  WHERE run_id = %(run_id)s AND loop = %(loop)s;
 
 -- name: beat
--- Give a sign of life with what the loop has done. The row comes back when somebody has emptied the table.
-INSERT INTO engagement_platform.stream_loop AS beating (run_id, loop, awaits, ready_at, heartbeat_at, progress)
-VALUES (%(run_id)s, %(loop)s, %(awaits)s, NULL, now(), %(progress)s)
-    ON CONFLICT (run_id, loop) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, progress = excluded.progress;
+-- Give a sign of life with what the loop has done, and note the session, whose end tells that the process is gone. The
+-- row comes back when somebody has emptied the table.
+INSERT INTO engagement_platform.stream_loop AS beating
+       (run_id, loop, awaits, ready_at, heartbeat_at, progress, backend_pid, backend_start)
+SELECT %(run_id)s, %(loop)s, %(awaits)s, NULL, now(), %(progress)s, pid, backend_start
+  FROM pg_stat_activity WHERE pid = pg_backend_pid()
+    ON CONFLICT (run_id, loop) DO UPDATE
+   SET heartbeat_at = excluded.heartbeat_at, progress = excluded.progress,
+       backend_pid = excluded.backend_pid, backend_start = excluded.backend_start;
 
 -- name: end
 -- Note that a loop has ended as planned.
@@ -43,11 +59,22 @@ SELECT now() AS now, lease.*
          FROM engagement_platform.stream_lease
         ORDER BY epoch DESC LIMIT 1) AS lease ON true;
 
--- name: loops
--- The loops of one run, and those that have beaten lately.
-SELECT run_id, loop, awaits, ready_at, heartbeat_at, ended_at
-  FROM engagement_platform.stream_loop
- WHERE run_id = %(run_id)s OR heartbeat_at > now() - interval '1 minute';
+-- name: board
+-- The lease with the highest epoch, and in each line one loop: of its run, of one other run, or one that has beaten
+-- lately. A loop is `connected` while the session of its last beat stands. One statement, so it shows one moment. (That a
+-- session has begun at another time than the noted one, and so is another session, cannot be seen without the right to.)
+SELECT now() AS now, lease.epoch, lease.run_id, lease.claimed_at, lease.ends_at, lease.released_at, lease.loops,
+       loop.run_id AS loop_run_id, loop.loop, loop.awaits, loop.ready_at, loop.heartbeat_at, loop.ended_at,
+       CASE WHEN loop.backend_pid IS NOT NULL
+            THEN coalesce(session.backend_start = loop.backend_start, session.pid IS NOT NULL) END AS connected
+  FROM (VALUES (1)) AS one
+  LEFT JOIN LATERAL (
+       SELECT epoch, run_id, claimed_at, ends_at, released_at, loops
+         FROM engagement_platform.stream_lease
+        ORDER BY epoch DESC LIMIT 1) AS lease ON true
+  LEFT JOIN engagement_platform.stream_loop AS loop
+         ON loop.run_id IN (lease.run_id, %(run_id)s) OR loop.heartbeat_at > now() - interval '10 minutes'
+  LEFT JOIN pg_stat_activity AS session ON session.pid = loop.backend_pid;
 
 -- name: claim
 -- Raise the epoch, unless another run has; who has it is to be read afterwards.

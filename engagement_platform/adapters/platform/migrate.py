@@ -12,7 +12,7 @@ from engagement_platform.adapters.platform.connection import connect, translated
 from engagement_platform.settings import Settings
 
 SCHEMA = "engagement_platform"
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration in `migrations/versions`; a test holds it against the folder."""
 
 

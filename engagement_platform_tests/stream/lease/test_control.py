@@ -9,10 +9,10 @@ import pytest
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import EngagementError, Superseded
-from engagement_platform.domain.leases import alive
 from engagement_platform.settings import Settings
 from engagement_platform.stream import lease as module
 from engagement_platform.stream.lease import LeaseControl, hold_lease
+from engagement_platform_tests.streaming import wait_for
 
 
 def held(
@@ -84,15 +84,15 @@ def test_an_exception_does_not_release(platform: Settings) -> None:
 
 def test_a_hung_loop_is_no_longer_vouched_for(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HUNG_SECONDS", 1.0)
-    leases = Leases(platform, "test")
-    with held(platform, "a") as control:
+    with closing(Leases(platform, "test")) as leases, held(platform, "a") as control:
         control.claim()
-        time.sleep(6)
-        assert not alive(leases.board())
+        wait_for(lambda: silent_for(leases) > timedelta(seconds=3), "the heartbeat to cease")
         control.should_stop()
-        time.sleep(1.5)
-        assert alive(leases.board())
-    leases.close()
+        wait_for(lambda: silent_for(leases) < timedelta(seconds=1), "the heartbeat of a loop that goes on")
+
+
+def silent_for(leases: Leases) -> timedelta:
+    return leases.board().now - heartbeat(leases)
 
 
 def test_a_loop_that_waits_for_a_slow_server_is_vouched_for(

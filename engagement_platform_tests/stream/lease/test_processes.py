@@ -1,6 +1,9 @@
 """The lease among real processes: hand-over, signals, kills, restarts, a database that goes away."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.domain.leases import Board, alive
+from engagement_platform.domain.leases import GONE_AFTER, Board, alive, waiting
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.stream.lease.conftest import LOOPS, Start
@@ -80,7 +83,7 @@ def test_a_signal_ends_a_loop_that_waits_for_its_turn_without_a_claim(start: Sta
     assert read(platform).epoch == 1
 
 
-def test_a_waiting_successor_takes_over_from_a_killed_run_after_three_seconds(start: Start) -> None:
+def test_a_waiting_successor_takes_over_from_a_killed_run_within_three_seconds(start: Start) -> None:
     old = start("old")
     old.sees("owns 1")
     new = start("new")
@@ -127,10 +130,66 @@ def test_a_frozen_run_loses_the_lease_and_ends_when_it_wakes(start: Start) -> No
     new = start("new")
     new.sees("registered")
     old.process.send_signal(signal.SIGSTOP)
-    new.sees("owns 2")
+    new.sees("owns 2", 30)
     old.process.send_signal(signal.SIGCONT)
     old.sees("stops Run new has taken over", 3)
     assert old.process.wait(5) == 0
+
+
+def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None:
+    """Both processors are taken, and a loop gets none at all for longer than a dead one would be waited for."""
+    old = [start("old", loop, loops=LOOPS) for loop in LOOPS]
+    for each in old:
+        each.sees("owns 1")
+    new = [start("new", loop, loops=LOOPS) for loop in LOOPS]
+    for each in new:
+        each.sees("registered")
+    with _busy_processors():
+        for stopped in (old[0], old[1]):
+            stopped.process.send_signal(signal.SIGSTOP)
+            time.sleep(GONE_AFTER.total_seconds() + 2)
+            stopped.process.send_signal(signal.SIGCONT)
+    assert read(platform).epoch == 1
+    assert not [line for each in new for line in each.seen if line.startswith("owns")]
+
+
+@contextmanager
+def _busy_processors() -> Iterator[None]:
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 2)]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+def test_of_the_runs_that_start_beside_one_that_waits_all_end_at_once(start: Start, platform: Settings) -> None:
+    start("streams").sees("owns 1")
+    start("waits").sees("registered")
+    surplus = [start(f"surplus {number}") for number in range(2)]
+    for each in surplus:
+        assert "Another run waits for the turn already." in each.sees("log The loop ends before its turn came.")
+        assert each.process.wait(10) == 0
+    board = read(platform)
+    assert board.epoch == 1
+    assert waiting(board) == {"waits"}
+
+
+def test_sessions_that_are_cut_cost_no_lease(start: Start, platform: Settings, stack: Endpoints) -> None:
+    old = start("old")
+    old.sees("owns 1")
+    start("new").sees("registered")
+    time.sleep(1)
+    for _ in range(2):
+        with psycopg.connect(stack.admin_dsn, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^engagement-relay-'"
+            )
+        old.sees("log The platform database does not answer", 5)
+        old.sees("log It answers again", 5)
+    time.sleep(GONE_AFTER.total_seconds())
+    assert read(platform).epoch == 1
 
 
 def test_without_the_platform_database_the_owner_goes_on(start: Start, platform: Settings, stack: Endpoints) -> None:
