@@ -70,10 +70,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         600, ge=0, description="How long one streaming run lives, in seconds. 0 drains and ends."
     )
-    lease_lead_seconds: float = Field(
-        60,
+    lease_lead_seconds: float | None = Field(
+        None,
         ge=0,
-        description="How long before the end the next run is launched, in seconds; a whole lease: one always waits.",
+        description="How long before the end the next run is launched, in seconds. Without it at once, so that one "
+        "always waits and a killed run costs seconds; 60 saves its memory.",
     )
     lease_grace_seconds: float = Field(
         300, ge=0, description="How long a run outlives its lease while no successor has claimed, in seconds."
@@ -187,7 +188,8 @@ class Settings(BaseSettings):
     @cached_property
     def effective_lead_seconds(self) -> float:
         """Seconds before a lease's end at which its successor is launched."""
-        return min(self.lease_lead_seconds, self.lease_seconds)
+        lead = self.lease_seconds if self.lease_lead_seconds is None else self.lease_lead_seconds
+        return min(lead, self.lease_seconds)
 
     @cached_property
     def effective_stage_seconds(self) -> float:

@@ -36,9 +36,15 @@ def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPa
     assert raised.value.todo
 
 
-@pytest.mark.parametrize(("lease", "lead"), [("600", 60), ("30", 30), ("0", 0)])
-def test_the_lead_is_at_most_a_lease(monkeypatch: pytest.MonkeyPatch, lease: str, lead: float) -> None:
+@pytest.mark.parametrize(
+    ("lease", "asked", "lead"), [("600", "60", 60), ("30", "60", 30), ("0", "60", 0), ("600", None, 600)]
+)
+def test_the_lead_is_at_most_a_lease(
+    monkeypatch: pytest.MonkeyPatch, lease: str, asked: str | None, lead: float
+) -> None:
     monkeypatch.setenv("ENGAGEMENT_LEASE_SECONDS", lease)
+    if asked is not None:
+        monkeypatch.setenv("ENGAGEMENT_LEASE_LEAD_SECONDS", asked)
     assert load().effective_lead_seconds == lead
 
 

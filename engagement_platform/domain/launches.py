@@ -13,7 +13,7 @@ from engagement_platform.domain.leases import Board, Lease, Life, life, missing,
 ACCEPTED_WITHIN = timedelta(seconds=30)
 """A run that Dagster has not even queued after so long never will be: its launch failed."""
 
-BEGUN_WITHIN = timedelta(seconds=180)
+BEGUN_WITHIN = timedelta(seconds=120)
 """A run registers its loops this long after its launch, or counts no more.
 
 It takes 4 s on a machine at rest and took over 30 s on a busy one. Dagster itself fails a run that has not started

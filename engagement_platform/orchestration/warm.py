@@ -3,6 +3,8 @@
 Nothing here may open a client: every op would share its socket.
 """
 
+import gc
+
 import alembic.command
 import dagster_postgres
 import psycopg
@@ -14,3 +16,7 @@ import sqlalchemy.dialects.postgresql.psycopg2
 import engagement_platform.definitions
 
 __all__ = ["alembic", "dagster_postgres", "engagement_platform", "psycopg", "rich", "sqlalchemy"]
+
+# Forked processes share these objects with the forkserver for as long as their collector leaves them alone.
+gc.collect()
+gc.freeze()

@@ -104,7 +104,7 @@ def test_a_young_run_is_waited_for_and_a_zombie_is_not(
 
 
 def test_a_run_that_boots_for_minutes_is_not_taken_for_dead(instance: dg.DagsterInstance, leases: Leases) -> None:
-    launched(instance, dg.DagsterRunStatus.STARTING, (leases.board().now - timedelta(seconds=150)).isoformat())
+    launched(instance, dg.DagsterRunStatus.STARTING, (leases.board().now - timedelta(seconds=100)).isoformat())
     assert "starts up" in reason(tick(instance))
 
 

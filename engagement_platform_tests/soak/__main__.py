@@ -1,4 +1,4 @@
-"""The long soaks on servers of their own: `make soak`. Ends by itself after some 14 minutes.
+"""The long soaks on servers of their own: `make soak`. Ends by itself after some 25 minutes.
 
 `make soak ARGS="outage"` runs that one only. Exits with 1 when a budget is missed.
 """
@@ -15,11 +15,13 @@ from engagement_platform.local import stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench.figures import Figure, table
 from engagement_platform_tests.soak import soaks
+from engagement_platform_tests.soak.leases import leases
 
 SOAKS: Mapping[str, Callable[[Endpoints], list[Figure]]] = {
     "misbehaving": lambda endpoints: soaks.misbehaving(endpoints, seconds=300, rate=500, every=4, away=60),
     "outage": lambda endpoints: soaks.outage(endpoints, seconds=120, rate=500),
     "kills": lambda endpoints: soaks.kills(endpoints, times=40, rate=500),
+    "leases": lambda endpoints: leases(endpoints, seconds=600, lease=20),
 }
 
 

@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import psycopg
@@ -57,6 +58,20 @@ def test_the_loops_of_a_run_hand_over_together(start: Start) -> None:
         each.sees("owns 2")
     for each in old:
         each.sees("stops", 2)
+
+
+def test_short_leases_follow_each_other_and_none_ends_before_its_time(start: Start, platform: Settings) -> None:
+    """The short form of `make soak ARGS=leases`."""
+    for number in range(1, 5):
+        for loop in LOOPS:
+            start(f"run {number}", loop, loops=LOOPS, seconds=3)
+        _until(partial(_has_epoch, platform, number))
+    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+        held = connection.execute(
+            "SELECT extract(epoch FROM lead(claimed_at) OVER (ORDER BY epoch) - claimed_at)::float"
+            "  FROM engagement_platform.stream_lease ORDER BY epoch"
+        ).fetchall()
+    assert all(seconds >= 3 for (seconds,) in held[:-1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -201,13 +216,17 @@ def test_without_the_platform_database_the_owner_goes_on(start: Start, platform:
         assert loop.process.poll() is None
     loop.sees("log It answers again", 5)
     assert len([line for line in loop.seen if "does not answer" in line]) == 1, "one line when it goes"
-    _until_alive(platform)
+    _until(lambda: alive(read(platform)))
     assert read(platform).epoch == 1
 
 
-def _until_alive(settings: Settings) -> None:
-    until = time.monotonic() + 5
-    while not alive(read(settings)):
+def _has_epoch(settings: Settings, epoch: int) -> bool:
+    return read(settings).epoch == epoch
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
 
