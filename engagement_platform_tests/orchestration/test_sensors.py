@@ -64,11 +64,25 @@ def test_it_launches_the_first_run_before_all_others(instance: dg.DagsterInstanc
     assert (request.run_key or "").startswith("epoch 1 at ")
 
 
+def test_one_run_waits_beside_the_one_that_streams_and_no_more(instance: dg.DagsterInstance, leases: Leases) -> None:
+    stream(leases, "a")
+    assert isinstance(tick(instance), dg.RunRequest)
+    leases.register("b", "relay")
+    assert "Run b waits to take epoch 2." in reason(tick(instance))
+
+
+@pytest.fixture
+def short_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_LEASE_LEAD_SECONDS", "60")
+
+
+@pytest.mark.usefixtures("short_lead")
 def test_it_leaves_a_live_stream_alone(instance: dg.DagsterInstance, leases: Leases) -> None:
     stream(leases, "a")
     assert "Run a streams, epoch 1" in reason(tick(instance))
 
 
+@pytest.mark.usefixtures("short_lead")
 def test_it_launches_a_successor_in_time(instance: dg.DagsterInstance, leases: Leases) -> None:
     stream(leases, "a", 59)
     request = tick(instance)

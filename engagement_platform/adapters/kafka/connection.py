@@ -1,6 +1,7 @@
 """How every Kafka client of the platform connects."""
 
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
+from engagement_platform.adapters import keepalive
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
@@ -35,6 +37,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "reconnect_backoff_ms": 20,
         "reconnect_backoff_max_ms": 500,
+        "socket_options": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *keepalive.SOCKET],
     }
     return {name: value for name, value in chosen.items() if value is not None}
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from engagement_platform.adapters import keepalive
 from engagement_platform.adapters.redis.refusals import refusal
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -30,8 +32,11 @@ def connect(settings: Settings) -> redis.Redis:
 
     It does not try again by itself: after a failure the tally reads the offsets first.
     """
+    url = settings.redis_url.get_secret_value()
+    over_tcp: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": keepalive.TCP}
     return redis.Redis.from_url(
-        settings.redis_url.get_secret_value(),
+        url,
+        **({} if url.startswith("unix:") else over_tcp),
         decode_responses=True,
         protocol=2,
         socket_timeout=TIMEOUT_SECONDS,

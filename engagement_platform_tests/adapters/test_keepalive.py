@@ -1,0 +1,34 @@
+"""Connections of a run that waits are kept open by the kernel."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from engagement_platform.adapters import keepalive
+from engagement_platform.adapters.kafka.topics import admin
+from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.settings import Settings
+
+
+def sockets_to(port: int) -> Iterator[socket.socket]:
+    """Return the sockets of this process that are connected to a port."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as each:
+            if each.getpeername()[1:2] == (port,):
+                yield each
+
+
+def test_what_is_silent_for_minutes_is_kept_open(settings: Settings) -> None:
+    kafka = int(settings.kafka_bootstrap_servers.rsplit(":", 1)[1])
+    redis = int(settings.redis_url.get_secret_value().rsplit(":", 1)[1].split("/")[0])
+    with admin(settings) as client, connect(settings) as cache:
+        client.list_topics()
+        cache.ping()
+        for port in (kafka, redis):
+            idle = [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) for each in sockets_to(port)]
+            alive = [each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in sockets_to(port)]
+            assert idle
+            assert set(idle) == {keepalive.IDLE_SECONDS}
+            assert set(alive) == {1}
