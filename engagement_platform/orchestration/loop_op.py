@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
@@ -54,7 +55,8 @@ def loop_op(
         retry_policy=RESTARTS,
     )
     def op(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
-        if multiprocessing.parent_process() is not None:  # a process of its own
+        in_own_process = multiprocessing.parent_process() is not None
+        if in_own_process:
             os.nice(niceness)
         with explained():
             settings = load()
@@ -64,7 +66,14 @@ def loop_op(
             yield dg.Output(None)
         with (
             explained(),
-            hold_lease(settings, run_id=context.run_id, loop=name, loops=loops, lease_seconds=lease_seconds) as control,
+            hold_lease(
+                settings,
+                run_id=context.run_id,
+                loop=name,
+                loops=loops,
+                lease_seconds=lease_seconds,
+                end_hung=_kill_this_process if in_own_process else _let_it_hang,
+            ) as control,
             reported(context, asset, control.progress),
         ):
             if name in PAUSABLE:
@@ -77,3 +86,12 @@ def loop_op(
             yield dg.Output(None)
 
     return op
+
+
+def _kill_this_process() -> None:
+    """End the process without its cleaning up, which would wait for what hangs. Dagster starts the op again."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _let_it_hang() -> None:
+    """Leave the process alone: it is not the op's own."""

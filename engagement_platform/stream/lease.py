@@ -29,12 +29,27 @@ WAIT_SECONDS = 0.5
 _ONE_IS_ENOUGH = "Another run waits for the turn already."
 HUNG_SECONDS = 60.0
 """A loop that has not asked for that long whether to stop is hung: it is no longer vouched for."""
+END_HUNG_SECONDS = 70.0
+"""After so long it is ended, so that it begins anew in its run, before its run is given up for it."""
+END_STOPPING_SECONDS = 600.0
+"""The same for a loop that was asked to stop: the last requests of forward may take minutes."""
 
 
 class LeaseControl:
     """The Control of one loop in one run. Made by `hold_lease`."""
 
-    def __init__(self, settings: Settings, run_id: str, loop: str, loops: Sequence[str], lease_seconds: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        run_id: str,
+        loop: str,
+        loops: Sequence[str],
+        *,
+        lease_seconds: float,
+        end_hung: Callable[[], None],
+    ) -> None:
+        self.end_hung = end_hung
+        """Called from the heartbeat's thread when the loop hangs."""
         self.drain = lease_seconds == 0
         self.progress = Progress()
         self.stop = Stop()
@@ -170,6 +185,7 @@ class _Keeper:
         pause = 0.0
         while not self._closing.wait(pause):
             try:
+                self._end_when_hung()
                 self._beat_when_due()
                 self._look()
                 backoff.worked()
@@ -187,6 +203,12 @@ class _Keeper:
             self._leases.beat(control.run_id, control.loop, self._awaits, figures(control.progress))
             self._beaten = now
 
+    def _end_when_hung(self) -> None:
+        patience = END_HUNG_SECONDS if self._control.stop.reason is None else END_STOPPING_SECONDS
+        if time.monotonic() - self._control.last_asked > patience:
+            log.error("%s has not come to its next batch for %.0f s: it hangs", self._control.loop, patience)
+            self._control.end_hung()
+
     def _look(self) -> None:
         if self._control.epoch is None:
             return
@@ -199,14 +221,20 @@ class _Keeper:
 
 @contextmanager
 def hold_lease(
-    settings: Settings, *, run_id: str, loop: str, loops: Sequence[str], lease_seconds: float
+    settings: Settings,
+    *,
+    run_id: str,
+    loop: str,
+    loops: Sequence[str],
+    lease_seconds: float,
+    end_hung: Callable[[], None] = lambda: None,
 ) -> Iterator[LeaseControl]:
     """Register the loop of a run, beat for it while the block runs, and stop it on SIGTERM and SIGINT.
 
     `loops` are the names of all loops of the run; the lease is alive while all of them beat. 0 `lease_seconds` drain.
-    Being superseded is a planned end: the exception stays inside.
+    Being superseded is a planned end: the exception stays inside. `end_hung` ends the process of a loop that hangs.
     """
-    control = LeaseControl(settings, run_id, loop, loops, lease_seconds)
+    control = LeaseControl(settings, run_id, loop, loops, lease_seconds=lease_seconds, end_hung=end_hung)
     planned = False
     with stop_on_signals(control.stop):
         try:

@@ -25,6 +25,7 @@ class Loops:
             control.claim()
             self.told.append((name, control.drain))
             control.progress.events += 5
+            control.progress.lag = 0
             control.progress.latency.add(12, 5)
 
         return run

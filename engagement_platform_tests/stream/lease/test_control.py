@@ -1,6 +1,7 @@
 """What a loop sees of its lease."""
 
 import signal
+import threading
 import time
 from contextlib import AbstractContextManager, closing
 from datetime import datetime, timedelta
@@ -89,6 +90,18 @@ def test_a_hung_loop_is_no_longer_vouched_for(platform: Settings, monkeypatch: p
         wait_for(lambda: silent_for(leases) > timedelta(seconds=3), "the heartbeat to cease")
         control.should_stop()
         wait_for(lambda: silent_for(leases) < timedelta(seconds=1), "the heartbeat of a loop that goes on")
+
+
+def test_a_loop_that_hangs_for_long_is_ended(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "END_HUNG_SECONDS", 1.0)
+    ended = threading.Event()
+    with hold_lease(
+        platform, run_id="a", loop="relay", loops=("relay",), lease_seconds=60, end_hung=ended.set
+    ) as control:
+        control.claim()
+        control.expect(0.5)
+        assert not ended.is_set()
+        assert ended.wait(10)
 
 
 def silent_for(leases: Leases) -> timedelta:
