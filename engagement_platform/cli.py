@@ -18,6 +18,7 @@ COMMANDS = {
     "up": ("local.commands:up", "Start what is missing of the local stack: PostgreSQL, Kafka, Valkey and httpbin."),
     "down": ("local.commands:down", "Stop the local stack; its data stays."),
     "reset": ("local.commands:reset", "Stop the local stack and delete all its data."),
+    "init": ("console.init:init", "Write the folder from which Dagster runs the platform over your own servers."),
     "doctor": ("console.commands:doctor", "Check every server and right, and show the settings that are set."),
     "status": ("console.status:status", "Say whether all is well and how each loop stands."),
     "checkpoint": ("console.commands:checkpoint", "Show or mend where the relay stands."),

@@ -5,7 +5,7 @@ python -m engagement_platform.console.example > .env.example
 
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -24,7 +24,12 @@ _WIDTH = 118
 
 def text() -> str:
     """Return the content of the file."""
-    return "\n".join([_HEAD, *_settings()])
+    return f"{_HEAD}\n{settings()}"
+
+
+def settings(without: Container[str] = ()) -> str:
+    """Return every setting but those named, each with its meaning and its default behind a #."""
+    return "\n".join(_settings(without))
 
 
 def from_file() -> list[str]:
@@ -36,9 +41,11 @@ def from_file() -> list[str]:
     return [variable(name) for name, field in fields.items() if _is_secret(field) and f"{name}_file" not in fields]
 
 
-def _settings() -> Iterator[str]:
+def _settings(without: Container[str]) -> Iterator[str]:
     also_files = set(from_file())
     for name, field in Settings.model_fields.items():
+        if name in without:
+            continue
         meaning = field.description or ""
         if field.is_required():
             meaning += " Must be set."
