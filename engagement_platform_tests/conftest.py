@@ -1,5 +1,6 @@
 """The servers that tests use: real ones, started once, with a database, topics and keys of its own for each test."""
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,9 @@ from engagement_platform.local import stack as local_stack
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings, variable
+from engagement_platform_tests.shell import forget
+
+forget(os.environ)
 
 # How long an example takes says nothing on a machine that does other things, too.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
