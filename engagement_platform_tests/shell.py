@@ -14,4 +14,4 @@ def forget(environment: MutableMapping[str, str]) -> None:
     """
     for name in filter(_NOT_FOR_TESTS.match, list(environment)):
         del environment[name]
-    environment |= {"NO_PROXY": _LOOPBACK, "no_proxy": _LOOPBACK}
+    environment.update({"NO_PROXY": _LOOPBACK, "no_proxy": _LOOPBACK})
