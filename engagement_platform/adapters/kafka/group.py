@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from kafka.errors import OffsetMetadataTooLargeError
 from kafka.structs import OffsetAndMetadata
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS
@@ -73,10 +74,24 @@ class GroupReader(TopicReader):
         return {partition: _stored(each) for partition, each in found.items() if each is not None}
 
     def store(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
-        """Store partition -> offset to go on from, and what stands beside it: see `note_of`."""
+        """Store partition -> offset to go on from, and what stands beside it: see `note_of`.
+
+        Where Kafka has less room for that (offset.metadata.max.bytes), the tries are left out.
+        """
+        try:
+            self._commit(offsets, notes)
+        except OffsetMetadataTooLargeError:
+            self._commit(offsets, {partition: without_tries(note) for partition, note in notes.items()})
+
+    def _commit(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
         records = {self._at(p): OffsetAndMetadata(offset, notes[p], -1) for p, offset in offsets.items()}
-        with self._reaching():
-            self._consumer.commit(records, timeout_ms=MAX_BLOCK_MS)
+        try:
+            with self._reaching():
+                self._consumer.commit(records, timeout_ms=MAX_BLOCK_MS)
+        except Unavailable as error:
+            if isinstance(error.__cause__, OffsetMetadataTooLargeError):
+                raise error.__cause__ from None
+            raise
 
     def resume(self, stored: Mapping[int, Stored]) -> None:
         """Read on from the offsets stored, or from the oldest messages there are when nothing is stored.
@@ -115,6 +130,11 @@ class GroupReader(TopicReader):
         self._holding = holding
         act = self._consumer.pause if holding else self._consumer.resume
         act(*self._consumer.assignment())
+
+
+def without_tries(note: str) -> str:
+    """Return a note without its last part."""
+    return " ".join(note.split(" ")[:3])
 
 
 def _stored(found: OffsetAndMetadata) -> Stored:

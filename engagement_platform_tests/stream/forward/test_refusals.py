@@ -5,7 +5,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.adapters.kafka.group import GroupReader, note_of
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console.forward import forward as command
@@ -128,6 +128,20 @@ def tried(settings: Settings, seconds: int) -> bool:
         return any(one.seconds >= seconds for each in stored for one in from_text(each.tried, each.offset).values())
     finally:
         reader.close()
+
+
+def test_tries_that_kafka_has_no_room_for_are_left_out(to: To, receiver: Receiver) -> None:
+    """Its limit is 4,096 bytes here, as by default; an operator may have set a lower one."""
+    ids = publish(to(), range(5))
+    drain(forward.run, to())
+    reader = GroupReader(to(), to().topic)
+    try:
+        offsets = {partition: one.offset for partition, one in reader.stored().items()}
+        reader.store(offsets, dict.fromkeys(offsets, note_of(reader.topic_id, None, 7, "1.2:3;" * 1_000)))
+        assert {(one.topic_id, one.credit, one.tried) for one in reader.stored().values()} == {(reader.topic_id, 7, "")}
+    finally:
+        reader.close()
+    assert received(receiver) == set(ids)
 
 
 def a_run(settings: Settings, seconds: int) -> None:
