@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from engagement_platform.console.doctor import Effective
     from engagement_platform.domain.checkpoint import Checkpoint
 
-_MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "fault": "[red]✗[/]"}
+_MARKS = {"ok": "[green]✓[/]", "note": "[dim]-[/]", "warning": "[yellow]![/]", "fault": "[red]✗[/]"}
 
 
 @click.command()

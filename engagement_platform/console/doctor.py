@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.topics import TopicConfigurations, admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
+from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.connection import connect as connect_platform
 from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
@@ -32,7 +33,7 @@ from engagement_platform.domain.topics import demands, unmet
 from engagement_platform.settings import ADDRESSES, Settings, variable
 from engagement_platform.stream.topic_watch import names_of, window_of
 
-Level = Literal["ok", "note", "fault"]
+Level = Literal["ok", "note", "warning", "fault"]
 
 _SQL = sql.load(__package__, "doctor.sql")
 _PATIENCE_SECONDS = 12.0
@@ -198,8 +199,25 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         if topic in existing:
             yield from _topic(settings, topic, wanted)
         else:
-            yield Finding("note", f"Kafka: topic {topic} is not there yet", "The first start creates it.")
+            yield _missing(settings, topic)
     yield from _limits(settings)
+
+
+def _missing(settings: Settings, topic: str) -> Finding:
+    """Tell a topic that is still to be created from one whose name is mistyped, or that was deleted."""
+    try:
+        published = mirror.topics(settings) if topic in (settings.topic, settings.checkpoint_topic) else ()
+    except EngagementError:
+        published = ()  # the platform database has a finding of its own
+    if not published:
+        return Finding("note", f"Kafka: topic {topic} is not there yet", "The first start creates it.")
+    name = variable("topic" if topic == settings.topic else "checkpoint_topic")
+    return Finding(
+        "warning",
+        f"Kafka: topic {topic} is not there, though a relay has published to {', '.join(published)}",
+        f"If {name} is mistyped, put it right: with another name a stream of its own begins. If the topic was deleted, "
+        "see docs/operating.md, When a server is lost.",
+    )
 
 
 def _limits(settings: Settings) -> Iterator[Finding]:

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
 from engagement_platform.domain.errors import SettingsError, StreamStopped
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.settings import Settings, load, variable
+from engagement_platform.stream import relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
+from engagement_platform_tests.streaming import drain
+from engagement_platform_tests.warehouse import write
 
 
 def faults(settings: Settings) -> list[str]:
@@ -194,6 +198,22 @@ def test_brackets_are_shown_as_they_are(settings: Settings, monkeypatch: pytest.
     assert shown.output.count("[/red]events[bold]") == 2
     assert "✗ Kafka: [/red]events" in shown.output
     assert "Make [it]." in shown.output
+
+
+@pytest.mark.parametrize("mistyped", ["topic", "checkpoint_topic"])
+def test_a_mistyped_topic_beside_a_checkpoint_is_a_warning(
+    settings: Settings, source_db: SourceDatabase, mistyped: str
+) -> None:
+    ensure_schema(settings)
+    before = [f for f in doctor.examine(settings) if "is not there" in f.what]
+    assert {f.level for f in before} == {"note"}, "nothing has streamed yet"
+    with psycopg.connect(source_db.writer_dsn) as writer:
+        write(writer, 1)
+    drain(relay.run, settings)
+    other = settings.model_copy(update={mistyped: f"{getattr(settings, mistyped)}-mistyped"})
+    (found,) = (f for f in doctor.examine(other) if f.level == "warning")
+    assert f"though a relay has published to {settings.topic}" in found.what
+    assert found.todo.startswith(f"If ENGAGEMENT_{mistyped.upper()} is mistyped")
 
 
 def test_checks_come_first_then_what_is_set_with_whole_names(

@@ -1,6 +1,9 @@
 """The command status, over the real servers."""
 
 import json
+import resource
+import subprocess
+import sys
 from contextlib import closing
 
 import psycopg
@@ -97,3 +100,12 @@ def test_it_names_the_runs_of_the_warehouse_and_those_without_a_sign_of_life(set
     assert "Run silent (backfill, 2026-03-02 to 2026-03-08) has given no sign of life for 75 s." in shown
     told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
     assert [run["run_id"] for run in told["runs"]] == ["lives", "silent"]
+
+
+def test_it_takes_little_of_the_processor(settings: Settings) -> None:
+    """0.8 s of CPU is the budget, with all that it reads."""
+    ensure_schema(settings)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "engagement_platform", "status"], check=False, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 0.8

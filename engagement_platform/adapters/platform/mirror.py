@@ -34,6 +34,15 @@ def read(settings: Settings) -> Checkpoint | None:
     return None if found is None else from_bytes(found[0])
 
 
+def topics(settings: Settings) -> tuple[str, ...]:
+    """Return the topics to which a relay of this platform has published. Raises Unavailable."""
+    with translated(), connect(settings, "mirror") as connection:
+        try:
+            return tuple(row[0] for row in connection.execute(_SQL["topics"]))
+        except psycopg.errors.UndefinedTable:
+            return ()  # the schema is made at the first start
+
+
 def replace(settings: Settings, checkpoint: Checkpoint) -> None:
     """Set the copy to a checkpoint that an operator has chosen, be it lower. Raises Unavailable."""
     with translated(), connect(settings, "checkpoint") as connection:

@@ -13,6 +13,10 @@ VALUES (%(topic)s, %(generation)s, %(hi)s, %(checkpoint)s, now())
     ON CONFLICT (topic) DO UPDATE
    SET generation = excluded.generation, hi = excluded.hi, checkpoint = excluded.checkpoint, recorded_at = excluded.recorded_at
 
+-- name: topics
+-- The topics to which a relay has published.
+SELECT topic FROM engagement_platform.relay_checkpoint_mirror ORDER BY topic
+
 -- name: read
 -- The copy of the checkpoint of the relay that writes to a topic.
 SELECT checkpoint FROM engagement_platform.relay_checkpoint_mirror WHERE topic = %(topic)s
