@@ -22,7 +22,7 @@ from engagement_platform.adapters.platform.connection import translated
 from engagement_platform.adapters.redis.connection import connect as connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source import session
-from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.reader import DOUBLED_CONTENT, open_source
 from engagement_platform.adapters.warehouse.connect import connect as open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
@@ -127,6 +127,18 @@ def _surroundings(dsn: str, source: psycopg.Connection[Any], sight: Sight) -> It
         yield _sight_of_locks(source)
         if "engagement_events" in sight.tables:
             yield _index(source)
+        if not faults(sight):
+            yield from _doubled_content(source)
+
+
+def _doubled_content(source: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """Find a content with several rows, each of whose events a read would bring as often."""
+    for row in source.execute(DOUBLED_CONTENT):
+        yield Finding(
+            "fault",
+            f"source: content has several rows with id {row[0]}, so the relay stops at its events",
+            "Ask the owner to make content.id unique.",
+        )
 
 
 def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:

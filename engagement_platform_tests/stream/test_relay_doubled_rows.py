@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from engagement_platform.console import doctor
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.history.rebuild import rebuild_days
@@ -68,6 +69,14 @@ def test_two_rows_under_one_id_stop_the_stream(settings: Settings, writer: psyco
     writer.execute("UPDATE engagement_events SET id = nextval('engagement_events_id_seq') + 1 WHERE ctid = '(0,1)'")
     drain(relay.run, settings)
     assert published(settings) == [1, 2]
+
+
+@pytest.mark.usefixtures("contents")
+def test_doctor_says_which_content_has_several_rows(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    assert not [finding for finding in doctor.examine(settings) if "several rows" in finding.what]
+    writer.execute(AS_VIEW)
+    (told,) = (finding for finding in doctor.examine(settings) if "several rows" in finding.what)
+    assert (told.level, CONTENT in told.what) == ("fault", True)
 
 
 @pytest.mark.usefixtures("contents")
