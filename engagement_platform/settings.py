@@ -4,12 +4,14 @@ The variable of `lease_seconds` is ENGAGEMENT_LEASE_SECONDS, and so on. Nothing 
 reads the environment for configuration.
 """
 
+import os
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engagement_platform.domain import addresses
@@ -21,7 +23,9 @@ PREFIX = "ENGAGEMENT_"
 class Settings(BaseSettings):
     """The effective configuration of one process."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     source_dsn: SecretStr = Field(
         description="PostgreSQL that records the engagement: a URL or key=value DSN. Only read from."
@@ -214,14 +218,14 @@ ADDRESSES = {
 
 
 def load() -> Settings:
-    """Read the settings from the environment. Raises SettingsError naming each variable at fault, and no value."""
+    """Read the settings from the environment, an empty one as one that is not set.
+
+    Raises SettingsError naming each variable at fault, with its value where that cannot be secret.
+    """
     try:
         settings = Settings()
     except ValidationError as error:
-        faults = [
-            (str(fault["loc"][0]), "it is not set" if fault["type"] == "missing" else fault["msg"])
-            for fault in error.errors()
-        ]
+        faults = [(str(fault["loc"][0]), _in_words(str(fault["loc"][0]), fault)) for fault in error.errors()]
     else:
         faults = [(field, fault) for field, check in ADDRESSES.items() if (fault := check(_text(settings, field)))]
         if not faults:
@@ -230,6 +234,35 @@ def load() -> Settings:
         f"The configuration cannot be used. {'; '.join(f'{variable(field)}: {fault}' for field, fault in faults)}.",
         "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
     )
+
+
+def _in_words(field: str, fault: ErrorDetails) -> str:
+    """Say what a setting must be, and what it is."""
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "missing":
+        return "it is not set"
+    must = next(
+        (words.format(**context) for begin, words in _MUST_BE.items() if kind.startswith(begin)), "another value"
+    )
+    value = os.environ.get(variable(field), "")
+    is_secret = field in ADDRESSES or "Secret" in str(Settings.model_fields[field].annotation)
+    return f"it must be {must}" + ("" if is_secret or not value else f", and is {value!r}")
+
+
+_MUST_BE = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "date_": "a day such as 2024-01-01",
+    "literal_error": "{expected}",
+    "greater_than_equal": "{ge} or more",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "{le} or less",
+    "less_than": "less than {lt}",
+    "string_pattern_mismatch": "a text of the form {pattern}",
+    "string_too_short": "a text of at least {min_length} characters",
+    "finite_number": "a finite number",
+}
+"""Kind of a fault as pydantic names it, by its beginning -> what the setting must be."""
 
 
 def _text(settings: Settings, field: str) -> str:

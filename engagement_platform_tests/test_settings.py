@@ -147,6 +147,47 @@ def test_whatever_the_password_it_is_refused_or_its_client_understands_it(
         assert CANARY in redis.Redis.from_url(value).connection_pool.connection_kwargs["password"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("LEASE_SECONDS", "soon", "it must be a number, and is 'soon'"),
+        ("LEASE_SECONDS", "-1", "it must be 0.0 or more, and is '-1'"),
+        ("API_IN_FLIGHT", "1.5", "it must be a whole number, and is '1.5'"),
+        ("API_BATCH_SIZE", "100000", "it must be 10000 or less, and is '100000'"),
+        ("STAGE_SECONDS", "0", "it must be more than 0.0, and is '0'"),
+        ("START", "middle", "it must be 'latest' or 'earliest', and is 'middle'"),
+        ("FIRST_DAY", "2024-13-01", "it must be a day such as 2024-01-01, and is '2024-13-01'"),
+        ("REDIS_NAMESPACE", "a b", r"it must be a text of the form ^[^{}\s]+$, and is 'a b'"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_told_with_its_value(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"ENGAGEMENT_{variable}", value)
+    with pytest.raises(SettingsError) as raised:
+        load()
+    assert f"ENGAGEMENT_{variable}: {said}." in str(raised.value)
+
+
+def test_every_setting_says_what_it_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None answers in a library's words, whatever it is set to."""
+    for field in Settings.model_fields:
+        for value in ("?", "-1", "1e999", "nan"):
+            with mock.patch.dict(os.environ, {f"ENGAGEMENT_{field.upper()}": value}):
+                found = _load()
+            assert not isinstance(found, SettingsError) or "another value" not in str(found), (field, value)
+            assert "Input should" not in str(found)
+
+
+def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_STAGE_SECONDS", "")
+    monkeypatch.setenv("ENGAGEMENT_KAFKA_SASL_MECHANISM", "")
+    assert load().stage_seconds is None
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "")
+    with pytest.raises(SettingsError, match="ENGAGEMENT_SOURCE_DSN: it is not set"):
+        load()
+
+
 def test_an_invalid_setting_is_not_repeated_by_the_model_either() -> None:
     with pytest.raises(ValidationError) as raised:
         Settings.model_validate({"redis_url": 1, "source_dsn": [CANARY], "platform_dsn": {CANARY: 1}})
