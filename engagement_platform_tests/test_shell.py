@@ -5,6 +5,8 @@ from pathlib import Path
 
 from engagement_platform_tests.shell import forget
 
+TESTS = Path(__file__).parent
+
 HOSTILE = {
     "ENGAGEMENT_TOPIC": "of-the-shell",
     "ENGAGEMENT_LEASE_SECONDS": "no number",
@@ -28,8 +30,6 @@ def test_what_is_for_the_tests_stays() -> None:
 def test_tests_pass_in_a_shell_that_is_set_up_for_something_else(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **HOSTILE}
     files = ["test_settings.py", "local/test_receiver.py", "domain/test_days.py"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(TESTS / file) for file in files)]
+    done = subprocess.run(command, cwd=TESTS.parent, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

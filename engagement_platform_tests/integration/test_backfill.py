@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from engagement_platform.cli import main
 from engagement_platform.local.demo.programs import Dagster
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.orchestration.stream_job import NAME
@@ -162,9 +163,21 @@ def test_a_month_is_rebuilt_while_events_come_and_processes_are_killed(
     assert len(ids_by_day(own_settings)) == DAYS
 
 
-def test_a_dry_run_only_says_which_days(variables: Mapping[str, str]) -> None:
+@pytest.fixture
+def backfill(variables: Mapping[str, str], capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, object]]:
+    """Run the command in this process, for a tenth of the time of one of its own: what it says, and its exit code."""
+
+    def run(*arguments: str) -> tuple[str, object]:
+        with pytest.raises(SystemExit) as end:
+            main(["backfill", *arguments])
+        return " ".join("".join(capsys.readouterr()).split()), end.value.code
+
+    return run
+
+
+def test_a_dry_run_only_says_which_days(backfill: Callable[..., tuple[str, object]]) -> None:
     before = datetime.now(UTC).date()
-    said = finished(command(variables, "backfill", "--since", f"{FIRST}T00:00:00", "--dry-run")).strip()
+    said, _ = backfill("--since", f"{FIRST}T00:00:00", "--dry-run")
     todays = {before, datetime.now(UTC).date()}  # two, where midnight came meanwhile
     assert said in {f"{(today - FIRST).days + 1} days, {FIRST} to {today}." for today in todays}
 
@@ -181,16 +194,15 @@ def test_a_dry_run_only_says_which_days(variables: Mapping[str, str]) -> None:
         ([], "Give one of"),
     ],
 )
-def test_what_cannot_be_done_is_said(variables: Mapping[str, str], arguments: list[str], said: str) -> None:
-    process = command(variables, "backfill", *arguments)
-    out = finished(process)
-    assert said in " ".join(out.split())
-    assert "Traceback" not in out
-    assert process.returncode != 0
+def test_what_cannot_be_done_is_said(
+    backfill: Callable[..., tuple[str, object]], arguments: list[str], said: str
+) -> None:
+    out, code = backfill(*arguments)
+    assert said in out
+    assert code != 0
 
 
-def test_without_a_daemon_nobody_would_take_a_backfill_up(variables: Mapping[str, str]) -> None:
+def test_without_a_daemon_nobody_would_take_a_backfill_up(backfill: Callable[..., tuple[str, object]]) -> None:
     with dg.DagsterInstance.get() as instance:
         instance.wipe_daemon_heartbeats()
-    process = command(variables, "backfill", "--since", str(TODAY))
-    assert "daemon does not run" in " ".join(finished(process).split())
+    assert "daemon does not run" in backfill("--since", str(TODAY))[0]
