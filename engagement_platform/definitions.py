@@ -24,7 +24,7 @@ from engagement_platform.orchestration.retention import (
 )
 from engagement_platform.orchestration.sensors import keep_engagement_stream_alive
 from engagement_platform.orchestration.stream_job import engagement_stream
-from engagement_platform.orchestration.warehouse.checks import days_known, reconciliation
+from engagement_platform.orchestration.warehouse.checks import days_known, reconciliation, values_known
 from engagement_platform.orchestration.warehouse.events import engagement_events
 from engagement_platform.orchestration.warehouse.marts import (
     daily_content_engagement,
@@ -57,7 +57,7 @@ definitions = dg.Definitions(
         daily_device_engagement,
         hourly_engagement,
     ],
-    asset_checks=[reconciliation, days_known],
+    asset_checks=[reconciliation, days_known, values_known],
     jobs=[
         engagement_stream,
         count_dead_letters,

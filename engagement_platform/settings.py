@@ -182,6 +182,17 @@ class Settings(BaseSettings):
         date(2024, 1, 1), description="The first day that can be rebuilt and checked, as YYYY-MM-DD in UTC."
     )
 
+    event_types: str = Field(
+        "play,pause,finish,click",
+        description="Values of event_type that are expected, comma-separated. Others are carried all the same; a check "
+        "says that they are new.",
+    )
+    content_types: str = Field(
+        "podcast,newsletter,video",
+        description="Values of content_type that are expected, comma-separated. Others are carried all the same; a "
+        "check says that they are new.",
+    )
+
     state_dir: Path = Field(
         Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
     )

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,15 +13,19 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from engagement_platform.adapters.source.history import Chosen, Happened
 from engagement_platform.definitions import definitions
-from engagement_platform.domain.days import between
+from engagement_platform.domain.coverage import Published
+from engagement_platform.domain.days import between as between_days
 from engagement_platform.domain.errors import EngagementError, SettingsError
+from engagement_platform.domain.removal import TAG
+from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState
 from engagement_platform.orchestration.warehouse.events import GROUP
 from engagement_platform.orchestration.warehouse.queue import obstacles
-from engagement_platform.settings import first_day, load, variable
+from engagement_platform.settings import Settings, first_day, load, variable
 
 _POLL_SECONDS = 1.0
 _WAIT_SECONDS = 15.0
@@ -39,6 +44,17 @@ _SAY_AGAIN_SECONDS = 60.0
     help="Rebuild the days in the warehouse, or publish their events again: to the topic of replays, or to the "
     "partner's API by way of that topic.",
 )
+@click.option(
+    "--by",
+    type=click.Choice(["published", "event-time"]),
+    default="published",
+    help="What --since and --until mean with --to replay-topic and --to api: when the stream published the events, be "
+    "they old ones whose transactions committed late; or when they happened. For the warehouse they name days.",
+)
+@click.option("--ids", metavar="ID,ID,...", help="With --to replay-topic and --to api: these events, at any time.")
+@click.option(
+    "--allow-removal", is_flag=True, help="Rebuild a day also where that takes a large part of its rows away."
+)
 @click.option("--dry-run", is_flag=True, help="Only say which days would be rebuilt.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end.")
 @click.option("--resume", metavar="ID", help="Watch a backfill that was started before.")
@@ -53,6 +69,9 @@ def backfill(
     since: str | None,
     until: str | None,
     target: str,
+    by: str,
+    ids: str | None,
+    allow_removal: bool,
     dry_run: bool,
     detach: bool,
     resume: str | None,
@@ -63,15 +82,17 @@ def backfill(
 
     It is Dagster's partition backfill: the UI shows it too, and it goes on when this command is interrupted.
     """
-    if sum(chosen is not None for chosen in (since, resume, retry, cancel)) != 1:
-        raise click.UsageError("Give one of --since, --resume, --retry and --cancel.")
-    if dry_run and since is None:
-        raise click.UsageError("--dry-run goes with --since.")
+    _require_one(since, ids, resume, retry, cancel)
+    if dry_run and since is None and ids is None:
+        raise click.UsageError("--dry-run goes with --since and --ids.")
     if target != "warehouse":
-        _replay(since, until, to_api=target == "api", dry_run=dry_run)
+        _replay(_Asked(since, until, by, ids), to_api=target == "api", dry_run=dry_run)
         return
-    if since is not None and dry_run:
-        _announce(days_between(since, until))
+    if ids is not None:
+        raise click.UsageError("--ids goes with --to replay-topic and --to api: the warehouse is rebuilt by days.")
+    days, why = [] if since is None else days_between(since, until), "engagement-platform backfill"
+    if dry_run:
+        _announce(days)
         return
     with instance() as dagster:
         graph = definitions.resolve_asset_graph()
@@ -80,15 +101,12 @@ def backfill(
             click.echo(f"Backfill {cancel} is being ended.")
             return
         backfill_id = resume
-        if since is not None:
-            backfill_id = launch(dagster, graph, days_between(since, until), "engagement-platform backfill")
-        elif retry is not None:
-            failed = backfills.to_retry(backfills.progress(dagster, graph, retry))
-            if not failed:
-                click.echo(f"No day of backfill {retry} has failed.")
-                return
-            backfill_id = launch(dagster, graph, failed, f"the failed days of {retry}")
-        assert backfill_id is not None, "one of the options was given"  # noqa: S101
+        if retry is not None:
+            days, why = _failed_days(dagster, graph, retry), f"the failed days of {retry}"
+        if days:
+            backfill_id = launch(dagster, graph, days, why, allow_removal=allow_removal)
+        if backfill_id is None:
+            return
         if not detach:
             sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
         _say_what_is_in_the_way(dagster, backfill_id)
@@ -99,24 +117,64 @@ def _say_what_is_in_the_way(dagster: dg.DagsterInstance, backfill_id: str) -> No
         click.echo(obstacle)
 
 
-def _replay(since: str | None, until: str | None, *, to_api: bool, dry_run: bool) -> None:
-    """Publish the events of a time again, for outside readers or the partner; Redis and the warehouse ignore them."""
-    if since is None:
-        raise click.UsageError("--to replay-topic and --to api need --since.")
-    begin, end = _time("--since", since), datetime.now(UTC) if until is None else _time("--until", until)
-    if end <= begin:
-        raise click.UsageError("--until has to be after --since.")
+def _require_one(*chosen: str | None) -> None:
+    if sum(each is not None for each in chosen) != 1:
+        raise click.UsageError("Give one of --since, --ids, --resume, --retry and --cancel.")
+
+
+def _failed_days(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> list[date]:
+    failed = backfills.to_retry(backfills.progress(dagster, graph, backfill_id))
+    if not failed:
+        click.echo(f"No day of backfill {backfill_id} has failed.")
+    return failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which events the options ask for."""
+
+    since: str | None
+    until: str | None
+    by: str
+    ids: str | None
+
+
+def _replay(asked: _Asked, *, to_api: bool, dry_run: bool) -> None:
+    """Publish events again, for outside readers or the partner; Redis and the warehouse ignore them."""
+    if asked.since is None and asked.ids is None:
+        raise click.UsageError("--to replay-topic and --to api need --since or --ids.")
     settings = load()
     if to_api and not settings.api_url.get_secret_value():
         raise SettingsError("There is no partner to deliver to.", f"Set {variable('api_url')}.")
-    what, goal = f"from {begin} to before {end}", settings.replay_topic + (", for the partner" if to_api else "")
+    chosen, what = _numbered(asked.ids) if asked.ids is not None else _within(settings, asked)
+    goal = settings.replay_topic + (", for the partner" if to_api else "")
     if dry_run:
         click.echo(f"Events {what} would be published to {goal}.")
         return
-    sent = replay(settings, begin, end, lambda number: click.echo(f"{number} events"), to_api=to_api)
+    sent = replay(settings, chosen, lambda number: click.echo(f"{number} events"), to_api=to_api)
     click.echo(f"{sent} events {what} are in {goal}.")
     if to_api:
         click.echo("The loop forward delivers them, beside those of the stream.")
+
+
+def _numbered(text: str) -> tuple[Chosen, str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise click.UsageError(f"--ids {text!r} is no list of ids such as 7,12,31.")
+    return [int(part) for part in parts], f"with the ids {text}"
+
+
+def _within(settings: Settings, asked: _Asked) -> tuple[Chosen, str]:
+    """Return the events of the time that the options name. Raises click.UsageError, EngagementError."""
+    begin, end = _span(asked.since or "", asked.until)
+    if asked.by == "event-time":
+        return Happened(begin, end), f"that happened from {begin} to before {end}"
+    until = None if asked.until is None else end
+    chosen, when = between(settings, begin, until), f"from {begin} to {'now' if until is None else f'before {end}'}"
+    if isinstance(chosen, Published):
+        return chosen, f"published {when}"
+    click.echo(f"No checkpoint is kept from before {begin}: the events that happened since are taken, too.")
+    return chosen, f"that happened or were published {when}"
 
 
 def instance() -> dg.DagsterInstance:
@@ -130,12 +188,14 @@ def instance() -> dg.DagsterInstance:
         ) from error
 
 
-def launch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], days: list[date], why: str) -> str:
+def launch(
+    dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], days: list[date], why: str, *, allow_removal: bool = False
+) -> str:
     """Start a backfill of all tables of the warehouse; say how to come back to it."""
     backfills.require_daemon(dagster)
     _announce(days)
     assets = [key for key in graph.executable_asset_keys if graph.get(key).group_name == GROUP]
-    backfill_id = backfills.start(dagster, graph, assets, days, why)
+    backfill_id = backfills.start(dagster, graph, assets, days, why, tags={TAG: "true"} if allow_removal else {})
     click.echo(f"Backfill {backfill_id}. After an interruption: engagement-platform backfill --resume {backfill_id}")
     return backfill_id
 
@@ -146,11 +206,8 @@ def _announce(days: list[date]) -> None:
 
 def days_between(since: str, until: str | None) -> list[date]:
     """Return the days that the options name. Raises click.UsageError, and SettingsError for days out of range."""
-    begin, now = _time("--since", since), datetime.now(UTC)
-    end = now if until is None else _time("--until", until)
-    days = between(begin, end)
-    if not days:
-        raise click.UsageError("--until has to be after --since.")
+    now = datetime.now(UTC)
+    days = between_days(*_span(since, until))
     if days[-1] > now.date():
         raise click.UsageError(f"--until lies after today, {now.date()} (UTC).")
     first = first_day()
@@ -160,6 +217,17 @@ def days_between(since: str, until: str | None) -> list[date]:
             f"Set {variable('first_day')} to {days[0]} or an earlier day, for Dagster too, and start it again.",
         )
     return days
+
+
+def _span(since: str, until: str | None) -> tuple[datetime, datetime]:
+    """Return the time that the options name. Raises click.UsageError, which names the option at fault."""
+    now = datetime.now(UTC)
+    begin, end = _time("--since", since), now if until is None else _time("--until", until)
+    if begin > now:
+        raise click.UsageError(f"--since {since!r} lies in the future: it is {now:%Y-%m-%d %H:%M:%S} UTC now.")
+    if end <= begin:
+        raise click.UsageError("--until has to be after --since.")
+    return begin, end
 
 
 def _time(option: str, text: str) -> datetime:

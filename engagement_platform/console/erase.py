@@ -28,13 +28,14 @@ def erase_user(user_id: UUID, *, dry_run: bool) -> None:
         _tell_remains()
         return
     known = [day for day in days if is_known(day, datetime.now(UTC).date())]
-    for each in rebuild_days(settings, [day for day in days if day not in known], f"erase user {user_id}"):
+    others, why = [day for day in days if day not in known], f"erase user {user_id}"
+    for each in rebuild_days(settings, others, why, allow_removal=True):
         click.echo(f"{each.day} done: a day that Dagster does not know.")
     done = True
     if known:
         with instance() as dagster:
             graph = definitions.resolve_asset_graph()
-            done = watch(dagster, graph, launch(dagster, graph, known, f"erase user {user_id}"))
+            done = watch(dagster, graph, launch(dagster, graph, known, why, allow_removal=True))
     left = days_of_user(settings, user_id)
     if left:
         raise EngagementError(

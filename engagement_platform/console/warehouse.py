@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -71,6 +71,24 @@ def give_up(load_id: str, *, yes: bool) -> None:
     from engagement_platform.settings import load
 
     _tell(mend.give_up(load(), load_id), f"Load {load_id} is closed.")
+
+
+@warehouse.command("not-due")
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]))
+def not_due(day: datetime) -> None:
+    """Forget that a day has to be rebuilt, and leave it as it is."""
+    from engagement_platform.adapters.platform.loads import Loads
+    from engagement_platform.adapters.platform.migrate import ensure_schema
+    from engagement_platform.adapters.warehouse.connect import connect
+    from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+    from engagement_platform.settings import load
+
+    settings = load()
+    ensure_schema(settings)
+    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    with closing(Loads(settings, "not-due")) as loads:
+        loads.forget_due(table_id, day.date())
+    click.echo(f"{day.date()} stays as it is.")
 
 
 def _tell(days: Sequence[date], done: str) -> None:

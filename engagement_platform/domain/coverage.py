@@ -27,6 +27,32 @@ class Coverage:
         return at < 0 or event_id > self.missing[at].last
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The ids that were published within a time: those that `until` covers and `since` did not."""
+
+    since: Coverage
+    until: Coverage
+
+    def has(self, event_id: int) -> bool:
+        """Say whether the id was published in that time."""
+        return self.until.covers(event_id) and not self.since.covers(event_id)
+
+
+def common(one: Coverage, other: Coverage) -> Coverage:
+    """Return the coverage of the ids that both have."""
+    hi = min(one.hi, other.hi)
+    missing: list[IdRange] = []
+    for first, last in sorted((*one.missing, *other.missing)):
+        if first > hi:
+            break
+        if missing and first <= missing[-1].last + 1:
+            missing[-1] = IdRange(missing[-1].first, max(missing[-1].last, min(last, hi)))
+        else:
+            missing.append(IdRange(first, min(last, hi)))
+    return Coverage(hi, tuple(missing))
+
+
 def advanced(known: Coverage, found: Iterable[int], above: Iterable[int]) -> Coverage:
     """Return the coverage of a snapshot, from what the relay had seen when it was taken.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.topics import ensure_topics
@@ -27,9 +28,18 @@ from engagement_platform.domain.checkpoint import missing_ranges, require_same_s
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import consecutive
 from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.reconciliation import Ids
+from engagement_platform.domain.removal import Removal, RemovalRefused, takes_too_much
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.history import published
+from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
 from engagement_platform.settings import Settings
 from engagement_platform.stream.loading import SILENT_SECONDS, settle_load, settle_rebuild
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from engagement_platform.adapters.source.by_day import AtEnd
 
 log = logging.getLogger("engagement_platform.rebuild")
 
@@ -54,24 +64,35 @@ class Rebuilt:
 
 
 def rebuild_days(
-    settings: Settings, days: Sequence[date], run_id: str, on_day: Callable[[Rebuilt], None] = lambda _: None
+    settings: Settings,
+    days: Sequence[date],
+    run_id: str,
+    on_day: Callable[[Rebuilt], None] = lambda _: None,
+    *,
+    allow_removal: bool = False,
 ) -> list[Rebuilt]:
     """Rebuild days, ascending, and return what was done; `on_day` is told as soon as a day is done.
 
     Each day is replaced by itself: what was done stays done when a later day fails. Where the source has no index on
     event_ts, consecutive days are read in one scan. Raises EngagementError; the day in hand is then as it was.
+
+    Unless `allow_removal`, a day is left as it was that would lose a large part of its rows (`domain.removal`): raises
+    RemovalRefused once the other days are done.
     """
     ensure_schema(settings)
     ensure_topics(settings)
     warehouse = connect(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     done: list[Rebuilt] = []
+    refused: list[Removal] = []
     with closing(Loads(settings, "rebuild")) as loads:
         for together in _groups(settings, days):
-            work = _Rebuild(settings, warehouse, loads, table_id, run_id)
+            work = _Rebuild(settings, warehouse, loads, table_id, run_id, refused=None if allow_removal else refused)
             for rebuilt in _persistent(work, together):
                 done.append(rebuilt)
                 on_day(rebuilt)
+    if refused:
+        raise RemovalRefused(refused)
     return done
 
 
@@ -84,14 +105,22 @@ def _persistent(work: "_Rebuild", days: Sequence[date]) -> Iterator[Rebuilt]:
     left = list(days)
     for life in range(_LIVES):
         try:
-            for rebuilt in work.run(left.copy()):
-                left.remove(rebuilt.day)
-                yield rebuilt
+            for day, rebuilt in work.run(left.copy()):
+                left.remove(day)
+                if rebuilt is not None:
+                    yield rebuilt
             return
         except _TakenForDead as error:
             if life == _LIVES - 1:
                 raise
             log.warning("%s", error)
+
+
+def missed_before(settings: Settings, run_id: str, days: Sequence[date]) -> dict[date, Ids]:
+    """Return for each day what the stream had not brought before a run first rebuilt it. Raises Unavailable."""
+    ensure_schema(settings)
+    with closing(Loads(settings, "missed")) as loads:
+        return loads.missed_before(run_id, days)
 
 
 def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
@@ -104,17 +133,31 @@ def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
 class _Rebuild:
     """One scan of the source, for one day or several."""
 
-    def __init__(self, settings: Settings, warehouse: Warehouse, loads: Loads, table_id: str, run_id: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        loads: Loads,
+        table_id: str,
+        run_id: str,
+        *,
+        refused: list[Removal] | None,
+    ) -> None:
         self._settings = settings
         self._warehouse = warehouse
         self._loads = loads
         self._table_id = table_id
         self._run_id = run_id
+        self._refused = refused
+        """Takes what was not done because too much would go; None: any number of rows may go."""
         self._open: dict[date, int] = {}
         """day -> number of its rebuild, in the order of the days."""
 
-    def run(self, days: Sequence[date]) -> Iterator[Rebuilt]:
-        """Rebuild the days. Whatever happens, no row of ours stays open that the database lets us close."""
+    def run(self, days: Sequence[date]) -> Iterator[tuple[date, Rebuilt | None]]:
+        """Rebuild the days; yield each, with None where that was refused.
+
+        Whatever happens, no row of ours stays open that the database lets us close.
+        """
         self._open.clear()
         try:
             with _beating(self._settings, self._open):
@@ -156,7 +199,7 @@ class _Rebuild:
                     settle_load(self._warehouse, self._loads, load, self._settings)
             time.sleep(_POLL_SECONDS)
 
-    def _replace_all(self) -> Iterator[Rebuilt]:
+    def _replace_all(self) -> Iterator[tuple[date, Rebuilt | None]]:
         for _ in range(_TRIES):
             try:
                 yield from self._replace()
@@ -168,7 +211,7 @@ class _Rebuild:
             "Run it again when fewer days are rebuilt at once.",
         )
 
-    def _replace(self) -> Iterator[Rebuilt]:
+    def _replace(self) -> Iterator[tuple[date, Rebuilt | None]]:
         """Read the checkpoint, take the snapshot, store what it sees, replace day by day."""
         known = self._seen_by_relay()
         started = time.monotonic()
@@ -178,18 +221,52 @@ class _Rebuild:
                 if not self._loads.cover(number, coverage):
                     raise self._lost()
             by_day = history.rows(list(self._open), arrow_schema(ENGAGEMENT_EVENTS))
+            expected = published.since_start(self._settings), known
             for day, number in list(self._open.items()):
-                rows = self._replace_day(day, number, by_day)
+                looked = self._looked_at(day, number, expected)
+                rows = self._replace_day(day, number, by_day, looked)
                 del self._open[day]
-                yield Rebuilt(day, rows, time.monotonic() - started)
+                yield day, None if rows is None else Rebuilt(day, rows, time.monotonic() - started)
                 started = time.monotonic()
 
-    def _replace_day(self, day: date, number: int, by_day: ByDay) -> int:
+    def _looked_at(self, day: date, number: int, expected: tuple[Coverage | None, Coverage]) -> "AtEnd":
+        """Return what compares the day as it is with the source's ids, once all of them are known."""
+        before = ids_of_day(self._warehouse, day)
+        at_start, published_now = expected
+
+        def look(source: "np.ndarray[Any, Any]") -> None:
+            removal = removal_of(day, before, source)
+            if self._refused is not None and takes_too_much(removal.rows, removal.gone):
+                raise RemovalRefused([removal])
+            missed = Ids()
+            if at_start is not None:
+                lacking = lacking_of(before, source)
+                missed = missed_by_stream(
+                    self._settings,
+                    self._warehouse,
+                    self._loads,
+                    self._table_id,
+                    expected=(at_start, published_now),
+                    lacking=lacking,
+                )
+            if not self._loads.note_missed(number, missed):
+                raise self._lost()
+            if missed.count:
+                log.error("%s: the stream had not brought %d events: %s", day, missed.count, missed)
+
+        return look
+
+    def _replace_day(self, day: date, number: int, by_day: ByDay, look: "AtEnd") -> int | None:
+        """Replace a day and return its rows; None when that was refused."""
         try:
-            rows = self._warehouse.replace_day(Replacement(ENGAGEMENT_EVENTS, day, number), by_day.of(day))
+            rows = self._warehouse.replace_day(Replacement(ENGAGEMENT_EVENTS, day, number), by_day.of(day, look))
         except Overtaken:
             raise self._lost() from None
         except Exception as error:
+            if self._refused is not None and isinstance(by_day.failure, RemovalRefused):
+                self._refused += by_day.failure.removals
+                settle_rebuild(self._warehouse, self._loads, self._loads.rebuild(number))
+                return None
             raise (by_day.failure or error) from error
         if not self._loads.finish_rebuild(number, rows):
             raise self._lost()

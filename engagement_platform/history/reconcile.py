@@ -10,12 +10,11 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.consumer import TopicReader
-from engagement_platform.adapters.kafka.letters import letter_of
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import days_of, open_history
@@ -27,6 +26,7 @@ from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.reconciliation import Findings, named
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.history.before import dead_letters
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage import WRITER
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.25
 _LOOKED_UP = 10_000
-_EXCUSED_BY = frozenset({"relay", WRITER})
-"""Whose dead letters the warehouse need not have; what the partner refused it has."""
 
 _TABLE = """
 SELECT id, IFNULL(duration_ms, 0) AS ms, content_id IS NOT NULL AND slug IS NULL AS without_content
@@ -45,6 +43,15 @@ SELECT id, IFNULL(duration_ms, 0) AS ms, content_id IS NOT NULL AND slug IS NULL
  WHERE event_ts >= @begin AND event_ts < @end
  ORDER BY id
 """
+_VALUES = """
+SELECT {column} AS value, COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_ts) AS last
+  FROM engagement_events
+ WHERE event_ts >= @begin AND {column} IS NOT NULL
+ GROUP BY value
+ ORDER BY events DESC, value
+ LIMIT {most}
+"""
+_MOST_VALUES = 1_000
 _STRANGE = """
 SELECT COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_ts) AS last
   FROM engagement_events
@@ -119,7 +126,7 @@ def _compare(settings: Settings, day: date, source: _Day, table: _Day, sure: Cov
 
     unique, first, times = np.unique(table.ids, return_index=True, return_counts=True)
     missing = np.setdiff1d(source.ids, unique, assume_unique=True)
-    dead = _dead_letters(settings, set(missing.tolist())) if len(missing) else set()
+    dead = dead_letters(settings, set(missing.tolist())) if len(missing) else set()
     beyond = np.setdiff1d(unique, source.ids, assume_unique=True)
     surplus, moved, later = _looked_up(settings, day, beyond.tolist())
     common, in_source, in_table = np.intersect1d(source.ids, unique, assume_unique=True, return_indices=True)
@@ -160,23 +167,6 @@ def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int]
         [each for each in ids if now.get(each, day) != day],
         [each for each in ids if now.get(each) == day],
     )
-
-
-def _dead_letters(settings: Settings, among: set[int]) -> set[int]:
-    """Return which of the ids are dead letters on their way to the warehouse; reads the topic to its end."""
-    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
-    found: set[int] = set()
-    try:
-        ends = reader.end_offsets()
-        reader.seek(reader.beginning_offsets())
-        while any(reader.positions()[partition] < end for partition, end in ends.items()):
-            for records in reader.poll(200).values():
-                letters = (letter_of(record).content for record in records)
-                ids = (letter.event_id for letter in letters if letter.source in _EXCUSED_BY)
-                found |= {number for number in ids if number is not None and number in among}
-    finally:
-        reader.close()
-    return found
 
 
 def wait_for_stream(settings: Settings, table_id: str, ids: "np.ndarray[Any, Any]", patience: float) -> bool:
@@ -230,6 +220,32 @@ def _loaded(loads: Loads, table_id: str, ends: dict[int, int]) -> bool:
     if last is None or last.closed_at is None:
         return False
     return all(last.next_offsets.get(partition, 0) >= end for partition, end in ends.items())
+
+
+@dataclass(frozen=True, slots=True)
+class NewValue:
+    """A text in the warehouse that nobody has said to expect."""
+
+    column: str
+    value: str
+    events: int
+    first: datetime
+    last: datetime
+
+
+def new_values(settings: Settings, since: datetime) -> list[NewValue]:
+    """Return the values of event_type and content_type since a time that the settings do not name.
+
+    The most frequent first; at most `_MOST_VALUES` of each.
+    """
+    warehouse = connect(settings)
+    warehouse.ensure(ENGAGEMENT_EVENTS)
+    found = []
+    for column, expected in (("event_type", settings.event_types), ("content_type", settings.content_types)):
+        known = {each.strip() for each in expected.split(",")}
+        rows = warehouse.query(_VALUES.format(column=column, most=_MOST_VALUES), {"begin": since}).to_pylist()
+        found += [NewValue(column, **row) for row in rows if row["value"] not in known]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ Never to the live topic: an event inside the window would be counted twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics, topic_configuration
-from engagement_platform.adapters.source.history import messages
+from engagement_platform.adapters.source.history import Chosen, messages
 from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
 from engagement_platform.domain.messages import largest_value
 from engagement_platform.settings import Settings
@@ -20,13 +19,12 @@ _TELL_EVERY = 10_000
 
 def replay(
     settings: Settings,
-    since: datetime,
-    until: datetime,
+    chosen: Chosen,
     tell: Callable[[int], None] = lambda _: None,
     *,
     to_api: bool = False,
 ) -> int:
-    """Publish the events from `since` to before `until` with their original keys; return how many.
+    """Publish certain events with their original keys; return how many.
 
     In order for each content; at least once: an interrupted replay that is started again sends its beginning again.
     With `to_api` they are marked for the partner's API, and `forward` delivers them; without it, it skips them. `tell`
@@ -35,7 +33,7 @@ def replay(
     ensure_topics(settings)
     ensure_replay_topic(settings)
     limit = int(topic_configuration(settings, settings.replay_topic)["max.message.bytes"])
-    found = messages(settings.source_dsn.get_secret_value(), since, until, largest_value(limit))
+    found = messages(settings.source_dsn.get_secret_value(), chosen, largest_value(limit))
     headers = (*_HEADERS, (HEADER_TO, TO_API)) if to_api else _HEADERS
     sent = (Message(settings.replay_topic, key, value, headers) for key, value in found)
     return send_all(settings, _told(sent, tell), limit)

@@ -109,6 +109,7 @@ def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Rel
 
 
 def _go_on(clients: _Clients, settings: Settings, control: Control, last: Checkpoint) -> "_Relay":
+    clients.mirror.record(last)  # where this relay begins, should nobody have kept an earlier one
     source = clients.source
     marks = checkpoints.marks_of(last)
     watch = SourceWatch(source, clients.limits, last.source, numbered=last.numbered, marks=marks)

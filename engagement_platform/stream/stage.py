@@ -18,12 +18,15 @@ from kafka.consumer.fetcher import ConsumerRecord
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import topic_configuration
+from engagement_platform.adapters.platform import published
 from engagement_platform.adapters.platform.loads import LoadRow, Loads, RebuildRow
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.source.history import days_of_ids_from
+from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
+from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.coverage import Coverage, common
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter, kept
 from engagement_platform.domain.loop_state import Kind, LoopState
@@ -53,6 +56,8 @@ _MOST_LETTER_BYTES = 1 << 20
 _MOST_RECORDS = 5_000
 """Of one poll."""
 _REBUILD_PAUSE = 0.1
+CLOCKS_APART_US = 60_000_000
+"""How far the clocks of two relays may be apart whose headers and checkpoints are compared."""
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -116,6 +121,8 @@ class _Gathered:
     unseen: Counter[bytes] = field(default_factory=Counter)
     buried: bool = False
     """Whether what was rejected is in the dead letters."""
+    latest: dict[int, int] = field(default_factory=dict)
+    """partition -> header `unseen-at` of its last message."""
 
     @classmethod
     def at(cls, offsets: Mapping[int, int]) -> "_Gathered":
@@ -127,12 +134,15 @@ class _Gathered:
         self.ends = ends
         if records and self.since is None:
             self.since = now
-        for messages in records.values():
+        for partition, messages in records.items():
             for message in messages:
                 self.found.append(line_of(message.value))
                 self.size += len(message.value or b"")
                 self.messages += 1
-            self.unseen.update(value for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT)
+            unseen = [value for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT]
+            self.unseen.update(unseen)
+            if unseen and unseen[-1] and unseen[-1].isdigit():
+                self.latest[partition] = int(unseen[-1])
 
 
 class _Stage:
@@ -147,6 +157,7 @@ class _Stage:
         self._table_id = clients.table_id
         self._supervision = supervision
         self._version = 0
+        self._unseen: Mapping[int, int] = {}
         self._gathered = _Gathered.at({})
         self._outlasting = Outlasting(supervision)
 
@@ -208,6 +219,7 @@ class _Stage:
             )
         else:
             self._version, offsets = last.version, dict(last.next_offsets)
+            self._unseen = last.unseen_at
         self._read_from(offsets)
 
     def _read_from(self, offsets: Mapping[int, int]) -> None:
@@ -225,17 +237,28 @@ class _Stage:
     def _skip_what_expired(self, error: OffsetsExpired) -> None:
         """Go on with the oldest messages there are; the days of those that are gone have to be rebuilt.
 
-        Which ids are gone nobody knows any more, so the days of all later ones are noted.
+        Which ids are gone nobody knows any more. So the days are noted of all that was not yet published when the
+        first message that was not read was: also of those whose transactions had been open for long.
         """
         self._reader.verify()  # else the offsets are missing because the topic is another one
         self._control.expect(SLOW_SECONDS)
         last = self._loads.last_load(self._table_id, WRITER)
         if last is not None:
-            days = days_of_ids_from(self._settings.source_dsn.get_secret_value(), last.lowest_id or 0)
+            days = days_published_since(self._settings.source_dsn.get_secret_value(), self._read_before(last))
             self._loads.note_due(self._table_id, days, "Kafka's messages expired before they were loaded")
             log.error("%s To be rebuilt: %s", error.what, ", ".join(map(str, days)))
         oldest = self._reader.beginning_offsets()
         self._read_from({p: max(at, oldest.get(p, 0)) for p, at in self._gathered.begins.items()})
+
+    def _read_before(self, last: LoadRow) -> Coverage:
+        """Return ids that were published before every message that the loads up to the last one have not read."""
+        moments = [last.unseen_at.get(partition, 0) for partition in self._reader.partitions]
+        then = published.before_unseen(self._settings, min(moments, default=0) - CLOCKS_APART_US)
+        if then is not None:
+            return Coverage(then.hi, tuple(missing_ranges(then)))
+        # No checkpoint is so old. Then those from the last load on, and what was open when the first one was kept.
+        loaded, kept = Coverage((last.lowest_id or 0) - 1), published.generations(self._settings)
+        return common(loaded, Coverage(kept[0][0].hi, tuple(missing_ranges(kept[0][0])))) if kept else loaded
 
     def _reached(self, goal: Mapping[int, int]) -> bool:
         positions = self._reader.positions()
@@ -272,6 +295,7 @@ class _Stage:
             days=tuple(sorted({line.day for line in lines})),
             rows=len(lines),
             rejected=len(rejected),
+            unseen_at=self._unseen_at(gathered, positions),
         )
         chosen = self._enter(load, lines)
         if chosen is None:
@@ -280,10 +304,20 @@ class _Stage:
         if chosen:
             self._control.expect(SLOW_SECONDS)
             deliver(self._warehouse, self._loads, load, chosen, self._settings)
-        self._version = load.version
+        self._version, self._unseen = load.version, load.unseen_at
         self._gathered = _Gathered.at(positions)
         self._control.progress.offsets = dict(positions)
         self._report(gathered, len(chosen), len(rejected))
+
+    def _unseen_at(self, gathered: _Gathered, positions: Mapping[int, int]) -> dict[int, int]:
+        """Return for each partition a bound below the header `unseen-at` of every message behind these positions.
+
+        Within a partition it is that of the last message. One that was read to its end after the newest message of the
+        batch came has no message of an earlier transaction left.
+        """
+        ends, newest = self._reader.end_offsets(), max(gathered.latest.values(), default=0)
+        known = {**self._unseen, **gathered.latest}
+        return {p: max(known.get(p, 0), newest if at >= ends.get(p, 0) else 0) for p, at in positions.items()}
 
     def _bury(self, rejected: list[Rejected], name: str) -> None:
         """Keep what was rejected where people find it. A stage that dies after this does it again."""

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.coverage import Coverage, advanced
+from engagement_platform.domain.coverage import Coverage, Published, advanced, common
 from engagement_platform.domain.ids import IdRange, gaps_between
 
 
@@ -30,3 +30,24 @@ def test_the_stream_adds_exactly_what_the_snapshot_did_not_see(
     found = [i for i in sorted(snapshot) if not known.covers(i) and i <= hi]
     coverage = advanced(known, found, [i for i in sorted(snapshot) if i > hi])
     assert {i for i in range(1, 70) if coverage.covers(i)} == snapshot | published
+
+
+ids = st.sets(st.integers(1, 40))
+
+
+def coverage_of(seen: set[int]) -> Coverage:
+    return Coverage(max(seen, default=0), gaps_between(0, sorted(seen)))
+
+
+@given(ids, ids)
+def test_what_two_coverages_have_in_common(one: set[int], other: set[int]) -> None:
+    both = common(coverage_of(one), coverage_of(other))
+    assert {i for i in range(1, 45) if both.covers(i)} == one & other
+    assert list(both.missing) == sorted(both.missing)
+
+
+@given(ids, ids)
+def test_what_was_published_since_is_what_is_covered_now_and_was_not_then(then: set[int], more: set[int]) -> None:
+    """Also an id below the highest of then: its transaction was open."""
+    published = Published(coverage_of(then), coverage_of(then | more))
+    assert {i for i in range(1, 45) if published.has(i)} == more - then

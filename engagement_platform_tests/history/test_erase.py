@@ -29,7 +29,7 @@ def test_a_user_is_gone_from_the_days_that_held_it(settings: Settings, source_db
         owner.execute("DELETE FROM engagement_events WHERE user_id = %s", [user])
     days = days_of_user(settings, user)
     assert days == [DAY, NEXT]
-    rebuild_days(settings, days, "erase")
+    rebuild_days(settings, days, "erase", allow_removal=True)
     assert days_of_user(settings, user) == []
     assert {row["user_id"] for row in table_rows(settings)} == {str(other)}
 
@@ -43,7 +43,7 @@ def test_events_of_the_user_that_are_still_on_their_way_do_not_come_back(
         write(owner, 2)
         drain(relay.run, settings)
         owner.execute("DELETE FROM engagement_events WHERE user_id = %s", [user])
-    rebuild_days(settings, [DAY], "erase")
+    rebuild_days(settings, [DAY], "erase", allow_removal=True)
     drain(stage.run, settings)
     assert [row["id"] for row in table_rows(settings)] == [3, 4]
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.source.history import Happened
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import decode
 from engagement_platform.history.replay import replay
@@ -44,7 +45,7 @@ def test_a_day_is_published_again_as_the_relay_wrote_it_and_elsewhere(
     write(source_db)
     drain(relay.run, settings)
     before = read_all(settings, settings.topic)
-    assert replay(settings, DAY, DAY + timedelta(days=1)) == 12
+    assert replay(settings, Happened(DAY, DAY + timedelta(days=1))) == 12
     again = read_all(settings, settings.replay_topic)
     wanted = {record for record in parts(before).items() if DAY <= decode(record[1][1]).event_ts < DAY + timedelta(1)}
     assert set(parts(again).items()) == wanted
@@ -54,7 +55,7 @@ def test_a_day_is_published_again_as_the_relay_wrote_it_and_elsewhere(
 
 def test_the_order_of_each_content_is_that_of_the_ids(settings: Settings, source_db: SourceDatabase) -> None:
     write(source_db)
-    replay(settings, DAY, DAY + timedelta(days=2))
+    replay(settings, Happened(DAY, DAY + timedelta(days=2)))
     by_key: dict[bytes, list[int]] = {}
     for record in read_all(settings, settings.replay_topic):
         by_key.setdefault(record.key, []).append(json.loads(record.value)["id"])
@@ -67,7 +68,7 @@ def test_the_partner_gets_what_is_meant_for_it_and_the_others_nothing(
     settings: Settings, source_db: SourceDatabase, to_api: bool, delivered: int
 ) -> None:
     write(source_db)
-    assert replay(settings, DAY, DAY + timedelta(days=1), to_api=to_api) == 12
+    assert replay(settings, Happened(DAY, DAY + timedelta(days=1)), to_api=to_api) == 12
     with Receiver() as receiver:
         drain(forward.run, settings.model_copy(update={"api_url": SecretStr(receiver.url)}))
     assert len({each.key for each in receiver.deliveries}) == len(receiver.deliveries) == delivered
@@ -79,4 +80,4 @@ def test_the_partner_gets_what_is_meant_for_it_and_the_others_nothing(
 def test_a_source_that_is_away_is_said(settings: Settings, source_db: SourceDatabase) -> None:
     away = settings.model_copy(update={"source_dsn": settings.source_dsn.__class__("postgresql://u@127.0.0.1:1/x")})
     with pytest.raises(Unavailable, match="ENGAGEMENT_SOURCE_DSN"):
-        replay(away, DAY, DAY + timedelta(days=1))
+        replay(away, Happened(DAY, DAY + timedelta(days=1)))

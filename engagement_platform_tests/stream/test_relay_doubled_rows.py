@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from engagement_platform.adapters.source.history import Happened
 from engagement_platform.console import doctor
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError, StreamStopped
@@ -87,7 +88,7 @@ def test_neither_a_rebuild_nor_a_replay_doubles_events(settings: Settings, write
     with pytest.raises(EngagementError, match="content has several rows"):
         rebuild_days(settings, [DAY], "doubled")
     with pytest.raises(EngagementError, match="content has several rows"):
-        replay(settings, bounds(DAY)[0], bounds(DAY)[1])
+        replay(settings, Happened(*bounds(DAY)))
     assert table_ids(settings) == rows
     writer.execute("CREATE OR REPLACE VIEW content AS SELECT * FROM content_table")
     rebuild_days(settings, [DAY], "after")

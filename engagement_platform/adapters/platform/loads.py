@@ -20,6 +20,7 @@ from engagement_platform.adapters.platform.connection import connect, translated
 from engagement_platform.domain.batches import Ranges
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.ids import decode, encode
+from engagement_platform.domain.reconciliation import Ids
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "loads.sql")
@@ -186,6 +187,15 @@ class Loads:
         missing = Jsonb(encode(coverage.missing))
         return self._one("cover", number=number, hi=coverage.hi, missing=missing) is not None
 
+    def note_missed(self, number: int, missed: Ids) -> bool:
+        """Keep what the stream had not brought before an open rebuild. Return False when it is not open any more."""
+        return self._one("note_missed", number=number, missed=missed.count, first=list(missed.first)) is not None
+
+    def missed_before(self, run_id: str, days: Sequence[date]) -> dict[date, Ids]:
+        """Return for each day what the stream had not brought before a run first rebuilt it."""
+        rows = self._all("missed_before", run_id=run_id, days=list(days))
+        return {row["day"]: Ids(row["missed"], tuple(row["missed_ids"])) for row in rows}
+
     def uncover(self, highest: int) -> None:
         """Forget that rebuilds have seen ids above `highest`, which will be given out again."""
         self._execute("uncover", highest=highest)
@@ -219,6 +229,10 @@ class Loads:
     def note_due(self, table_id: str, days: Iterable[date], reason: str) -> None:
         """Note that days have to be rebuilt."""
         self._execute("due", table_id=table_id, days=list(days), reason=reason)
+
+    def forget_due(self, table_id: str, day: date) -> None:
+        """Forget that a day has to be rebuilt."""
+        self._execute("not_due", table_id=table_id, day=day, opened_at="infinity")
 
     def days_loaded(self, hours: int, before: date) -> list[date]:
         """Return the days before one for which loads of the last hours brought rows, whatever the table."""
@@ -289,7 +303,7 @@ def _load(row: dict[str, Any]) -> LoadRow:
 
 
 def _rebuild(row: dict[str, Any]) -> RebuildRow:
-    plain = {name: value for name, value in row.items() if not name.startswith("covered_")}
+    plain = {name: value for name, value in row.items() if not name.startswith(("covered_", "missed"))}
     return RebuildRow(**plain, coverage=_coverage(row))
 
 

@@ -73,6 +73,19 @@ VALUES (%(table_id)s, %(day)s, %(run_id)s)
     ON CONFLICT DO NOTHING
 RETURNING number;
 
+-- name: note_missed
+-- Keep what an open rebuild has found missing in the table before it replaces the day.
+UPDATE engagement_platform.day_rebuild SET missed = %(missed)s, missed_ids = %(first)s::bigint[]
+ WHERE number = %(number)s AND state = 'open'
+RETURNING number;
+
+-- name: missed_before
+-- What was missing before a run rebuilt days: by its first rebuild of each, whatever became of that.
+SELECT DISTINCT ON (day) day, missed, missed_ids
+  FROM engagement_platform.day_rebuild
+ WHERE run_id = %(run_id)s AND day = ANY(%(days)s::date[]) AND missed IS NOT NULL
+ ORDER BY day, missed DESC, number;
+
 -- name: beat_rebuilds
 -- Give a sign of life.
 UPDATE engagement_platform.day_rebuild SET beat_at = now() WHERE number = ANY(%(numbers)s) AND state = 'open';
@@ -95,7 +108,7 @@ RETURNING table_id, day, opened_at;
 
 -- name: not_due
 -- The day has been rebuilt, which does for what was noted before the rebuild began.
-DELETE FROM engagement_platform.day_due WHERE table_id = %(table_id)s AND day = %(day)s AND since <= %(opened_at)s;
+DELETE FROM engagement_platform.day_due WHERE table_id = %(table_id)s AND day = %(day)s AND since <= %(opened_at)s::timestamptz;
 
 -- name: due
 -- Note that days have to be rebuilt, from now on again where that was noted before.

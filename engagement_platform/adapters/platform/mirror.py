@@ -1,4 +1,7 @@
-"""A copy of the relay's checkpoint in the platform database: for display, and to notice that Kafka lost its own.
+"""Copies of the relay's checkpoint in the platform database.
+
+The last one is for display, and to notice that Kafka lost its own; those of each minute tell what was published since a
+time (`published`).
 
 Written in the background about once a second, and never waited for: without this database the relay goes on.
 """
@@ -47,6 +50,7 @@ def replace(settings: Settings, checkpoint: Checkpoint) -> None:
     """Set the copy to a checkpoint that an operator has chosen, be it lower. Raises Unavailable."""
     with translated(), connect(settings, "checkpoint") as connection:
         connection.execute(_SQL["replace"], _parameters(settings, checkpoint))
+        connection.execute(_SQL["keep"], _parameters(settings, checkpoint))
 
 
 def _parameters(settings: Settings, checkpoint: Checkpoint) -> dict[str, object]:
@@ -54,6 +58,7 @@ def _parameters(settings: Settings, checkpoint: Checkpoint) -> dict[str, object]
         "topic": settings.topic,
         "generation": checkpoint.generation,
         "hi": checkpoint.hi,
+        "unseen_at": checkpoint.unseen_at,
         "checkpoint": to_bytes(checkpoint),
     }
 
@@ -63,6 +68,8 @@ class Mirror:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._first: Checkpoint | None = None
+        self._has_kept = False  # of the thread
         self._latest: Checkpoint | None = None
         self._connection: psycopg.Connection[Any] | None = None  # of the thread
         self._closing = threading.Event()
@@ -82,6 +89,7 @@ class Mirror:
 
     def record(self, checkpoint: Checkpoint) -> None:
         """Take note of a checkpoint that is safely in Kafka. Returns at once."""
+        self._first = self._first or checkpoint
         self._latest = checkpoint
 
     def start(self) -> None:
@@ -107,6 +115,10 @@ class Mirror:
         """Write a checkpoint; say whether that worked. The next try connects anew when it did not."""
         try:
             self._connection = self._connection or connect(self._settings, "relay-mirror")
+            # The first one says where the relay began.
+            kept = checkpoint if self._has_kept else self._first or checkpoint
+            self._connection.execute(_SQL["keep"], _parameters(self._settings, kept))
+            self._has_kept = True
             self._connection.execute(_SQL["write"], _parameters(self._settings, checkpoint))
         except (psycopg.Error, Unavailable) as error:
             log.debug("the checkpoint's copy was not written: %s", error)

@@ -1,11 +1,14 @@
-"""Splits a stream of Arrow batches, ordered by day, into one stream for each day. Memory does not grow with the day."""
+"""Splits a stream of Arrow batches, ordered by day, into one stream for each day. Of a day only the ids are kept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+    AtEnd = Callable[["np.ndarray[Any, Any]"], None]
 
 _MICROSECONDS_OF_A_DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -21,15 +24,27 @@ class ByDay:
         self.failure: Exception | None = None
         """What ended a stream early. Whoever reads a stream from foreign code sees only its text."""
 
-    def of(self, day: date) -> "pa.RecordBatchReader":
-        """Return the rows of a day; it has to be read to its end before the next day is asked for."""
+    def of(self, day: date, at_end: "AtEnd" = lambda _: None) -> "pa.RecordBatchReader":
+        """Return the rows of a day; it has to be read to its end before the next day is asked for.
+
+        `at_end` is called behind the last row with the ids of the day, ascending, each once; what it raises ends the
+        stream.
+        """
         import pyarrow as pa  # noqa: PLC0415
 
-        return pa.RecordBatchReader.from_batches(self._schema, self._noting_failure(day))
+        self.failure = None
+        return pa.RecordBatchReader.from_batches(self._schema, self._noting_failure(day, at_end))
 
-    def _noting_failure(self, day: date) -> "Iterator[pa.RecordBatch]":
+    def _noting_failure(self, day: date, at_end: "AtEnd") -> "Iterator[pa.RecordBatch]":
+        import numpy as np  # noqa: PLC0415
+
+        ids = [np.empty(0, np.int64)]
         try:
-            yield from self._slices(day.toordinal() - _EPOCH)
+            for batch in self._slices(day.toordinal() - _EPOCH):
+                ids.append(batch.column("id").to_numpy())
+                yield batch
+            day_ids = np.concatenate(ids)
+            at_end(day_ids if bool(np.all(day_ids[1:] > day_ids[:-1])) else np.unique(day_ids))
         except Exception as error:
             self.failure = error
             raise

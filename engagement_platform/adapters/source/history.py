@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -12,7 +13,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.reader import BEYOND_JSON, DOUBLED_CONTENT, ENRICHED
-from engagement_platform.domain.coverage import Coverage, advanced
+from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.redrive import SourceEvent
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SQL = sql.load(__package__, "history.sql")
+_HIGHEST_ID = (1 << 63) - 1
 
 
 class History:
@@ -95,9 +97,11 @@ def open_history(dsn: str) -> Iterator[History]:
         yield History(dsn, cursor)
 
 
-def days_of_ids_from(dsn: str, event_id: int) -> list[date]:
-    """Return the days of the events from an id on. Raises Unavailable."""
-    return [row[0] for row in _psycopg(dsn, "days_of_ids_from", id=event_id)]
+def days_published_since(dsn: str, since: Coverage) -> list[date]:
+    """Return the days of the events that a coverage of the past does not have. Raises Unavailable."""
+    chosen = _chosen(Published(since, Coverage(_HIGHEST_ID)))
+    with _connected(dsn) as connection:
+        return [row[0] for row in connection.execute(chosen.within("days_published"), chosen.parameters).fetchall()]
 
 
 def days_of(dsn: str, ids: Sequence[int]) -> dict[int, date]:
@@ -115,16 +119,64 @@ def has_index(dsn: str) -> bool:
     return bool(_psycopg(dsn, "has_index")[0][0])
 
 
-def messages(dsn: str, begin: datetime, end: datetime, max_bytes: int) -> Iterator[tuple[bytes | None, bytes]]:
-    """Yield key and value of the messages of the events from `begin` to before `end`, by id, from one snapshot.
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """The events from `begin` to before `end`, by their own time."""
+
+    begin: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """The events of both, each once."""
+
+    happened: Happened
+    published: Published
+
+
+Chosen = Happened | Published | Either | Sequence[int]
+"""Events by when they happened, by when they were published, by either, or by their ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The condition by which a statement chooses events."""
+
+    name: str
+    parameters: dict[str, object]
+
+    def within(self, statement: str) -> LiteralString:
+        condition = _SQL[self.name].replace("{happened}", _SQL["happened"]).replace("{published}", _SQL["published"])
+        return _SQL[statement].replace("{enriched}", ENRICHED).replace("{chosen}", f"({condition})")
+
+
+def _chosen(chosen: Chosen) -> _Choice:
+    if isinstance(chosen, Happened):
+        return _Choice("happened", {"begin": chosen.begin, "end": chosen.end})
+    if isinstance(chosen, Either):
+        parts = _chosen(chosen.happened), _chosen(chosen.published)
+        return _Choice("either", parts[0].parameters | parts[1].parameters)
+    if not isinstance(chosen, Published):
+        return _Choice("numbered", {"ids": list(chosen)})
+    missing = chosen.since.missing
+    ranges = {"firsts": [each.first for each in missing], "lasts": [each.last for each in missing]}
+    return _Choice("published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges})
+
+
+def messages(dsn: str, chosen: Chosen, max_bytes: int) -> Iterator[tuple[bytes | None, bytes]]:
+    """Yield key and value of the messages of certain events, by id, from one snapshot.
 
     Nothing is held in memory but what is on its way. Raises Unavailable.
     """
-    parameters = {"begin": begin, "end": end, "max_bytes": max_bytes}
+    choice = _chosen(chosen)
+    parameters = choice.parameters | {"max_bytes": max_bytes}
     with _connected(dsn, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
         _require_single(row[0] for row in connection.execute(DOUBLED_CONTENT))
         cursor.itersize = 1_000
-        yield from cursor.execute(_SQL["replay"].replace("{enriched}", ENRICHED), parameters)
+        for event_id, key, value in cursor.execute(choice.within("replay"), parameters):
+            if not isinstance(chosen, Published) or chosen.has(event_id):
+                yield key, value
 
 
 def messages_of(dsn: str, ids: Sequence[int], max_bytes: int) -> dict[int, SourceEvent]:

@@ -50,11 +50,11 @@ SELECT id, (event_ts AT TIME ZONE 'UTC')::date AS day
   FROM engagement_events
  WHERE id = ANY(%(ids)s) AND event_ts >= '0001-01-01' AND event_ts < '10000-01-01'
 
--- name: days_of_ids_from
--- The days of the events from an id on.
+-- name: days_published
+-- The days of the chosen events.
 SELECT DISTINCT (event_ts AT TIME ZONE 'UTC')::date AS day
-  FROM engagement_events
- WHERE id >= %(id)s AND event_ts >= '0001-01-02' AND event_ts < '9999-12-31'
+  FROM engagement_events AS event
+ WHERE {chosen} AND event_ts >= '0001-01-02' AND event_ts < '9999-12-31'
  ORDER BY day
 
 -- name: events_of_user
@@ -69,13 +69,33 @@ SELECT EXISTS (
      WHERE indrelid = 'engagement_events'::regclass AND column_.attname = 'event_ts' AND indisvalid
        AND indpred IS NULL) AS has_index
 
+-- name: happened
+-- The events from :begin to before :end.
+event.event_ts >= %(begin)s AND event.event_ts < %(end)s
+
+-- name: numbered
+-- Certain events.
+event.id = ANY(%(ids)s)
+
+-- name: published
+-- The events above :hi, and those in ranges of ids that were missing below it; up to :top.
+event.id IN (SELECT above.id FROM engagement_events AS above WHERE above.id > %(hi)s AND above.id <= %(top)s
+             UNION ALL
+             SELECT late.id
+               FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS missing(first, last)
+               JOIN engagement_events AS late ON late.id BETWEEN missing.first AND missing.last)
+
+-- name: either
+-- The events from :begin to before :end, and the published ones.
+({happened}) OR ({published})
+
 -- name: replay
--- The messages of the events from :begin to before :end, as the relay writes them: key and value in UTF-8, by id.
+-- The messages of the chosen events, as the relay writes them: id, key and value in UTF-8, by id.
 -- Those over :max_bytes, or whose time JSON cannot carry, were dead letters and are left out.
-SELECT convert_to(event.content_id::text, 'UTF8') AS key, message.json AS value
+SELECT event.id, convert_to(event.content_id::text, 'UTF8') AS key, message.json AS value
   FROM ({enriched}) AS event
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
- WHERE event.event_ts >= %(begin)s AND event.event_ts < %(end)s
+ WHERE {chosen}
    AND event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01'
    AND octet_length(message.json) <= %(max_bytes)s
  ORDER BY event.id

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -95,15 +96,17 @@ def start(
     assets: Sequence[dg.AssetKey],
     days: Sequence[date],
     why: str,
+    *,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Start a backfill of days of assets; return its id."""
+    """Start a backfill of days of assets, whose runs have the tags; return its id."""
     backfill = PartitionBackfill.from_asset_partitions(
         backfill_id=make_new_backfill_id(),
         asset_graph=graph,
         partition_names=[day.isoformat() for day in sorted(days)],
         asset_selection=list(assets),
         backfill_timestamp=time.time(),
-        tags=STARTED_BY,
+        tags=STARTED_BY | dict(tags),
         dynamic_partitions_store=instance,
         all_partitions=False,
         title=why[:100],

@@ -1,5 +1,6 @@
 """Compares each day of `engagement_events` with the source. One property each; the day is read once for all of them."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -7,11 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from engagement_platform.domain.reconciliation import Findings, Ids
-from engagement_platform.history.reconcile import reconcile_days, strange_days
+from engagement_platform.history.reconcile import NewValue, new_values, reconcile_days, strange_days
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.warehouse.days import DAYS
 from engagement_platform.orchestration.warehouse.events import engagement_events
-from engagement_platform.settings import first_day, load
+from engagement_platform.settings import first_day, load, variable
+
+_VALUES_OF_DAYS = 31
+_VALUES_NAMED = 20
+_VALUE_CHARACTERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +124,30 @@ def days_known() -> dg.AssetCheckResult:
         description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if found.events else "None.",
         metadata={"events": found.events},
     )
+
+
+@dg.asset_check(
+    asset=engagement_events,
+    description=f"Of the last {_VALUES_OF_DAYS} days, no event has an event_type or content_type that the settings do "
+    "not name. Such events are counted, loaded and delivered as all others.",
+)
+def values_known() -> dg.AssetCheckResult:
+    """Look for values that the source's owner has added."""
+    since = datetime.now(UTC) - timedelta(days=_VALUES_OF_DAYS)
+    with explained():
+        found = new_values(load(), since)
+    said = [_said(each) for each in found[:_VALUES_NAMED]]
+    if len(found) > len(said):
+        said.append(f"{len(found) - len(said)} more")
+    todo = f"Once people know them, add them to {variable('event_types')} or {variable('content_types')}."
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"New: {'; '.join(said)}. {todo}" if found else "None.",
+        metadata={"new values": len(found), "events": sum(each.events for each in found)},
+    )
+
+
+def _said(new: NewValue) -> str:
+    value = json.dumps(new.value[:_VALUE_CHARACTERS], ensure_ascii=False)
+    return f"{new.column} {value}: {new.events} events since {new.first:%Y-%m-%d %H:%M:%S} UTC"

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from engagement_platform.adapters.platform import published
 from engagement_platform.adapters.platform.loads import Due, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
@@ -86,6 +87,7 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
         loads.prune(_ROWS_KEPT_HOURS)
     with closing(RunBeats(settings, "upkeep")) as beats:
         beats.prune(_ROWS_KEPT_HOURS)
+    published.thin(settings, _ROWS_KEPT_HOURS)
     context.add_output_metadata(figures)
     context.log.info(", ".join(f"{name}: {number}" for name, number in figures.items()) or "Nothing to do.")
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from engagement_platform.adapters.source.history import days_of_ids_from, has_index, messages_of, open_history
+from engagement_platform.adapters.source.history import days_published_since, has_index, messages_of, open_history
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import Refused, Unavailable
@@ -114,7 +114,7 @@ def test_an_index_is_seen(source_db: SourceDatabase, writer: psycopg.Connection[
 def test_days_of_ids(source_db: SourceDatabase, writer: psycopg.Connection[Any]) -> None:
     for moment in ("2026-03-01 10:00+00", "2026-03-02 10:00+00", "2026-03-02 11:00+00", "infinity"):
         write(writer, moment)
-    assert days_of_ids_from(source_db.dsn, 2) == [date(2026, 3, 2)]
+    assert days_published_since(source_db.dsn, Coverage(1)) == [date(2026, 3, 2)]
 
 
 def test_the_source_cannot_be_written_to(source_db: SourceDatabase) -> None:

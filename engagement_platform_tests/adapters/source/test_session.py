@@ -16,6 +16,7 @@ import engagement_platform
 from engagement_platform.adapters.source import history, reader, session
 from engagement_platform.adapters.source.reader import Limits, open_source
 from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, StreamStopped, Unavailable
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.local.demo.figures import SourceRows
@@ -96,11 +97,11 @@ READS: dict[str, Callable[[str], object]] = {
     "open_source": read_relay,
     "open_history": read_rows,
     "figures": read_figures,
-    "days_of_ids_from": lambda dsn: history.days_of_ids_from(dsn, 1) == [DAY] and IDS,
+    "days_published_since": lambda dsn: history.days_published_since(dsn, Coverage(0)) == [DAY] and IDS,
     "days_of": lambda dsn: list(history.days_of(dsn, [1, 2, 3, *IDS])),
     "events_of_user": lambda dsn: IDS[: history.events_of_user(dsn, USER)],
     "has_index": lambda dsn: history.has_index(dsn) or IDS,
-    "messages": lambda dsn: [_id(value) for _, value in history.messages(dsn, BEGIN, END, 1 << 20)],
+    "messages": lambda dsn: [_id(value) for _, value in history.messages(dsn, history.Happened(BEGIN, END), 1 << 20)],
     "messages_of": lambda dsn: sorted(history.messages_of(dsn, [1, *IDS], 1 << 20)),
     "SourceRows": read_demo,
     "look": lambda dsn: session.look(dsn).tables["engagement_events"].name == "media.engagement_events" and IDS,
@@ -204,7 +205,7 @@ def all_bytes(dsn: str) -> list[list[Any]]:
     with history.open_history(dsn) as snapshot:
         rebuilt = snapshot.rows([DAY], arrow_schema(ENGAGEMENT_EVENTS)).of(DAY).read_all().to_pylist()
     redriven = [(event.key, event.value) for event in history.messages_of(dsn, IDS, 1 << 20).values()]
-    return [relayed, list(history.messages(dsn, BEGIN, END, 1 << 20)), redriven, rebuilt]
+    return [relayed, list(history.messages(dsn, history.Happened(BEGIN, END), 1 << 20)), redriven, rebuilt]
 
 
 @pytest.mark.parametrize("by", ["connect", "connect_arrow"])

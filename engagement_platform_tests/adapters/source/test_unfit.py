@@ -68,7 +68,7 @@ def redriven(dsn: str) -> dict[int, object]:
 
 
 def replayed(dsn: str) -> list[tuple[bytes | None, bytes]]:
-    return list(history.messages(dsn, BEGIN, END, 1 << 20))
+    return list(history.messages(dsn, history.Happened(BEGIN, END), 1 << 20))
 
 
 def counted(dsn: str) -> int:

@@ -2,24 +2,28 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
 
+from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import History
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.marts import DAILY_DEVICE
 from engagement_platform.domain.reconciliation import Findings, named
+from engagement_platform.domain.removal import TAG
 from engagement_platform.history.reconcile import reconcile_days
 from engagement_platform.orchestration.warehouse import checks
 from engagement_platform.orchestration.warehouse.checks import PROPERTIES, result
-from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.orchestration.warehouse.events import BROUGHT_BY_STREAM, engagement_events
 from engagement_platform.settings import Settings
+from engagement_platform.stream import relay, stage
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, table_rows, write
 
 EVENTS = engagement_events.key
@@ -34,7 +38,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def settle(instance: dg.DagsterInstance, days: Sequence[Any], **changes: Any) -> dg.ExecuteInProcessResult:
     job = definitions.resolve_job_def("settle_day")
     tags = {"dagster/asset_partition_range_start": str(days[0]), "dagster/asset_partition_range_end": str(days[-1])}
-    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    return job.execute_in_process(instance=instance, tags=tags | changes, raise_on_error=False)
 
 
 def outcomes(run: dg.ExecuteInProcessResult) -> dict[str, bool]:
@@ -50,7 +54,9 @@ def test_days_are_rebuilt_checked_and_summed_up(
         write(writer, 3, NEXT)
     run = settle(instance, [DAY, NEXT])
     assert run.success
-    assert outcomes(run) == dict.fromkeys([*(each.name for each in PROPERTIES), "days_known"], True)
+    assert outcomes(run) == dict.fromkeys(
+        [*(each.name for each in PROPERTIES), "days_known", "values_known", BROUGHT_BY_STREAM], True
+    )
     assert table_rows(settings) == oracle_rows(source_db)
     done = instance.get_materialized_partitions(EVENTS)
     assert done == {str(DAY), str(NEXT)}
@@ -113,6 +119,66 @@ def test_days_for_which_the_stream_is_behind_are_waited_for_once_and_no_error(
     assert behind.description is not None
     assert f"{DAY}: 2 are on their way" in behind.description
     assert 2.0 <= waited[0] < 2.0 * len(days)
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_what_the_stream_missed_is_a_failed_check_although_the_night_made_the_day_whole(
+    settings: Settings, source_db: SourceDatabase, instance: dg.DagsterInstance
+) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        with psycopg.connect(source_db.writer_dsn) as other:
+            (number,) = write(other)
+            other.rollback()
+        write(owner, 3)
+        ensure_schema(settings)
+        for loop in (relay.run, relay.run, stage.run):
+            drain(loop, settings)
+        owner.execute(
+            "INSERT INTO engagement_events (id, event_type, event_ts) VALUES (%s, 'play', %s)",
+            [number, f"{DAY} 12:00+00"],
+        )
+    run = settle(instance, [DAY])
+    assert run.success
+    assert {name for name, passed in outcomes(run).items() if not passed} == {BROUGHT_BY_STREAM}
+    assert table_rows(settings) == oracle_rows(source_db)
+    (failed,) = [each for each in run.get_asset_check_evaluations() if not each.passed]
+    assert failed.description == f"{DAY}: 1 events that the stream had not brought: {number}"
+    assert failed.metadata["partner"].value == f"engagement-platform backfill --to api --ids {number}"
+    assert failed.metadata["events not brought"].value == 1
+    assert instance.get_materialized_partitions(dg.AssetKey(["warehouse", "hourly_engagement"])) == {str(DAY)}
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_a_new_value_is_carried_and_said(
+    source_db: SourceDatabase, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.now(UTC).date()
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        owner.execute("ALTER TABLE engagement_events DROP CONSTRAINT engagement_events_event_type_check")
+        write(owner, 3, today, event_type="sneeze\x07")
+        write(owner, 2, today, event_type=None)
+    run = settle(instance, [today])
+    assert run.success
+    (failed,) = [each for each in run.get_asset_check_evaluations() if not each.passed]
+    assert (failed.check_name, failed.severity) == ("values_known", dg.AssetCheckSeverity.WARN)
+    assert f'event_type "sneeze\\u0007": 3 events since {today} 00:00:01 UTC' in str(failed.description)
+    monkeypatch.setenv("ENGAGEMENT_EVENT_TYPES", "play, sneeze\x07")
+    assert all(outcomes(settle(instance, [today])).values())
+
+
+@pytest.mark.usefixtures("in_environment")
+def test_a_day_that_would_be_emptied_fails_its_run_unless_the_run_is_told(
+    settings: Settings, source_db: SourceDatabase, instance: dg.DagsterInstance
+) -> None:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
+        write(owner, 12)
+        drain(relay.run, settings)
+        drain(stage.run, settings)
+        owner.execute("DELETE FROM engagement_events")
+    assert not settle(instance, [DAY]).success
+    assert len(table_rows(settings)) == 12
+    assert settle(instance, [DAY], **{TAG: "true"}).success
+    assert table_rows(settings) == []
 
 
 def test_a_result_names_days_ids_and_the_command() -> None:

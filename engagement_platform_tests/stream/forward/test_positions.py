@@ -16,6 +16,7 @@ from engagement_platform.adapters.kafka import group
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.source.history import Happened
 from engagement_platform.console.forward import forward as command
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind, in_words
@@ -89,7 +90,7 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
     since = re.search(r"--since (\S+)", str(raised.value))
     assert since is not None
     begin = datetime.fromisoformat(since[1]).replace(tzinfo=UTC)
-    replay(to(), begin, datetime.now(UTC) + timedelta(minutes=1), to_api=True)
+    replay(to(), Happened(begin, datetime.now(UTC) + timedelta(minutes=1)), to_api=True)
     drain(forward.run, to())
     assert received(receiver) == {*first, *waiting, *after}
 

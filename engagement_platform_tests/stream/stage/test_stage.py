@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -279,6 +280,37 @@ def test_messages_that_expired_make_their_days_due(
     stream(settings)
     assert table_ids(settings) == first + last
     assert [due.day for due in loads.days_due()] == [DAY, NEXT]
+
+
+def test_a_late_commit_that_expired_makes_its_day_due(
+    settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any], loads: Loads
+) -> None:
+    """Begun before the last load, committed while the stage stands still: its id lies below all that were loaded."""
+    ensure_schema(settings)  # as the sensor does before the first run
+    long_ago = DAY - timedelta(days=20)
+    with psycopg.connect(source_db.writer_dsn) as late:
+        write(late, 1, long_ago)
+        write(writer, 3)
+        stream(settings)
+        late.commit()
+    write(writer, 1, NEXT)
+    drain(relay.run, settings)
+    with admin(settings) as client:
+        client.delete_records(dict.fromkeys(_partitions(settings), -1))
+    drain(stage.run, settings)
+    assert {due.day for due in loads.days_due()} >= {long_ago, NEXT}
+
+
+def test_a_load_keeps_from_when_on_it_has_not_read(
+    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+) -> None:
+    write(writer, 20, content_id=None)
+    stream(settings)
+    last = loads.last_load(table_id(settings), stage.WRITER)
+    assert last is not None
+    assert last.unseen_at.keys() == set(range(settings.topic_partitions))
+    newest = max(int(dict(record.headers)["unseen-at"]) for record in read_all(settings, settings.topic))
+    assert set(last.unseen_at.values()) == {newest}, "all partitions were read to their ends"
 
 
 def _partitions(settings: Settings) -> list[Any]:

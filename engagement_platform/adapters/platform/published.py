@@ -1,0 +1,65 @@
+"""What the relay had published at times of the past: its checkpoints, kept about once a minute (`mirror`).
+
+The time of an event says nothing of when it was published: its transaction may have been open for long. So what was
+published since a time is what the checkpoint covers now and did not cover then.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from engagement_platform.adapters import sql
+from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
+from engagement_platform.settings import Settings
+
+_WRITTEN_WITHIN = timedelta(seconds=10)
+"""A checkpoint is noted a moment after it was committed."""
+
+_SQL = sql.load(__package__, "mirror.sql")
+
+
+def before(settings: Settings, moment: datetime) -> Checkpoint | None:
+    """Return a checkpoint from before a time, the last that was kept. Raises Unavailable."""
+    return _one(settings, "kept_before", moment=moment)
+
+
+def after(settings: Settings, moment: datetime) -> Checkpoint | None:
+    """Return a checkpoint from that time or after it, the first that was kept. Raises Unavailable."""
+    return _one(settings, "kept_after", moment=moment + _WRITTEN_WITHIN)
+
+
+def before_unseen(settings: Settings, unseen_at: int) -> Checkpoint | None:
+    """Return a checkpoint from before the first message whose header `unseen-at` is this one or later.
+
+    `unseen_at` is in microseconds since 1970. Raises Unavailable.
+    """
+    return _one(settings, "kept_before_unseen", unseen_at=unseen_at)
+
+
+def generations(settings: Settings, since: datetime | None = None) -> Sequence[tuple[Checkpoint, datetime]]:
+    """Return the first checkpoint of each generation, those kept before `since` left out. Raises Unavailable."""
+    found = _rows(settings, "generations", moment=since)
+    return [(from_bytes(row["checkpoint"]), row["recorded_at"]) for row in found]
+
+
+def thin(settings: Settings, hours: int) -> None:
+    """Forget what is older than `hours`, but the first of each generation, and most of what is older than two days."""
+    with translated(), connect(settings, "published") as connection:
+        connection.execute(_SQL["thin"], {"hours": hours})
+
+
+def _one(settings: Settings, name: str, **parameters: object) -> Checkpoint | None:
+    rows = _rows(settings, name, **parameters)
+    return from_bytes(rows[0]["checkpoint"]) if rows else None
+
+
+def _rows(settings: Settings, name: str, **parameters: object) -> list[dict[str, Any]]:
+    with translated(), connect(settings, "published") as connection, connection.cursor(row_factory=dict_row) as cursor:
+        try:
+            return cursor.execute(_SQL[name], {"topic": settings.topic, **parameters}).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []  # the schema is made at the first start
