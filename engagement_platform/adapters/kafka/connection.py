@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -10,7 +11,8 @@ from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
 from engagement_platform.adapters import keepalive
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.adapters.kafka.refusals import noting_failures, refusal
+from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.settings import Settings
 
 # The loops say once that Kafka went and once that it came back; the client would say it for every socket.
@@ -45,9 +47,10 @@ def options(settings: Settings) -> dict[str, Any]:
 def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> Client:
     """Return a connected client of a kind; `chosen` is what it takes beside `options`.
 
-    Raises Unavailable, also when the process may open no more files; nothing of the attempt is left then. The client
-    never has Kafka create a topic, which would have the broker's settings, not ours.
+    Raises Refused, and Unavailable, also when the process may open no more files; nothing of the attempt is left then.
+    The client never has Kafka create a topic, which would have the broker's settings, not ours.
     """
+    last: deque[Refused | None] = deque([None], maxlen=1)  # what the last attempt to connect was refused with
     with ExitStack() as undo:
 
         def network(**configs: Any) -> KafkaNetClient:
@@ -57,19 +60,22 @@ def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> C
             # Options of the clients, which do not pass them on to where they are read. Between two look-ups of topics
             # they would pause for 100 ms, and that is most of what opening a client takes.
             made.cluster.config |= {"allow_auto_create_topics": False, "retry_backoff_ms": 20}
+            noting_failures(made, lambda error: last.append(refusal(settings, error)))
             return made
 
         try:
             client = kind(**options(settings), **chosen, kafka_client=network)
         except (KafkaError, OSError) as error:
-            raise unavailable(settings, error) from error
+            raise last[0] or unavailable(settings, error) from error
         undo.pop_all()
         return client
 
 
-def unavailable(settings: Settings, error: KafkaError | OSError | ValueError) -> Unavailable:
-    """Return what to tell the operator when Kafka failed."""
-    return Unavailable(
-        f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({type(error).__name__}: {error}).",
+def unavailable(settings: Settings, error: BaseException) -> Unavailable:
+    """Return what to tell the operator when Kafka failed: Refused where it refuses something."""
+    server = f"Kafka at {settings.kafka_bootstrap_servers}"
+    return refusal(settings, error) or Unavailable(
+        f"{server} does not answer ({type(error).__name__}: {error}).",
         "Check that the brokers run and ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS names them.",
+        server=server,
     )

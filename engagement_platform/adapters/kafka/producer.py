@@ -11,6 +11,7 @@ from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutErro
 from kafka.partitioner.default import murmur2
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
+from engagement_platform.adapters.kafka.refusals import refusal
 from engagement_platform.settings import Settings
 
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
@@ -82,9 +83,11 @@ class FencedProducer:
             yield
         except (KafkaError, ValueError) as error:  # ValueError: a partition that the topic does not have any more
             # After a failure of the transaction the client raises a plain KafkaError, and keeps the reason.
-            if isinstance(error, _FENCED) or isinstance(self._producer._transaction_manager.last_error, _FENCED):
+            reason = self._producer._transaction_manager.last_error
+            if isinstance(error, _FENCED) or isinstance(reason, _FENCED):
                 raise Fenced(str(error)) from error
-            raise unavailable(self._settings, error) from error
+            refused = reason and refusal(self._settings, reason)
+            raise refused or unavailable(self._settings, error) from error
 
 
 def _await_delivery(sent: Sequence[Any], deadline: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.domain.errors import StreamStopped
@@ -136,5 +136,7 @@ def _configuration(client: KafkaAdminClient, topic: str) -> dict[str, str]:
     found = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
     # The client says nothing of a refusal: there are just no entries.
     if not found["topic"][topic]:
-        raise KafkaError(f"it does not show the configuration of topic {topic} to this user, or has no such topic")
+        if topic in client.list_topics():
+            raise TopicAuthorizationFailedError(f"DescribeConfigs on topic {topic}")
+        raise KafkaError(f"it shows no topic {topic} to this user")
     return {name: entry["value"] for name, entry in found["topic"][topic].items()}

@@ -16,7 +16,7 @@ from engagement_platform.settings import Settings
 TIMEOUT_SECONDS = 5.0
 
 _OUTAGES = (
-    redis.exceptions.ConnectionError,  # BusyLoadingError and AuthenticationError among them
+    redis.exceptions.ConnectionError,  # BusyLoadingError among them
     redis.exceptions.TimeoutError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
@@ -49,19 +49,24 @@ def connect(settings: Settings) -> redis.Redis:
 def reaching(client: redis.Redis) -> Iterator[None]:
     """Turn an outage into Unavailable, and drop the connections: after a failover the address leads elsewhere.
 
-    Raises StreamStopped for what Redis refuses until a person acts. Any other error is let through.
+    Raises Refused for a login or a right, and StreamStopped for what else stays until a person acts. Any other error is
+    let through.
     """
     try:
         yield
     except redis.exceptions.RedisError as error:
+        refused = refusal(error, address(client), _user(client))
+        if isinstance(error, redis.exceptions.ConnectionError):
+            client.connection_pool.disconnect()
+        if refused is not None:
+            raise refused from None  # it has the error's text, but for what may be secret in that
         if not is_outage(error):
-            if refused := refusal(error, address(client), _user(client)):
-                raise refused from None  # it has the error's text, but for what may be secret in that
             raise
         client.connection_pool.disconnect()
         raise Unavailable(
             f"Redis at {address(client)} does not answer ({type(error).__name__}: {error}).",
             "Check that it runs and ENGAGEMENT_REDIS_URL names it.",
+            server=f"Redis at {address(client)}",
         ) from error
 
 

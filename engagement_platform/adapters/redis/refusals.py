@@ -2,7 +2,7 @@
 
 import redis
 
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped
 
 RIGHTS = "~{engagement}:* +@read +@write +@scripting +@transaction +@connection +time -@dangerous +info"
 """What the ACL must give the user of tally and readers, where the namespace is `engagement`."""
@@ -13,15 +13,18 @@ MAKE_ROOM = (
 )
 
 
-def refusal(error: redis.exceptions.RedisError, address: str, user: str) -> StreamStopped | None:
-    """Return what to tell the operator; None for an error of which nobody knows what to do about it.
+_LOGIN = ("WRONGPASS", "NOAUTH", "DENIED", "invalid password", "invalid username", "no password is set")
+
+
+def refusal(error: redis.exceptions.RedisError, address: str, user: str) -> EngagementError | None:
+    """Return what to tell the operator; None for an outage, and for what nobody knows what to do about.
 
     A script's error carries the reply of the command that failed within another text, so texts decide, too.
     """
     # What follows are arguments, a password perhaps.
     said = str(error).partition(", with args beginning with")[0]
-    if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in said or "ACL failure in script" in said:
-        return _not_permitted(said, address, user)
+    if refused := _refused(error, said, address, user):
+        return refused
     if isinstance(error, redis.exceptions.MovedError) or "non local key in a cluster" in said:
         return _elsewhere(said, address)
     if "WRONGTYPE" in said:
@@ -31,11 +34,40 @@ def refusal(error: redis.exceptions.RedisError, address: str, user: str) -> Stre
     return None
 
 
-def _not_permitted(said: str, address: str, user: str) -> StreamStopped:
-    return StreamStopped(
+def _refused(error: redis.exceptions.RedisError, said: str, address: str, user: str) -> Refused | None:
+    if isinstance(error, redis.exceptions.AuthenticationError) or any(text in said for text in _LOGIN):
+        return _login(said, address, user)
+    if "[SSL:" in said and "EOF" not in said:  # a connection that broke on the way is an outage
+        return _tls(said, address)
+    if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in said or "ACL failure in script" in said:
+        return _not_permitted(said, address, user)
+    return None
+
+
+def _login(said: str, address: str, user: str) -> Refused:
+    return Refused(
+        f"Redis at {address} refuses the login of its user {user} ({said}).",
+        "Put user and password of ENGAGEMENT_REDIS_URL right, or let its administrator set them (requirepass, or ACL"
+        " SETUSER).",
+        server=f"Redis at {address}",
+    )
+
+
+def _tls(said: str, address: str) -> Refused:
+    return Refused(
+        f"Redis at {address} and this machine do not agree on TLS ({said}).",
+        "Let ENGAGEMENT_REDIS_URL begin with rediss:// only where the server speaks TLS, name the host that its"
+        " certificate carries, and add ssl_ca_certs=FILE to it for an authority that is not a public one.",
+        server=f"Redis at {address}",
+    )
+
+
+def _not_permitted(said: str, address: str, user: str) -> Refused:
+    return Refused(
         f"Redis at {address} does not permit its user {user} what the tally does ({said}).",
         f"Let its administrator run: ACL SETUSER {user} {RIGHTS}"
         " (with the ENGAGEMENT_REDIS_NAMESPACE in place of engagement), and ACL SAVE.",
+        server=f"Redis at {address}",
     )
 
 

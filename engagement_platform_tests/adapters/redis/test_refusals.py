@@ -14,7 +14,7 @@ from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.counts import Applied, Counts, rebuild_views
 from engagement_platform.adapters.redis.refusals import RIGHTS, refusal
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import Refused, StreamStopped
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.topic import eventually
 from engagement_platform_tests.adapters.redis.server import Server, free_port, settings_for
@@ -45,12 +45,44 @@ def test_missing_rights_are_told(
     client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str, less: str
 ) -> None:
     limited = as_user(client, settings, f"{rights_for(namespace)} {less}")
-    with connect(limited) as connected, pytest.raises(StreamStopped) as error:
+    with connect(limited) as connected, pytest.raises(Refused) as error:
         Counts(connected, namespace, WINDOW).apply(tallied.batch(event()))
     assert f"ACL SETUSER tally {RIGHTS}" in str(error.value)
     assert urlsplit(settings.redis_url.get_secret_value()).netloc in error.value.what
     assert SECRET not in str(error.value)
     assert error.value.__suppress_context__
+
+
+@pytest.mark.servers
+def test_who_refuses_the_login_says_so_until_it_is_right(own_server: Server, namespace: str) -> None:
+    administrator: Any = own_server.client()
+    ours = settings_for(own_server, namespace)
+    right = f"redis://tally:{SECRET}@127.0.0.1:{own_server.port}/0"
+
+    def state_by(url: str) -> None:
+        with connect(ours.model_copy(update={"redis_url": SecretStr(url)})) as client:
+            Counts(client, namespace, WINDOW).state()
+
+    def refused_by(url: str) -> str:
+        with pytest.raises(Refused) as error:
+            state_by(url)
+        assert error.value.server == f"Redis at 127.0.0.1:{own_server.port}"
+        assert "does not answer" not in str(error.value)
+        assert SECRET not in str(error.value)
+        return str(error.value)
+
+    assert "refuses the login of its user tally" in refused_by(right)  # no such user
+    administrator.execute_command("ACL", "SETUSER", "tally", "on", f">{SECRET}", "~*", "+@all")
+    state_by(right)
+    for wrong in ("nobody:x", "tally:x", f":{SECRET}", "tally:"):
+        assert "ENGAGEMENT_REDIS_URL" in refused_by(right.replace(f"tally:{SECRET}", wrong))
+    administrator.execute_command("CONFIG", "SET", "requirepass", "another")
+    assert "NOAUTH" in refused_by(own_server.url)
+    assert "TLS" in refused_by(right.replace("redis://", "rediss://"))
+    administrator.execute_command("ACL", "SETUSER", "tally", "off")
+    refused_by(right)
+    administrator.execute_command("ACL", "SETUSER", "tally", "on")
+    state_by(right)
 
 
 @pytest.mark.servers

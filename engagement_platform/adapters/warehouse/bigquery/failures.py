@@ -8,8 +8,9 @@ from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 
 from engagement_platform.adapters.warehouse.port import QueryFailed, TableUnusable
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 
+_SERVER = "BigQuery"
 _QUOTAS = {"quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"}
 _SILENT = (
     google.ServerError,
@@ -49,17 +50,20 @@ def explained(place: str, doing: str) -> Iterator[None]:
         raise _told(error, place, doing) from error
 
 
-def _refused_credentials(place: str, why: str) -> EngagementError:
-    return EngagementError(
+def _refused_credentials(place: str, why: str) -> Refused:
+    return Refused(
         f"Google does not accept the credentials for {place}: {why.rstrip('.')}.",
         "Check ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE, or Google's default credentials, and that the key was not "
         "deleted or disabled.",
+        server=_SERVER,
     )
 
 
 def _silent(error: Exception, place: str, doing: str) -> Unavailable:
     cause = error.cause if isinstance(error, google.RetryError) and error.cause is not None else error
-    return Unavailable(f"BigQuery does not answer to {doing} in {place}: {_one_line(cause)}.", "It is tried again.")
+    return Unavailable(
+        f"BigQuery does not answer to {doing} in {place}: {_one_line(cause)}.", "It is tried again.", server=_SERVER
+    )
 
 
 def _told(error: google.GoogleAPICallError, place: str, doing: str) -> EngagementError:
@@ -69,11 +73,12 @@ def _told(error: google.GoogleAPICallError, place: str, doing: str) -> Engagemen
             what,
             "It is tried again. If it stays so, raise ENGAGEMENT_STAGE_SECONDS, so that fewer and larger loads are "
             "sent, or rebuild fewer days at once.",
+            server=_SERVER,
         )
     if isinstance(error, google.Unauthorized):
         return _refused_credentials(place, message_of(error))
     if isinstance(error, google.Forbidden):
-        return EngagementError(what, _RIGHTS)
+        return Refused(what, _RIGHTS, server=_SERVER)
     if isinstance(error, google.NotFound):
         return TableUnusable(
             what, "Start the process again: what is missing is made anew, and its days have to be rebuilt."

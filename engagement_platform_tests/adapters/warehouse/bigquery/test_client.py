@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
 from engagement_platform.adapters.warehouse.connect import connect
-from engagement_platform.domain.errors import EngagementError, SettingsError, Unavailable
+from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, Unavailable
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import BigQueryStore, store_of
@@ -84,7 +84,7 @@ def test_a_key_that_google_has_deleted(stand_in: StandIn, key_file: Path, privat
     opened = store_of(stand_in, tmp_path, bigquery_credentials_file=key_file).open()
     with pytest.raises(EngagementError, match="invalid_grant") as raised:
         opened.ensure(ENGAGEMENT_EVENTS)
-    assert not isinstance(raised.value, Unavailable)
+    assert isinstance(raised.value, Refused)
     assert private_key.splitlines()[1] not in str(raised.value)
 
 

@@ -1,0 +1,68 @@
+"""What Kafka refuses until a person acts: a login, a right, a certificate."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kafka import errors
+from kafka.net.compat import KafkaNetClient
+
+from engagement_platform.domain.errors import Refused
+from engagement_platform.settings import Settings
+
+_LOGIN = (
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.IllegalSaslStateError,
+    errors.SecurityDisabledError,
+)
+_TRANSACTION = (errors.TransactionalIdAuthorizationFailedError,)
+
+
+def refusal(settings: Settings, error: BaseException) -> Refused | None:
+    """Return what to tell the operator; None for an error that is no refusal."""
+    said = f"{type(error).__name__}: {str(error).rstrip('.')}"
+    server = f"Kafka at {settings.kafka_bootstrap_servers}"
+    if isinstance(error, _LOGIN):
+        return Refused(
+            f"{server} refuses the login ({said}).",
+            "Put ENGAGEMENT_KAFKA_SASL_USERNAME, ENGAGEMENT_KAFKA_SASL_PASSWORD and ENGAGEMENT_KAFKA_SASL_MECHANISM"
+            " right, or let the brokers know this user.",
+            server=server,
+        )
+    if isinstance(error, errors.AuthorizationError):
+        of = (
+            f"transactional id engagement-relay-{settings.topic}" if isinstance(error, _TRANSACTION) else "topic, group"
+        )
+        user = settings.kafka_sasl_username or "the platform's user"
+        return Refused(
+            f"{server} refuses a right ({said}).",
+            f"Give {user} the ACLs of the {of} that docs/own-servers.md lists under Rights.",
+            server=server,
+        )
+    if _is_tls(str(error)):
+        return Refused(
+            f"{server} and this machine do not agree on TLS ({said}).",
+            "Let ENGAGEMENT_KAFKA_SSL_CAFILE name the authority that signed the brokers' certificates,"
+            " ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS the names that these carry, and ENGAGEMENT_KAFKA_SECURITY_PROTOCOL"
+            " what the brokers speak.",
+            server=server,
+        )
+    return None
+
+
+def _is_tls(said: str) -> bool:
+    """Say whether the two sides did not agree; a connection that broke on the way is none of it."""
+    return "[SSL:" in said and "EOF" not in said
+
+
+def noting_failures(network: KafkaNetClient, note: Callable[[BaseException], Any]) -> None:
+    """Have `note` called with what ended each attempt to connect: the client tells only that it gave up."""
+    manager = network._manager
+    connect = manager._connect
+
+    async def connect_and_note(node: Any, connection: Any, *args: Any, **kwargs: Any) -> None:
+        await connect(node, connection, *args, **kwargs)
+        if connection.init_future.failed():
+            note(connection.init_future.exception)
+
+    manager._connect = connect_and_note
