@@ -62,5 +62,5 @@ SELECT hashtextextended(concat_ws(' ', {parts}), 0) AS form
   {joins}
 
 -- name: form_of_table
--- A row of nulls with the types of a table's columns.
-LEFT JOIN LATERAL (SELECT {columns} FROM {table} LIMIT 0) AS {table} ON true
+-- A row of nulls with the types of a table's columns; the condition leaves nothing to scan.
+LEFT JOIN LATERAL (SELECT {columns} FROM {table} WHERE false) AS {table} ON true

@@ -14,7 +14,7 @@ from engagement_platform.adapters.platform import connection, mirror
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
-from engagement_platform.domain.errors import SettingsError, Unavailable
+from engagement_platform.domain.errors import Refused, SettingsError, Unavailable
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.platform.frozen import frozen_postgres
@@ -134,3 +134,38 @@ def test_the_patience_can_be_chosen(own_stack: Endpoints) -> None:
     with pytest.raises(psycopg.OperationalError, match="silent"):
         session.execute("SELECT pg_sleep(30)")
     assert session.closed
+
+
+SHOWN = (
+    "SELECT current_setting('work_mem'), current_setting('statement_timeout'), current_setting('timezone'),"
+    " current_setting('transaction_isolation')"
+)
+
+
+def test_all_that_the_dsn_says_is_kept_beside_our_own_settings(settings: Settings) -> None:
+    own = settings.platform_dsn.get_secret_value()
+    dsn = f"{own}?options=-cwork_mem%3D7MB%20-cdefault_transaction_isolation%3Dserializable"
+    with connection.connect(settings.model_copy(update={"platform_dsn": SecretStr(dsn)}), "test") as session:
+        assert session.execute(SHOWN).fetchone() == ("7MB", "5s", "UTC", "read committed")
+
+
+@pytest.mark.parametrize("parts", [{"password": "s3cret"}, {"user": "nobody"}, {"dbname": "nowhere"}])
+def test_who_refuses_the_login_is_not_said_to_be_away(settings: Settings, parts: dict[str, str]) -> None:
+    dsn = psycopg.conninfo.make_conninfo(settings.platform_dsn.get_secret_value(), **parts)
+    wrong = settings.model_copy(update={"platform_dsn": SecretStr(dsn)})
+    for act in (ensure_schema, mirror.read):
+        with pytest.raises(Refused, match="The platform database refuses the login: ") as refused:
+            act(wrong)
+        assert "ENGAGEMENT_PLATFORM_DSN" in str(refused.value)
+        assert "s3cret" not in str(refused.value)
+        assert refused.value.server == "the platform database"
+
+
+def test_a_right_that_was_taken_away_is_refused(settings: Settings) -> None:
+    ensure_schema(settings)
+    with connection.connect(settings, "test") as owner:
+        owner.execute("REVOKE ALL ON ALL TABLES IN SCHEMA engagement_platform FROM engagement_platform")
+        with pytest.raises(Refused, match="The platform database refuses a right"):
+            mirror.read(settings)
+        owner.execute("GRANT ALL ON ALL TABLES IN SCHEMA engagement_platform TO engagement_platform")
+    assert mirror.read(settings) is None
