@@ -50,7 +50,12 @@ def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> C
     Raises Refused, and Unavailable, also when the process may open no more files; nothing of the attempt is left then.
     The client never has Kafka create a topic, which would have the broker's settings, not ours.
     """
-    last: deque[Refused | None] = deque([None], maxlen=1)  # what the last attempt to connect was refused with
+    refused: deque[Refused] = deque(maxlen=1)
+
+    def note(error: BaseException) -> None:
+        if told := refusal(settings, error):
+            refused.append(told)
+
     with ExitStack() as undo:
 
         def network(**configs: Any) -> KafkaNetClient:
@@ -60,13 +65,13 @@ def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> C
             # Options of the clients, which do not pass them on to where they are read. Between two look-ups of topics
             # they would pause for 100 ms, and that is most of what opening a client takes.
             made.cluster.config |= {"allow_auto_create_topics": False, "retry_backoff_ms": 20}
-            noting_failures(made, lambda error: last.append(refusal(settings, error)))
+            noting_failures(made, note)
             return made
 
         try:
             client = kind(**options(settings), **chosen, kafka_client=network)
         except (KafkaError, OSError) as error:
-            raise last[0] or unavailable(settings, error) from error
+            raise (refused[0] if refused else unavailable(settings, error)) from error
         undo.pop_all()
         return client
 

@@ -155,7 +155,6 @@ def test_a_right_that_is_missing_is_refused_until_it_is_given(guarded: Guarded) 
         allow(ResourceType.TRANSACTIONAL_ID, transactional, ACLOperation.WRITE, ACLOperation.DESCRIBE)
         assert "refuses a right" in refused(lambda: produce(ours, ours.topic))
         assert "refuses a right" in refused(lambda: send_all(ours, [Message(ours.topic, None, b"x")]))
-        assert "refuses a right" in refused(lambda: checkpoint(ours))
         allow(ResourceType.TOPIC, ours.topic, ACLOperation.WRITE)
         produce(ours, ours.topic)
         for topic in topics:
