@@ -25,7 +25,10 @@ OWNER, READER = "media_owner", "engagement_reader"
 
 _UNPRIVILEGED = ("postgres", "nobody")
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-_SETTINGS = ("max_prepared_transactions=20", "max_connections=100", "shared_buffers=128MB", "unix_socket_directories=")
+_SETTINGS = (
+    "max_prepared_transactions=20", "max_connections=100", "shared_buffers=128MB", "unix_socket_directories=",
+    "timezone=UTC",  # initdb would take that of the machine
+)  # fmt: skip
 
 
 class Postgres:

@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from engagement_platform.local import postgres, state
+from engagement_platform.local.stack import Endpoints
 
 
 @pytest.mark.parametrize("reachable", [True, False])
@@ -23,3 +25,9 @@ def test_data_stays_where_it_is_when_the_rights_of_its_folder_change(
     assert postgres.Postgres(state.load(known.folder))._home() == chosen
     known.delete()
     assert not chosen.exists()
+
+
+def test_the_time_zone_is_not_the_machines(stack: Endpoints) -> None:
+    with psycopg.connect(stack.admin_dsn) as session:
+        row = session.execute("SELECT setting, source FROM pg_settings WHERE name = 'TimeZone'").fetchone()
+    assert row == ("UTC", "command line")
