@@ -53,6 +53,8 @@ _STORE_TRIES_SECONDS = 10.0
 END_SECONDS = 5.0
 """For how long the end of a run waits for the requests under way. Those that it ends are made again, as any is."""
 _ABORT_SECONDS = 2.0
+_DATABASE_SECONDS = 15.0
+"""For how long a database that is frozen is waited for: a loop that waits for it does not hang."""
 LOOKS_OF_A_DRAIN = 4
 """So often a run that drains looks whether a partner that refuses everything takes an event again."""
 _MARGIN = timedelta(minutes=1)
@@ -224,6 +226,7 @@ class _Forward:
 
         Raises Unavailable, as without that database a first start cannot be told from a topic that was deleted.
         """
+        self._control.expect(_DATABASE_SECONDS)
         position = forwarded.read(self._settings, topic.name)
         if position is None:
             return {}
