@@ -202,7 +202,7 @@ def test_sessions_that_are_cut_cost_no_lease(start: Start, platform: Settings, s
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^engagement-relay-'"
             )
         old.sees("log The platform database does not answer", 5)
-        old.sees("log It answers again", 5)
+        old.sees("log The platform database answers again", 5)
     time.sleep(GONE_AFTER.total_seconds())
     assert read(platform).epoch == 1
 
@@ -214,7 +214,7 @@ def test_without_the_platform_database_the_owner_goes_on(start: Start, platform:
         loop.sees("log The platform database does not answer", 5)
         time.sleep(3)
         assert loop.process.poll() is None
-    loop.sees("log It answers again", 5)
+    loop.sees("log The platform database answers again", 5)
     assert len([line for line in loop.seen if "does not answer" in line]) == 1, "one line when it goes"
     _until(lambda: alive(read(platform)))
     assert read(platform).epoch == 1
