@@ -183,7 +183,7 @@ def test_a_refresh_replaces_its_day_and_no_other(settings: Settings, source_db: 
     assert before
     with psycopg.connect(source_db.writer_dsn) as connection:
         connection.execute("DELETE FROM engagement_events")
-    rebuild_days(settings, [DAY], "again")
+    rebuild_days(settings, [DAY], "again", allow_removal=True)
     assert refresh_day(settings, HOURLY, DAY) == 0
     assert stored(settings, HOURLY, DAY) == []
     assert in_order(stored(settings, HOURLY, NEXT)) == in_order(before)
