@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What installs: `make PIP="uv pip" ...` for those who have uv.
 PIP ?= $(BIN)/pip --disable-pip-version-check
+# How many processes test beside each other, on two cores; each has servers of its own, half a gigabyte.
+PROCESSES ?= 3
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -18,7 +20,7 @@ demo: .venv/installed
 # The files of tests run beside each other, each process with servers of its own: most of a test is waiting. They are
 # begun in the order of conftest.py; xdist would begin with the files that have the most tests, not with the longest.
 test: .venv/installed
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: .venv/installed
 	$(BIN)/pytest -m "not servers and not slow" $(ARGS)
