@@ -125,6 +125,10 @@ class Backoff:
         if self._since is not None:
             who = self._server[:1].upper() + self._server[1:] or "It"
             self._log(f"{who} answers again after {time.monotonic() - self._since:.1f} s.")
+        self.passed()
+
+    def passed(self) -> None:
+        """Note that the outage is over although the loop does not work: something else keeps it from that."""
         self._since, self._pause = None, self._first
 
 

@@ -14,7 +14,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
@@ -65,14 +64,18 @@ class Supervision:
         return self._backoff.failed(error)
 
     def stopped(self, error: EngagementError) -> None:
-        """Say once why the loop stands still, keep its place in its run, and wait until it is time to look again."""
+        """Say once why the loop stands still, keep its place in its run, and wait until it is time to look again.
+
+        The turn of a run may come long after: then it is looked again at once. Raises Superseded.
+        """
         self.control.progress.enter(state_of(error, time.time()))
+        self._backoff.passed()
         if str(error) != self._said:
             self._said = str(error)
             self._log.error("%s", error)
-        with suppress(Superseded):
+        if not self._claimed:
             self.claim()
-        self.control.progress.enter(state_of(error, time.time()))
+            return
         self._look_at_lag()
         self.control.wait(LOOK_AGAIN_SECONDS)
 
@@ -81,6 +84,7 @@ class Supervision:
         pause = self._faults.pause()
         reason = f"{type(error).__name__}, which nobody foresaw: see the log of the run"
         self.control.progress.enter(LoopState(Kind.WAITS, time.time(), reason=reason))
+        self._look_at_lag()
         self._log.exception("The loop failed in a way that nobody foresaw. It begins afresh in %.1f s.", pause)
         self.control.wait(pause)
 
@@ -118,22 +122,31 @@ def supervise(
     `max_pause` is the longest pause between attempts while a server is away, in seconds.
     """
     supervision = Supervision(control, log, max_pause, count_lag)
-    while not control.should_stop():
-        try:
-            attempt(supervision)
-            return
-        except Unavailable as error:
-            if control.drain and isinstance(error, Refused):
-                raise
-            control.wait(supervision.failed(error))
-        except Superseded as error:
-            log.info("%s", error)
-            return
-        except EngagementError as error:
-            if control.drain:
-                raise
-            supervision.stopped(error)
-        except Exception as error:  # else the op would start again at once, and be given up after some times
-            if control.drain:
-                raise
-            supervision.broke(error)
+    try:
+        while not control.should_stop() and not _ends(attempt, supervision):
+            pass
+    except Superseded as error:
+        log.info("%s", error)
+
+
+def _ends(attempt: Callable[[Supervision], None], supervision: Supervision) -> bool:
+    """Make one attempt, and say whether it was the last. Raises Superseded, and what ends a loop that drains."""
+    control = supervision.control
+    try:
+        attempt(supervision)
+        return True
+    except Superseded:
+        raise
+    except Unavailable as error:
+        if control.drain and isinstance(error, Refused):
+            raise
+        control.wait(supervision.failed(error))
+    except EngagementError as error:
+        if control.drain:
+            raise
+        supervision.stopped(error)
+    except Exception as error:  # else the op would start again at once, and be given up after some times
+        if control.drain:
+            raise
+        supervision.broke(error)
+    return False

@@ -111,3 +111,73 @@ def test_the_beginning_of_an_outage_stays_and_the_lag_is_counted_meanwhile(monke
 
 def _not_to_be_asked() -> int:
     raise Unavailable("Kafka does not answer.")
+
+
+class LongAway(Impatient):
+    """Its turn comes when a person has put the error right."""
+
+    right = False
+
+    def claim(self) -> None:
+        super().claim()
+        self.right = True
+
+    def wait(self, seconds: float) -> bool:
+        raise AssertionError("it waited with an error of before its turn")
+
+
+def test_what_stopped_a_run_before_its_turn_is_looked_at_again_when_the_turn_comes() -> None:
+    control = LongAway()
+
+    def attempt(supervision: Supervision) -> None:
+        if not control.right:
+            raise StreamStopped("Redis evicts keys.", "Set its policy.")
+        supervision.claim()
+        supervision.works()
+
+    supervise(control, attempt, log=log, count_lag=unknown)
+    assert control.claims == 1
+    assert control.progress.state.kind is Kind.STREAMS
+
+
+def test_a_loop_that_is_stopped_before_its_turn_ends_when_another_run_takes_the_turn() -> None:
+    class Late(Impatient):
+        def claim(self) -> None:
+            super().claim()
+            assert self.claims == 1, "it asked again, and would for ever"
+            raise Superseded("Run b has taken over.")
+
+    control = Late()
+    supervise(control, _evicts, log=log, count_lag=unknown)
+    assert control.claims == 1
+
+
+def _evicts(_: Supervision) -> None:
+    raise StreamStopped("Redis evicts keys.", "Set its policy.")
+
+
+def test_a_server_is_not_said_to_be_away_for_as_long_as_something_else_stopped_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    control = Impatient()
+    away = Unavailable("Redis at h:1 does not answer.", server="Redis at h:1")
+    with caplog.at_level(logging.WARNING, log.name):
+        supervise(control, Attempts(control, away, StreamStopped("It evicts keys.")), log=log, count_lag=unknown)
+    assert [record.message for record in caplog.records] == [
+        "Redis at h:1 does not answer. Waiting for it; nothing is lost.",
+        "It evicts keys.",
+    ]
+
+
+def test_the_lag_is_counted_beside_a_fault_that_nobody_foresaw() -> None:
+    control = Standalone()
+    control.progress.lag = 1
+    attempts: list[None] = []
+
+    def attempt(_: Supervision) -> None:
+        attempts.append(None)
+        if len(attempts) == 1:
+            raise ValueError("what nobody foresaw")
+        wait_for(lambda: control.progress.lag == 7, "the lag")
+
+    supervise(control, attempt, log=log, count_lag=lambda: 7)
