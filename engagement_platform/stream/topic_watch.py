@@ -96,7 +96,7 @@ def watching(settings: Settings, user: User, log: logging.Logger) -> Iterator[To
     try:
         watch.look()
         watch.require()
-        thread = threading.Thread(target=_look_again, args=(watch.look, ended), name="topic-watch", daemon=True)
+        thread = threading.Thread(target=_look_again, args=(watch.look, ended, log), name="topic-watch", daemon=True)
         thread.start()
         try:
             yield watch
@@ -108,9 +108,12 @@ def watching(settings: Settings, user: User, log: logging.Logger) -> Iterator[To
         watch.close()
 
 
-def _look_again(look: Callable[[], None], ended: threading.Event) -> None:
+def _look_again(look: Callable[[], None], ended: threading.Event, log: logging.Logger) -> None:
     while not ended.wait(LOOK_SECONDS):
         try:
             look()
         except EngagementError:
             continue
+        except Exception:  # whatever it is, without the thread a change would go unseen
+            if not ended.is_set():  # else the connection was closed under it
+                log.warning("the configuration of the topics could not be read", exc_info=True)

@@ -182,3 +182,21 @@ def _seen_by(settings: Settings) -> str:
     watch.look()
     watch.close()
     return " ".join(one.what for one in watch._unmet)
+
+
+def test_a_look_that_fails_in_a_way_that_nobody_foresaw_is_not_the_last(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_topics(settings)
+    looks: list[None] = []
+    look = topic_watch.TopicWatch.look
+
+    def fails_once(watch: topic_watch.TopicWatch) -> None:
+        looks.append(None)
+        if len(looks) == 2:
+            raise KeyError("topic")
+        look(watch)
+
+    monkeypatch.setattr(topic_watch.TopicWatch, "look", fails_once)
+    with topic_watch.watching(settings, User.STAGE, logging.getLogger("test")):
+        wait_for(lambda: len(looks) >= 4, "another look")
