@@ -75,6 +75,7 @@ def run(settings: Settings, control: Control) -> None:
                 supervision.claim()
                 _Stage(settings, control, clients, supervision).run()
         except TopicChanged as error:
+            control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
             raise _other_topic(error.what) from error
 
     supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=5.0)
@@ -214,7 +215,7 @@ class _Stage:
         if last is None:
             self._version, offsets = 0, self._reader.beginning_offsets()
         elif last.topic_id != self._reader.topic_id:
-            raise _other_topic(
+            raise TopicChanged(
                 f"The warehouse has loads of topic {last.topic_id}, but Kafka has {self._reader.topic_id}."
             )
         else:

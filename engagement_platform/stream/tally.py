@@ -64,6 +64,7 @@ def run(settings: Settings, control: Control) -> None:
                 supervision.claim()
                 _Tally(settings, control, reader, counts, supervision, watch=watch, builds=builds).run()
         except TopicChanged as error:
+            control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
             raise _topic_mismatch(str(error)) from error
 
     supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=1.0)
@@ -249,7 +250,7 @@ class _Tally:
             decision = self._decide(state)
         match decision:
             case Resume.STOP:
-                raise _topic_mismatch(
+                raise TopicChanged(
                     f"Redis has counted the topic {state.topic_id}, but Kafka has {self._reader.topic_id}."
                 )
             case Resume.BUILD:

@@ -24,6 +24,7 @@ from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehous
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange
+from engagement_platform.domain.loop_state import Kind
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream import loading, relay, stage, staging
@@ -260,6 +261,21 @@ def test_another_topic_of_the_same_name_stops_with_what_to_run(
     ensure_topics(settings)
     with pytest.raises(StreamStopped, match="warehouse restart"):
         drain(stage.run, settings)
+
+
+def test_the_lag_of_a_topic_that_is_gone_is_not_counted_in_the_new_one(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    write(writer, 3)
+    drain(relay.run, settings)
+    with running(stage.run, settings) as control:
+        wait_for(lambda: control.progress.offsets, "a batch")
+        with admin(settings) as client:
+            client.delete_topics([settings.topic])
+        wait_for(lambda: not _exists(settings), "the topic to be gone")
+        ensure_topics(settings)
+        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
+        wait_for(lambda: control.progress.lag is None, "the lag to be unknown")
 
 
 def _exists(settings: Settings) -> bool:

@@ -54,6 +54,7 @@ def test_a_topic_that_is_recreated_under_a_running_tally_stops_it(
     becomes_exact(views, sent, settings)
     topic.recreate()
     eventually(lambda: "engagement-platform views rebuild" in running.told)
+    eventually(lambda: running.control.progress.lag is None)  # the offsets are of the topic that is gone
     running.finish()
 
 
