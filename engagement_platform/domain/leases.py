@@ -119,8 +119,15 @@ class Board:
         return {loop.name: loop for loop in self.loops if loop.run_id == run_id}
 
     def unseen(self, sign: datetime) -> timedelta:
-        """Return for how long nothing has followed a sign of life, as far as the observer can tell."""
-        return self.now - max(sign, self.watched_since or sign)
+        """Return for how long nothing has followed a sign of life, as far as the observer can tell.
+
+        One that lies in the future was given before the database's clock was set back, and says as little as one that
+        is as far in the past; whoever watches has begun anew then.
+        """
+        watched = self.now - (self.watched_since or sign)
+        if sign > self.now:
+            return min(sign - self.now, abs(watched))
+        return min(self.now - sign, watched)
 
     def lives(self, loop: Loop) -> bool:
         """Say whether a loop is alive, be it slow."""

@@ -143,6 +143,17 @@ class TestLife:
 class TestWatch:
     """Silence counts from when somebody watches: before that the database may have been away, for everybody."""
 
+    def test_a_sign_of_before_the_databases_clock_was_set_back_keeps_no_dead_run_alive(self) -> None:
+        assert not alive(board(lease(), *(gone(name, silent=-3600) for name in LOOPS)))
+        assert not waiting(board(lease(), *BOTH, gone("relay", "spare", awaits=8, silent=-3600)))
+        watched = [gone(name, silent=-3600) for name in LOOPS]
+        assert alive(board(lease(), *watched, watched=1))  # time to beat again
+        assert not alive(board(lease(), *watched, watched=3))
+
+    def test_a_sign_of_a_moment_after_the_look_began_is_one_of_life(self) -> None:
+        assert alive(board(lease(), *(loop(name, silent=-0.01) for name in LOOPS), watched=100))
+        assert alive(board(lease(), *(loop(name, silent=-0.01) for name in LOOPS)))
+
     def test_silence_before_the_watch_does_not_count(self) -> None:
         loops = [gone(name, silent=100) for name in LOOPS]
         assert not alive(board(lease(), *loops))

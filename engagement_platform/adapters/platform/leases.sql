@@ -15,7 +15,7 @@ SELECT %(run_id)s, %(loop)s,
              WHERE NOT %(drains)s
                AND other.awaits > coalesce((SELECT max(epoch) FROM engagement_platform.stream_lease), 0)
                AND other.ended_at IS NULL
-               AND other.heartbeat_at > now() - %(silent_after)s::interval
+               AND other.heartbeat_at BETWEEN now() - %(silent_after)s::interval AND now() + %(silent_after)s::interval
                AND (other.backend_pid IS NULL
                     OR coalesce(session.backend_start = other.backend_start, session.pid IS NOT NULL))
              LIMIT 1),

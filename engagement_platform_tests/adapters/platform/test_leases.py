@@ -7,6 +7,7 @@ from threading import Barrier
 import psycopg
 import pytest
 
+from engagement_platform.adapters.platform.connection import connect
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.leases import Standing, alive, may_claim, standing, waiting
@@ -162,6 +163,15 @@ def test_a_waiting_run_shows_and_may_claim_once_the_time_has_come(leases: Leases
     for loop in LOOPS:
         leases.ready("b", loop)
     assert may_claim(leases.board("b"), "b", LOOPS)
+
+
+def test_who_waited_before_the_databases_clock_was_set_back_makes_no_other_run_surplus(
+    leases: Leases, migrated: Settings
+) -> None:
+    leases.register("dead", "relay")
+    with connect(migrated, "test") as connection:
+        connection.execute("UPDATE engagement_platform.stream_loop SET heartbeat_at = now() + interval '1 hour'")
+    assert leases.register("next", "relay") == 1
 
 
 def test_a_beat_brings_back_a_row_that_was_lost(leases: Leases, migrated: Settings) -> None:
