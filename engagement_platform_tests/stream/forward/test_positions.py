@@ -15,19 +15,22 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka import group
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.platform import forwarded
+from engagement_platform.adapters.platform.connection import connect
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import Happened
+from engagement_platform.cli import group as commands
 from engagement_platform.console.forward import forward as command
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
-from engagement_platform.settings import Settings
-from engagement_platform.stream import forward
+from engagement_platform.settings import Settings, variable
+from engagement_platform.stream import forward, relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.stream.forward.conftest import To
-from engagement_platform_tests.stream.forward.support import publish, received
+from engagement_platform_tests.stream.forward.support import ids_of, publish, received
 from engagement_platform_tests.streaming import drain, insert, running, wait_for
+from engagement_platform_tests.warehouse import write
 
 
 def delete(settings: Settings, *topics: str) -> None:
@@ -93,6 +96,52 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
     replay(to(), Happened(begin, datetime.now(UTC) + timedelta(minutes=1)), to_api=True)
     drain(forward.run, to())
     assert received(receiver) == {*first, *waiting, *after}
+
+
+def test_the_commands_that_the_stop_prints_bring_what_was_published_since_and_late_commits_of_long_ago(
+    to: To, receiver: Receiver, source_db: SourceDatabase, in_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events are chosen by when the relay published them; of those that the partner has, none comes again."""
+    for name in ("forward_group", "api_url", "api_signing_key"):
+        value = getattr(to(), name)
+        monkeypatch.setenv(variable(name), value if isinstance(value, str) else value.get_secret_value())
+    ensure_schema(to())
+    writer, late = psycopg.connect(source_db.writer_dsn, autocommit=True), psycopg.connect(source_db.writer_dsn)
+    old = write(late, 3, datetime.now(UTC).date() - timedelta(days=20))
+    first = insert(writer, 20)
+    drain(relay.run, to())
+    drain(forward.run, to())
+    published_long_ago(to())
+    drain(relay.run, to())  # keeps another checkpoint, as each minute does
+    published_long_ago(to())
+    receiver.down()
+    late.commit()
+    waiting = insert(writer, 30)
+    drain(relay.run, to())
+    with running(forward.run, to(api_breaker_failures=1)) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
+    delete(to(), to().topic)
+    after = insert(writer, 5)
+    drain(relay.run, to())  # the topic is made anew
+    receiver.up()
+    with running(forward.run, to()) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
+        remedy = control.progress.state.remedy
+    for typed in re.findall(r"engagement-platform ((?:forward restart|backfill) [^;,]+)", remedy):
+        done = CliRunner().invoke(commands, [*typed.split(), *(["--yes"] if "restart" in typed else [])])
+        assert done.exit_code == 0, done.output
+    assert "published from" in done.output
+    drain(forward.run, to())
+    assert received(receiver) == {*first, *old, *waiting, *after}
+    assert len([id_ for id_ in ids_of(list(receiver.deliveries)) if id_ in first]) == len(first)
+
+
+def published_long_ago(settings: Settings) -> None:
+    """What the relay has published until now it published an hour ago."""
+    with connect(settings, "test") as connection:
+        connection.execute(
+            "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = recorded_at - interval '1 hour'"
+        )
 
 
 def test_a_group_that_was_lost_goes_on_where_it_stood(
