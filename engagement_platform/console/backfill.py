@@ -1,36 +1,6 @@
-"""engagement-platform backfill: rebuild days by Dagster's partition backfill, and watch it."""
-
-import sys
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+"""engagement-platform backfill: arguments only."""
 
 import click
-import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from engagement_platform.adapters.source.history import Chosen, Happened
-from engagement_platform.definitions import definitions
-from engagement_platform.domain.coverage import Published
-from engagement_platform.domain.days import between as between_days
-from engagement_platform.domain.errors import EngagementError, SettingsError
-from engagement_platform.domain.removal import TAG
-from engagement_platform.history.published import between
-from engagement_platform.history.replay import replay
-from engagement_platform.orchestration.warehouse import backfill as backfills
-from engagement_platform.orchestration.warehouse.backfill import DayState
-from engagement_platform.orchestration.warehouse.events import GROUP
-from engagement_platform.orchestration.warehouse.queue import obstacles
-from engagement_platform.settings import Settings, first_day, load, variable
-
-_POLL_SECONDS = 1.0
-_WAIT_SECONDS = 15.0
-"""How long no day may change before it is said what is in the way."""
-_SAY_AGAIN_SECONDS = 60.0
 
 
 @click.command()
@@ -85,211 +55,20 @@ def backfill(
     _require_one(since, ids, resume, retry, cancel)
     if dry_run and since is None and ids is None:
         raise click.UsageError("--dry-run goes with --since and --ids.")
-    if target != "warehouse":
-        _replay(_Asked(since, until, by, ids), to_api=target == "api", dry_run=dry_run)
-        return
-    if ids is not None:
+    if ids is not None and target == "warehouse":
         raise click.UsageError("--ids goes with --to replay-topic and --to api: the warehouse is rebuilt by days.")
-    days, why = [] if since is None else days_between(since, until), "engagement-platform backfill"
-    if dry_run:
-        _announce(days)
+    from engagement_platform.console import backfills
+
+    if target != "warehouse":
+        backfills.replay_events(backfills.Asked(since, until, by, ids), to_api=target == "api", dry_run=dry_run)
         return
-    with instance() as dagster:
-        graph = definitions.resolve_asset_graph()
-        if cancel is not None:
-            backfills.cancel(dagster, cancel)
-            click.echo(f"Backfill {cancel} is being ended.")
-            return
-        backfill_id = resume
-        if retry is not None:
-            days, why = _failed_days(dagster, graph, retry), f"the failed days of {retry}"
-        if days:
-            backfill_id = launch(dagster, graph, days, why, allow_removal=allow_removal)
-        if backfill_id is None:
-            return
-        if not detach:
-            sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
-        _say_what_is_in_the_way(dagster, backfill_id)
-
-
-def _say_what_is_in_the_way(dagster: dg.DagsterInstance, backfill_id: str) -> None:
-    for obstacle in obstacles(dagster, load(), backfill_id):
-        click.echo(obstacle)
+    days = [] if since is None else backfills.days_between(since, until)
+    if dry_run:
+        backfills.announce(days)
+        return
+    backfills.run(days, resume=resume, retry=retry, cancel=cancel, allow_removal=allow_removal, detach=detach)
 
 
 def _require_one(*chosen: str | None) -> None:
     if sum(each is not None for each in chosen) != 1:
         raise click.UsageError("Give one of --since, --ids, --resume, --retry and --cancel.")
-
-
-def _failed_days(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> list[date]:
-    failed = backfills.to_retry(backfills.progress(dagster, graph, backfill_id))
-    if not failed:
-        click.echo(f"No day of backfill {backfill_id} has failed.")
-    return failed
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Which events the options ask for."""
-
-    since: str | None
-    until: str | None
-    by: str
-    ids: str | None
-
-
-def _replay(asked: _Asked, *, to_api: bool, dry_run: bool) -> None:
-    """Publish events again, for outside readers or the partner; Redis and the warehouse ignore them."""
-    if asked.since is None and asked.ids is None:
-        raise click.UsageError("--to replay-topic and --to api need --since or --ids.")
-    settings = load()
-    if to_api and not settings.api_url.get_secret_value():
-        raise SettingsError("There is no partner to deliver to.", f"Set {variable('api_url')}.")
-    chosen, what = _numbered(asked.ids) if asked.ids is not None else _within(settings, asked)
-    goal = settings.replay_topic + (", for the partner" if to_api else "")
-    if dry_run:
-        click.echo(f"Events {what} would be published to {goal}.")
-        return
-    sent = replay(settings, chosen, lambda number: click.echo(f"{number} events"), to_api=to_api)
-    click.echo(f"{sent} events {what} are in {goal}.")
-    if to_api:
-        click.echo("The loop forward delivers them, beside those of the stream.")
-
-
-def _numbered(text: str) -> tuple[Chosen, str]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise click.UsageError(f"--ids {text!r} is no list of ids such as 7,12,31.")
-    return [int(part) for part in parts], f"with the ids {text}"
-
-
-def _within(settings: Settings, asked: _Asked) -> tuple[Chosen, str]:
-    """Return the events of the time that the options name. Raises click.UsageError, EngagementError."""
-    begin, end = _span(asked.since or "", asked.until)
-    if asked.by == "event-time":
-        return Happened(begin, end), f"that happened from {begin} to before {end}"
-    until = None if asked.until is None else end
-    chosen, when = between(settings, begin, until), f"from {begin} to {'now' if until is None else f'before {end}'}"
-    if isinstance(chosen, Published):
-        return chosen, f"published {when}"
-    click.echo(f"No checkpoint is kept from before {begin}: the events that happened since are taken, too.")
-    return chosen, f"that happened or were published {when}"
-
-
-def instance() -> dg.DagsterInstance:
-    """Return Dagster's instance. Raises SettingsError when DAGSTER_HOME does not lead to one."""
-    try:
-        return dg.DagsterInstance.get()
-    except Exception as error:
-        raise SettingsError(
-            f"Dagster's instance cannot be opened: {' '.join(str(error).split())[:300]}",
-            "Set DAGSTER_HOME to the folder with this repository's dagster.yaml, and ENGAGEMENT_PLATFORM_DSN.",
-        ) from error
-
-
-def launch(
-    dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], days: list[date], why: str, *, allow_removal: bool = False
-) -> str:
-    """Start a backfill of all tables of the warehouse; say how to come back to it."""
-    backfills.require_daemon(dagster)
-    _announce(days)
-    assets = [key for key in graph.executable_asset_keys if graph.get(key).group_name == GROUP]
-    backfill_id = backfills.start(dagster, graph, assets, days, why, tags={TAG: "true"} if allow_removal else {})
-    click.echo(f"Backfill {backfill_id}. After an interruption: engagement-platform backfill --resume {backfill_id}")
-    return backfill_id
-
-
-def _announce(days: list[date]) -> None:
-    click.echo(f"{len(days)} days, {days[0]} to {days[-1]}.")
-
-
-def days_between(since: str, until: str | None) -> list[date]:
-    """Return the days that the options name. Raises click.UsageError, and SettingsError for days out of range."""
-    now = datetime.now(UTC)
-    days = between_days(*_span(since, until))
-    if days[-1] > now.date():
-        raise click.UsageError(f"--until lies after today, {now.date()} (UTC).")
-    first = first_day()
-    if days[0] < first:
-        raise SettingsError(
-            f"{days[0]} is before {first}, the first day that Dagster knows.",
-            f"Set {variable('first_day')} to {days[0]} or an earlier day, for Dagster too, and start it again.",
-        )
-    return days
-
-
-def _span(since: str, until: str | None) -> tuple[datetime, datetime]:
-    """Return the time that the options name. Raises click.UsageError, which names the option at fault."""
-    now = datetime.now(UTC)
-    begin, end = _time("--since", since), now if until is None else _time("--until", until)
-    if begin > now:
-        raise click.UsageError(f"--since {since!r} lies in the future: it is {now:%Y-%m-%d %H:%M:%S} UTC now.")
-    if end <= begin:
-        raise click.UsageError("--until has to be after --since.")
-    return begin, end
-
-
-def _time(option: str, text: str) -> datetime:
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(f"{option} {text!r} is not a time such as 2024-08-01 or 2024-08-01T00:00:00.") from None
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
-
-
-def watch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> bool:
-    """Show a backfill's progress until it ends; return whether every day was done."""
-    console = Console()
-    told: set[date] = set()
-    waiting = _Waiting(dagster, backfill_id)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("days", total=None)
-        while True:
-            seen = backfills.progress(dagster, graph, backfill_id)
-            for day, state in seen.days.items():
-                if state in (DayState.DONE, DayState.FAILED) and day not in told:
-                    told.add(day)
-                    console.print(f"{day} {state.value}", highlight=False)
-            running = seen.in_state(DayState.RUNS)
-            what = f"{running[0]} and {len(running) - 1} more" if len(running) > 1 else "".join(map(str, running))
-            bar.update(task, total=len(seen.days), completed=len(told), description=what or "waiting")
-            if seen.ended:
-                break
-            for obstacle in waiting.obstacles(seen):
-                console.print(obstacle, highlight=False, markup=False)
-            time.sleep(_POLL_SECONDS)
-    return _sum_up(seen)
-
-
-class _Waiting:
-    """Tells what a backfill waits for, when no day has changed for a while."""
-
-    def __init__(self, dagster: dg.DagsterInstance, backfill_id: str) -> None:
-        self._dagster = dagster
-        self._backfill_id = backfill_id
-        self._days: Mapping[date, DayState] = {}
-        self._ask_at = 0.0
-
-    def obstacles(self, seen: backfills.Progress) -> list[str]:
-        """Return what is in the way, once in a while."""
-        now = time.monotonic()
-        if seen.days != self._days:
-            self._days, self._ask_at = seen.days, now + _WAIT_SECONDS
-        if now < self._ask_at:
-            return []
-        self._ask_at = now + _SAY_AGAIN_SECONDS
-        return obstacles(self._dagster, load(), self._backfill_id)
-
-
-def _sum_up(seen: backfills.Progress) -> bool:
-    done, undone = seen.in_state(DayState.DONE), backfills.to_retry(seen)
-    click.echo(f"{len(done)} of {len(seen.days)} days done. {seen.status.replace('_', ' ').capitalize()}.")
-    again = f"engagement-platform backfill --retry {seen.backfill_id}"
-    if seen.error:
-        raise EngagementError(f"The backfill has failed: {seen.error}", f"To go on with the days left: {again}")
-    if undone:
-        click.echo(f"Not done: {', '.join(map(str, undone))}")
-        click.echo(f"To try those again: {again}")
-    return len(done) == len(seen.days)

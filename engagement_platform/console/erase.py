@@ -14,7 +14,7 @@ from engagement_platform.domain.errors import EngagementError
 @click.option("--dry-run", is_flag=True, help="Only say which days hold the user.")
 def erase_user(user_id: UUID, *, dry_run: bool) -> None:
     """Rebuild the days that hold events of a user, after the owner has deleted them in the source."""
-    from engagement_platform.console.backfill import instance, launch, watch
+    from engagement_platform.console.backfills import instance, launch, watch
     from engagement_platform.definitions import definitions
     from engagement_platform.history.erase import days_of_user
     from engagement_platform.history.rebuild import rebuild_days
