@@ -34,7 +34,7 @@ from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history import published
 from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
 from engagement_platform.settings import Settings
-from engagement_platform.stream.loading import SILENT_SECONDS, settle_load, settle_rebuild
+from engagement_platform.stream.loading import SILENT_SECONDS, Silence, settle_load, settle_rebuild
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,6 +150,7 @@ class _Rebuild:
         self._run_id = run_id
         self._refused = refused
         """Takes what was not done because too much would go; None: any number of rows may go."""
+        self._silence = Silence()
         self._open: dict[date, int] = {}
         """day -> number of its rebuild, in the order of the days."""
 
@@ -181,7 +182,7 @@ class _Rebuild:
 
     def _wait_for(self, others: Sequence[RebuildRow], deadline: float) -> None:
         for other in others:
-            if other.silent_seconds > SILENT_SECONDS or other.run_id == self._run_id:
+            if other.run_id == self._run_id or self._silence.is_dead(other, SILENT_SECONDS, time.monotonic()):
                 settle_rebuild(self._warehouse, self._loads, other)
             elif time.monotonic() > deadline:
                 raise EngagementError(

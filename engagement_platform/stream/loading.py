@@ -8,6 +8,7 @@ and the same lines can be made again from Kafka.
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from kafka.consumer.fetcher import ConsumerRecord
 
@@ -27,6 +28,9 @@ SILENT_SECONDS = 3.0
 
 One that lives nevertheless changes nothing any more: settling it makes its commit conflict, and it begins again.
 """
+
+WATCH_SECONDS = 1.5
+"""How long a rebuild is watched at least: one that lives beats meanwhile, also after the database stood still."""
 
 _READ_SECONDS = 120.0
 _POLL_MS = 200
@@ -64,6 +68,27 @@ def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Set
     found = [line_of(record.value) for record in read_ranges(settings, load)]
     lines = uncovered((one for one in found if isinstance(one, Line)), loads.coverages(load.table_id, load.days))
     deliver(warehouse, loads, load, lines, settings)
+
+
+class Silence:
+    """Tells the rebuilds whose process is gone, by watching whether they beat.
+
+    The database's clock alone would not do: it may be set back, or have gone on while the database stood still.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[datetime, float]] = {}
+
+    def is_dead(self, rebuild: RebuildRow, after_seconds: float, now: float) -> bool:
+        """Say whether a rebuild has been without a heartbeat for too long. `now` is of a clock that nobody sets."""
+        beat_at, since = self._seen.get(rebuild.number, (None, now))
+        if beat_at != rebuild.beat_at:
+            since = now
+            self._seen[rebuild.number] = (rebuild.beat_at, since)
+        watched = now - since
+        if watched > after_seconds:
+            return True
+        return rebuild.silent_seconds > after_seconds and watched >= min(WATCH_SECONDS, after_seconds)
 
 
 def settle_rebuild(warehouse: Warehouse, loads: Loads, rebuild: RebuildRow) -> None:

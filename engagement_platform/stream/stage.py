@@ -36,7 +36,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream import staging
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.loading import SILENT_SECONDS, deliver, settle_load, settle_rebuild, split
+from engagement_platform.stream.loading import SILENT_SECONDS, Silence, deliver, settle_load, settle_rebuild, split
 from engagement_platform.stream.outlast import Outlasting
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import watching
@@ -161,6 +161,7 @@ class _Stage:
         self._unseen: Mapping[int, int] = {}
         self._gathered = _Gathered.at({})
         self._outlasting = Outlasting(supervision)
+        self._silence = Silence()
 
     def run(self) -> None:
         drain_to = self._reader.end_offsets() if self._control.drain else {}
@@ -356,7 +357,7 @@ class _Stage:
         state = LoopState(Kind.WAITS, time.time(), f"the rebuild of {days}", "a live load of that day comes after it")
         self._supervision.works(but=state)
         for rebuild in rebuilds:
-            if rebuild.silent_seconds > SILENT_SECONDS:
+            if self._silence.is_dead(rebuild, SILENT_SECONDS, time.monotonic()):
                 self._control.expect(SLOW_SECONDS)
                 settle_rebuild(self._warehouse, self._loads, rebuild)
         self._control.wait(_REBUILD_PAUSE)

@@ -67,7 +67,9 @@ class RebuildRow:
     state: str
     """open, done or abandoned."""
     silent_seconds: float
-    """Since its last sign of life."""
+    """Since its last sign of life, by the database's clock."""
+    beat_at: datetime
+    """The last sign of life."""
     coverage: Coverage | None
     """What its snapshot has seen; None before it was taken."""
     rows: int | None

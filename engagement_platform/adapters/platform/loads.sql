@@ -11,7 +11,7 @@ SELECT pg_advisory_xact_lock(hashtext(%(table_id)s), %(lock)s::int);
 -- name: open_rebuilds
 -- The rebuilds that are open: all of a table, or those of certain days.
 SELECT number, day, run_id, state, rows, covered_hi, covered_missing,
-       extract(epoch FROM now() - beat_at)::float AS silent_seconds
+       extract(epoch FROM now() - beat_at)::float AS silent_seconds, beat_at
   FROM engagement_platform.day_rebuild
  WHERE table_id = %(table_id)s AND state = 'open' AND (%(days)s::date[] IS NULL OR day = ANY(%(days)s::date[]))
  ORDER BY number;
@@ -19,7 +19,7 @@ SELECT number, day, run_id, state, rows, covered_hi, covered_missing,
 -- name: rebuild
 -- One rebuild, whatever its state.
 SELECT number, day, run_id, state, rows, covered_hi, covered_missing,
-       extract(epoch FROM now() - beat_at)::float AS silent_seconds
+       extract(epoch FROM now() - beat_at)::float AS silent_seconds, beat_at
   FROM engagement_platform.day_rebuild
  WHERE number = %(number)s;
 
