@@ -6,7 +6,7 @@ count, so no clock of another machine matters. A memory that is older than `RECE
 not look, the run could not beat, for both need the same database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,10 @@ SILENT = timedelta(seconds=45)
 """A heartbeat that has not moved for this long belongs to a dead process: nine are missing."""
 
 BOOT = timedelta(seconds=150)
-"""How long a run that was launched may take until its first heartbeat: 100 s were seen on a starved machine."""
+"""How long a run that was launched may take until it starts: 100 s were seen on a starved machine."""
+
+BEGIN = timedelta(seconds=75)
+"""How long a run that has started may take until its first heartbeat, which is the first thing that it does."""
 
 RECENT = timedelta(seconds=40)
 """A look longer ago than this proves nothing about the time since."""
@@ -30,6 +33,8 @@ class Seen:
     beat_at: datetime | None
     """None before the first heartbeat."""
     since: datetime
+    started: bool = False
+    """Whether its process had said that it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,29 @@ class Verdict:
     """The runs without a living process, with their last heartbeat."""
 
 
-def judge(beats: Mapping[str, datetime | None], memory: Memory | None, now: datetime) -> Verdict:
-    """Compare the heartbeats of the runs that look at work with those of the last look."""
+def judge(
+    beats: Mapping[str, datetime | None], memory: Memory | None, now: datetime, started: Container[str] = ()
+) -> Verdict:
+    """Compare the heartbeats of the runs that look at work with those of the last look.
+
+    `started` are the runs whose process has said that it starts.
+    """
     recent = memory is not None and timedelta(0) <= now - memory.looked_at <= RECENT
     known = memory.runs if memory is not None and recent else {}
-    runs = {run_id: _seen(known.get(run_id), beat_at, now) for run_id, beat_at in beats.items()}
+    runs = {
+        run_id: _seen(known.get(run_id), Seen(beat_at, now, run_id in started)) for run_id, beat_at in beats.items()
+    }
     dead = {run_id: seen for run_id, seen in runs.items() if now - seen.since >= _patience(seen)}
     return Verdict(Memory(now, runs), dead)
 
 
-def _seen(before: Seen | None, beat_at: datetime | None, now: datetime) -> Seen:
-    return before if before is not None and before.beat_at == beat_at else Seen(beat_at, now)
+def _seen(before: Seen | None, present: Seen) -> Seen:
+    """Return what was seen before where nothing has changed, so that `since` stays."""
+    unchanged = before is not None and (before.beat_at, before.started) == (present.beat_at, present.started)
+    return before if before is not None and unchanged else present
 
 
 def _patience(seen: Seen) -> timedelta:
-    return BOOT if seen.beat_at is None else SILENT
+    if seen.beat_at is not None:
+        return SILENT
+    return BEGIN if seen.started else BOOT

@@ -38,7 +38,8 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             now, signs = beats.look([run.run_id for run in runs])
             # How long a streaming run may start up is for its own sensor to say.
             begun = {run.run_id: signs[run.run_id] for run in runs if run.job_name != NAME or signs[run.run_id]}
-            verdict = judge(begun, remembered(context.cursor), now)
+            started = {run.run_id for run in runs if run.status is dg.DagsterRunStatus.STARTED}
+            verdict = judge(begun, remembered(context.cursor), now, started)
             beats.close_others(list(signs), SILENT.total_seconds())
             dead = [
                 (run, seen)
@@ -92,12 +93,14 @@ class _Note(msgspec.Struct):
     """A memory as the sensor's cursor keeps it."""
 
     looked_at: datetime
-    runs: dict[str, tuple[datetime | None, datetime]]
+    runs: dict[str, tuple[datetime | None, datetime, bool]]
 
 
 def kept(memory: Memory) -> str:
     """Return a memory as a cursor."""
-    note = _Note(memory.looked_at, {run_id: (seen.beat_at, seen.since) for run_id, seen in memory.runs.items()})
+    note = _Note(
+        memory.looked_at, {run_id: (seen.beat_at, seen.since, seen.started) for run_id, seen in memory.runs.items()}
+    )
     return msgspec.json.encode(note).decode()
 
 

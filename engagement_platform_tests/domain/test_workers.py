@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.workers import BEAT_SECONDS, BOOT, RECENT, SILENT, Memory, judge
+from engagement_platform.domain.workers import BEAT_SECONDS, BEGIN, BOOT, RECENT, SILENT, Memory, judge
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 BEAT = timedelta(seconds=BEAT_SECONDS)
@@ -67,6 +67,14 @@ def test_each_run_is_judged_by_itself_and_one_that_has_never_beaten_gets_longer(
         memory = verdict.memory
         expected = {"silent"} if timedelta(seconds=second) >= SILENT else set()
         assert set(verdict.dead) == expected | ({"never began"} if timedelta(seconds=second) >= BOOT else set())
+
+
+def test_the_time_to_begin_counts_from_the_start_of_the_process() -> None:
+    memory: Memory | None = None
+    for second in range(0, 300, 10):
+        verdict = judge({"run": None}, memory, after(second), {"run"} if second >= 100 else ())
+        memory = verdict.memory
+        assert bool(verdict.dead) == (timedelta(seconds=second - 100) >= BEGIN)
 
 
 def test_a_clock_that_went_back_proves_nothing() -> None:

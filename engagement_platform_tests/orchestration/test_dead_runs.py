@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -14,7 +15,7 @@ import pytest
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.definitions import definitions
-from engagement_platform.domain.workers import BOOT, SILENT
+from engagement_platform.domain.workers import BEGIN, BOOT, SILENT
 from engagement_platform.orchestration.dead_runs import end_dead_runs, kept, remembered
 from engagement_platform.orchestration.living import beating, subject_of
 from engagement_platform.orchestration.stream_job import engagement_stream
@@ -57,7 +58,7 @@ class Observer:
         """Look for as long as that, as seldom as it may be."""
         memory = remembered(self._cursor)
         assert memory is not None
-        seen = {run: type(one)(one.beat_at, one.since - span) for run, one in memory.runs.items()}
+        seen = {run: replace(one, since=one.since - span) for run, one in memory.runs.items()}
         self._cursor = kept(type(memory)(memory.looked_at - timedelta(seconds=15), seen))
         return self.look()
 
@@ -104,6 +105,16 @@ def test_a_run_on_which_nobody_begins_to_work_is_ended_later(instance: dg.Dagste
     observer.after(SILENT)
     assert status_of(instance, run_id) is dg.DagsterRunStatus.STARTING
     observer.after(BOOT)
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.usefixtures("beats")
+def test_a_run_that_started_and_never_beat_is_ended_within_two_minutes(instance: dg.DagsterInstance) -> None:
+    run_id, observer = launched(instance, dg.DagsterRunStatus.STARTED), Observer(instance)
+    observer.look()
+    observer.after(SILENT)
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.STARTED
+    observer.after(BEGIN)
     assert status_of(instance, run_id) is dg.DagsterRunStatus.FAILURE
 
 
