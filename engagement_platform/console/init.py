@@ -1,5 +1,6 @@
 """engagement-platform init: the folder from which Dagster runs the platform over one's own servers."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -19,12 +20,12 @@ def init(folder: Path) -> None:
         click.echo(f"{'wrote' if is_new else 'kept '} {path}")
     click.echo(
         f"Now set the two settings at the top of {home / '.env'}, then:\n"
-        f"    cd {home}\n"
+        f"    cd {shlex.quote(str(home))}\n"
         "    set -a; . ./.env; set +a\n"
         "    engagement-platform doctor\n"
         "    dagster dev\n"
         "As a service of the system:\n"
-        f"    sudo cp {home / 'engagement-platform.service'} /etc/systemd/system/\n"
+        f"    sudo cp {shlex.quote(str(home / 'engagement-platform.service'))} /etc/systemd/system/\n"
         "    sudo systemctl daemon-reload\n"
         "    sudo systemctl enable --now engagement-platform"
     )
