@@ -61,15 +61,18 @@ def count(ranges: Iterable[IdRange]) -> int:
 
 
 def encode(ranges: Sequence[IdRange]) -> list[int]:
-    """Return the ranges as small numbers: for each, the distance from the end of the one before, and its length - 1."""
+    """Return the ranges as small numbers: for each, the distance from the end of the one before, and its length - 1.
+
+    The first distance is from 0, and negative where an id is.
+    """
     ends = chain((0,), (r.last for r in ranges))
     return [number for end, r in zip(ends, ranges, strict=False) for number in (r.first - end, r.last - r.first)]
 
 
 def decode(numbers: Sequence[int]) -> tuple[IdRange, ...]:
     """Return the ranges that `encode` was given. Raises ValueError when the numbers cannot be such ranges."""
-    if len(numbers) % 2 or any(n < 0 for n in numbers):
-        raise ValueError("id ranges are pairs of numbers that are not negative")
+    if len(numbers) % 2 or any(n < 0 for n in numbers[1:]):
+        raise ValueError("id ranges are pairs of numbers, and none but the first is negative")
     ranges: list[IdRange] = []
     end = 0
     for distance, length in zip(numbers[::2], numbers[1::2], strict=True):

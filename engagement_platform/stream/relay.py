@@ -126,7 +126,7 @@ def _go_on(clients: _Clients, settings: Settings, control: Control, last: Checkp
 
 def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
     started = now()
-    at = clients.source.highest_id() if settings.start == "latest" else 0
+    at = clients.source.highest_id() if settings.start == "latest" else clients.source.before_all()
     watch = SourceWatch(clients.source, clients.limits, clients.source.identity)
     ledger = begin_at(clients.source, at, settings.start_lookback_ids)
     watch.remark(ledger)

@@ -68,7 +68,7 @@ def reset(settings: Settings, at: str) -> Checkpoint:
     ensure_topics(settings)
     with open_source(settings.source_dsn.get_secret_value()) as source:
         highest = source.highest_given()
-        ledger = begin_at(source, _place(at, source.highest_id()), settings.start_lookback_ids)
+        ledger = begin_at(source, _place(at, source), settings.start_lookback_ids)
         watch = SourceWatch(source, _limits(settings), source.identity)
         is_same = _has_published_rows(settings, source)
         checkpoint = _anew(settings, watch, ledger)
@@ -156,9 +156,9 @@ def _next_generation(settings: Settings) -> int:
     return 1 + max((known.generation for known in (standing.topic, standing.copy) if known is not None), default=-1)
 
 
-def _place(at: str, highest: int) -> int:
+def _place(at: str, source: Source) -> int:
     if at in {"latest", "earliest"}:
-        return highest if at == "latest" else 0
+        return source.highest_id() if at == "latest" else source.before_all()
     if not at.isdecimal():
         raise EngagementError(f"The place {at!r} is none.", "Name latest, earliest or an id.")
     return int(at)

@@ -42,7 +42,7 @@ def begin_at(source: Source, hi: int, lookback: int) -> Ledger:
     elif given >= hi:
         missing = source.missing_below(hi, lookback)
     else:
-        last = next(iter(source.newest_ids(given, 1)), max(0, given - lookback))
+        last = next(iter(source.newest_ids(given, 1)), min(given, max(0, given - lookback)))
         missing = (*source.missing_below(last, lookback), *source.holes_between(last, hi, MOST_FOREIGN))
     return begin(hi, missing, source.holders(), given)
 
@@ -98,11 +98,14 @@ class SourceWatch:
         chosen = [of_sequence[at] for at in marking.worth_marking(len(of_sequence))]
         self.marks = marking.noted(self.marks, [marking.mark(row.id, row.value) for row in chosen])
         if rows.last_given is not None and of_sequence:
-            self.numbered = max(self.numbered or 0, of_sequence[-1].id)
+            last = of_sequence[-1].id
+            self.numbered = last if self.numbered is None else max(self.numbered, last)
 
     def is_set_back(self, rows: Rows) -> bool:
         """Say whether the sequence stands below an id that it had given."""
-        return bool(rows.rows) and rows.last_given is not None and rows.last_given < (self.numbered or 0)
+        if not rows.rows or rows.last_given is None or self.numbered is None:
+            return False
+        return rows.last_given < self.numbered
 
     def remark(self, ledger: Ledger) -> None:
         """Mark the newest rows that count as published, where nothing is marked yet."""
@@ -112,7 +115,7 @@ class SourceWatch:
         ids = [one for one in reversed(self._source.newest_ids(top, 2 * DENSE)) if published.covers(one)]
         self.marks = marking.noted((), self._now(ids).values())
         if self.numbered is None and given is not None:
-            self.numbered = ids[-1] if ids else 0
+            self.numbered = ids[-1] if ids else min(0, given)
 
     def compare(self) -> Verdict:
         """Compare the marks with the rows that the source has now."""

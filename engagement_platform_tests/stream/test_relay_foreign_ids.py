@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.settings import Settings
 from engagement_platform.stream import relay, repair, source_watch
 from engagement_platform_tests.conftest import SourceDatabase
@@ -140,6 +141,50 @@ def test_the_sequence_may_become_visible_and_invisible_while_the_stream_runs(
             ids += insert(writer, 2)
             ids += write(writer, max(ids) + 1)
         wait()
+    assert published(settings) == sorted(ids)
+
+
+@pytest.mark.parametrize("low", [0, -7, -(2**63)])
+def test_rows_below_the_first_id_are_published_from_the_earliest_and_no_reset_ends_at_them(
+    settings: Settings, writer: psycopg.Connection[Any], low: int
+) -> None:
+    insert(writer, 3)
+    write(writer, low)
+    repair.reset(settings, "latest")
+    ids = insert(writer, 2)
+    drain(relay.run, settings)
+    assert published(settings) == ids
+    if low > -(2**63):  # there is no number below the lowest
+        repair.reset(settings, "earliest")
+        drain(relay.run, settings)
+        assert published(settings) == sorted([low, 1, 2, 3, *ids, *ids])
+
+
+def test_a_sequence_may_begin_below_zero(
+    settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any]
+) -> None:
+    writer.execute("ALTER SEQUENCE engagement_events_id_seq MINVALUE -10 RESTART -5")
+    drain(relay.run, settings)
+    with another(source_db) as late:
+        ids = [*insert(late), *insert(writer, 9)]
+        drain(relay.run, settings)
+        late.commit()
+    drain(relay.run, settings)
+    assert ids[0] == -5
+    assert published(settings) == ids
+
+
+def test_a_sequence_that_starts_over_below_zero_is_adopted(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    """As owners do whose column of 32 bits is nearly full."""
+    ids = insert(writer, 3)
+    drain(relay.run, settings)
+    writer.execute("ALTER SEQUENCE engagement_events_id_seq MINVALUE -2147483648 RESTART -2147483648")
+    with pytest.raises(StreamStopped, match="was set back"):
+        drain(relay.run, settings)
+    repair.adopt(settings)
+    ids += insert(writer, 3)
+    for _ in range(2):
+        drain(relay.run, settings)
     assert published(settings) == sorted(ids)
 
 

@@ -10,7 +10,7 @@ import pytest
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair, source_watch
+from engagement_platform.stream import relay, repair, source_watch, supervisor
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.stream.sources import (
     another,
@@ -24,7 +24,7 @@ from engagement_platform_tests.stream.sources import (
     write_checkpoint,
     writer,
 )
-from engagement_platform_tests.streaming import drain, insert, wait_for
+from engagement_platform_tests.streaming import drain, insert, running, wait_for
 
 __all__ = ["writer"]
 
@@ -155,6 +155,32 @@ def test_what_the_owner_does_to_a_table_in_peace_does_not_stop_the_stream(
         ids += insert(writer, 2)
         wait_for(lambda: control.progress.events == 7, "the rows that follow")
     drain(relay.run, settings)
+    assert published(settings) == ids
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'ALTER SEQUENCE engagement_events_id_seq RENAME TO "another 100% name"',
+        "CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO engagement_reader;"
+        "ALTER SEQUENCE engagement_events_id_seq OWNED BY NONE;"
+        "ALTER SEQUENCE engagement_events_id_seq SET SCHEMA other",
+        "CREATE SCHEMA other; ALTER SEQUENCE engagement_events_id_seq OWNED BY NONE;"
+        "ALTER SEQUENCE engagement_events_id_seq SET SCHEMA other",
+    ],
+    ids=["name", "schema", "schema out of reach"],
+)
+def test_a_sequence_that_gets_another_name_between_two_looks_does_not_stop_the_stream(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    ids = insert(writer, 5)
+    monkeypatch.setattr(source_watch, "LOOK_SECONDS", 1e9)
+    monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 1e9)
+    with running(relay.run, settings) as control:
+        wait_for(lambda: control.progress.events == 5, "the first rows")
+        writer.execute(statement.encode())
+        ids += insert(writer, 2)
+        wait_for(lambda: control.progress.events == 7, "the rows that follow")
     assert published(settings) == ids
 
 

@@ -35,7 +35,8 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
        seq.seqrelid::bigint AS sequence,
        seq.seqrelid::regclass::text AS sequence_name,
        pg_relation_filenode(seq.seqrelid)::bigint AS sequence_storage,
-       has_sequence_privilege(seq.seqrelid, 'SELECT') AS sees_sequence,
+       has_sequence_privilege(seq.seqrelid, 'SELECT')
+       AND has_schema_privilege((SELECT relnamespace FROM pg_class WHERE oid = seq.seqrelid), 'USAGE') AS sees_sequence,
        seq.seqcache AS cache,
        seq.seqincrement AS increment,
        seq.seqcycle AS cycles

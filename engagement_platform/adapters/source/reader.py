@@ -137,6 +137,12 @@ class Source:
         with session.reaching(self._dsn):
             return self._one(_SQL["highest_id"]).id or 0
 
+    def before_all(self) -> int:
+        """Return an id below every one that is visible, and that the sequence will give: 0, or a lower one."""
+        with session.reaching(self._dsn):
+            lowest = self._one(_SQL["lowest_id"]).id
+        return max(-EVERYTHING, min(0, self.last_given() or 0, 0 if lowest is None else lowest - 1))
+
     def last_given(self) -> int | None:
         """Return the id given out last, 0 where there is none yet; None where the role may not see the sequence."""
         with session.reaching(self._dsn):
@@ -187,9 +193,9 @@ class Source:
         with session.reaching(self._dsn):
             try:
                 return self._stream(parameters, limits)
-            except psycopg.errors.InsufficientPrivilege:
-                if self.sees_sequence and not look(self._connection).sees_sequence:
-                    raise Altered from None  # only the right to see the sequence was taken away
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
+                if self.sees_sequence and self._look.last_given != look(self._connection).last_given:
+                    raise Altered from None  # the sequence has another name, or the right to see it was taken away
                 raise
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
                 if limits.rows > 1:

@@ -13,6 +13,10 @@ SET statement_timeout = '20s'
 -- The highest id in the table; null when it is empty.
 SELECT max(id) AS id FROM engagement_events
 
+-- name: lowest_id
+-- The lowest id in the table; null when it is empty.
+SELECT min(id) AS id FROM engagement_events
+
 -- name: visible_ids
 -- The visible ids among the last :ids, for a first start at the newest event.
 SELECT id FROM engagement_events WHERE id > %(hi)s - %(ids)s AND id <= %(hi)s ORDER BY id
