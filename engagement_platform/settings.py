@@ -297,6 +297,6 @@ def first_day() -> date:
 
 
 class _FirstDay(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
 
     first_day: date = date(2024, 1, 1)

@@ -17,6 +17,7 @@ USES = [
     ["--help"],
     ["no-such-command"],
     *([name, "--help"] for name in COMMANDS),
+    ["backfill", "--since", "soon"],
     *([name, "--no-such-option"] for name in COMMANDS),
 ]
 LOADED = (

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr, ValidationError
 
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Settings, load
+from engagement_platform.settings import Settings, first_day, load
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 
 
@@ -182,7 +182,9 @@ def test_every_setting_says_what_it_must_be(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGAGEMENT_STAGE_SECONDS", "")
     monkeypatch.setenv("ENGAGEMENT_KAFKA_SASL_MECHANISM", "")
+    monkeypatch.setenv("ENGAGEMENT_FIRST_DAY", "")
     assert load().stage_seconds is None
+    assert first_day() == load().first_day
     monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "")
     with pytest.raises(SettingsError, match="ENGAGEMENT_SOURCE_DSN: it is not set"):
         load()

@@ -2,6 +2,8 @@
 
 import click
 
+from engagement_platform.console.times import span
+
 
 @click.command()
 @click.option("--since", metavar="TIME", help="The first day, or a time on it, in UTC: 2024-08-01T00:00:00.")
@@ -57,6 +59,8 @@ def backfill(
         raise click.UsageError("--dry-run goes with --since and --ids.")
     if ids is not None and target == "warehouse":
         raise click.UsageError("--ids goes with --to replay-topic and --to api: the warehouse is rebuilt by days.")
+    if since is not None:
+        span(since, until)  # so that what is wrong with a time is said before anything else is imported
     from engagement_platform.console import backfills
 
     if target != "warehouse":

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engagement_platform.adapters.source.history import Chosen, Happened
+from engagement_platform.console.times import span
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.coverage import Published
 from engagement_platform.domain.days import between as between_days
@@ -104,14 +105,14 @@ def replay_events(asked: Asked, *, to_api: bool, dry_run: bool) -> None:
 
 def _numbered(text: str) -> tuple[Chosen, str]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and int(part) < 1 << 63 for part in parts):
         raise click.UsageError(f"--ids {text!r} is no list of ids such as 7,12,31.")
     return [int(part) for part in parts], f"with the ids {text}"
 
 
 def _within(settings: Settings, asked: Asked) -> tuple[Chosen, str]:
     """Return the events of the time that the options name. Raises click.UsageError, EngagementError."""
-    begin, end = _span(asked.since or "", asked.until)
+    begin, end = span(asked.since or "", asked.until)
     if asked.by == "event-time":
         return Happened(begin, end), f"that happened from {begin} to before {end}"
     until = None if asked.until is None else end
@@ -153,7 +154,7 @@ def announce(days: list[date]) -> None:
 def days_between(since: str, until: str | None) -> list[date]:
     """Return the days that the options name. Raises click.UsageError, and SettingsError for days out of range."""
     now = datetime.now(UTC)
-    days = between_days(*_span(since, until))
+    days = between_days(*span(since, until))
     if days[-1] > now.date():
         raise click.UsageError(f"--until lies after today, {now.date()} (UTC).")
     first = first_day()
@@ -163,25 +164,6 @@ def days_between(since: str, until: str | None) -> list[date]:
             f"Set {variable('first_day')} to {days[0]} or an earlier day, for Dagster too, and start it again.",
         )
     return days
-
-
-def _span(since: str, until: str | None) -> tuple[datetime, datetime]:
-    """Return the time that the options name. Raises click.UsageError, which names the option at fault."""
-    now = datetime.now(UTC)
-    begin, end = _time("--since", since), now if until is None else _time("--until", until)
-    if begin > now:
-        raise click.UsageError(f"--since {since!r} lies in the future: it is {now:%Y-%m-%d %H:%M:%S} UTC now.")
-    if end <= begin:
-        raise click.UsageError("--until has to be after --since.")
-    return begin, end
-
-
-def _time(option: str, text: str) -> datetime:
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(f"{option} {text!r} is not a time such as 2024-08-01 or 2024-08-01T00:00:00.") from None
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
 
 
 def watch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> bool:

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from engagement_platform.console.people import who
+from engagement_platform.console.times import utc
 from engagement_platform.domain.event import NO_EVENT
 from engagement_platform.domain.letters import UNSETTLED, Address, Chosen, Letter, State, address_of
 
@@ -34,10 +35,9 @@ def _address(text: str) -> Address:
 
 def _time(text: str) -> datetime:
     try:
-        given = datetime.fromisoformat(text)
+        return utc(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T08:30:00.") from None
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
 
 
 _FILTERS = (
