@@ -8,6 +8,8 @@ A loop is one attempt that is repeated until the lease is over. What ends an att
   other loops go on, and looks every `LOOK_AGAIN_SECONDS` whether the remedy was followed. A loop that drains raises.
 - *Superseded*: another run has taken over; the loop ends.
 - What nobody foresaw: the next attempt follows, ever later. A loop that drains raises.
+
+What the attempts log is logged once until the loop works again.
 """
 
 import logging
@@ -24,6 +26,28 @@ LOOK_AGAIN_SECONDS = 10.0
 COUNT_SECONDS = 5.0
 """How often the events that wait for a loop are counted while it stands still."""
 _MAX_FAULT_PAUSE = 30.0
+_MOST_LINES = 1_000
+
+
+class Once(logging.Filter):
+    """Lets a line of the log pass once until the loop works again: attempts say the same for hours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the line is new."""
+        line = (record.getMessage(), repr(record.exc_info[1]) if record.exc_info else "")
+        is_new = line not in self._said
+        if len(self._said) >= _MOST_LINES:
+            self._said.clear()
+        self._said.add(line)
+        return is_new
+
+    def forget(self) -> None:
+        """Let all lines pass again."""
+        self._said.clear()
 
 
 class Supervision:
@@ -40,7 +64,8 @@ class Supervision:
         self._counted_at = float("-inf")
         self._counting = threading.Thread()
         self._claimed = False
-        self._said = ""
+        self.once = Once()
+        """Filters the loop's log."""
 
     def claim(self) -> None:
         """Wait until the run holds the lease; a loop claims a single time. Raises Superseded."""
@@ -51,7 +76,7 @@ class Supervision:
     def works(self, *, but: LoopState | None = None) -> None:
         """Note that every server answers; `but` says why no events flow all the same."""
         self._backoff.worked()
-        self._said = ""
+        self.once.forget()
         if but is None:
             self.control.progress.streams()
         else:
@@ -64,15 +89,13 @@ class Supervision:
         return self._backoff.failed(error)
 
     def stopped(self, error: EngagementError) -> None:
-        """Say once why the loop stands still, keep its place in its run, and wait until it is time to look again.
+        """Say why the loop stands still, keep its place in its run, and wait until it is time to look again.
 
         The turn of a run may come long after: then it is looked again at once. Raises Superseded.
         """
         self.control.progress.enter(state_of(error, time.time()))
         self._backoff.passed()
-        if str(error) != self._said:
-            self._said = str(error)
-            self._log.error("%s", error)
+        self._log.error("%s", error)
         if not self._claimed:
             self.claim()
             return
@@ -122,11 +145,14 @@ def supervise(
     `max_pause` is the longest pause between attempts while a server is away, in seconds.
     """
     supervision = Supervision(control, log, max_pause, count_lag)
+    log.addFilter(supervision.once)
     try:
         while not control.should_stop() and not _ends(attempt, supervision):
             pass
     except Superseded as error:
         log.info("%s", error)
+    finally:
+        log.removeFilter(supervision.once)
 
 
 def _ends(attempt: Callable[[Supervision], None], supervision: Supervision) -> bool:

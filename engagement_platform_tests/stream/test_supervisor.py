@@ -181,3 +181,26 @@ def test_the_lag_is_counted_beside_a_fault_that_nobody_foresaw() -> None:
         wait_for(lambda: control.progress.lag == 7, "the lag")
 
     supervise(control, attempt, log=log, count_lag=lambda: 7)
+
+
+def test_what_each_attempt_says_is_logged_once_until_the_loop_works(caplog: pytest.LogCaptureFixture) -> None:
+    control = Impatient()
+    attempts: list[None] = []
+
+    def attempt(supervision: Supervision) -> None:
+        supervision.claim()
+        attempts.append(None)
+        log.warning("The group has lost its offsets.")
+        if len(attempts) == 4:
+            supervision.works()
+        if len(attempts) < 7:
+            raise [StreamStopped("The topic is another."), ValueError("once"), ValueError("twice")][len(attempts) % 3]
+
+    with caplog.at_level(logging.WARNING, log.name):
+        supervise(control, attempt, log=log, count_lag=unknown)
+    said = [record.message.partition(" It begins")[0] for record in caplog.records]
+    assert said.count("The group has lost its offsets.") == 2
+    assert said.count("The topic is another.") == 2
+    log.warning("The group has lost its offsets.")
+    log.warning("The group has lost its offsets.")
+    assert len(caplog.records) == len(said) + 2, "outside of a loop nothing is filtered"
