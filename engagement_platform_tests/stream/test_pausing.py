@@ -187,7 +187,7 @@ def test_without_the_database_what_was_known_last_holds_on(
             wait_for(lambda: caplog.text.count("Waiting for it") == 2, "both to look in vain")
             assert (paused.begins, other.runs, is_paused(control)) == (0, True, True)
             admin.execute(allowing.format(sql.Identifier(name), sql.SQL("true")))
-        wait_for(lambda: caplog.text.count("It answers again") == 2, "both to see again")
+        wait_for(lambda: caplog.text.count("answers again") == 2, "both to see again")
         assert (paused.begins, other.runs, is_paused(control)) == (0, True, True)
         with closing(Pauses(settings, "test")) as again:
             again.resume("forward", "")

@@ -161,6 +161,7 @@ def test_what_is_for_a_person_is_said_and_the_loop_goes_on(
     caplog.clear()
     with running(forward.run, to()) as control:
         wait_for(lambda: f"status {status}" in in_words(control.progress.state), "it to say so")
+        wait_for(lambda: "cannot be used" in caplog.text, "it to log it")
         receiver.behave(Behaviour())
         wait_for(lambda: received(receiver) == set(range(3)), "the events")
         wait_for(lambda: control.progress.state.kind is Kind.STREAMS, "it to say that it is over")
