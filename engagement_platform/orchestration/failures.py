@@ -6,16 +6,21 @@ from contextlib import contextmanager
 import dagster as dg
 
 from engagement_platform.adapters.warehouse.port import LoadFailed
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Fail without a retry where one would fail again: at what a person has to put right."""
+def explained(*, gives_up_when_refused: bool = False) -> Iterator[None]:
+    """Fail without a retry where one would fail again: at what a person has to put right.
+
+    A refusal may be short, as while a password is replaced: it is tried again unless `gives_up_when_refused`.
+    """
     try:
         yield
-    except Unavailable:
-        raise
+    except Unavailable as error:
+        if not (gives_up_when_refused and isinstance(error, Refused)):
+            raise
+        raise dg.Failure(str(error), allow_retries=False) from error
     except LoadFailed as error:
         if not error.rows:  # the same rows may succeed another time
             raise

@@ -65,7 +65,7 @@ def loop_op(
         if lease_seconds > 0:
             yield dg.Output(None)
         with (
-            explained(),
+            explained(gives_up_when_refused=True),  # a drain raises it, and would at once raise it 20 times more
             hold_lease(
                 settings,
                 run_id=context.run_id,

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from engagement_platform.adapters.warehouse.port import LoadFailed
-from engagement_platform.domain.errors import EngagementError, Unavailable
+from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 from engagement_platform.orchestration.failures import explained
 
 
@@ -22,3 +22,14 @@ def test_what_a_person_has_to_put_right_is_not_tried_again(error: Exception) -> 
         raise error
     assert not raised.value.allow_retries
     assert str(error) in str(raised.value.description)
+
+
+def test_a_drain_that_is_refused_is_not_started_again_and_again() -> None:
+    refused = Refused("Redis refuses the login.", "Put it right.", server="Redis")
+    with pytest.raises(Refused), explained():
+        raise refused
+    with pytest.raises(dg.Failure, match="refuses the login") as raised, explained(gives_up_when_refused=True):
+        raise refused
+    assert not raised.value.allow_retries
+    with pytest.raises(Unavailable), explained(gives_up_when_refused=True):
+        raise Unavailable("Redis does not answer.")
