@@ -354,6 +354,7 @@ class _Forward:
         self._is_ending = True
         self._partner.abort()
         self._await_requests(_ABORT_SECONDS)
+        self._positions.unused = self._dispatch.granted
         now = time.monotonic()
         self._store(now, everything=True)
         self._report(now)

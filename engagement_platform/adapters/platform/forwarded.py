@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect, translated
+from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class Positions:
         self._thread = threading.Thread(target=self._work_until_closed, name="forward-positions", daemon=True)
         self.asks = False
         """Whether it is looked for decisions."""
+        self.unused = 0
+        """How many of the events decided are not used up: in the end they are left to the next run, for their hour."""
 
     def record(self, topic: str, position: Position) -> None:
         """Take note of a position that Kafka has. Returns at once."""
@@ -116,8 +119,20 @@ class Positions:
         closing = False
         while not closing:
             closing = self._closing.wait(_SECONDS)
+            self.asks = self.asks and not closing
             self._answers = self._work()
+        self._give_back()
         self._disconnect()
+
+    def _give_back(self) -> None:
+        left = self.unused + self.decided()
+        if not left:
+            return
+        try:
+            self._connection = self._connection or connect(self._settings, "forward-positions")
+            self._connection.execute(_SQL["give_back"], {"group": self._settings.forward_group, "events": left})
+        except (psycopg.Error, Unavailable) as error:
+            log.warning("That %d more events may be given up was forgotten, decide again: %s", left, error)
 
     def _work(self) -> bool:
         """Write what is new and look for decisions; say whether that worked. The next try connects anew if not."""

@@ -20,3 +20,9 @@ INSERT INTO engagement_platform.forward_decision (consumer_group, events, who) V
 UPDATE engagement_platform.forward_decision SET taken_at = now()
  WHERE consumer_group = %(group)s AND taken_at IS NULL AND decided_at > now() - interval '1 hour'
 RETURNING events;
+
+-- name: give_back
+-- Leave to the next run what is not used up of the last decision. Its hour goes on.
+INSERT INTO engagement_platform.forward_decision (consumer_group, events, who, decided_at)
+SELECT consumer_group, %(events)s, who, decided_at FROM engagement_platform.forward_decision
+ WHERE consumer_group = %(group)s AND taken_at IS NOT NULL ORDER BY decided_at DESC LIMIT 1;

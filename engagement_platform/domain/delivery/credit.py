@@ -18,13 +18,14 @@ class Credit:
     def __init__(self) -> None:
         self.left = FIRST
         """Without what an operator has granted."""
-        self._granted = 0
+        self.granted = 0
+        """How many more events an operator has decided to give up."""
         self._refused_in_a_row = 0
 
     @property
     def is_granted(self) -> bool:
         """Whether an operator has decided that what is refused becomes dead letters."""
-        return self._granted > 0
+        return self.granted > 0
 
     @property
     def is_spent(self) -> bool:
@@ -38,7 +39,7 @@ class Credit:
 
     def grant(self, events: int) -> None:
         """Allow for so many dead letters, as an operator has decided."""
-        self._granted += events
+        self.granted += events
 
     def taken(self, events: int) -> None:
         """Note that the partner has taken events."""
@@ -52,6 +53,6 @@ class Credit:
     def spend(self) -> None:
         """Note that an event becomes a dead letter, which was not `is_spent`."""
         if self.is_granted:
-            self._granted -= 1
+            self.granted -= 1
         else:
             self.left -= 1

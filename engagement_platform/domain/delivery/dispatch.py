@@ -184,6 +184,11 @@ class Dispatch:
         """How many events may become dead letters: what the next run begins with."""
         return self._credit.left
 
+    @property
+    def granted(self) -> int:
+        """How many more events become dead letters when the partner refuses them, as an operator has decided."""
+        return self._credit.granted
+
     def carry(self, credit: int) -> None:
         """Begin with what an earlier run left."""
         self._credit.left = min(credit, MOST)

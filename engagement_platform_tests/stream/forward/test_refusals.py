@@ -106,6 +106,23 @@ def test_an_operator_lets_refused_events_become_letters(to: To, receiver: Receiv
     assert {letter.status for letter in letters(to())} == {422}
 
 
+def test_a_hand_over_takes_nothing_from_what_an_operator_decided(to: To, receiver: Receiver) -> None:
+    ensure_schema(to())
+    publish(to(), range(60))
+    receiver.behave(Behaviour("error", status=422))
+    slow = to(api_batch_size=1, api_in_flight=1, api_events_per_second=10.0)
+    with running(forward.run, slow) as control:
+        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop")
+        before = len(letter_ids(to()))
+        forwarded.decide(to(), 40, "somebody")
+        wait_for(lambda: len(letter_ids(to())) > before, "the first letters")
+    assert before < len(letter_ids(to())) < before + 40
+    with running(forward.run, to()) as control:
+        wait_for(lambda: len(letter_ids(to())) == before + 40, "the other letters")
+        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop again")
+    assert len(letter_ids(to())) == before + 40
+
+
 def test_what_was_decided_for_an_earlier_standstill_is_not_used_for_a_later_one(to: To, in_environment: None) -> None:
     ensure_schema(to())
     forwarded.decide(to(), 5, "somebody")
