@@ -8,22 +8,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog
 from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.counting import LagCount
 
 log = logging.getLogger("engagement_platform.pausing")
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether a loop is paused."""
-COUNT_SECONDS = 10.0
-"""How often the messages that wait for a paused loop are counted."""
 
 
 def run_pausable(
@@ -60,12 +59,9 @@ def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: P
     """Wait until the loop is resumed or has to stop, and tell meanwhile how much waits for it."""
     log.info("%s is paused %s.", pause.loop, pause)
     control.progress.enter(_paused(pause))
-    counted_at = float("-inf")
+    lag = LagCount(control.progress, lambda: backlog(settings, pause.loop), log)
     while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
-        if time.monotonic() - counted_at >= COUNT_SECONDS:
-            with suppress(EngagementError):  # a server is away: the lag known last stays
-                control.progress.lag = backlog(settings, pause.loop)
-            counted_at = time.monotonic()
+        lag.look()
     if watch.present is None:
         control.progress.enter(LoopState(Kind.STARTS, time.time()))
         log.info("%s goes on.", pause.loop)

@@ -13,18 +13,16 @@ What the attempts log is logged once until the loop works again.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
 from engagement_platform.stream.control import Backoff, Control
+from engagement_platform.stream.counting import LagCount
 from engagement_platform.stream.spacing import Spacing
 
 LOOK_AGAIN_SECONDS = 10.0
-COUNT_SECONDS = 5.0
-"""How often the events that wait for a loop are counted while it stands still."""
 _MAX_FAULT_PAUSE = 30.0
 _MOST_LINES = 1_000
 
@@ -60,9 +58,7 @@ class Supervision:
         self._log = log
         self._backoff = Backoff(log.warning, longest=max_pause)
         self._faults = Spacing(_MAX_FAULT_PAUSE)
-        self._count_lag = count_lag
-        self._counted_at = float("-inf")
-        self._counting = threading.Thread()
+        self._lag = LagCount(control.progress, count_lag, log)
         self._claimed = False
         self.once = Once()
         """Filters the loop's log."""
@@ -85,7 +81,7 @@ class Supervision:
     def failed(self, error: Unavailable) -> float:
         """Note that a server is away; return the seconds to wait."""
         self.control.progress.enter(state_of(error, time.time()))
-        self._look_at_lag()
+        self._lag.look()
         return self._backoff.failed(error)
 
     def stopped(self, error: EngagementError) -> None:
@@ -99,7 +95,7 @@ class Supervision:
         if not self._claimed:
             self.claim()
             return
-        self._look_at_lag()
+        self._lag.look()
         self.control.wait(LOOK_AGAIN_SECONDS)
 
     def broke(self, error: Exception) -> None:
@@ -107,28 +103,9 @@ class Supervision:
         pause = self._faults.pause()
         reason = f"{type(error).__name__}, which nobody foresaw: see the log of the run"
         self.control.progress.enter(LoopState(Kind.WAITS, time.time(), reason=reason))
-        self._look_at_lag()
+        self._lag.look()
         self._log.exception("The loop failed in a way that nobody foresaw. It begins afresh in %.1f s.", pause)
         self.control.wait(pause)
-
-    def _look_at_lag(self) -> None:
-        """Count what waits meanwhile, now and then, in a thread: a server that is away must not delay the attempts."""
-        if time.monotonic() - self._counted_at >= COUNT_SECONDS and not self._counting.is_alive():
-            self._counted_at = time.monotonic()
-            self._counting = threading.Thread(target=self._count, name="lag", daemon=True)
-            self._counting.start()
-
-    def _count(self) -> None:
-        progress = self.control.progress
-        try:
-            lag = self._count_lag()
-        except EngagementError:
-            lag = None
-        except Exception:  # a figure that is not known must not print a traceback every few seconds
-            self._log.debug("the lag was not counted", exc_info=True)
-            lag = None
-        if not progress.state.is_healthy:
-            progress.lag = lag
 
 
 def supervise(

@@ -14,12 +14,13 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.leases import alive
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import forward, pausing, relay, stage, tally
+from engagement_platform.stream import counting, forward, pausing, relay, stage, tally
 from engagement_platform.stream.control import Control, Standalone
 from engagement_platform.stream.lease import hold_lease
 from engagement_platform.stream.pausing import run_pausable
@@ -55,7 +56,7 @@ def views(settings: Settings) -> Iterator[Views]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pausing, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(pausing, "COUNT_SECONDS", 0.2)
+    monkeypatch.setattr(counting, "COUNT_SECONDS", 0.2)
 
 
 class Noting:
@@ -102,6 +103,29 @@ def test_a_pause_ends_the_loop_and_a_resume_begins_it_again(settings: Settings, 
         wait_for(lambda: loop.begins == 2, "the loop to go on", 2)
         assert not is_paused(control)
     assert loop.ends == 2
+
+
+def test_what_waits_for_a_paused_loop_is_unknown_while_a_server_is_away_and_nothing_is_delayed(
+    settings: Settings, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def away(*_: object) -> int:
+        answers.wait(20)
+        raise Unavailable("Kafka does not answer.", server="Kafka")
+
+    monkeypatch.setattr(pausing, "backlog", away)
+    pauses.pause("tally", "", "")
+    loop = Noting()
+    with running(pausable(loop), settings) as control:
+        control.progress.lag = 7
+        wait_for(lambda: is_paused(control), "the pause")
+        pauses.resume("tally", "")
+        wait_for(lambda: loop.runs, "the loop to go on although Kafka has not answered", 5)
+        pauses.pause("tally", "", "")
+        wait_for(lambda: is_paused(control), "the pause")
+        answers.set()
+        wait_for(lambda: control.progress.lag is None, "the lag to be unknown")
 
 
 def test_the_others_run_on(settings: Settings, pauses: Pauses) -> None:

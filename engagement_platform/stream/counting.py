@@ -1,0 +1,40 @@
+"""Counts what waits for a loop that stands still, in a thread, so that a server that is away delays nothing."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.stream.control import Progress
+
+COUNT_SECONDS = 5.0
+
+
+class LagCount:
+    """Keeps the lag of a loop that cannot tell it itself. It is None while nobody knows it."""
+
+    def __init__(self, progress: Progress, count: Callable[[], int | None], log: logging.Logger) -> None:
+        self._progress = progress
+        self._count = count
+        self._log = log
+        self._counted_at = float("-inf")
+        self._thread = threading.Thread()
+
+    def look(self) -> None:
+        """Begin to count when it is due. Returns at once."""
+        if time.monotonic() - self._counted_at >= COUNT_SECONDS and not self._thread.is_alive():
+            self._counted_at = time.monotonic()
+            self._thread = threading.Thread(target=self._note, name="lag", daemon=True)
+            self._thread.start()
+
+    def _note(self) -> None:
+        try:
+            lag = self._count()
+        except EngagementError:
+            lag = None
+        except Exception:  # a figure that is not known must not print a traceback every few seconds
+            self._log.debug("the lag was not counted", exc_info=True)
+            lag = None
+        if not self._progress.state.is_healthy:
+            self._progress.lag = lag
