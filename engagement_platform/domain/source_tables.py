@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from urllib.parse import quote
 
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped
 
@@ -109,6 +110,7 @@ class Sight:
     role: str
     """As a statement has to write it."""
     search_path: str
+    """As a statement has to write it."""
     tables: Mapping[str, Table]
     """Those that are in sight, by their plain name."""
     elsewhere: Mapping[str, tuple[Elsewhere, ...]]
@@ -196,16 +198,27 @@ def _not_in_sight(sight: Sight, name: str) -> Fault:
             return Fault(
                 f"{what} that {sight.role} may use.",
                 f"Ask the owner to run: GRANT USAGE ON SCHEMA {other.schema} TO {sight.role}; and let the search_path"
-                f" name it: ALTER ROLE {sight.role} SET search_path = {other.schema}",
+                f" name it: ALTER ROLE {sight.role} SET search_path = {_path_to(sight, other.schema)}",
                 is_right=True,
             )
     for other in schemas:
         return Fault(
             f"{what}, but in {other.schema}.",
-            f"Ask the owner to run: ALTER ROLE {sight.role} SET search_path = {other.schema}; or add"
-            f" options=-csearch_path%3D{other.schema} to the URL in ENGAGEMENT_SOURCE_DSN",
+            f"Ask the owner to run: ALTER ROLE {sight.role} SET search_path = {_path_to(sight, other.schema)}; or add"
+            f" options={_in_url(_path_to(sight, other.schema))} to the URL in ENGAGEMENT_SOURCE_DSN",
         )
     return Fault(f"{what}.", "Let ENGAGEMENT_SOURCE_DSN name the database that has content and engagement_events.")
+
+
+def _path_to(sight: Sight, schema: str) -> str:
+    """Return a search_path that adds a schema to what the session sees: the other table may be there."""
+    return ", ".join(filter(None, (sight.search_path, schema)))
+
+
+def _in_url(search_path: str) -> str:
+    """Return the option that sets a path as a URL has it; a server takes a blank with a backslash before it."""
+    escaped = search_path.replace("\\", "\\\\").replace(" ", "\\ ")
+    return f"-csearch_path%3D{quote(escaped, safe='')}"
 
 
 def error_of(found: Iterable[Fault]) -> EngagementError | None:

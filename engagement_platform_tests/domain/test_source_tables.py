@@ -102,7 +102,7 @@ def test_a_table_out_of_sight_is_looked_for_in_other_schemas() -> None:
     (nowhere,) = faults(gone)
     assert "lacks table engagement_events: it is in no schema of the search_path (public)." in nowhere.what
     (elsewhere,) = faults(replace(gone, elsewhere={"engagement_events": (Elsewhere("media", usable=True),)}))
-    assert "ALTER ROLE reader SET search_path = media" in elsewhere.todo
+    assert "ALTER ROLE reader SET search_path = public, media" in elsewhere.todo
     assert not elsewhere.is_right
     (closed,) = faults(replace(gone, elsewhere={"engagement_events": (Elsewhere("media", usable=False),)}))
     assert "GRANT USAGE ON SCHEMA media TO reader" in closed.todo

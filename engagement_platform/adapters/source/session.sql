@@ -17,7 +17,9 @@ SET statement_timeout = '10s'
 
 -- name: sight
 -- Who the session is, and where it looks for tables.
-SELECT quote_ident(current_user) AS role, array_to_string(current_schemas(false), ', ') AS search_path
+SELECT quote_ident(current_user) AS role,
+       (SELECT coalesce(string_agg(quote_ident(schema), ', ' ORDER BY at), '')
+          FROM unnest(current_schemas(false)) WITH ORDINALITY AS one(schema, at)) AS search_path
 
 -- name: tables
 -- The tables in sight: name as a statement writes it, whether a policy would hide rows, whether they are the role's own.

@@ -289,18 +289,27 @@ def test_a_right_that_is_taken_away_in_mid_stream_is_refused_and_given_back_goes
         assert len(source.read(0, [], LIMITS).rows) == 1
 
 
-def test_a_schema_that_is_out_of_reach_is_named(
-    settings: Settings, source_db: SourceDatabase, owner: psycopg.Connection[Any]
+@pytest.mark.parametrize("schema", ["media", '"Media, 100% \\\\ ours"'])
+def test_a_schema_that_is_out_of_reach_is_named_and_the_remedies_lead_to_it(
+    settings: Settings, source_db: SourceDatabase, owner: psycopg.Connection[Any], schema: str
 ) -> None:
+    """One table stays where it was."""
     write(owner)
-    owner.execute("CREATE SCHEMA media; ALTER TABLE content SET SCHEMA media")
+    owner.execute(f"CREATE SCHEMA {schema}; ALTER TABLE content SET SCHEMA {schema}".encode())
     refused = said_by(relayed, source_db.dsn)
-    assert "GRANT USAGE ON SCHEMA media TO engagement_reader" in str(refused)
-    owner.execute("GRANT USAGE ON SCHEMA media TO engagement_reader")
+    grant = f"GRANT USAGE ON SCHEMA {schema} TO engagement_reader"
+    assert grant in str(refused)
+    owner.execute(grant.encode())
     stopped = said_by(relayed, source_db.dsn)
     assert isinstance(stopped, StreamStopped)
-    assert "SET search_path = media" in source_faults(settings)
-    assert len(relayed(f"{source_db.dsn}?options=-csearch_path%3Dpublic,media")) == 1
+    assert stopped.todo.rstrip(".") in source_faults(settings)
+    by_role, _, by_url = stopped.todo.removeprefix("Ask the owner to run: ").partition("; or add ")
+    assert len(relayed(f"{source_db.dsn}?{by_url.partition(' ')[0]}")) == 1
+    assert by_role == f"ALTER ROLE engagement_reader SET search_path = public, {schema}"
+    with psycopg.connect(source_db.admin_dsn, autocommit=True) as admin:
+        here = f"engagement_reader IN DATABASE {admin.info.dbname}"
+        admin.execute(by_role.replace("engagement_reader", here).encode())
+    assert len(relayed(source_db.dsn)) == 1
 
 
 def test_the_tables_cannot_change_between_the_look_and_the_rows_of_a_rebuild(
