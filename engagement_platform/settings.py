@@ -5,6 +5,7 @@ reads the environment for configuration.
 """
 
 import os
+from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +19,20 @@ from engagement_platform.domain import addresses
 from engagement_platform.domain.errors import SettingsError
 
 PREFIX = "ENGAGEMENT_"
+_TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
+"""What Kafka takes as the name of a topic."""
 
 
 class Settings(BaseSettings):
     """The effective configuration of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     source_dsn: SecretStr = Field(
@@ -49,16 +57,17 @@ class Settings(BaseSettings):
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey that serves the views."
     )
 
-    topic: str = Field("engagement-events", description="Kafka topic of the enriched events.")
+    topic: str = Field("engagement-events", pattern=_TOPIC, description="Kafka topic of the enriched events.")
     topic_partitions: int = Field(4, ge=1, description="Partitions with which the topic is created.")
     checkpoint_topic: str = Field(
-        "engagement-relay-checkpoint", description="Compacted topic of the relay's checkpoint."
+        "engagement-relay-checkpoint", pattern=_TOPIC, description="Compacted topic of the relay's checkpoint."
     )
     dead_letter_topic: str = Field(
-        "engagement-dead-letters", description="Topic of the events that could not be delivered."
+        "engagement-dead-letters", pattern=_TOPIC, description="Topic of the events that could not be delivered."
     )
     replay_topic: str = Field(
         "engagement-events-replay",
+        pattern=_TOPIC,
         description="Topic of events that were published again on request. Nothing of the platform counts them.",
     )
     replication_factor: int = Field(1, ge=1, description="Replicas with which topics are created.")
@@ -239,12 +248,22 @@ def load() -> Settings:
         faults = [(str(fault["loc"][0]), _in_words(str(fault["loc"][0]), fault)) for fault in error.errors()]
     else:
         faults = [(field, fault) for field, check in ADDRESSES.items() if (fault := check(_text(settings, field)))]
+        faults += _shared_topics(settings)
         if not faults:
             return settings
     raise SettingsError(
         f"The configuration cannot be used. {'; '.join(f'{variable(field)}: {fault}' for field, fault in faults)}.",
         "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
     )
+
+
+def _shared_topics(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield each setting that names a topic which another one names, too."""
+    first: dict[str, str] = {}
+    for field in ("topic", "checkpoint_topic", "dead_letter_topic", "replay_topic"):
+        owner = first.setdefault(getattr(settings, field), field)
+        if owner != field:
+            yield field, f"it must be another topic than {variable(owner)}, and both are {getattr(settings, field)!r}"
 
 
 def _in_words(field: str, fault: ErrorDetails) -> str:

@@ -157,6 +157,13 @@ def test_whatever_the_password_it_is_refused_or_its_client_understands_it(
         ("STAGE_SECONDS", "0", "it must be more than 0.0, and is '0'"),
         ("START", "middle", "it must be 'latest' or 'earliest', and is 'middle'"),
         ("FIRST_DAY", "2024-13-01", "it must be a day such as 2024-01-01, and is '2024-13-01'"),
+        ("LEASE_SECONDS", "inf", "it must be a finite number, and is 'inf'"),
+        ("TOPIC", "my events", r"it must be a text of the form ^[a-zA-Z0-9._-]{1,249}$, and is 'my events'"),
+        (
+            "REPLAY_TOPIC",
+            "engagement-events",
+            "it must be another topic than ENGAGEMENT_TOPIC, and both are 'engagement-events'",
+        ),
         ("REDIS_NAMESPACE", "a b", r"it must be a text of the form ^[^{}\s]+$, and is 'a b'"),
     ],
 )
