@@ -4,6 +4,7 @@ Each check looks at one thing and returns findings; none changes anything.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from engagement_platform.stream.topic_watch import names_of, window_of
 Level = Literal["ok", "note", "warning", "fault"]
 
 _SQL = sql.load(__package__, "doctor.sql")
+_QUALIFIED = re.compile(r'((?:"(?:[^"]|"")+"|[^".]+))\.')
+"""The schema at the beginning of a sequence's name."""
 _PATIENCE_SECONDS = 12.0
 """Longer than the statement_timeout of the session, so that a server that lives says why it took so long."""
 
@@ -153,12 +156,14 @@ def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _unseen_sequence(name: str, role: str) -> Finding:
-    """Then nobody can tell which ids it has given: see docs/own-servers.md."""
+    """Then nobody can tell which ids it has given: see docs/own-servers.md. A schema out of sight is granted, too."""
+    qualified = _QUALIFIED.match(name)
+    reach = f"GRANT USAGE ON SCHEMA {qualified[1]} TO {role}; " if qualified else ""
     return Finding(
         "note",
         "source: the role does not see the sequence of engagement_events; deleting the newest row looks like a "
         "restore, and an id that somebody wrote is taken for one of its own",
-        f"Ask the owner to run: GRANT SELECT ON SEQUENCE {name} TO {role}",
+        f"Ask the owner to run: {reach}GRANT SELECT ON SEQUENCE {name} TO {role}",
     )
 
 

@@ -163,8 +163,8 @@ def require_not_set_back(numbered: int, highest_given: int) -> None:
             f"The source has given out ids up to {highest_given}, but {numbered} was seen already: "
             "its table was emptied or restored, its sequence was set back, or its newest rows were deleted and the "
             "role may not see the sequence.",
-            "If rows were deleted, let the owner run GRANT SELECT ON SEQUENCE engagement_events_id_seq for the role of "
-            f"ENGAGEMENT_SOURCE_DSN, and the stream goes on. If only the sequence was set back: {ADOPT}. If the table "
+            "If rows were deleted, let the owner run the GRANT on the sequence that engagement-platform doctor names, "
+            f"and the stream goes on. If only the sequence was set back: {ADOPT}. If the table "
             f"was emptied, all its rows are new: {RESET_ALL} publishes them. If a copy of before was put back: "
             "engagement-platform checkpoint reset --at ID, with the last id of that copy. "
             "Then rebuild the days in question.",

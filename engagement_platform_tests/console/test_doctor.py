@@ -150,14 +150,29 @@ def test_a_sequence_in_a_schema_out_of_reach_is_no_fault(settings: Settings, sou
     assert faults(settings) == []
 
 
-def test_a_role_that_does_not_see_the_sequence_is_told(settings: Settings, source_db: SourceDatabase) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "REVOKE SELECT ON SEQUENCE engagement_events_id_seq FROM engagement_reader",
+        'CREATE SCHEMA "a.b"; ALTER SEQUENCE engagement_events_id_seq OWNED BY NONE;'
+        'ALTER SEQUENCE engagement_events_id_seq SET SCHEMA "a.b"',
+    ],
+    ids=["right", "schema"],
+)
+def test_a_role_that_does_not_see_the_sequence_is_told_what_to_grant(
+    settings: Settings, source_db: SourceDatabase, statement: str
+) -> None:
+    def unseen() -> list[doctor.Finding]:
+        return [each for each in doctor.examine(settings) if "sequence of engagement_events" in each.what]
+
     ensure_topics(settings)
-    assert not [each for each in doctor.examine(settings) if "sequence of engagement_events" in each.what]
+    assert not unseen()
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
-        owner.execute("REVOKE SELECT ON SEQUENCE engagement_events_id_seq FROM engagement_reader")
-    (told,) = (each for each in doctor.examine(settings) if "sequence of engagement_events" in each.what)
-    assert told.level == "note"
-    assert "GRANT SELECT ON SEQUENCE" in told.todo
+        owner.execute(statement.encode())
+        (told,) = unseen()
+        assert told.level == "note"
+        owner.execute(told.todo.removeprefix("Ask the owner to run: ").encode())
+    assert not unseen()
 
 
 @pytest.mark.parametrize("read", ["highest_id", "highest_given", "holders"])
