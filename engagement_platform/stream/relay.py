@@ -178,12 +178,14 @@ class _Relay:
         """Look at the source where that is due, take the ledger's four steps once, and publish what was found."""
         self._clients.watch.require()
         self._clients.watch.require_limits(events=self._clients.largest_message, letters=self._clients.largest_letter)
+        is_look = self._watch.is_due
         try:
-            is_look = self._watch.is_due
             if is_look:
                 self._look()
             return self._step(everything=is_look or self._control.drain)
         except Altered:
+            if is_look:  # just looked at: whoever goes on like this would ask without a pause
+                raise
             self._watch.expire()
             return Rows([], cut=True)
 

@@ -7,8 +7,10 @@ import msgspec
 import psycopg
 import pytest
 
+from engagement_platform.adapters.source.reader import Altered, Rows, Source
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.loop_state import Kind
 from engagement_platform.settings import Settings
 from engagement_platform.stream import relay, repair, source_watch, supervisor
 from engagement_platform_tests.conftest import SourceDatabase
@@ -325,3 +327,25 @@ def test_a_checkpoint_of_an_older_version_is_completed_in_silence(
     drain(relay.run, settings)
     assert msgspec.structs.replace(last_checkpoint(settings), unseen_at=whole.unseen_at) == whole
     assert published(settings) == ids
+
+
+def test_a_source_that_looks_altered_for_ever_is_waited_for_and_not_asked_without_a_pause(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[None] = []
+
+    def altered(*_: object) -> Rows:
+        reads.append(None)
+        raise Altered
+
+    read = Source.read
+    with running(relay.run, settings) as control:
+        ids = insert(writer, 3)
+        wait_for(lambda: control.progress.events == 3, "the first rows")
+        monkeypatch.setattr(Source, "read", altered)
+        wait_for(lambda: control.progress.state.kind is Kind.WAITS and len(reads) > 6, "it to wait")
+        assert "altered" in control.progress.state.reason
+        monkeypatch.setattr(Source, "read", read)
+        ids += insert(writer, 2)
+        wait_for(lambda: control.progress.events == 5, "the others")
+    assert sorted(published(settings)) == ids
