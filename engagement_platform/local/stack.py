@@ -12,6 +12,7 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import httpbin, kafka, postgres, state, valkey
 from engagement_platform.local.process import Daemon
 from engagement_platform.local.state import State
+from engagement_platform.orchestration.instance import home_of
 
 USUAL_PORTS = {**postgres.USUAL_PORTS, **kafka.USUAL_PORTS, **valkey.USUAL_PORTS, **httpbin.USUAL_PORTS}
 _PORT_TRIES = 5
@@ -209,7 +210,7 @@ def environment(found: Endpoints, folder: Path) -> dict[str, str]:
         "ENGAGEMENT_STATE_DIR": str(folder.absolute()),
         # The local source is new: its whole history is wanted.
         "ENGAGEMENT_START": "earliest",
-        "DAGSTER_HOME": str(Path.cwd()),
+        "DAGSTER_HOME": str(home_of(Path.cwd(), folder.absolute())),
     }
 
 

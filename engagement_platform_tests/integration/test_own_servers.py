@@ -127,15 +127,16 @@ def test_from_the_wheel_to_the_first_event(
     )
     assert doctor.returncode == 0, doctor.stdout
     with service(home, environment), psycopg.connect(source_db.writer_dsn) as writer:
+
+        def status() -> str:
+            asked = [*command, "status"]
+            return subprocess.run(asked, env=environment, cwd=home, capture_output=True, text=True, check=False).stdout
+
+        wait_for(lambda: status().startswith("All well."), "every loop", 120)  # the relay begins with the next event
         with closing(Views.connect(settings)) as views:
-            wait_for(views.as_of, "the views", 120)
             writer.execute("INSERT INTO engagement_events (event_type, event_ts) VALUES ('play', now())")
             writer.commit()
             wait_for(lambda: views.totals().count == 1, "the event")
-        status = subprocess.run(
-            [*command, "status"], env=environment, cwd=home, capture_output=True, text=True, check=False
-        )
-        assert status.stdout.startswith("All well."), status.stdout
     assert (home / "state").is_dir(), "files in transit lie in the folder"
 
 
@@ -148,7 +149,7 @@ def test_the_secrets_are_for_their_owner_and_the_two_settings_stand_apart(tmp_pa
         "ENGAGEMENT_PLATFORM_DSN=",
     ]
     assert text.count("ENGAGEMENT_SOURCE_DSN=") == 1
-    assert f"base_dir: {tmp_path}/state/dagster" in files["dagster.yaml"][0]
+    assert f'base_dir: "{tmp_path}/state/dagster"' in files["dagster.yaml"][0]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")

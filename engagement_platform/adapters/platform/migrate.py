@@ -12,6 +12,10 @@ from engagement_platform.adapters.platform.connection import connect, translated
 from engagement_platform.settings import Settings
 
 SCHEMA = "engagement_platform"
+VERSION_TABLE = "schema_version"
+"""Not alembic's usual name: Dagster keeps its own version under that in the same database, and where the role has the
+name of this schema, a search for the one would find the other.
+"""
 HEAD = "0007"
 """The newest migration in `migrations/versions`; a test holds it against the folder."""
 
@@ -32,7 +36,7 @@ def ensure_schema(settings: Settings) -> None:
 
 def _version(connection: psycopg.Connection) -> str | None:
     try:
-        row = connection.execute(f"SELECT version_num FROM {SCHEMA}.alembic_version").fetchone()  # noqa: S608
+        row = connection.execute(f"SELECT version_num FROM {SCHEMA}.{VERSION_TABLE}").fetchone()  # noqa: S608
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return None
     return None if row is None else str(row[0])

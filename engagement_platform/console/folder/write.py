@@ -1,4 +1,4 @@
-"""Writes the folder of an installation. The templates lie beside this module; `dagster.yaml` is the repository's."""
+"""Writes the folder of an installation. The templates lie beside this module."""
 
 import json
 import os
@@ -12,9 +12,8 @@ from string import Template
 
 from engagement_platform.console import example
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration import instance
 
-DAGSTER_YAML = "dagster.yaml"
-_BASE_DIR = "base_dir: .engagement/dagster"
 _PRIVATE = 0o600
 _PUBLIC = 0o644
 
@@ -40,9 +39,8 @@ def contents(home: Path, python: Path, user: str) -> dict[str, tuple[str, int]]:
     """Return name -> (text, mode) of every file; `home` is absolute, `python` the interpreter with the package."""
     paths = {"home": _for_shell(home), "state": _for_shell(home / "state")}
     unit = {"home": _for_unit(home), "python": _word_for_unit(python), "user": user}
-    base_dir = json.dumps(str(home / "state" / "dagster"), ensure_ascii=False)  # which YAML reads, too
     return {
-        DAGSTER_YAML: (dagster_yaml().replace(_BASE_DIR, f"base_dir: {base_dir}"), _PUBLIC),
+        instance.FILE: (instance.configuration(home / "state" / "dagster"), _PUBLIC),
         "workspace.yaml": (_template("workspace.yaml", {}), _PUBLIC),
         ".env": (_template("env", paths) + example.settings(without=("source_dsn", "platform_dsn")), _PRIVATE),
         "engagement-platform.service": (_template("engagement-platform.service", unit), _PUBLIC),
@@ -72,12 +70,6 @@ def _word_for_unit(path: Path) -> str:
     """Return a path as one word of a command in a systemd unit."""
     text = _for_unit(path)
     return text if re.fullmatch(r"[\w./%-]+", text) else json.dumps(text, ensure_ascii=False)
-
-
-def dagster_yaml() -> str:
-    """Return the repository's dagster.yaml: in a wheel it lies beside this module, in a checkout at its root."""
-    beside = resources.files(__package__) / DAGSTER_YAML
-    return beside.read_text() if beside.is_file() else (Path(__file__).parents[3] / DAGSTER_YAML).read_text()
 
 
 def _template(name: str, values: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from dagster_postgres import PostgresRunStorage
 from pydantic import SecretStr
 
 from engagement_platform.adapters.platform import migrate
@@ -47,7 +48,6 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         ).fetchall()
         elsewhere = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
     assert [name for (name,) in tables] == [
-        "alembic_version",
         "day_due",
         "day_rebuild",
         "forward_decision",
@@ -57,6 +57,7 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         "relay_checkpoint_history",
         "relay_checkpoint_mirror",
         "run_beat",
+        "schema_version",
         "stream_lease",
         "stream_loop",
         "warehouse_load",
@@ -74,3 +75,26 @@ def test_a_database_that_does_not_answer_is_unavailable_and_no_password_shows() 
     with pytest.raises(Unavailable, match="ENGAGEMENT_PLATFORM_DSN") as raised:
         migrate.ensure_schema(Settings(source_dsn=SecretStr("unused"), platform_dsn=gone))
     assert "secret" not in str(raised.value)
+
+
+def test_dagster_finds_its_own_version_whichever_was_first(bare: Settings) -> None:
+    """The role has the name of the schema here, as in the local stack, so an unqualified name is looked for in it."""
+    dsn = bare.platform_dsn.get_secret_value()
+    migrate.ensure_schema(bare)
+    PostgresRunStorage(dsn, should_autocreate_tables=True)
+    PostgresRunStorage(dsn, should_autocreate_tables=True)
+    migrate.ensure_schema(bare)
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+
+
+def test_a_schema_under_the_former_name_of_its_version_is_taken_over(bare: Settings) -> None:
+    dsn = bare.platform_dsn.get_secret_value()
+    migrate.ensure_schema(bare)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("ALTER TABLE engagement_platform.schema_version RENAME TO alembic_version")
+    migrate.ensure_schema(bare)
+    with psycopg.connect(dsn) as connection:
+        kept = connection.execute("SELECT version_num FROM engagement_platform.schema_version").fetchall()
+        assert kept == [(migrate.HEAD,)]
+        assert connection.execute("SELECT to_regclass('engagement_platform.alembic_version')").fetchone() == (None,)

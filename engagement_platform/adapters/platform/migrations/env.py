@@ -5,7 +5,16 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from engagement_platform.adapters.platform.migrate import SCHEMA
+from engagement_platform.adapters.platform.migrate import SCHEMA, VERSION_TABLE
+
+_RENAME = f"""
+DO $$BEGIN
+    IF to_regclass('{SCHEMA}.{VERSION_TABLE}') IS NULL AND to_regclass('{SCHEMA}.alembic_version') IS NOT NULL THEN
+        ALTER TABLE {SCHEMA}.alembic_version RENAME TO {VERSION_TABLE};
+    END IF;
+END$$
+"""
+"""The table had alembic's usual name at first."""
 
 engine = create_engine("postgresql+psycopg://", creator=context.config.attributes["connect"], poolclass=NullPool)
 
@@ -15,7 +24,8 @@ try:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock(hashtextextended('{SCHEMA}.migrations', 0))"))
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-        context.configure(connection=connection, version_table_schema=SCHEMA)
+        connection.execute(text(_RENAME))
+        context.configure(connection=connection, version_table=VERSION_TABLE, version_table_schema=SCHEMA)
         context.run_migrations()
 except DBAPIError as error:
     raise error.orig or error from error
