@@ -39,9 +39,9 @@ class Running:
 
     @property
     def told(self) -> str:
-        """Why it stands still, in words; empty while it does not."""
+        """Why it stands still until a person acts, in words; empty while it does not."""
         state = self.control.progress.state
-        return in_words(state) if state.kind is Kind.STOPPED else ""
+        return in_words(state) if state.kind in {Kind.STOPPED, Kind.REFUSED} else ""
 
     def finish(self, timeout: float = 20.0) -> None:
         """Stop it, and raise what it raised."""
