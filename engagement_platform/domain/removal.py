@@ -9,13 +9,16 @@ from engagement_platform.domain.errors import EngagementError
 TAG = "engagement/allow_removal"
 """A run or backfill of Dagster with this tag, whatever its value but false, may take any number of rows away."""
 
-_FEW = 100
+_FEW = 10
 _PART = 10
 
 
 def takes_too_much(rows: int, gone: int) -> bool:
-    """Say whether taking `gone` of `rows` rows away needs to be told: more than half, or over a tenth and over 100."""
-    return 2 * gone > rows or (gone > _FEW and _PART * gone > rows)
+    """Say whether taking `gone` of `rows` rows away needs to be told.
+
+    It does for all of them, for half of them but a single row, and for over a tenth and over ten of them.
+    """
+    return 0 < gone == rows or (gone > 1 and 2 * gone >= rows) or (gone > _FEW and _PART * gone > rows)
 
 
 def is_allowed(tag: str | None) -> bool:
