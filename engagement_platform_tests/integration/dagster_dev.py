@@ -15,7 +15,7 @@ from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def environment(endpoints: Endpoints, folder: Path, settings: Settings) -> dict[str, str]:

@@ -24,7 +24,7 @@ from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, da
 from engagement_platform_tests.streaming import wait_for
 from engagement_platform_tests.warehouse import ids_by_day, source_ids, source_ids_by_day, table_ids, write
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 DAYS = 30
 ROWS = 100
@@ -109,7 +109,7 @@ def command(variables: Mapping[str, str], *arguments: str) -> "subprocess.Popen[
 
 
 def finished(process: "subprocess.Popen[str]") -> str:
-    out, _ = process.communicate(timeout=400)
+    out, _ = process.communicate(timeout=600)
     return out
 
 

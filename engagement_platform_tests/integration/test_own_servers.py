@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "own-servers.md").read_text()
 UNIT = "engagement-platform.service"
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(700)]
 
 
 def fill_in(file: Path, values: Mapping[str, str]) -> None:
@@ -132,7 +132,7 @@ def test_from_the_wheel_to_the_first_event(
             asked = [*command, "status"]
             return subprocess.run(asked, env=environment, cwd=home, capture_output=True, text=True, check=False).stdout
 
-        wait_for(lambda: status().startswith("All well."), "every loop", 120)  # the relay begins with the next event
+        wait_for(lambda: status().startswith("All well."), "every loop", 300)  # the relay begins with the next event
         with closing(Views.connect(settings)) as views:
             writer.execute("INSERT INTO engagement_events (event_type, event_ts) VALUES ('play', now())")
             writer.commit()

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 OF_THIS_PROJECT_ONLY = ("--no-deps", "--no-build-isolation", "--no-index")
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(700)]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_demo_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None
             capture_output=True,
             text=True,
             check=False,
-            timeout=150,
+            timeout=400,
         )
         assert demo.returncode == 0, demo.stdout + demo.stderr
     finally:

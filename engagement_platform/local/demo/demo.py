@@ -28,10 +28,10 @@ from engagement_platform.local.demo.stopping import Stop, Stopped, stoppable
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.state import exclusive
 
-ALIVE_SECONDS = 150
+ALIVE_SECONDS = 240
 """How long Dagster may take until a run streams; some seconds are usual."""
 
-FIRST_EVENT_SECONDS = 60
+FIRST_EVENT_SECONDS = 120
 _SCREEN_SECONDS = 0.5
 _LINE_SECONDS = 5.0
 _INTERRUPTED = 130

@@ -15,7 +15,7 @@ from engagement_platform.local import stack
 ROOT = Path(__file__).parents[3]
 DEMO = [sys.executable, "-c", "from engagement_platform.cli import main; main()", "demo"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(700)]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def is_down(folder: Path) -> bool:
 
 def timed(folder: Path, report: Path) -> dict[str, int]:
     demo = begin(folder, "--for", "10", "--rate", "100", "--report", str(report))
-    said, _ = demo.communicate(timeout=150)
+    said, _ = demo.communicate(timeout=400)
     assert demo.returncode == 0, said
     assert is_down(folder)
     figures: dict[str, int] = json.loads(report.read_text())
@@ -78,7 +78,7 @@ def test_a_kill_of_everything_is_forgotten_by_the_next_start(folder: Path, tmp_p
     demo = begin(folder, "--rate", "100")
     read_until(demo, "hand-overs")
     second = begin(folder)
-    said, _ = second.communicate(timeout=30)
+    said, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert "busy with demo" in said
     demo.kill()
