@@ -24,6 +24,9 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import BEAT_SECONDS
 from engagement_platform.settings import load
 
+_INTERRUPT = signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
+"""What ends this process: what a shell's `nohup … &` has started ignores SIGINT."""
+
 log = logging.getLogger("engagement_platform.living")
 
 _DAY = "dagster/partition"
@@ -69,7 +72,7 @@ def _beat(run_id: str, job: str, subject: str, ended: threading.Event) -> None:
                         beats.end(run_id)
                         return
                 log.error("Run %s was taken for dead: it gave no sign of life for too long. It ends.", run_id)
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), _INTERRUPT)
                 return
             except Exception as error:  # a thread that is gone would let the run be taken for dead
                 log.warning("no heartbeat for run %s: %s", run_id, error)
