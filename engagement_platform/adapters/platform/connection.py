@@ -40,3 +40,31 @@ def translated() -> Iterator[None]:
     """Raise Unavailable, or Refused, for what psycopg raises."""
     with bounded.translated(_SERVER, _VARIABLE):
         yield
+
+
+class Session:
+    """A connection that is made when it is first needed, and anew after an error. For one thread at a time.
+
+    Operations raise Unavailable, or Refused, when the database does not answer or refuses.
+    """
+
+    def __init__(self, settings: Settings, purpose: str) -> None:
+        self._settings = settings
+        self._purpose = purpose
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with translated():
+                self._connection = self._connection or connect(self._settings, self._purpose)
+                yield self._connection
+        except BaseException:
+            self.close()
+            raise

@@ -3,30 +3,26 @@
 Every operation raises Unavailable when the database does not answer, and connects anew the next time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.domain.leases import SILENT_AFTER, Board, Lease, Loop, Watch, go_on_watching
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "leases.sql")
 
 
-class Leases:
+class Leases(Session):
     """A connection to the tables of the lease, made when it is first needed. For one thread at a time."""
 
     def __init__(self, settings: Settings, purpose: str) -> None:
-        self._settings = settings
-        self._purpose = purpose
-        self._connection: psycopg.Connection[Any] | None = None
+        super().__init__(settings, purpose)
         self._watch: Watch | None = None
 
     def board(self, run_id: str | None = None) -> Board:
@@ -86,25 +82,9 @@ class Leases:
         self._execute("prune_loops", hours=hours)
         self._execute("prune_leases", hours=hours)
 
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     def _execute(self, name: str, **parameters: object) -> None:
         with self._connected() as connection:
             connection.execute(_SQL[name], parameters)
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with translated():
-                self._connection = self._connection or connect(self._settings, self._purpose)
-                yield self._connection
-        except BaseException:
-            self.close()
-            raise
 
 
 def _lease(row: Mapping[str, Any]) -> Lease | None:

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.domain.batches import Ranges
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.ids import decode, encode
@@ -118,13 +118,11 @@ class Admission:
         return self._connection.execute(_SQL["open_load"], parameters).fetchone() is not None
 
 
-class Loads:
+class Loads(Session):
     """A connection to the tables of loads and rebuilds, made when it is first needed. For one thread at a time."""
 
     def __init__(self, settings: Settings, purpose: str) -> None:
-        self._settings = settings
-        self._purpose = purpose
-        self._connection: psycopg.Connection[Any] | None = None
+        super().__init__(settings, purpose)
 
     # Loads
 
@@ -263,12 +261,6 @@ class Loads:
         self._execute("prune_loads", hours=hours)
         self._execute("prune_rebuilds", hours=hours)
 
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     def _execute(self, name: str, **parameters: object) -> None:
         with self._connected() as connection:
             connection.execute(_SQL[name], parameters or None)
@@ -280,16 +272,6 @@ class Loads:
     def _all(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         with self._connected() as connection, connection.cursor(row_factory=dict_row) as rows:
             return rows.execute(_SQL[name], parameters or None).fetchall()
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with translated():
-                self._connection = self._connection or connect(self._settings, self._purpose)
-                yield self._connection
-        except BaseException:
-            self.close()
-            raise
 
 
 def _lock(day: date) -> int:

@@ -3,28 +3,17 @@
 Every operation raises Unavailable when the database does not answer, and connects anew the next time.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import psycopg
 from psycopg.rows import class_row
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "pauses.sql")
 
 
-class Pauses:
+class Pauses(Session):
     """A connection to the table of pauses, made when it is first needed. For one thread at a time."""
-
-    def __init__(self, settings: Settings, purpose: str) -> None:
-        self._settings = settings
-        self._purpose = purpose
-        self._connection: psycopg.Connection[Any] | None = None
 
     def present(self) -> dict[str, Pause]:
         """Return loop -> its pause, for those that are paused now."""
@@ -41,19 +30,3 @@ class Pauses:
         """End the pause of a loop; return False when it is not paused."""
         with self._connected() as connection:
             return connection.execute(_SQL["resume"], {"loop": loop, "who": who}).fetchone() is not None
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with translated():
-                self._connection = self._connection or connect(self._settings, self._purpose)
-                yield self._connection
-        except BaseException:
-            self.close()
-            raise

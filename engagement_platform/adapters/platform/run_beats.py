@@ -5,18 +5,14 @@ Every operation raises Unavailable when the database does not answer, and connec
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import psycopg
 from psycopg.rows import class_row
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import connect, translated
-from engagement_platform.settings import Settings
+from engagement_platform.adapters.platform.connection import Session
 
 _SQL = sql.load(__package__, "run_beats.sql")
 
@@ -36,13 +32,8 @@ class AtWork:
     """Since its last heartbeat."""
 
 
-class RunBeats:
+class RunBeats(Session):
     """A connection to the table of heartbeats, made when it is first needed. For one thread at a time."""
-
-    def __init__(self, settings: Settings, purpose: str) -> None:
-        self._settings = settings
-        self._purpose = purpose
-        self._connection: psycopg.Connection[Any] | None = None
 
     def beat(self, run_id: str, job: str, subject: str) -> bool:
         """Give a sign of life for the run that this process works on; return False when the run was given up."""
@@ -84,19 +75,3 @@ class RunBeats:
         """Forget the runs that have been silent for longer than `hours`."""
         with self._connected() as connection:
             connection.execute(_SQL["prune"], {"hours": hours})
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            with translated():
-                self._connection = self._connection or connect(self._settings, self._purpose)
-                yield self._connection
-        except BaseException:
-            self.close()
-            raise
