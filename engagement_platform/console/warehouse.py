@@ -24,7 +24,7 @@ def status() -> None:
     from engagement_platform.adapters.warehouse.connect import connect
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.settings import load
-    from engagement_platform.stream.stage import WRITER
+    from engagement_platform.stream.stage.loop import WRITER
 
     settings = load()
     ensure_schema(settings)

@@ -21,7 +21,7 @@ from engagement_platform.domain.event import id_of
 from engagement_platform.domain.reconciliation import Ids, named
 from engagement_platform.domain.removal import Removal
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage import WRITER
+from engagement_platform.stream.stage.loop import WRITER
 
 if TYPE_CHECKING:
     import numpy as np

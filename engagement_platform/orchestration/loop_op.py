@@ -13,7 +13,7 @@ from engagement_platform.orchestration.materializations import reported
 from engagement_platform.settings import Settings, load
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.lease import hold_lease
-from engagement_platform.stream.pausing import run_pausable
+from engagement_platform.stream.pauses import run_pausable
 
 RunLoop = Callable[[Settings, Control], None]
 

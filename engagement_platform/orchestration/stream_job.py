@@ -8,7 +8,10 @@ import dagster as dg
 from engagement_platform.domain import loops
 from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
-from engagement_platform.stream import forward, relay, stage, tally
+from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
+from engagement_platform.stream.tally import loop as tally
 
 NAME = "engagement_stream"
 LOOPS = loops.LOOPS

@@ -48,7 +48,7 @@ def _of_stage(settings: Settings) -> int:
 
 
 def _of_tally(settings: Settings) -> int:
-    from engagement_platform.stream.tally import window_of  # noqa: PLC0415, the tally counts by this module, too
+    from engagement_platform.stream.tally.loop import window_of  # noqa: PLC0415, the tally counts by this module, too
 
     with connect(settings) as client:
         state = Counts(client, settings.redis_namespace, window_of(settings)).state()

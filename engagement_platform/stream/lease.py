@@ -17,7 +17,7 @@ from engagement_platform.domain.leases import Board, Standing, alive, may_claim,
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of, to_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Backoff, Progress
-from engagement_platform.stream.stopping import Stop, stop_on_signals
+from engagement_platform.stream.stop import Stop, stop_on_signals
 
 log = logging.getLogger("engagement_platform.lease")
 

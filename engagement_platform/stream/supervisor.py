@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
+from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Backoff, Control
-from engagement_platform.stream.counting import LagCount
-from engagement_platform.stream.spacing import Spacing
+from engagement_platform.stream.lag import LagCount
 
 LOOK_AGAIN_SECONDS = 10.0
 _MAX_FAULT_PAUSE = 30.0

@@ -17,8 +17,8 @@ from engagement_platform.domain.days import bounds
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.bench import bench_rebuild_dlt
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.place import Place, apart, fill, own_place

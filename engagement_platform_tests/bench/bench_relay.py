@@ -5,8 +5,8 @@ import time
 import psycopg
 
 from engagement_platform.local.stack import Endpoints
-from engagement_platform.stream import relay
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.place import own_place
 

@@ -12,8 +12,8 @@ from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import tally
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.place import apart, own_place
 

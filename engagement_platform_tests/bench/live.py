@@ -16,9 +16,9 @@ from engagement_platform_tests.streaming import wait_for
 
 LOOP = """
 from engagement_platform.settings import load
-from engagement_platform.stream import {loop}
+from engagement_platform.stream.{loop}.loop import run
 from engagement_platform.stream.control import Standalone
-{loop}.run(load(), Standalone())
+run(load(), Standalone())
 """
 
 

@@ -12,7 +12,8 @@ from engagement_platform.adapters.platform.connection import connect
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console.backfill import backfill
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair
+from engagement_platform.stream import repair
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, read_all
 from engagement_platform_tests.warehouse import DAY, write

@@ -18,7 +18,7 @@ from engagement_platform.console import commands, doctor
 from engagement_platform.domain.errors import SettingsError, StreamStopped
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.settings import Settings, load, variable
-from engagement_platform.stream import relay
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 from engagement_platform_tests.streaming import drain

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from engagement_platform.console.erase import erase_user
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import table_rows, write

@@ -24,7 +24,8 @@ from pydantic import SecretStr
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, tally
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import write

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, write

@@ -13,7 +13,7 @@ from engagement_platform.adapters.source import reader
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.adapters.platform.frozen import frozen_postgres
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.streaming import insert, read_all, running, wait_for

@@ -13,7 +13,8 @@ from engagement_platform.domain.ids import IdRange
 from engagement_platform.history.before import covered
 from engagement_platform.history.rebuild import missed_before, rebuild_days
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, NEXT, source_ids, table_ids, write

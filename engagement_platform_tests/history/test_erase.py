@@ -8,7 +8,8 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.history.erase import days_of_user, remains
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, NEXT, table_rows, write

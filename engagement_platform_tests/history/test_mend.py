@@ -11,7 +11,8 @@ from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehous
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.history import mend
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, wait_for
 from engagement_platform_tests.warehouse import DAY, table_ids, write

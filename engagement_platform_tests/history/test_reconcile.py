@@ -17,7 +17,8 @@ from engagement_platform.domain.reconciliation import NAMED, Ids, named
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.reconcile import reconcile, strange_days
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, running
 from engagement_platform_tests.warehouse import DAY, NEXT, write

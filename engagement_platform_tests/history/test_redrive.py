@@ -21,7 +21,8 @@ from engagement_platform.history.letters import letters_of
 from engagement_platform.history.redrive import Redriven
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
-from engagement_platform.stream import forward, relay
+from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.letters import bury, found, letter, states
 from engagement_platform_tests.streaming import drain, read_all

@@ -14,7 +14,9 @@ from engagement_platform.domain.event import decode
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings
-from engagement_platform.stream import forward, relay, tally
+from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, read_all
 

@@ -11,7 +11,9 @@ from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair, stage
+from engagement_platform.stream import repair
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, running, wait_for
 from engagement_platform_tests.warehouse import DAY, table_ids, write

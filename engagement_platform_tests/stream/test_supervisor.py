@@ -7,7 +7,7 @@ import pytest
 
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind
-from engagement_platform.stream import counting
+from engagement_platform.stream import lag
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform_tests.streaming import wait_for
@@ -91,7 +91,7 @@ def test_it_says_who_went_and_who_answers_again_once(caplog: pytest.LogCaptureFi
 
 
 def test_the_beginning_of_an_outage_stays_and_the_lag_is_counted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(lag, "COUNT_SECONDS", 0.0)
     control = Standalone()
     lags: list[Callable[[], int]] = [lambda: 7, _not_to_be_asked]
     sinces: list[float] = []

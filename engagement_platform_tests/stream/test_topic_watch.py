@@ -17,8 +17,11 @@ from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.domain.topics import DAY_MS, Topic, User, demands, unmet
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage, supervisor, tally, topic_watch
+from engagement_platform.stream import supervisor, topic_watch
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 

@@ -18,7 +18,10 @@ from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.redrive import redrive
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
-from engagement_platform.stream import forward, relay, stage, tally
+from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.partner import SECRETS, SIGNING_KEY
 from engagement_platform_tests.stream.forward.support import received

@@ -17,7 +17,8 @@ from engagement_platform.domain.table import Table
 from engagement_platform.history.marts.refresh import code_version, query_of, refresh_day
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests import warehouse as warehouse_events
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain

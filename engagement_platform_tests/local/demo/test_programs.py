@@ -16,7 +16,8 @@ from engagement_platform.local.demo import programs
 from engagement_platform.local.demo.programs import Dagster, Measuring, as_fresh
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, tally
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import running, wait_for
 

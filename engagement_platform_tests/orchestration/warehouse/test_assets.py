@@ -21,7 +21,8 @@ from engagement_platform.orchestration.warehouse import checks
 from engagement_platform.orchestration.warehouse.checks import PROPERTIES, result
 from engagement_platform.orchestration.warehouse.events import BROUGHT_BY_STREAM, engagement_events
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, stage
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, table_rows, write

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from engagement_platform.local.receiver import Receiver
-from engagement_platform.stream import forward
+from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.adapters.partner import raw
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import letter_ids, publish, received

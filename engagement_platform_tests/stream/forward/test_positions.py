@@ -25,7 +25,8 @@ from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings, variable
-from engagement_platform.stream import forward, relay
+from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import ids_of, publish, received

@@ -15,7 +15,7 @@ from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
-from engagement_platform.stream import forward
+from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import letter_ids, letters, out_of_order, publish, received
 from engagement_platform_tests.streaming import drain, running, wait_for

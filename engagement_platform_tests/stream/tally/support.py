@@ -13,8 +13,8 @@ from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.domain.playback import Playback, read
 from engagement_platform.domain.windows import NONE, recount
 from engagement_platform.settings import Settings
-from engagement_platform.stream import tally
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.adapters.kafka.topic import Sent, eventually
 
 

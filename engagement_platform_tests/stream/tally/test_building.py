@@ -15,7 +15,7 @@ from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
-from engagement_platform.stream import tally
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.stream.tally.support import (

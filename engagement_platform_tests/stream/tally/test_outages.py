@@ -17,7 +17,8 @@ from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.local.stack import Endpoints, server
 from engagement_platform.settings import Settings
-from engagement_platform.stream import supervisor, tally
+from engagement_platform.stream import supervisor
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.conftest import make_settings

@@ -27,7 +27,9 @@ from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
-from engagement_platform.stream import loading, relay, stage, staging
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import batch_files, open_loads
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.faults.cuts import cutting
 from engagement_platform_tests.streaming import drain, read_all, running, wait_for
@@ -56,7 +58,7 @@ def stream(settings: Settings) -> None:
 
 
 def files(settings: Settings) -> list[str]:
-    return sorted(path.name for path in staging.folder_of(settings).iterdir())
+    return sorted(path.name for path in batch_files.folder_of(settings).iterdir())
 
 
 def test_every_event_is_in_the_table_once_with_its_values(
@@ -120,7 +122,7 @@ def test_what_is_no_event_is_rejected_with_its_reason_and_the_stream_goes_on(
     assert sorted(repr(letter.get("event")) for letter in letters) == ["None", repr({"id": 77})]
     (name,) = files(settings)
     assert name.endswith(".rejected")
-    kept = [json.loads(line) for line in (staging.folder_of(settings) / name).read_text().splitlines()]
+    kept = [json.loads(line) for line in (batch_files.folder_of(settings) / name).read_text().splitlines()]
     assert {one["excerpt"] for one in kept} == {"not JSON", '{"id": 77}'}
 
 
@@ -241,7 +243,7 @@ def test_an_open_load_is_completed_by_whoever_settles_it_and_its_process_changes
             settled.append(load)
             with closing(Loads(settings, "settler")) as others:
                 (open_load,) = others.open_loads(table_id(settings))
-                loading.settle_load(connect(settings), others, open_load, settings)
+                open_loads.settle_load(connect(settings), others, open_load, settings)
         append(self, load, batch)
 
     monkeypatch.setattr(DeltaWarehouse, "append", freezes)
@@ -420,13 +422,13 @@ def test_a_batch_folder_that_cannot_be_used_is_waited_for_and_what_others_put_th
     settings: Settings, writer: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    folder = settings.state_dir / staging.FOLDER
+    folder = settings.state_dir / batch_files.FOLDER
     folder.write_text("in the way")
     often = settings.model_copy(update={"stage_seconds": 0.2})
     ids = write(writer, 3)
     drain(relay.run, settings)
     with running(stage.run, often):
-        wait_for(lambda: f"{staging.FOLDER} cannot be written" in caplog.text, "the stage to say so")
+        wait_for(lambda: f"{batch_files.FOLDER} cannot be written" in caplog.text, "the stage to say so")
         folder.unlink()
         wait_for(lambda: table_ids(settings) == ids, "the batch")
     foreign = ["d.ndjson", "x.99999999999999999999.ndjson", "x.ndjson", "x.².ndjson"]

@@ -28,11 +28,11 @@ from engagement_platform.domain.topics import User
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind
-from engagement_platform.stream.clocks import ClockWatch
+from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.outlast import Outlasting
-from engagement_platform.stream.spacing import Spacing
+from engagement_platform.stream.outages import Outlasting
 from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.tally.clocks import ClockWatch
 from engagement_platform.stream.topic_watch import TopicWatch, watching
 
 log = logging.getLogger("engagement_platform.tally")

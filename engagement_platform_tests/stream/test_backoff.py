@@ -1,4 +1,4 @@
-from engagement_platform.stream.spacing import STEADY_SECONDS, Spacing
+from engagement_platform.stream.backoff import STEADY_SECONDS, Spacing
 
 
 class Clock:

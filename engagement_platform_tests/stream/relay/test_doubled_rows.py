@@ -12,8 +12,8 @@ from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.replay import replay
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay
-from engagement_platform_tests.stream.sources import published, writer
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform_tests.stream.relay.sources import published, writer
 from engagement_platform_tests.streaming import drain, insert
 from engagement_platform_tests.warehouse import DAY, table_ids, write
 

@@ -12,9 +12,11 @@ from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair, source_watch, supervisor
+from engagement_platform.stream import repair, supervisor
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.relay import source_watch
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.stream.sources import (
+from engagement_platform_tests.stream.relay.sources import (
     another,
     last_checkpoint,
     published,

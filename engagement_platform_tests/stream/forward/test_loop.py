@@ -16,7 +16,7 @@ from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
-from engagement_platform.stream import forward
+from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.partner import message
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import (

@@ -19,7 +19,7 @@ from engagement_platform.domain.batches import Line, Ranges, Rejected, line_of, 
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
-from engagement_platform.stream import staging
+from engagement_platform.stream.stage import batch_files
 
 log = logging.getLogger("engagement_platform.stage")
 
@@ -41,7 +41,7 @@ def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[L
 
     Raises Unavailable when it is to be tried again later, StreamStopped when the warehouse refuses rows.
     """
-    with staging.clean_file(staging.folder_of(settings), name_of(settings.topic, load.ranges), lines) as path:
+    with batch_files.clean_file(batch_files.folder_of(settings), name_of(settings.topic, load.ranges), lines) as path:
         while True:
             try:
                 warehouse.append(_sent(load), path)

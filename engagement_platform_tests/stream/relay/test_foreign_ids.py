@@ -7,9 +7,11 @@ import pytest
 
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair, source_watch
+from engagement_platform.stream import repair
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.relay import source_watch
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.stream.sources import (
+from engagement_platform_tests.stream.relay.sources import (
     another,
     last_checkpoint,
     published,

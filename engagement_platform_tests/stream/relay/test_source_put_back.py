@@ -13,9 +13,10 @@ from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, repair
+from engagement_platform.stream import repair
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
-from engagement_platform_tests.stream.sources import last_checkpoint, published, unsee, write_checkpoint, writer
+from engagement_platform_tests.stream.relay.sources import last_checkpoint, published, unsee, write_checkpoint, writer
 from engagement_platform_tests.streaming import drain, insert, read_all
 
 __all__ = ["writer"]

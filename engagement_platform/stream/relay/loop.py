@@ -25,9 +25,9 @@ from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begi
 from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
 from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
+from engagement_platform.stream.backoff import PollPauses
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.source_watch import SourceWatch, begin_at, require_few_foreign
-from engagement_platform.stream.spacing import PollPauses
+from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import TopicWatch, watching
 

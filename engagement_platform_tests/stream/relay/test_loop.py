@@ -25,8 +25,9 @@ from engagement_platform.domain.event import EnrichedEvent, decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, supervisor
+from engagement_platform.stream import supervisor
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 

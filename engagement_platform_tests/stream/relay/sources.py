@@ -15,8 +15,9 @@ from engagement_platform.domain.checkpoint import Checkpoint, to_bytes
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.settings import Settings
-from engagement_platform.stream import relay, supervisor
+from engagement_platform.stream import supervisor
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import read_all, running, wait_for
 

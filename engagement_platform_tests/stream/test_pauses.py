@@ -20,10 +20,15 @@ from engagement_platform.domain.loop_state import Kind
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
-from engagement_platform.stream import counting, forward, pausing, relay, stage, tally
+from engagement_platform.stream import lag
+from engagement_platform.stream import pauses as module
 from engagement_platform.stream.control import Control, Standalone
+from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.lease import hold_lease
-from engagement_platform.stream.pausing import run_pausable
+from engagement_platform.stream.pauses import run_pausable
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
+from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.stream.forward.support import publish, received
@@ -55,8 +60,8 @@ def views(settings: Settings) -> Iterator[Views]:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pausing, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(counting, "COUNT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(lag, "COUNT_SECONDS", 0.2)
 
 
 class Noting:
@@ -114,7 +119,7 @@ def test_what_waits_for_a_paused_loop_is_unknown_while_a_server_is_away_and_noth
         answers.wait(20)
         raise Unavailable("Kafka does not answer.", server="Kafka")
 
-    monkeypatch.setattr(pausing, "backlog", away)
+    monkeypatch.setattr(module, "backlog", away)
     pauses.pause("tally", "", "")
     loop = Noting()
     with running(pausable(loop), settings) as control:

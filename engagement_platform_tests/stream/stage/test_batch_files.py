@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engagement_platform.domain.batches import Rejected, line_of, name_of
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
-from engagement_platform.stream import staging
+from engagement_platform.stream.stage import batch_files
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def pid_of_the_dead() -> int:
 
 def test_a_batch_is_gone_afterwards_whatever_happened(tmp_path: Path) -> None:
     def fail() -> None:
-        with staging.clean_file(tmp_path, "events_0@0-9", []) as path:
+        with batch_files.clean_file(tmp_path, "events_0@0-9", []) as path:
             assert path.exists()
             raise ZeroDivisionError
 
@@ -35,7 +35,7 @@ def test_a_batch_is_gone_afterwards_whatever_happened(tmp_path: Path) -> None:
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path, pid_of_the_dead: int) -> None:
     for pid in (os.getpid(), pid_of_the_dead):
         (tmp_path / f"events_0@0-9.{pid}.ndjson").touch()
-    staging.remove_leftovers(tmp_path)
+    batch_files.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"events_0@0-9.{os.getpid()}.ndjson"]
 
 
@@ -62,7 +62,7 @@ def test_a_file_of_somebody_else_stays(tmp_path: Path, name: str) -> None:
     foreign = tmp_path / name
     foreign.write_text("mine")
     os.utime(foreign, (0, 0))
-    staging.remove_leftovers(tmp_path)
+    batch_files.remove_leftovers(tmp_path)
     assert foreign.read_text() == "mine"
 
 
@@ -74,14 +74,14 @@ def test_what_is_no_file_stays(tmp_path: Path, pid_of_the_dead: int) -> None:
     (tmp_path / f"events_0@0-9.{pid_of_the_dead}.ndjson").symlink_to(target)
     (tmp_path / "d.rejected").mkdir()
     before = sorted(tmp_path.iterdir())
-    staging.remove_leftovers(tmp_path)
+    batch_files.remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
 
 
 @given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.sets(st.integers(0, 99), min_size=1, max_size=20))
 def test_the_names_of_all_batches_are_known_again(topic: str, partitions: set[int]) -> None:
     name = name_of(topic, dict.fromkeys(partitions, (5, 2**62)))
-    assert staging._CLEAN_FILE.fullmatch(f"{name}.{os.getpid()}.ndjson")
+    assert batch_files._CLEAN_FILE.fullmatch(f"{name}.{os.getpid()}.ndjson")
 
 
 def test_a_file_that_another_container_is_at_is_neither_removed_nor_written_to(
@@ -89,12 +89,12 @@ def test_a_file_that_another_container_is_at_is_neither_removed_nor_written_to(
 ) -> None:
     """The process's number means nothing here, or something else."""
     monkeypatch.setattr(os, "getpid", lambda: pid_of_the_dead)
-    with staging.clean_file(tmp_path, "events_0@0-9", []) as path:
+    with batch_files.clean_file(tmp_path, "events_0@0-9", []) as path:
         path.write_bytes(b"whole")
-        staging.remove_leftovers(tmp_path)
+        batch_files.remove_leftovers(tmp_path)
         with (
             pytest.raises(Unavailable, match="in use by another process"),
-            staging.clean_file(tmp_path, "events_0@0-9", []),
+            batch_files.clean_file(tmp_path, "events_0@0-9", []),
         ):
             pass
         assert path.read_bytes() == b"whole"
@@ -104,36 +104,36 @@ def test_a_file_that_another_container_is_at_is_neither_removed_nor_written_to(
 def test_a_folder_that_cannot_be_made_is_an_outage_that_names_it(state_dir: str) -> None:
     settings = Settings.model_construct(state_dir=Path(state_dir))
     with pytest.raises(Unavailable, match="/bigquery_batches cannot be written") as raised:
-        staging.folder_of(settings)
+        batch_files.folder_of(settings)
     assert "ENGAGEMENT_STATE_DIR" in raised.value.todo
 
 
 @pytest.mark.parametrize("state", ["gone", "a file"])
 def test_a_folder_that_is_lost_meanwhile_is_an_outage(tmp_path: Path, state: str) -> None:
-    folder = tmp_path / staging.FOLDER
+    folder = tmp_path / batch_files.FOLDER
     if state == "a file":
         folder.touch()
-    staging.remove_leftovers(folder)
-    with pytest.raises(Unavailable, match="cannot be written"), staging.clean_file(folder, "events_0@0-9", []):
+    batch_files.remove_leftovers(folder)
+    with pytest.raises(Unavailable, match="cannot be written"), batch_files.clean_file(folder, "events_0@0-9", []):
         pass
     with pytest.raises(Unavailable, match="cannot be written"):
-        staging.keep_rejected(folder, "events_0@0-9", [])
+        batch_files.keep_rejected(folder, "events_0@0-9", [])
 
 
 def test_a_folder_under_the_name_of_a_batch_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / f"events_0@0-9.{os.getpid()}.ndjson").mkdir()
-    with pytest.raises(Unavailable, match="Is a directory"), staging.clean_file(tmp_path, "events_0@0-9", []):
+    with pytest.raises(Unavailable, match="Is a directory"), batch_files.clean_file(tmp_path, "events_0@0-9", []):
         pass
 
 
 def test_what_was_rejected_stays_for_a_month(tmp_path: Path) -> None:
     rejected = line_of(b"no event")
     assert isinstance(rejected, Rejected)
-    staging.keep_rejected(tmp_path, "old", [rejected])
-    staging.keep_rejected(tmp_path, "new", [rejected])
-    long_ago = time.time() - staging.REJECTED_KEPT_SECONDS - 60
+    batch_files.keep_rejected(tmp_path, "old", [rejected])
+    batch_files.keep_rejected(tmp_path, "new", [rejected])
+    long_ago = time.time() - batch_files.REJECTED_KEPT_SECONDS - 60
     os.utime(tmp_path / "old.rejected", (long_ago, long_ago))
-    staging.remove_leftovers(tmp_path)
+    batch_files.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new.rejected"]
 
 
@@ -146,7 +146,10 @@ def test_a_full_disk_is_an_outage_that_names_the_file_and_leaves_nothing(tmp_pat
         b'"length_seconds":null,"engagement_seconds":null,"engagement_pct":null}'
     )
     assert not isinstance(line, Rejected)
-    with pytest.raises(Unavailable, match="No space left") as raised, staging.clean_file(tmp_path, full.name, [line]):
+    with (
+        pytest.raises(Unavailable, match="No space left") as raised,
+        batch_files.clean_file(tmp_path, full.name, [line]),
+    ):
         pass
     assert "ENGAGEMENT_STATE_DIR" in raised.value.todo
     assert not list(tmp_path.iterdir())

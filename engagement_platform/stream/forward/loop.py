@@ -33,10 +33,10 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.settings import Settings
-from engagement_platform.stream import standstill
 from engagement_platform.stream.backlog import lag_behind_group
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.forwarding import Pace, Requests, Topic, letter_of_rejected, letters, outgoing
+from engagement_platform.stream.forward import standstill
+from engagement_platform.stream.forward.topic import Pace, Requests, Topic, letter_of_rejected, letters, outgoing
 from engagement_platform.stream.supervisor import Supervision, supervise
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog
 from engagement_platform.stream.control import Backoff, Control, once
-from engagement_platform.stream.counting import LagCount
+from engagement_platform.stream.lag import LagCount
 
 log = logging.getLogger("engagement_platform.pausing")
 

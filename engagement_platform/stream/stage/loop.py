@@ -33,11 +33,18 @@ from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
-from engagement_platform.stream import staging
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.loading import SILENT_SECONDS, Silence, deliver, settle_load, settle_rebuild, split
-from engagement_platform.stream.outlast import Outlasting
+from engagement_platform.stream.outages import Outlasting
+from engagement_platform.stream.stage import batch_files
+from engagement_platform.stream.stage.open_loads import (
+    SILENT_SECONDS,
+    Silence,
+    deliver,
+    settle_load,
+    settle_rebuild,
+    split,
+)
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import watching
 
@@ -165,7 +172,7 @@ class _Stage:
 
     def run(self) -> None:
         drain_to = self._reader.end_offsets() if self._control.drain else {}
-        staging.remove_leftovers(staging.folder_of(self._settings))
+        batch_files.remove_leftovers(batch_files.folder_of(self._settings))
         self._resume()
         while not self._control.should_stop():
             try:
@@ -326,7 +333,7 @@ class _Stage:
         if not rejected:
             return
         log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0].reason)
-        staging.keep_rejected(staging.folder_of(self._settings), name, rejected)
+        batch_files.keep_rejected(batch_files.folder_of(self._settings), name, rejected)
         topic, now = self._settings.dead_letter_topic, datetime.now(UTC)
         largest = min(int(topic_configuration(self._settings, topic)["max.message.bytes"]), _MOST_LETTER_BYTES)
         send_letters(self._settings, (_letter(one, now, largest) for one in rejected))
