@@ -8,10 +8,12 @@ PIP ?= $(BIN)/pip --disable-pip-version-check
 PROCESSES ?= 2
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
-COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+# What makes locks.
+UV ?= $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
     --custom-compile-command "make lock"
 
-.PHONY: demo test test-fast test-bqemulator test-newcomer test-docker lint bench soak format lock clean
+.PHONY: demo test test-fast test-bqemulator test-newcomer test-docker lint bench soak format lock lock-check clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -56,13 +58,20 @@ bench: .venv/installed
 soak: .venv/installed
 	$(BIN)/python -m engagement_platform_tests.soak $(ARGS)
 
-lock: .venv/installed
+lock: $(UV)
 	$(COMPILE) --all-extras --no-strip-extras $(ARGS) pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) $(BIGQUERY_TESTS)/bqemulator.in -o $(BIGQUERY_TESTS)/bqemulator.lock
 	$(COMPILE) $(ARGS) $(DOCKER_TESTS)/check.in -o $(DOCKER_TESTS)/check.lock
 
+# Lint and the quick tests with the newest releases that pyproject.toml allows, in a clone: requirements.lock stays as it
+# is. A workflow does the same every week, with all tests.
+lock-check:
+	PYTHON=$(PYTHON) .ci/run newest lint test-fast
+
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/uv: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml docker/install-locked.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
