@@ -26,7 +26,10 @@ COMMANDS = {
     "forward": ("console.forward:forward", "Mend where forward, which delivers to the partner, stands."),
     "warehouse": ("console.warehouse:warehouse", "Show or mend what is loaded into the warehouse."),
     "backfill": ("console.backfill:backfill", "Rebuild days of the warehouse from the source, beside the stream."),
-    "dead-letters": ("console.letters:dead_letters", "Show what could not be delivered, send it again, discard it."),
+    "dead-letters": (
+        "console.dead_letters:dead_letters",
+        "Show what could not be delivered, send it again, discard it.",
+    ),
     "pause": ("console.pauses:pause", "Let forward, stage or tally stand still until it is resumed."),
     "resume": ("console.pauses:resume", "Let a loop that was paused go on from where it stood."),
     "erase-user": ("console.erase:erase_user", "Rebuild the days that hold events of a user who was deleted."),

@@ -10,13 +10,13 @@ from engagement_platform.orchestration.assets import (
     staged_batches,
     topic_events,
 )
-from engagement_platform.orchestration.dead_runs import end_dead_runs
-from engagement_platform.orchestration.letters import (
+from engagement_platform.orchestration.dead_letters import (
     count_dead_letters,
     count_dead_letters_hourly,
     dead_letters,
     redrive_dead_letters,
 )
+from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.retention import (
     prune_engagement_stream_runs,

@@ -67,10 +67,10 @@ def checkpoint() -> None:
 @checkpoint.command()
 def show() -> None:
     """Show the checkpoint in Kafka and its copy in the platform database."""
+    from engagement_platform.recovery import relay
     from engagement_platform.settings import load
-    from engagement_platform.stream import repair
 
-    standing = repair.show(load())
+    standing = relay.show(load())
     click.echo(f"Kafka: {_described(standing.topic)}")
     click.echo(f"copy:  {_described(standing.copy)}")
 
@@ -81,10 +81,10 @@ def restore(*, yes: bool) -> None:
     """Take up the copy after Kafka has lost its checkpoint."""
     if not yes:
         click.confirm("Events of about the last second before the loss may be published twice. Go on?", abort=True)
+    from engagement_platform.recovery import relay
     from engagement_platform.settings import load
-    from engagement_platform.stream import repair
 
-    click.echo(f"The relay goes on from {_described(repair.restore(load()))}")
+    click.echo(f"The relay goes on from {_described(relay.restore(load()))}")
 
 
 @checkpoint.command()
@@ -96,10 +96,10 @@ def reset(at: str, *, yes: bool) -> None:
         click.confirm(
             "What lies between the old and the new place is published twice or not at all. Go on?", abort=True
         )
+    from engagement_platform.recovery import relay
     from engagement_platform.settings import load
-    from engagement_platform.stream import repair
 
-    click.echo(f"The relay goes on from {_described(repair.reset(load(), at))}")
+    click.echo(f"The relay goes on from {_described(relay.reset(load(), at))}")
 
 
 @checkpoint.command()
@@ -107,12 +107,12 @@ def reset(at: str, *, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def adopt(*, force: bool, yes: bool) -> None:
     """Go on at the same id with another table, sequence or server that has the same rows."""
+    from engagement_platform.recovery import relay
     from engagement_platform.settings import load
-    from engagement_platform.stream import repair
 
     if not yes:
         click.confirm("Every event that was published must stand there under its id. Go on?", abort=True)
-    click.echo(f"The relay goes on from {_described(repair.adopt(load(), force=force))}")
+    click.echo(f"The relay goes on from {_described(relay.adopt(load(), force=force))}")
 
 
 def _described(found: "Checkpoint | None") -> str:
@@ -132,7 +132,7 @@ def views() -> None:
 @views.command()
 def rebuild() -> None:
     """Count the window anew from Kafka; readers keep the old views until the new ones are complete."""
-    from engagement_platform.adapters.redis.counts import rebuild_views
+    from engagement_platform.recovery.tally import rebuild_views
     from engagement_platform.settings import load
 
     rebuild_views(load())

@@ -24,12 +24,12 @@ def restart(*, at: Literal["earliest", "latest"], yes: bool) -> None:
         again = "What was delivered already is delivered again, with the same keys."
         never = "What waits in the topic is not delivered."
         click.confirm(f"{again if at == 'earliest' else never} Go on?", abort=True)
-    from engagement_platform.adapters.kafka import group
+    from engagement_platform.recovery import forward as recovery
     from engagement_platform.settings import load
 
-    for topic, offsets in group.restart(load(), at).items():
-        places = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
-        click.echo(f"{topic}: forward goes on from the offsets {places}")
+    for topic, offsets in recovery.restart(load(), at).items():
+        listed = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
+        click.echo(f"{topic}: forward goes on from the offsets {listed}")
 
 
 @forward.command("give-up")
@@ -40,8 +40,8 @@ def give_up(*, events: int | None, yes: bool) -> None:
 
     Those that it takes are delivered. Forward begins with it within seconds, if it stands still within the hour.
     """
-    from engagement_platform.adapters.platform import forwarded
     from engagement_platform.console.people import who
+    from engagement_platform.recovery import forward as recovery
     from engagement_platform.settings import load
     from engagement_platform.stream.backlog import lag_behind_group
 
@@ -52,6 +52,6 @@ def give_up(*, events: int | None, yes: bool) -> None:
         return
     if not yes:
         click.confirm(f"Up to {most} events become dead letters when the partner refuses them. Go on?", abort=True)
-    forwarded.decide(settings, most, who())
+    recovery.give_up(settings, most, who())
     click.echo(f"Up to {most} events that the partner refuses become dead letters.")
     click.echo("Later they can be sent again: engagement-platform dead-letters redrive")

@@ -17,13 +17,13 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
 from engagement_platform.adapters.platform.standing import loops_of
+from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.domain.dead_letters import Chosen, State
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import Board
-from engagement_platform.domain.letters import Chosen, State
 from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.standing import LoopStanding, Summary, lease_in_words, loop_in_words, summarize
-from engagement_platform.history.letters import letters_of
 from engagement_platform.settings import Settings
 
 SILENT_SECONDS = 20.0

@@ -54,10 +54,10 @@ def restart(*, yes: bool) -> None:
     """Go on with a topic that was created anew, from its beginning."""
     if not yes:
         click.confirm("Events that the old topic had and the new one has too are loaded twice. Go on?", abort=True)
-    from engagement_platform.history import mend
+    from engagement_platform.recovery import stage
     from engagement_platform.settings import load
 
-    _tell(mend.restart(load()), "The stage goes on with the topic that is there now.")
+    _tell(stage.restart(load()), "The stage goes on with the topic that is there now.")
 
 
 @warehouse.command("give-up")
@@ -67,10 +67,10 @@ def give_up(load_id: str, *, yes: bool) -> None:
     """Close an open load that cannot be made again."""
     if not yes:
         click.confirm(f"The rows of {load_id} are missing until its days are rebuilt. Go on?", abort=True)
-    from engagement_platform.history import mend
+    from engagement_platform.recovery import stage
     from engagement_platform.settings import load
 
-    _tell(mend.give_up(load(), load_id), f"Load {load_id} is closed.")
+    _tell(stage.give_up(load(), load_id), f"Load {load_id} is closed.")
 
 
 @warehouse.command("not-due")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
-from engagement_platform.adapters.kafka.letters import letter_of
+from engagement_platform.adapters.kafka.dead_letters import letter_of
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.coverage import Coverage

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from engagement_platform.adapters.platform.connection import connect
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console.backfill import backfill
+from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
-from engagement_platform.stream import repair
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, read_all
@@ -77,7 +77,7 @@ def test_what_an_operator_took_back_was_published_again(settings: Settings, sour
     drain(relay.run, settings)
     drain(relay.run, settings)
     an_hour_passes(settings)
-    repair.reset(settings, "earliest")
+    relay_recovery.reset(settings, "earliest")
     drain(relay.run, settings)
     assert run("--since", ago(30)).exit_code == 0
     assert replayed(settings) == ids

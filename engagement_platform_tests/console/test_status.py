@@ -16,11 +16,11 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.console.status import status
-from engagement_platform.domain.letters import Chosen
+from engagement_platform.dead_letters.redrive import redrive
+from engagement_platform.domain.dead_letters import Chosen
 from engagement_platform.domain.loops import LOOPS
-from engagement_platform.history.redrive import redrive
 from engagement_platform.settings import Settings
-from engagement_platform_tests.letters import bury, letter
+from engagement_platform_tests.dead_letters.support import bury, letter
 
 STOPPED = {"kind": "stopped", "since": 0, "reason": "[red]status 401[/]"}
 pytestmark = pytest.mark.usefixtures("in_environment")

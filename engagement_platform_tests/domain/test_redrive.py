@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
-from engagement_platform_tests.letters import letter
+from engagement_platform_tests.dead_letters.support import letter
 from engagement_platform_tests.partner import message
 
 DAY = date(2026, 3, 1)

@@ -12,10 +12,10 @@ from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.adapters.redis.connection import connect
-from engagement_platform.adapters.redis.counts import rebuild_views
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.domain.topics import DAY_MS, Topic, User, demands, unmet
+from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor, topic_watch
 from engagement_platform.stream.control import Standalone

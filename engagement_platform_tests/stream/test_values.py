@@ -8,14 +8,14 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka.letters import letter_of
+from engagement_platform.adapters.kafka.dead_letters import letter_of
 from engagement_platform.adapters.redis.connection import connect
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.dead_letters.redrive import redrive
+from engagement_platform.domain.dead_letters import Chosen
 from engagement_platform.domain.event import DeadLetter
-from engagement_platform.domain.letters import Chosen
 from engagement_platform.domain.signing import event_key
 from engagement_platform.history.rebuild import rebuild_days
-from engagement_platform.history.redrive import redrive
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward import loop as forward

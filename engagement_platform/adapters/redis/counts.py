@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, cast
 import msgspec
 import redis
 
-from engagement_platform.adapters.redis.connection import address, connect, reaching
+from engagement_platform.adapters.redis.connection import address, reaching
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.refusals import MAKE_ROOM
 from engagement_platform.adapters.redis.scripts import run
@@ -20,7 +20,6 @@ from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.playback import Evictions
 from engagement_platform.domain.windows import Adds, Window
-from engagement_platform.settings import Settings
 
 BUILD_LIFETIME_MS: Final = 60_000
 """How long a build lives without a batch: longer than any pause of a living tally."""
@@ -206,14 +205,10 @@ def eviction_policy(client: redis.Redis) -> str:
             return str(client.info("memory").get("maxmemory_policy", "unknown"))
 
 
-def rebuild_views(settings: Settings) -> None:
-    """Make the tally build the views anew from Kafka. Readers keep the old ones until the new ones are complete.
-
-    Keys that another program has spoiled, so that the tally could do nothing with them, are removed.
-    """
-    keys = Keys.live(settings.redis_namespace)
-    client = connect(settings)
-    with client, reaching(client):
+def forget_offsets(client: redis.Redis, namespace: str) -> None:
+    """Remove the offsets of the live views, which readers keep, and the keys that another program has spoiled."""
+    keys = Keys.live(namespace)
+    with reaching(client):
         client.unlink(keys.offsets)
         if client.type(keys.buckets) not in ("zset", "none"):
             # Before the key that lists them: without it they would be added to when their time comes.

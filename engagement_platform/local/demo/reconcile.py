@@ -13,7 +13,7 @@ import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.consumer import TopicReader
-from engagement_platform.adapters.kafka.letters import letter_of
+from engagement_platform.adapters.kafka.dead_letters import letter_of
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.adapters.source import session
 from engagement_platform.domain.errors import Unavailable

@@ -8,10 +8,11 @@ import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.redis.connection import connect, is_outage
-from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, eviction_policy, rebuild_views
+from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, eviction_policy
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.windows import DIMENSIONS, Window
+from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform_tests.adapters.redis.server import Server, settings_for
 
 pytestmark = pytest.mark.servers

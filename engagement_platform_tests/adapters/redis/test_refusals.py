@@ -11,10 +11,11 @@ import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.redis.connection import connect
-from engagement_platform.adapters.redis.counts import Applied, Counts, rebuild_views
+from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.refusals import RIGHTS, refusal
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Refused, StreamStopped
+from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.topic import eventually
 from engagement_platform_tests.adapters.redis.server import Server, free_port, settings_for

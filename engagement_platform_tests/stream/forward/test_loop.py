@@ -7,7 +7,7 @@ import pytest
 from kafka import TopicPartition
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka import group
+from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.plain import send_all, send_letters
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
@@ -15,6 +15,7 @@ from engagement_platform.domain.delivery import dispatch
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
+from engagement_platform.recovery.forward import restart
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.partner import message
@@ -255,7 +256,7 @@ def test_events_that_expired_stop_it_with_what_to_run(to: To, receiver: Receiver
     publish(to(), range(30, 40))
     with pytest.raises(StreamStopped, match=r"forward restart --at earliest.*backfill --to api --since 20\d\d-"):
         drain(forward.run, to())
-    group.restart(to(), "earliest")
+    restart(to(), "earliest")
     drain(forward.run, to())
     assert received(receiver) == {*range(10), *range(30, 40)}
 
@@ -277,7 +278,7 @@ def test_a_restart_at_the_latest_skips_what_is_there_but_no_replay(to: To, recei
     drain(forward.run, to(api_url=SecretStr(receiver.url)))
     publish(to(), range(5, 9))
     publish(to(), range(203, 205), to().replay_topic, [("to", b"api")])
-    group.restart(to(), "latest")
+    restart(to(), "latest")
     drain(forward.run, to())
     assert received(receiver) == {*range(5), *range(200, 205)}
 
@@ -291,7 +292,7 @@ def test_another_topic_of_the_same_name_is_noticed(to: To, receiver: Receiver) -
         wait_for(lambda: not _exists(to()), "the topic to be gone")
         ensure_topics(to())
         wait_for(lambda: "created again" in in_words(control.progress.state), "it to stop")
-    group.restart(to(), "earliest")
+    restart(to(), "earliest")
     publish(to(), range(10, 15))
     drain(forward.run, to())
     assert received(receiver) == set(range(15))
@@ -320,7 +321,7 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         with pytest.raises(Killed):
             drain(forward.run, to())
     with monkeypatch.context() as patched:
-        patched.setattr(group.GroupReader, "store", dies)
+        patched.setattr(GroupReader, "store", dies)
         with pytest.raises(Killed):
             drain(forward.run, to())
     away = [Unavailable("Kafka does not answer.")]

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from kafka import KafkaAdminClient
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka import group
+from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.connection import connect
@@ -24,6 +24,7 @@ from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
+from engagement_platform.recovery.forward import restart
 from engagement_platform.settings import Settings, variable
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.relay import loop as relay
@@ -54,7 +55,7 @@ def drop_group(settings: Settings) -> None:
 
 
 def stored(settings: Settings) -> Any:
-    reader = group.GroupReader(settings, settings.topic)
+    reader = GroupReader(settings, settings.topic)
     try:
         return reader.stored()
     finally:
@@ -170,7 +171,7 @@ def test_the_topic_of_replays_that_is_deleted_stops_it_too(to: To, receiver: Rec
     publish(to(), range(3, 5))
     with pytest.raises(StreamStopped, match="forward restart"):
         drain(forward.run, to())
-    group.restart(to(), "earliest")
+    restart(to(), "earliest")
     drain(forward.run, to())
     assert received(receiver) == {*range(5), *range(200, 203)}
 

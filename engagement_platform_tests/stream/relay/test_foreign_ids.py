@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
-from engagement_platform.stream import repair
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.relay import source_watch
 from engagement_platform_tests.conftest import SourceDatabase
@@ -97,7 +97,7 @@ def test_a_begin_at_the_newest_event_is_not_led_past_the_sequence(
     write(writer, FAR)
     latest = settings.model_copy(update={"start": "latest"})
     if begin == "reset":
-        repair.reset(settings, "latest")
+        relay_recovery.reset(settings, "latest")
     drain(relay.run, latest)
     ids = insert(writer, 3)
     drain(relay.run, latest)
@@ -152,12 +152,12 @@ def test_rows_below_the_first_id_are_published_from_the_earliest_and_no_reset_en
 ) -> None:
     insert(writer, 3)
     write(writer, low)
-    repair.reset(settings, "latest")
+    relay_recovery.reset(settings, "latest")
     ids = insert(writer, 2)
     drain(relay.run, settings)
     assert published(settings) == ids
     if low > -(2**63):  # there is no number below the lowest
-        repair.reset(settings, "earliest")
+        relay_recovery.reset(settings, "earliest")
         drain(relay.run, settings)
         assert published(settings) == sorted([low, 1, 2, 3, *ids, *ids])
 
@@ -183,7 +183,7 @@ def test_a_sequence_that_starts_over_below_zero_is_adopted(settings: Settings, w
     writer.execute("ALTER SEQUENCE engagement_events_id_seq MINVALUE -2147483648 RESTART -2147483648")
     with pytest.raises(StreamStopped, match="was set back"):
         drain(relay.run, settings)
-    repair.adopt(settings)
+    relay_recovery.adopt(settings)
     ids += insert(writer, 3)
     for _ in range(2):
         drain(relay.run, settings)

@@ -11,8 +11,9 @@ from engagement_platform.adapters.source.reader import Altered, Rows, Source
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind
+from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
-from engagement_platform.stream import repair, supervisor
+from engagement_platform.stream import supervisor
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.relay import source_watch
 from engagement_platform_tests.conftest import SourceDatabase
@@ -53,7 +54,7 @@ def test_a_table_that_is_truncated_with_its_sequence_stops_the_stream_and_its_ne
             new = insert(writer, rows)
         state = wait_until_stopped(control)
         assert "checkpoint reset --at" in state.remedy
-        repaired(lambda: repair.reset(settings, "earliest"))
+        repaired(lambda: relay_recovery.reset(settings, "earliest"))
         more = insert(writer, 2)
         wait_for(lambda: Counter(published(settings)) >= Counter(old + new + more), "the new rows")
     surplus = Counter(published(settings)) - Counter(old + new + more)
@@ -103,7 +104,7 @@ def test_a_late_commit_into_a_copy_that_took_the_table_s_place_is_not_lost(
         late.commit()
         ids += late_ids
         assert "checkpoint adopt" in state.remedy
-        repaired(lambda: repair.adopt(settings))
+        repaired(lambda: relay_recovery.adopt(settings))
         ids += insert(writer, 2)
         wait_for(lambda: len(published(settings)) >= len(ids), "all rows")
     drain(relay.run, settings)
@@ -123,7 +124,7 @@ def test_a_copy_whose_sequence_begins_below_the_published_ids_is_adopted(
     replace_by_copy(writer, start=4)
     with pytest.raises(StreamStopped, match="another table"):
         drain(relay.run, settings)
-    repair.adopt(settings)
+    relay_recovery.adopt(settings)
     drain(relay.run, settings)
     ids += insert(writer, 2)
     drain(relay.run, settings)
@@ -228,7 +229,7 @@ def test_a_default_that_takes_ids_from_another_sequence_stops_the_stream(
         late_ids = insert(late)
         ids += insert(writer)
         assert "another sequence" in wait_until_stopped(control).reason
-        repaired(lambda: repair.adopt(settings))
+        repaired(lambda: relay_recovery.adopt(settings))
         ids += insert(writer)
         wait_for(lambda: published(settings) == ids, "the rows that are visible")
         late.commit()
@@ -265,7 +266,7 @@ def test_a_sequence_that_is_set_back_stops_the_stream(
         writer.execute(statement.encode())
         ids += insert(writer, 2)
         assert "given out ids up to 4, but 6" in wait_until_stopped(control).reason
-        repaired(lambda: repair.reset(settings, "2"))
+        repaired(lambda: relay_recovery.reset(settings, "2"))
         ids += insert(writer, 6)
         wait_for(lambda: len(published(settings)) >= len(ids), "all rows")
     assert published(settings) == sorted(ids)
@@ -289,7 +290,7 @@ def test_a_table_that_is_dropped_and_made_again_stops_the_stream(
     new = insert(writer, 9)
     with pytest.raises(StreamStopped, match="another table"):
         drain(relay.run, settings)
-    repair.reset(settings, "earliest")
+    relay_recovery.reset(settings, "earliest")
     drain(relay.run, settings)
     assert published(settings) == sorted(old + new)
 

@@ -12,8 +12,8 @@ import pytest
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
+from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
-from engagement_platform.stream import repair
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.stream.relay.sources import last_checkpoint, published, unsee, write_checkpoint, writer
@@ -53,7 +53,7 @@ def test_other_rows_under_published_ids_stop_the_stream_and_the_remedy_publishes
     with pytest.raises(StreamStopped, match="other rows than before") as stopped:
         drain(relay.run, settings)
     remedy = stopped.value.todo.split("--at ")[1].split(";")[0] if "--at" in stopped.value.todo else "earliest"
-    repair.reset(settings, remedy)
+    relay_recovery.reset(settings, remedy)
     drain(relay.run, settings)
     after = published(settings)
     assert all(after.count(one) >= 2 for one in others if one <= published_rows), "each row under a used id came"
@@ -104,8 +104,8 @@ def test_rows_that_only_seem_to_be_others_are_adopted_when_an_operator_says_so(
     with pytest.raises(StreamStopped, match="adopt --force"):
         drain(relay.run, settings)
     with pytest.raises(StreamStopped, match="adopt --force"):
-        repair.adopt(settings)
-    repair.adopt(settings, force=True)
+        relay_recovery.adopt(settings)
+    relay_recovery.adopt(settings, force=True)
     drain(relay.run, settings)
     ids += insert(writer, 2)
     drain(relay.run, settings)
@@ -122,7 +122,7 @@ def test_a_replica_that_took_over_is_adopted_with_what_it_did_not_get(
     put_back(writer, 30 - lost)
     with pytest.raises(StreamStopped, match="timeline 7"):
         drain(relay.run, settings)
-    repair.adopt(settings)
+    relay_recovery.adopt(settings)
     drain(relay.run, settings)
     rows = insert(writer, 4)
     for _ in range(2):
@@ -151,7 +151,7 @@ def test_a_copy_of_the_data_folder_is_put_back(own_stack_folder: Path, own_stack
     write(source, 100)
     with pytest.raises(StreamStopped, match="checkpoint reset --at 100;"):
         drain(relay.run, settings)
-    repair.reset(settings, "100")
+    relay_recovery.reset(settings, "100")
     drain(relay.run, settings)
     with psycopg.connect(source.writer_dsn) as reader:
         users = {row[0] for row in reader.execute("SELECT user_id::text FROM engagement_events")}

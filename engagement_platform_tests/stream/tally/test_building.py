@@ -10,10 +10,11 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.kafka.identity import topic_id
-from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, rebuild_views
+from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually

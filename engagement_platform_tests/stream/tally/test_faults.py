@@ -8,9 +8,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from engagement_platform.adapters.redis.counts import Counts, rebuild_views
+from engagement_platform.adapters.redis.counts import Counts
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually

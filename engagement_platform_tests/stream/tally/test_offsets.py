@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import redis
 
-from engagement_platform.adapters.redis.counts import rebuild_views
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Superseded, Unavailable
+from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.tally import loop as tally

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from engagement_platform.console import letters
+from engagement_platform.console import dead_letters
 from engagement_platform.settings import Settings
-from engagement_platform_tests.letters import bury, letter, states
+from engagement_platform_tests.dead_letters.support import bury, letter, states
 
 pytestmark = pytest.mark.usefixtures("in_environment")
 
 
 def run(*arguments: str, answer: str | None = None, columns: int = 200) -> Result:
-    return CliRunner(env={"COLUMNS": str(columns)}).invoke(letters.dead_letters, arguments, input=answer)
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(dead_letters.dead_letters, arguments, input=answer)
 
 
 def objects(result: Result) -> list[dict[str, Any]]:

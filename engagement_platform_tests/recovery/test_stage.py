@@ -9,7 +9,7 @@ from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.history import mend
+from engagement_platform.recovery import stage as stage_recovery
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
@@ -66,7 +66,7 @@ def test_after_a_restart_the_new_topic_is_loaded_from_its_beginning(
     drain(relay.run, settings)
     leave_a_load_open(settings, monkeypatch)
     recreate_topic(settings)
-    assert mend.restart(settings) == [DAY]
+    assert stage_recovery.restart(settings) == [DAY]
     ids += write(writer, 2)
     drain(relay.run, settings)
     drain(stage.run, settings)
@@ -79,7 +79,7 @@ def test_a_restart_without_need_changes_nothing(settings: Settings, writer: psyc
     ids = write(writer, 3)
     drain(relay.run, settings)
     drain(stage.run, settings)
-    assert mend.restart(settings) == []
+    assert stage_recovery.restart(settings) == []
     drain(stage.run, settings)
     assert table_ids(settings) == ids
 
@@ -90,6 +90,6 @@ def test_a_load_that_is_given_up_makes_its_days_due(
     write(writer, 3)
     drain(relay.run, settings)
     load_id = leave_a_load_open(settings, monkeypatch)
-    assert mend.give_up(settings, load_id) == [DAY]
+    assert stage_recovery.give_up(settings, load_id) == [DAY]
     with pytest.raises(EngagementError, match="Open are: none"):
-        mend.give_up(settings, load_id)
+        stage_recovery.give_up(settings, load_id)

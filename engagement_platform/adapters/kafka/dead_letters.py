@@ -8,8 +8,8 @@ import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.domain.dead_letters import Address, Letter
 from engagement_platform.domain.event import EXCERPT_CHARACTERS, DeadLetter, decode_dead_letter
-from engagement_platform.domain.letters import Address, Letter
 from engagement_platform.settings import Settings
 
 UNREADABLE = "unknown"

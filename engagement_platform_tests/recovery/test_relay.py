@@ -10,8 +10,8 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.history.rebuild import rebuild_days
+from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
-from engagement_platform.stream import repair
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
@@ -25,14 +25,14 @@ def test_restore_takes_up_the_copy_after_the_topic_is_lost(settings: Settings, s
         insert(writer, 3)
         drain(relay.run, settings)
         lost = settings.model_copy(update={"checkpoint_topic": settings.checkpoint_topic + "-new"})
-        assert repair.restore(lost).hi == 3
+        assert relay_recovery.restore(lost).hi == 3
         insert(writer, 2)
     assert drain(relay.run, lost).progress.events == 2
 
 
 def test_restore_without_a_copy_says_so(settings: Settings) -> None:
     with pytest.raises(EngagementError, match="no copy"):
-        repair.restore(settings)
+        relay_recovery.restore(settings)
 
 
 def test_reset_after_the_source_was_set_back_lets_the_stream_go_on(
@@ -44,7 +44,7 @@ def test_reset_after_the_source_was_set_back_lets_the_stream_go_on(
         drain(relay.run, settings)
         writer.execute("TRUNCATE engagement_events RESTART IDENTITY")
         insert(writer, 2)
-        assert repair.reset(settings, "latest").hi == 2
+        assert relay_recovery.reset(settings, "latest").hi == 2
         insert(writer, 1)
     assert drain(relay.run, settings).progress.events == 1
     copy = mirror.read(settings)
@@ -65,7 +65,7 @@ def test_events_of_a_restored_source_reach_days_that_were_rebuilt_before(
         writer.execute("SELECT setval('engagement_events_id_seq', 2)")
         with pytest.raises(StreamStopped, match="given out ids up to 2"):
             rebuild_days(settings, [DAY], "between")
-        repair.reset(settings, "latest")
+        relay_recovery.reset(settings, "latest")
         write(writer, 3)
         drain(relay.run, settings)
         drain(stage.run, settings)
@@ -78,7 +78,7 @@ def test_a_running_relay_goes_on_from_the_new_place(settings: Settings, source_d
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer, running(relay.run, settings) as control:
         insert(writer, 4)
         wait_for(lambda: control.progress.events == 4, "the first events")
-        repair.reset(settings, "2")
+        relay_recovery.reset(settings, "2")
         insert(writer, 1)
         wait_for(lambda: control.progress.events == 4 + 3, "the events above the new place, again")
 
@@ -110,10 +110,10 @@ def test_reset_when_nothing_can_be_read_any_more(settings: Settings, source_db: 
         if spoilt != "checkpoint":
             spoil_copy(settings, JUNK)
         with pytest.raises(StreamStopped, match="cannot be read"):
-            repair.show(settings)
-        first = repair.reset(settings, "latest")
-        assert repair.show(settings) == repair.Standing(first, first)
-        second = repair.reset(settings, "latest")
+            relay_recovery.show(settings)
+        first = relay_recovery.reset(settings, "latest")
+        assert relay_recovery.show(settings) == relay_recovery.Standing(first, first)
+        second = relay_recovery.reset(settings, "latest")
         assert second.generation == first.generation + 1
         insert(writer, 2)
     assert drain(relay.run, settings).progress.events == 2
@@ -142,7 +142,7 @@ def test_a_relay_that_begins_at_the_same_moment(
     said = capsys.readouterr().err
     assert "A relay took over at the same moment" in said
     assert "again" in said
-    assert repair.show(settings) == repair.Standing(None, None)
+    assert relay_recovery.show(settings) == relay_recovery.Standing(None, None)
 
 
 def test_reset_keeps_the_ids_that_are_open(settings: Settings, source_db: SourceDatabase) -> None:
@@ -150,9 +150,9 @@ def test_reset_keeps_the_ids_that_are_open(settings: Settings, source_db: Source
         insert(late)
         insert(quick)
         quick.commit()
-        assert missing_ranges(repair.reset(settings, "latest")) == ((1, 1),)
+        assert missing_ranges(relay_recovery.reset(settings, "latest")) == ((1, 1),)
 
 
 def test_a_place_that_is_none_is_refused(settings: Settings) -> None:
     with pytest.raises(EngagementError, match="latest, earliest or an id"):
-        repair.reset(settings, "yesterday")
+        relay_recovery.reset(settings, "yesterday")

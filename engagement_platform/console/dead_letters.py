@@ -14,14 +14,14 @@ import msgspec
 
 from engagement_platform.console.people import who
 from engagement_platform.console.times import utc
+from engagement_platform.domain.dead_letters import UNSETTLED, Address, Chosen, Letter, State, address_of
 from engagement_platform.domain.event import NO_EVENT
-from engagement_platform.domain.letters import UNSETTLED, Address, Chosen, Letter, State, address_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from engagement_platform.history.letters import Letters
-    from engagement_platform.history.redrive import Redriven
+    from engagement_platform.dead_letters.list import Letters
+    from engagement_platform.dead_letters.redrive import Redriven
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -91,7 +91,7 @@ def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> No
 
 @contextmanager
 def _opened() -> Iterator["Letters"]:
-    from engagement_platform.history.letters import letters_of
+    from engagement_platform.dead_letters.list import letters_of
     from engagement_platform.settings import load
 
     with letters_of(load()) as letters:
@@ -212,7 +212,7 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
     An event that is not in its letter is read from the source.
     """
     chosen = _chosen(options, tuple(State) if again else UNSETTLED)
-    from engagement_platform.history.redrive import redrive as redrive_letters
+    from engagement_platform.dead_letters.redrive import redrive as redrive_letters
     from engagement_platform.settings import load
 
     def tell(some: "Sequence[Redriven]") -> None:
@@ -235,7 +235,7 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
 def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
     """Settle letters without sending them. They stay in the topic, and who discarded them is recorded."""
     chosen = _chosen(options, UNSETTLED)
-    from engagement_platform.history.letters import discard as record_discard
+    from engagement_platform.dead_letters.discard import discard as record_discard
     from engagement_platform.settings import load
 
     with _opened() as letters:

@@ -8,9 +8,9 @@ import msgspec
 
 from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.domain.dead_letters import Chosen, Letter
 from engagement_platform.domain.event import DeadLetter
-from engagement_platform.domain.letters import Chosen, Letter
-from engagement_platform.history.letters import letters_of
 from engagement_platform.settings import Settings
 from engagement_platform_tests.partner import message
 

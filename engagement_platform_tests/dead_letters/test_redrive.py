@@ -11,20 +11,20 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import _create, admin, ensure_topics
-from engagement_platform.adapters.platform.letters import LetterActions, open_actions
+from engagement_platform.adapters.platform.dead_letters import LetterActions, open_actions
 from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.dead_letters import redrive
+from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.redrive import Redriven
+from engagement_platform.domain.dead_letters import Address, Chosen
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import HEADER_TO, TO_API
-from engagement_platform.domain.letters import Address, Chosen
-from engagement_platform.history import redrive
-from engagement_platform.history.letters import letters_of
-from engagement_platform.history.redrive import Redriven
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.letters import bury, found, letter, states
+from engagement_platform_tests.dead_letters.support import bury, found, letter, states
 from engagement_platform_tests.streaming import drain, read_all
 from engagement_platform_tests.warehouse import DAY, write
 

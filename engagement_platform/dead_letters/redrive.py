@@ -9,21 +9,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from engagement_platform.adapters.kafka.letters import open_letters
+from engagement_platform.adapters.kafka.dead_letters import open_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
-from engagement_platform.adapters.platform.letters import Ended
+from engagement_platform.adapters.platform.dead_letters import Ended
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.domain.dead_letters import Address, Chosen, Letter
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
-from engagement_platform.domain.letters import Address, Chosen, Letter
 from engagement_platform.domain.messages import largest_value
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform.history.letters import letters_of
 from engagement_platform.settings import Settings
 
 _HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()), (HEADER_TO, TO_API))

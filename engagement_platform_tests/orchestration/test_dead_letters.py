@@ -7,14 +7,14 @@ import dagster as dg
 import psycopg
 import pytest
 
+from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.definitions import definitions
-from engagement_platform.domain.letters import Chosen, State
-from engagement_platform.history.redrive import redrive
-from engagement_platform.orchestration.letters import count_dead_letters_hourly, dead_letters, figures
+from engagement_platform.domain.dead_letters import Chosen, State
+from engagement_platform.orchestration.dead_letters import count_dead_letters_hourly, dead_letters, figures
 from engagement_platform.orchestration.warehouse.events import GROUP
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.letters import bury, letter, states
+from engagement_platform_tests.dead_letters.support import bury, letter, states
 from engagement_platform_tests.streaming import read_all
 from engagement_platform_tests.warehouse import write
 

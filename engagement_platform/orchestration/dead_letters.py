@@ -6,10 +6,10 @@ from datetime import UTC, date, timedelta
 
 import dagster as dg
 
+from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.redrive import Redriven, redrive
 from engagement_platform.domain.days import between, bounds
-from engagement_platform.domain.letters import UNSETTLED, Chosen, State
-from engagement_platform.history.letters import letters_of
-from engagement_platform.history.redrive import Redriven, redrive
+from engagement_platform.domain.dead_letters import UNSETTLED, Chosen, State
 from engagement_platform.orchestration.assets import STREAM_GROUP, partner_api, staged_batches, topic_events
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.living import in_one_living_process

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engagement_platform.domain.dead_letters import Action, Address, Chosen, Letter, State, address_of, state
 from engagement_platform.domain.event import DeadLetter
-from engagement_platform.domain.letters import Action, Address, Chosen, Letter, State, address_of, state
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LETTER = Letter(

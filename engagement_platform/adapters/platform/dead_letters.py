@@ -14,11 +14,11 @@ from psycopg.rows import dict_row
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import connect, translated
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.domain.dead_letters import Action, Address, Letter
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.letters import Action, Address, Letter
 from engagement_platform.settings import Settings
 
-_SQL = sql.load(__package__, "letters.sql")
+_SQL = sql.load(__package__, "dead_letters.sql")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
-"""The letters with what was done with them: which ones are meant, and discarding them."""
+"""Lists dead letters, each with what was done with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from engagement_platform.adapters.kafka.letters import LetterReader, open_letters
-from engagement_platform.adapters.platform.letters import LetterActions, open_actions
-from engagement_platform.domain.letters import Chosen, Letter
+from engagement_platform.adapters.kafka.dead_letters import LetterReader, open_letters
+from engagement_platform.adapters.platform.dead_letters import LetterActions, open_actions
+from engagement_platform.domain.dead_letters import Chosen, Letter
 from engagement_platform.settings import Settings
 
 
@@ -36,16 +36,3 @@ def letters_of(settings: Settings, *, alone: bool = False) -> Iterator[Letters]:
     """Connect. With `alone` nobody else acts on letters meanwhile: raises EngagementError when somebody does."""
     with open_letters(settings) as reader, open_actions(settings, reader.topic_id, alone=alone) as actions:
         yield Letters(reader, actions)
-
-
-def discard(settings: Settings, letters: Sequence[Letter], topic_id: str, who: str, why: str) -> list[Letter]:
-    """Note that nobody needs these letters any more; they stay in the topic. Raises Unavailable, EngagementError.
-
-    Returns those that were discarded: not what somebody has acted on since the letters were read.
-    """
-    with open_actions(settings, topic_id, alone=True) as actions:
-        present = actions.all()
-        unchanged = [letter for letter in letters if list(present.get(letter.address, ())) == list(letter.actions)]
-        if unchanged:
-            actions.discard(unchanged, who, why)
-    return unchanged

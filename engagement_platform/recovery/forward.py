@@ -1,0 +1,48 @@
+"""What an operator does when forward stands still: let it begin elsewhere, or give up what the partner refuses."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Literal
+
+from engagement_platform.adapters.kafka.group import GroupReader, note_of
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic
+from engagement_platform.adapters.platform import forwarded
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.settings import Settings
+
+
+def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, dict[int, int]]:
+    """Let forward begin at the oldest messages there are, or behind the newest; return topic -> offsets stored.
+
+    What waits in the topic of replays is kept: its offsets are stored anew, as the oldest, only where they cannot be
+    used. Raises Unavailable. A forward that runs beside this overwrites it.
+    """
+    ensure_replay_topic(settings)
+    done = {}
+    for topic in (settings.topic, settings.replay_topic):
+        reader = GroupReader(settings, topic)
+        try:
+            if topic == settings.replay_topic and _is_usable(reader):
+                continue
+            latest = at == "latest" and topic == settings.topic
+            done[topic] = reader.end_offsets() if latest else reader.beginning_offsets()
+            settled_to = datetime.now(UTC) if latest else None
+            reader.store(done[topic], dict.fromkeys(done[topic], note_of(reader.topic_id, settled_to)))
+            with suppress(Unavailable):  # it is looked at only where Kafka has no offsets, and written anew by forward
+                forwarded.write(settings, topic, forwarded.Position(reader.topic_id, done[topic], settled_to))
+        finally:
+            reader.close()
+    return done
+
+
+def _is_usable(reader: GroupReader) -> bool:
+    stored, oldest = reader.stored(), reader.beginning_offsets()
+    # Nothing stored is not usable: the copy in the platform's database may be of a topic that is gone.
+    return bool(stored) and all(
+        each.topic_id == reader.topic_id and each.offset >= oldest[p] for p, each in stored.items()
+    )
+
+
+def give_up(settings: Settings, events: int, who: str) -> None:
+    """Let forward make dead letters of up to so many events that the partner refuses. Raises Unavailable."""
+    forwarded.decide(settings, events, who)
