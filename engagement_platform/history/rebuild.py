@@ -34,7 +34,8 @@ from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history import published
 from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage.open_loads import SILENT_SECONDS, Silence, settle_load, settle_rebuild
+from engagement_platform.stream.stage.open_loads import settle_load
+from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
-from engagement_platform.stream.stage import open_loads
+from engagement_platform.stream.stage import open_rebuilds
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, running, wait_for
 from engagement_platform_tests.warehouse import (
@@ -437,6 +437,6 @@ def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Setti
     warehouse = connect(settings)
     row = loads.open_rebuild(warehouse.ensure(ENGAGEMENT_EVENTS), DAY, "killed")
     assert row is not None
-    open_loads.settle_rebuild(warehouse, loads, row)
-    open_loads.settle_rebuild(connect(settings), loads, row)
+    open_rebuilds.settle_rebuild(warehouse, loads, row)
+    open_rebuilds.settle_rebuild(connect(settings), loads, row)
     assert loads.rebuild(row.number).state == "abandoned"

@@ -4,7 +4,7 @@ import random
 import time
 
 from engagement_platform.local.stack import Endpoints
-from engagement_platform.stream.forward.topic import Pace
+from engagement_platform.stream.forward.pace import Pace
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.live import latencies
 from engagement_platform_tests.soak.evidence import Evidence

@@ -36,7 +36,10 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind_group
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
-from engagement_platform.stream.forward.topic import Pace, Requests, Topic, letter_of_rejected, letters, outgoing
+from engagement_platform.stream.forward.dead_letters import letter_of_rejected, letters
+from engagement_platform.stream.forward.pace import Pace
+from engagement_platform.stream.forward.requests import Requests
+from engagement_platform.stream.forward.topic import Topic, outgoing
 from engagement_platform.stream.supervisor import Supervision, supervise
 
 if TYPE_CHECKING:

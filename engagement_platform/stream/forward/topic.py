@@ -1,10 +1,8 @@
-"""The parts of forward: what it reads, who makes its requests, how fast it is, and the letters that it writes."""
+"""Reads the topics that forward delivers, and keeps how far each of their partitions is settled."""
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
 
 import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
@@ -13,23 +11,10 @@ from engagement_platform.adapters.kafka.group import GroupReader, Stored, note_o
 from engagement_platform.adapters.platform.forwarded import Position
 from engagement_platform.domain.batches import Rejected, line_of
 from engagement_platform.domain.delivery.lanes import Outgoing
-from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
-from engagement_platform.domain.delivery.parcels import Failed, Parcel
 from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
-from engagement_platform.domain.event import (
-    EXCERPT_CHARACTERS,
-    HEADER_TO,
-    HEADER_UNSEEN_AT,
-    TO_API,
-    DeadLetter,
-    decode,
-    kept,
-)
-from engagement_platform.domain.signing import event_key
+from engagement_platform.domain.event import HEADER_TO, HEADER_UNSEEN_AT, TO_API, decode
 
-SOURCE = "forward"
-"""How its dead letters name it."""
 MOST_TRIES_BYTES = 3_000
 """Of what is stored beside an offset: Kafka takes 4,096 unless offset.metadata.max.bytes says otherwise."""
 
@@ -170,121 +155,4 @@ def outgoing(record: ConsumerRecord, now: float, tried: Tried | None = None) -> 
         now,
         int(unseen) if unseen.isdigit() else None,
         tried,
-    )
-
-
-class Requests:
-    """Makes requests in threads, and hands out what came of them to the one thread that asks.
-
-    The threads are daemons: one that looks up a name, which nobody can interrupt, must not hold up the process's end.
-    """
-
-    def __init__(self, post: Callable[[list[tuple[int, bytes]]], Answer | NoAnswer], most: int) -> None:
-        self._post = post
-        self._work: SimpleQueue[Parcel | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[Parcel, Answer | NoAnswer | Exception]] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._make_all, name=f"partner-{number}", daemon=True) for number in range(most)
-        ]
-        for thread in self._threads:
-            thread.start()
-        self.under_way = 0
-
-    def make(self, parcel: Parcel) -> None:
-        """Begin the request of a parcel."""
-        self.under_way += 1
-        self._work.put(parcel)
-
-    def _make_all(self) -> None:
-        while (parcel := self._work.get()) is not None:
-            try:
-                self._done.put((parcel, self._post([(event.id, event.value) for event in parcel.events])))
-            except Exception as error:  # it is raised where somebody waits for it
-                self._done.put((parcel, error))
-
-    def outcome(self, seconds: float) -> tuple[Parcel, Answer | NoAnswer] | None:
-        """Return what came of a request, waiting at most so long; None when none has ended."""
-        try:
-            parcel, found = self._done.get(timeout=seconds) if seconds > 0 else self._done.get_nowait()
-        except Empty:
-            return None
-        self.under_way -= 1
-        if isinstance(found, Exception):
-            raise found
-        return parcel, found
-
-    def close(self) -> None:
-        """Make no more requests. Does not wait."""
-        for _ in self._threads:
-            self._work.put(None)
-
-
-class Pace:
-    """Measures how fast a backlog shrinks while the partner takes events. Time is an argument."""
-
-    WINDOW_SECONDS = 2.0
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._settled = 0
-        self._mark = (0.0, 0)
-
-    def note(self, now: float, settled: int, backlog: int, least: int) -> tuple[int | None, str]:
-        """Return the events a second of the last window while `least` events wait, and what to say at the end of that.
-
-        `settled` counts all events since the start. Not for the time in which the partner is out: see `interrupt`.
-        """
-        if backlog < least:
-            return None, self._end(now, settled)
-        if self._since is None:
-            self._since, self._settled, self._mark = now, settled, (now, settled)
-        begin, count = self._mark
-        if now - begin < self.WINDOW_SECONDS:
-            return None, ""
-        self._mark = (now, settled)
-        return round((settled - count) / (now - begin)), ""
-
-    def interrupt(self) -> None:
-        """Note that the partner is out: the measuring begins anew when it is back."""
-        self._since = None
-
-    def _end(self, now: float, settled: int) -> str:
-        since, self._since = self._since, None
-        if since is None or now - since < self.WINDOW_SECONDS:
-            return ""
-        events, seconds = settled - self._settled, now - since
-        return f"Caught up: {events} events in {seconds:.1f} s, {events / seconds:.0f} a second."
-
-
-def letters(failed: Iterable[Failed], largest: int) -> list[DeadLetter]:
-    """Return the letters of events that could not be delivered. Their topic takes messages up to `largest` bytes."""
-    return [_letter(each, largest) for each in failed]
-
-
-def _letter(failed: Failed, largest: int) -> DeadLetter:
-    event = failed.event
-    return DeadLetter(
-        source=SOURCE,
-        event_id=event.id,
-        reason=failed.reason,
-        excerpt=event.value.decode()[:EXCERPT_CHARACTERS],
-        at=datetime.now(UTC),
-        status=failed.status,
-        response=failed.response or None,
-        first_try=failed.first_try,
-        last_try=failed.last_try,
-        event=kept(event.value, largest),
-        key=event_key(event.id),
-    )
-
-
-def letter_of_rejected(rejected: Rejected, largest: int) -> DeadLetter:
-    """Return the letter of a message that is no event; it is kept all the same where it is JSON."""
-    return DeadLetter(
-        source=SOURCE,
-        event_id=rejected.id,
-        reason=rejected.reason,
-        excerpt=rejected.excerpt,
-        at=datetime.now(UTC),
-        event=kept(rejected.value, largest),
     )

@@ -37,14 +37,8 @@ from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.outages import Outlasting
 from engagement_platform.stream.stage import batch_files
-from engagement_platform.stream.stage.open_loads import (
-    SILENT_SECONDS,
-    Silence,
-    deliver,
-    settle_load,
-    settle_rebuild,
-    split,
-)
+from engagement_platform.stream.stage.open_loads import deliver, settle_load, split
+from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import watching
 

@@ -1,4 +1,4 @@
-from engagement_platform.stream.forward.topic import Pace
+from engagement_platform.stream.forward.pace import Pace
 
 LEAST = 100
 
