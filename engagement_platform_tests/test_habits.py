@@ -27,13 +27,10 @@ def read(file: Path) -> Any:
 
 
 def commands_of(target: str) -> list[str]:
-    done = subprocess.run(
-        ["make", "-n", "-o", ".venv/installed", "PYTHON=python3", target],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    """Return what make would run, also where make runs these tests."""
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/installed", "PYTHON=python3", target]
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, env=fresh, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
