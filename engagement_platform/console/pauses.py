@@ -1,7 +1,7 @@
 """engagement-platform pause and resume: one sink stands still while the others run."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -57,5 +57,5 @@ def _pauses(loop: str) -> Iterator["Pauses"]:
 
     settings = load()
     ensure_schema(settings)
-    with closing(Pauses(settings, loop)) as pauses:
+    with Pauses.opened(settings, loop) as pauses:
         yield pauses

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
@@ -63,14 +63,12 @@ def show(present: Status) -> None:
 def read(settings: Settings) -> Status:
     """Read everything. Raises Unavailable without the platform database; Kafka may be away."""
     ensure_schema(settings)
-    with closing(Leases(settings, "status")) as leases:
-        board = leases.board()
-    with closing(Pauses(settings, "status")) as pauses:
-        present = pauses.present()
-    loops = loops_of(settings, board.lease.run_id) if board.lease else {}
-    with closing(RunBeats(settings, "status")) as beats:
-        runs = beats.at_work()
-    return Status(board, loops, present, _letters(settings), runs)
+    with Session(settings, "status") as session:
+        board = Leases(session).board()
+        pauses = Pauses(session).present()
+        loops = loops_of(session, board.lease.run_id) if board.lease else {}
+        runs = RunBeats(session).at_work()
+    return Status(board, loops, pauses, _letters(settings), runs)
 
 
 def run_in_words(run: AtWork) -> str:

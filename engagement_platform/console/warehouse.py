@@ -1,7 +1,6 @@
 """The operator's commands for the warehouse: its standing, and what to do when the stage stands still."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,10 @@ def warehouse() -> None:
 @warehouse.command()
 def status() -> None:
     """Show the last load, what is open, and which days wait for a rebuild."""
+    from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.loads import Loads
     from engagement_platform.adapters.platform.migrate import ensure_schema
+    from engagement_platform.adapters.platform.rebuilds import Rebuilds
     from engagement_platform.adapters.warehouse.connect import connect
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.settings import load
@@ -29,14 +30,14 @@ def status() -> None:
     settings = load()
     ensure_schema(settings)
     table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
-    with closing(Loads(settings, "status")) as loads:
+    with Loads.opened(settings, "status") as loads:
         click.echo(f"table: {table_id}")
         click.echo(f"last load: {_described(loads.last_load(table_id, WRITER))}")
         for each in loads.open_loads(table_id):
             click.echo(f"open load: {_described(each)}")
-        for rebuild in loads.open_rebuilds(table_id):
+        for rebuild in Rebuilds(loads.session).all_open(table_id):
             click.echo(f"open rebuild: {rebuild.day}, run {rebuild.run_id}, silent for {rebuild.silent_seconds:.0f} s")
-        for due in loads.days_due():
+        for due in DueDays(loads.session).all():
             click.echo(f"due: {due.day}, {due.reason}")
 
 
@@ -77,7 +78,7 @@ def give_up(load_id: str, *, yes: bool) -> None:
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]))
 def not_due(day: datetime) -> None:
     """Forget that a day has to be rebuilt, and leave it as it is."""
-    from engagement_platform.adapters.platform.loads import Loads
+    from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.migrate import ensure_schema
     from engagement_platform.adapters.warehouse.connect import connect
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -86,8 +87,8 @@ def not_due(day: datetime) -> None:
     settings = load()
     ensure_schema(settings)
     table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
-    with closing(Loads(settings, "not-due")) as loads:
-        loads.forget_due(table_id, day.date())
+    with DueDays.opened(settings, "not-due") as due_days:
+        due_days.forget(table_id, day.date())
     click.echo(f"{day.date()} stays as it is.")
 
 

@@ -5,7 +5,6 @@ is sent at least once. What the partner refuses again becomes a new letter.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -14,7 +13,7 @@ from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
 from engagement_platform.adapters.platform.dead_letters import Ended
-from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.dead_letters.list import letters_of
@@ -109,9 +108,9 @@ def _carry_out(settings: Settings, plans: Plans) -> None:
 
 def _note_due(settings: Settings, days: Mapping[date, str]) -> None:
     table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
-    with closing(Loads(settings, "redrive")) as loads:
+    with DueDays.opened(settings, "redrive") as due_days:
         for day, address in days.items():
-            loads.note_due(table_id, [day], f"redrive of dead letter {address}")
+            due_days.note(table_id, [day], f"redrive of dead letter {address}")
 
 
 def _note(settings: Settings, found: Plan) -> str:

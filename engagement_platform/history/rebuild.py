@@ -9,15 +9,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.topics import ensure_topics
-from engagement_platform.adapters.platform.loads import Loads, RebuildRow
+from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
 from engagement_platform.adapters.source.reader import open_source
@@ -86,7 +87,7 @@ def rebuild_days(
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     done: list[Rebuilt] = []
     refused: list[Removal] = []
-    with closing(Loads(settings, "rebuild")) as loads:
+    with Loads.opened(settings, "rebuild") as loads:
         for together in _groups(settings, days):
             work = _Rebuild(settings, warehouse, loads, table_id, run_id, refused=None if allow_removal else refused)
             for rebuilt in _persistent(work, together):
@@ -120,8 +121,8 @@ def _persistent(work: "_Rebuild", days: Sequence[date]) -> Iterator[Rebuilt]:
 def missed_before(settings: Settings, run_id: str, days: Sequence[date]) -> dict[date, Ids]:
     """Return for each day what the stream had not brought before a run first rebuilt it. Raises Unavailable."""
     ensure_schema(settings)
-    with closing(Loads(settings, "missed")) as loads:
-        return loads.missed_before(run_id, days)
+    with Rebuilds.opened(settings, "missed") as rebuilds:
+        return rebuilds.missed_before(run_id, days)
 
 
 def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
@@ -147,6 +148,7 @@ class _Rebuild:
         self._settings = settings
         self._warehouse = warehouse
         self._loads = loads
+        self._rebuilds = Rebuilds(loads.session)
         self._table_id = table_id
         self._run_id = run_id
         self._refused = refused
@@ -175,16 +177,16 @@ class _Rebuild:
         """Enter the rebuild of a day. Waits for one that is under way, and settles one whose process is gone."""
         deadline = time.monotonic() + _ANOTHER_SECONDS
         while True:
-            opened = self._loads.open_rebuild(self._table_id, day, self._run_id)
+            opened = self._rebuilds.begin(self._table_id, day, self._run_id)
             if opened is not None:
                 return opened.number
-            others = self._loads.open_rebuilds(self._table_id, [day])
+            others = self._rebuilds.all_open(self._table_id, [day])
             self._wait_for(others, deadline)
 
     def _wait_for(self, others: Sequence[RebuildRow], deadline: float) -> None:
         for other in others:
             if other.run_id == self._run_id or self._silence.is_dead(other, SILENT_SECONDS, time.monotonic()):
-                settle_rebuild(self._warehouse, self._loads, other)
+                settle_rebuild(self._warehouse, self._rebuilds, other)
             elif time.monotonic() > deadline:
                 raise EngagementError(
                     f"Run {other.run_id} has been rebuilding {other.day} for over an hour.",
@@ -220,7 +222,7 @@ class _Rebuild:
         with open_history(self._settings.source_dsn.get_secret_value()) as history:
             coverage = history.coverage(known)
             for number in self._open.values():
-                if not self._loads.cover(number, coverage):
+                if not self._rebuilds.cover(number, coverage):
                     raise self._lost()
             by_day = history.rows(list(self._open), arrow_schema(ENGAGEMENT_EVENTS))
             expected = published.since_start(self._settings), known
@@ -251,7 +253,7 @@ class _Rebuild:
                     expected=(at_start, published_now),
                     lacking=lacking,
                 )
-            if not self._loads.note_missed(number, missed):
+            if not self._rebuilds.note_missed(number, missed):
                 raise self._lost()
             if missed.count:
                 log.error("%s: the stream had not brought %d events: %s", day, missed.count, missed)
@@ -267,10 +269,10 @@ class _Rebuild:
         except Exception as error:
             if self._refused is not None and isinstance(by_day.failure, RemovalRefused):
                 self._refused += by_day.failure.removals
-                settle_rebuild(self._warehouse, self._loads, self._loads.rebuild(number))
+                settle_rebuild(self._warehouse, self._rebuilds, self._rebuilds.get(number))
                 return None
             raise (by_day.failure or error) from error
-        if not self._loads.finish_rebuild(number, rows):
+        if not self._rebuilds.finish(number, rows):
             raise self._lost()
         return rows
 
@@ -289,9 +291,9 @@ class _Rebuild:
 
     def _settle_own(self) -> None:
         for number in self._open.values():
-            row = self._loads.rebuild(number)
+            row = self._rebuilds.get(number)
             if row.state == "open":
-                settle_rebuild(self._warehouse, self._loads, row)
+                settle_rebuild(self._warehouse, self._rebuilds, row)
 
     def _lost(self) -> _TakenForDead:
         return _TakenForDead(
@@ -306,10 +308,10 @@ def _beating(settings: Settings, rebuilds: dict[date, int]) -> Iterator[None]:
     ended = threading.Event()
 
     def beat() -> None:
-        with closing(Loads(settings, "rebuild-beat")) as loads:
+        with Rebuilds.opened(settings, "rebuild-beat") as beats:
             while not ended.wait(BEAT_SECONDS):
                 with suppress(Unavailable):
-                    loads.beat(list(rebuilds.copy().values()))
+                    beats.beat(list(rebuilds.copy().values()))
 
     thread = threading.Thread(target=beat, name="rebuild-beat", daemon=True)
     thread.start()

@@ -8,7 +8,6 @@ not come that far in time, an event that it is still to bring is neither there n
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.history import days_of, open_history
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
@@ -103,8 +103,8 @@ def reconcile_days(settings: Settings, days: Sequence[date], patience: float = P
 
 def _held_since_rebuild(settings: Settings, table_id: str, days: Sequence[date]) -> dict[date, Coverage]:
     """Return which ids each day must hold whatever the stream has brought since: those that its rebuild has seen."""
-    with closing(Loads(settings, "reconcile")) as loads:
-        return loads.coverages(table_id, days)
+    with Rebuilds.opened(settings, "reconcile") as rebuilds:
+        return rebuilds.coverages(table_id, days)
 
 
 def _read_source(settings: Settings, day: date) -> _Day:
@@ -179,7 +179,7 @@ def wait_for_stream(settings: Settings, table_id: str, ids: "np.ndarray[Any, Any
         ends = reader.end_offsets()
     finally:
         reader.close()
-    with closing(Loads(settings, "reconcile")) as loads:
+    with Loads.opened(settings, "reconcile") as loads:
         return _until(lambda: _loaded(loads, table_id, ends), deadline)
 
 

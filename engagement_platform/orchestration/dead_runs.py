@@ -5,7 +5,6 @@ container), the run stays as it was for ever. What the sensor reports as failed,
 of `dagster.yaml`; the streaming job is exempt, for its own sensor replaces its runs.
 """
 
-from contextlib import closing
 from datetime import datetime
 
 import dagster as dg
@@ -34,7 +33,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         settings = load()
         ensure_schema(settings)
         runs = at_work(context)
-        with closing(RunBeats(settings, "dead-runs")) as beats:
+        with RunBeats.opened(settings, "dead-runs") as beats:
             now, signs = beats.look([run.run_id for run in runs])
             # How long a streaming run may start up is for its own sensor to say.
             begun = {run.run_id: signs[run.run_id] for run in runs if run.job_name != NAME or signs[run.run_id]}

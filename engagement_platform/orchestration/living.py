@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 from dagster._core.events import DagsterEvent
@@ -63,7 +63,7 @@ def _beat(run_id: str, job: str, subject: str, ended: threading.Event) -> None:
     except EngagementError as error:  # the run says so itself as soon as it needs them
         log.warning("no heartbeat for run %s: %s", run_id, error)
         return
-    with closing(RunBeats(settings, "run-beat")) as beats:
+    with RunBeats.opened(settings, "run-beat") as beats:
         while True:
             try:
                 ensure_schema(settings)

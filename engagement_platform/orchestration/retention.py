@@ -60,12 +60,9 @@ def delete_old_stream_runs(context: dg.OpExecutionContext) -> None:
     """Delete what nobody will look at any more."""
     settings = load()
     created_before = datetime.now(UTC) - timedelta(hours=settings.retain_runs_hours)
-    leases = Leases(settings, "retention")
-    try:
+    with Leases.opened(settings, "retention") as leases:
         dead = fail_dead_runs(context.instance, leases, created_before)
         leases.prune(_LEASES_HOURS)
-    finally:
-        leases.close()
     deleted = delete_ended_runs(context.instance, created_before)
     context.log.info(f"Deleted {deleted} runs, {dead} of which had been killed.")
 

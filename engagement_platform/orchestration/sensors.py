@@ -66,11 +66,8 @@ def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunR
 
 def _read_board(settings: Settings) -> Board:
     ensure_schema(settings)
-    leases = Leases(settings, "sensor")
-    try:
+    with Leases.opened(settings, "sensor") as leases:
         return leases.board()
-    finally:
-        leases.close()
 
 
 def _recent_runs(instance: dg.DagsterInstance) -> list[Run]:

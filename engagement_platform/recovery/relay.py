@@ -5,15 +5,15 @@ Both shut out a relay that runs; it then reads the checkpoint written here and g
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform import mirror
-from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.reader import Limits, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
@@ -75,8 +75,8 @@ def reset(settings: Settings, at: str) -> Checkpoint:
     _write(settings, checkpoint)
     ensure_schema(settings)
     mirror.replace(settings, checkpoint)
-    with closing(Loads(settings, "reset")) as loads:
-        loads.uncover(highest if is_same else min(highest, ledger.hi))
+    with Rebuilds.opened(settings, "reset") as rebuilds:
+        rebuilds.uncover(highest if is_same else min(highest, ledger.hi))
     return checkpoint
 
 

@@ -1,9 +1,9 @@
 """What an operator does when the stage stands still: begin with a new topic, or give a load up."""
 
-from contextlib import closing
 from datetime import date
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.warehouse.connect import connect
@@ -28,7 +28,7 @@ def restart(settings: Settings) -> list[date]:
         topic_id, offsets = reader.topic_id, reader.beginning_offsets()
     finally:
         reader.close()
-    with closing(Loads(settings, "restart")) as loads:
+    with Loads.opened(settings, "restart") as loads:
         days = [day for load in loads.open_loads(table_id) for day in _close(warehouse, loads, load)]
         last = loads.last_load(table_id, WRITER)
         if last is not None and last.topic_id != topic_id:
@@ -59,7 +59,7 @@ def give_up(settings: Settings, load_id: str) -> list[date]:
     ensure_schema(settings)
     warehouse = connect(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
-    with closing(Loads(settings, "give-up")) as loads:
+    with Loads.opened(settings, "give-up") as loads:
         found = [load for load in loads.open_loads(table_id) if load.load_id == load_id]
         if not found:
             still = ", ".join(load.load_id for load in loads.open_loads(table_id)) or "none"
@@ -71,6 +71,6 @@ def _close(warehouse: Warehouse, loads: Loads, load: LoadRow) -> list[date]:
     """Close a load; return its days when the warehouse does not have it."""
     loaded = warehouse.is_loaded(Load(load.load_id, load.writer, load.version, load.attempt))
     if not loaded:
-        loads.note_due(load.table_id, load.days, f"load {load.load_id} was given up")
+        DueDays(loads.session).note(load.table_id, load.days, f"load {load.load_id} was given up")
     loads.close_load(load)
     return [] if loaded else list(load.days)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
@@ -60,7 +61,7 @@ class LeaseControl:
         self._settings = settings
         self._loops = loops
         self._lease_seconds = lease_seconds
-        self._leases = Leases(settings, f"{loop}-lease")
+        self._leases = Leases(Session(settings, f"{loop}-lease"))
         self._awaits: int | None = None
         self._keeper = _Keeper(self)
         self.last_asked = time.monotonic()
@@ -167,7 +168,7 @@ class _Keeper:
         self._thread: threading.Thread | None = None
 
     def start(self, settings: Settings, awaits: int) -> None:
-        self._leases = Leases(settings, f"{self._control.loop}-heartbeat")
+        self._leases = Leases(Session(settings, f"{self._control.loop}-heartbeat"))
         self._grace = timedelta(seconds=settings.lease_grace_seconds)
         self._awaits = awaits
         self._beaten = float("-inf")

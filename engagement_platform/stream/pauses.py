@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState
@@ -110,7 +111,7 @@ class _Watch:
     def __init__(self, settings: Settings, loop: str) -> None:
         self.present: Pause | None = None
         self._loop = loop
-        self._pauses = Pauses(settings, f"{loop}-pause")
+        self._pauses = Pauses(Session(settings, f"{loop}-pause"))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="pauses", daemon=True)
 

@@ -1,7 +1,6 @@
 """The commands pause and resume."""
 
 import getpass
-from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
@@ -14,7 +13,7 @@ from engagement_platform.settings import Settings
 
 
 def present(settings: Settings) -> dict[str, Pause]:
-    with closing(Pauses(settings, "test")) as pauses:
+    with Pauses.opened(settings, "test") as pauses:
         return pauses.present()
 
 

@@ -4,7 +4,6 @@ import json
 import resource
 import subprocess
 import sys
-from contextlib import closing
 
 import psycopg
 import pytest
@@ -30,7 +29,7 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     ensure_schema(settings)
     bury(settings, [letter(1), letter(2)])
     redrive(settings.model_copy(update={"api_url": settings.redis_url}), Chosen(event_ids=[2]), "", "")
-    with closing(Leases(settings, "test")) as leases, closing(Pauses(settings, "test")) as pauses:
+    with Leases.opened(settings, "test") as leases, Pauses.opened(settings, "test") as pauses:
         for loop in LOOPS:
             awaits = leases.register("abc", loop)
         leases.claim("abc", awaits, 60, LOOPS)
@@ -74,7 +73,7 @@ def test_before_the_first_start_it_says_so(settings: Settings) -> None:
 
 def test_all_well_is_said_first_and_an_unknown_lag_is_none(settings: Settings) -> None:
     ensure_schema(settings)
-    with closing(Leases(settings, "test")) as leases:
+    with Leases.opened(settings, "test") as leases:
         for loop in LOOPS:
             awaits = leases.register("abc", loop)
         leases.claim("abc", awaits, 60, LOOPS)
@@ -88,7 +87,7 @@ def test_all_well_is_said_first_and_an_unknown_lag_is_none(settings: Settings) -
 
 def test_it_names_the_runs_of_the_warehouse_and_those_without_a_sign_of_life(settings: Settings) -> None:
     ensure_schema(settings)
-    with closing(RunBeats(settings, "test")) as beats:
+    with RunBeats.opened(settings, "test") as beats:
         beats.beat("lives", "settle_day", "2026-03-01")
         beats.beat("silent", "backfill", "2026-03-02 to 2026-03-08")
     with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:

@@ -1,7 +1,6 @@
 """Redriving dead letters, with the real servers and a partner who changes his mind."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import _create, admin, ensure_topics
 from engagement_platform.adapters.platform.dead_letters import LetterActions, open_actions
-from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.dead_letters import redrive
 from engagement_platform.dead_letters.list import letters_of
 from engagement_platform.dead_letters.redrive import Redriven
@@ -67,8 +66,8 @@ def act(settings: Settings, chosen: Chosen = EVERYTHING, *, dry_run: bool = Fals
 
 
 def days_due(settings: Settings) -> list[tuple[Any, str]]:
-    with closing(Loads(settings, "test")) as loads:
-        return [(due.day, due.reason) for due in loads.days_due()]
+    with DueDays.opened(settings, "test") as due_days:
+        return [(due.day, due.reason) for due in due_days.all()]
 
 
 def replayed(settings: Settings) -> list[bytes]:

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.history.before import covered
@@ -126,15 +126,15 @@ def test_a_finding_is_kept_although_the_rebuild_fails(
     write(owner, 2)
     stream(settings)
     insert(owner, number)
-    finish = Loads.finish_rebuild
+    finish = Rebuilds.finish
 
     def dies(*_: object) -> bool:
         raise RuntimeError("the process dies here")
 
-    monkeypatch.setattr(Loads, "finish_rebuild", dies)
+    monkeypatch.setattr(Rebuilds, "finish", dies)
     with pytest.raises(RuntimeError):
         rebuild_days(settings, [DAY], "night")
-    monkeypatch.setattr(Loads, "finish_rebuild", finish)
+    monkeypatch.setattr(Rebuilds, "finish", finish)
     rebuild_days(settings, [DAY], "night")
     assert missed(settings, "night") == {DAY: (1, (number,))}
 

@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source import history, session
 from engagement_platform.adapters.source.history import History
 from engagement_platform.adapters.warehouse.connect import connect
@@ -50,8 +50,13 @@ def writer(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
 @pytest.fixture
 def loads(settings: Settings) -> Iterator[Loads]:
     ensure_schema(settings)
-    with closing(Loads(settings, "test")) as made:
+    with Loads.opened(settings, "test") as made:
         yield made
+
+
+@pytest.fixture
+def rebuilds(loads: Loads) -> Rebuilds:
+    return Rebuilds(loads.session)
 
 
 def table_id(settings: Settings) -> str:
@@ -203,10 +208,10 @@ def die(*_: object, **__: object) -> None:
 
 
 def test_a_rebuild_killed_before_it_takes_effect_leaves_the_day_as_it_was(
+    rebuilds: Rebuilds,
     settings: Settings,
     source_db: SourceDatabase,
     writer: psycopg.Connection[Any],
-    loads: Loads,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ids = write(writer, 3)
@@ -216,7 +221,7 @@ def test_a_rebuild_killed_before_it_takes_effect_leaves_the_day_as_it_was(
         patched.setattr(rebuild._Rebuild, "_settle_own", die)
         with pytest.raises(Killed):
             rebuild_days(settings, [DAY], "killed")
-    (left,) = loads.open_rebuilds(table_id(settings), [DAY])
+    (left,) = rebuilds.all_open(table_id(settings), [DAY])
     assert left.coverage is not None
     monkeypatch.setattr(rebuild, "SILENT_SECONDS", 0.2)
     monkeypatch.setattr(stage, "SILENT_SECONDS", 0.2)
@@ -228,24 +233,24 @@ def test_a_rebuild_killed_before_it_takes_effect_leaves_the_day_as_it_was(
 
 
 def test_a_rebuild_killed_after_it_took_effect_is_found_done(
+    rebuilds: Rebuilds,
     settings: Settings,
     source_db: SourceDatabase,
     writer: psycopg.Connection[Any],
-    loads: Loads,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its coverage has to come into force: its rows would be loaded a second time else."""
     write(writer, 3)
     drain(relay.run, settings)
     with monkeypatch.context() as patched:
-        patched.setattr(Loads, "finish_rebuild", die)
+        patched.setattr(Rebuilds, "finish", die)
         patched.setattr(rebuild._Rebuild, "_settle_own", die)
         with pytest.raises(Killed):
             rebuild_days(settings, [DAY], "killed")
     monkeypatch.setattr(stage, "SILENT_SECONDS", 0.2)
     drain(stage.run, settings)
     assert table_ids(settings) == source_ids(source_db) == [1, 2, 3]
-    assert loads.open_rebuilds(table_id(settings), [DAY]) == []
+    assert rebuilds.all_open(table_id(settings), [DAY]) == []
 
 
 def test_a_frozen_rebuild_that_wakes_up_changes_nothing(
@@ -290,7 +295,7 @@ def test_a_rebuild_that_was_frozen_for_five_seconds_begins_again_and_the_day_is_
     def freezes(self: DeltaWarehouse, replacement: Any, rows: Any) -> int:
         numbers.append(replacement.number)
         if len(numbers) == 1:
-            with loads._connected() as connection:
+            with loads.session.connected() as connection:
                 connection.execute("UPDATE engagement_platform.day_rebuild SET beat_at = now() - interval '5 s'")
             write(writer, 2)
             stream(settings)
@@ -305,12 +310,12 @@ def test_a_rebuild_that_was_frozen_for_five_seconds_begins_again_and_the_day_is_
 
 
 def test_a_killed_rebuild_of_today_delays_a_batch_by_seconds(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+    rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
     """The budget from commit to queryable is ten seconds, of which a batch of the stage takes five."""
     write(writer, 1)
     stream(settings)
-    row = loads.open_rebuild(table_id(settings), DAY, "killed")
+    row = rebuilds.begin(table_id(settings), DAY, "killed")
     assert row is not None
     write(writer, 1)
     drain(relay.run, settings)
@@ -357,7 +362,7 @@ def test_a_conflict_reads_the_day_again(
 
 
 def test_a_failure_leaves_the_day_as_it_was_and_nothing_open(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+    rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = write(writer, 3)
     stream(settings)
@@ -371,8 +376,8 @@ def test_a_failure_leaves_the_day_as_it_was_and_nothing_open(
         with pytest.raises(Unavailable):
             rebuild_days(settings, [DAY], "run")
     assert table_ids(settings) == ids
-    assert loads.open_rebuilds(table_id(settings), [DAY]) == []
-    assert loads.coverages(table_id(settings), [DAY]) == {}
+    assert rebuilds.all_open(table_id(settings), [DAY]) == []
+    assert rebuilds.coverages(table_id(settings), [DAY]) == {}
 
 
 def test_the_source_going_away_during_the_read_is_said(
@@ -398,28 +403,32 @@ def test_the_source_going_away_during_the_read_is_said(
 
 
 def test_rebuilds_that_wait_for_another_day_give_signs_of_life(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+    rebuilds: Rebuilds,
+    settings: Settings,
+    writer: psycopg.Connection[Any],
+    loads: Loads,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rebuild, "BEAT_SECONDS", 0.1)
     monkeypatch.setattr(rebuild, "has_index", lambda _: False)
     for day in (DAY, NEXT):
         write(writer, 1, day)
-    other = loads.open_rebuild(table_id(settings), NEXT, "another")
+    other = rebuilds.begin(table_id(settings), NEXT, "another")
     assert other is not None
     rebuilding = threading.Thread(target=rebuild_days, args=(settings, [DAY, NEXT], "waits"))
     rebuilding.start()
     try:
-        (first,) = wait_for(lambda: loads.open_rebuilds(table_id(settings), [DAY]), "the first day to be entered")
+        (first,) = wait_for(lambda: rebuilds.all_open(table_id(settings), [DAY]), "the first day to be entered")
         opened = beat_at(loads, first.number)
         wait_for(lambda: beat_at(loads, first.number) > opened, "a sign of life")
     finally:
-        loads.abandon_rebuild(other.number)
+        rebuilds.abandon(other.number)
         rebuilding.join(30)
     assert table_ids(settings) == [1, 2]
 
 
 def beat_at(loads: Loads, number: int) -> datetime:
-    with loads._connected() as connection:
+    with loads.session.connected() as connection:
         found = connection.execute("SELECT beat_at FROM engagement_platform.day_rebuild WHERE number = %s", [number])
         return found.fetchone()[0]  # type: ignore[index,no-any-return]
 
@@ -433,10 +442,10 @@ def test_a_source_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.
             pass
 
 
-def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Settings, loads: Loads) -> None:
+def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Settings, rebuilds: Rebuilds) -> None:
     warehouse = connect(settings)
-    row = loads.open_rebuild(warehouse.ensure(ENGAGEMENT_EVENTS), DAY, "killed")
+    row = rebuilds.begin(warehouse.ensure(ENGAGEMENT_EVENTS), DAY, "killed")
     assert row is not None
-    open_rebuilds.settle_rebuild(warehouse, loads, row)
-    open_rebuilds.settle_rebuild(connect(settings), loads, row)
-    assert loads.rebuild(row.number).state == "abandoned"
+    open_rebuilds.settle_rebuild(warehouse, rebuilds, row)
+    open_rebuilds.settle_rebuild(connect(settings), rebuilds, row)
+    assert rebuilds.get(row.number).state == "abandoned"

@@ -1,14 +1,15 @@
 """A rebuild does not take a large part of a day's rows away unless it is told to."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.removal import RemovalRefused
@@ -48,8 +49,8 @@ def test_a_day_is_left_as_it_is_and_the_others_are_rebuilt(
         rebuild_days(settings, [DAY, NEXT], "run")
     assert table_ids(settings, DAY) == ids
     assert [row["device"] for row in table_rows(settings) if row["id"] in others] == ["tv", "ios", "ios"]
-    with closing(Loads(settings, "test")) as loads:
-        assert loads.open_rebuilds(connect(settings).ensure(ENGAGEMENT_EVENTS)) == []
+    with Loads.opened(settings, "test") as loads:
+        assert Rebuilds(loads.session).all_open(connect(settings).ensure(ENGAGEMENT_EVENTS)) == []
 
     more = write(owner, 2)  # the stream goes on, and a coverage that was refused is not in force
     stream(settings)
@@ -87,11 +88,11 @@ def test_a_day_that_is_due_and_is_to_stay_as_it_is_can_be_left(
     stream(settings)
     owner.execute("DELETE FROM engagement_events")
     table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
-    with closing(Loads(settings, "test")) as loads:
-        loads.note_due(table_id, [DAY, NEXT], "expired")
+    with Loads.opened(settings, "test") as loads:
+        DueDays(loads.session).note(table_id, [DAY, NEXT], "expired")
         with pytest.raises(RemovalRefused, match="warehouse not-due DAY"):
             rebuild_days(settings, [DAY], "due")
         said = CliRunner().invoke(warehouse, ["not-due", str(DAY)])
         assert said.exit_code == 0, said.output
-        assert [due.day for due in loads.days_due()] == [NEXT]
+        assert [due.day for due in DueDays(loads.session).all()] == [NEXT]
     assert table_ids(settings) == ids

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -34,7 +33,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def beats(platform: Settings) -> Iterator[RunBeats]:
-    with closing(RunBeats(platform, "test")) as made:
+    with RunBeats.opened(platform, "test") as made:
         yield made
 
 
@@ -124,7 +123,7 @@ def test_a_streaming_run_whose_loops_are_silent_is_ended_and_never_retried_by_da
     silent, starts = (
         instance.create_run_for_job(engagement_stream, status=dg.DagsterRunStatus.STARTED).run_id for _ in range(2)
     )
-    with closing(Leases(platform, "test")) as leases:
+    with Leases.opened(platform, "test") as leases:
         leases.register(silent, "relay")
     observer = Observer(instance)
     observer.look()

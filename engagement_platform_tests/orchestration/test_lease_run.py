@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.leases import alive
 from engagement_platform.orchestration.stream_job import LOOPS
@@ -35,7 +36,7 @@ def lease_run(platform: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[b
 
 @pytest.fixture
 def leases(platform: Settings) -> Iterator[Leases]:
-    made = Leases(platform, "test")
+    made = Leases(Session(platform, "test"))
     yield made
     made.close()
 

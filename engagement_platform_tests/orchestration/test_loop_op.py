@@ -1,7 +1,6 @@
 """Pauses, seen in the runs of the job."""
 
 from collections.abc import Mapping
-from contextlib import closing
 
 import dagster as dg
 import pytest
@@ -28,7 +27,7 @@ def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
 
         return run
 
-    with closing(Pauses(platform, "test")) as pauses:
+    with Pauses.opened(platform, "test") as pauses:
         pauses.pause("forward", "me@here", "maintenance")
     with dg.DagsterInstance.ephemeral() as instance:
         result = stream_job(*map(named, LOOPS)).execute_in_process(run_config={"lease_seconds": 0}, instance=instance)
@@ -41,7 +40,7 @@ def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
         assert "paused" not in str(metadata(instance, redis_views.key)["state"].value)
     assert "forward is paused since" in caplog.text
     assert "by me@here: maintenance. What is there stays there." in caplog.text
-    with closing(Leases(platform, "test")) as leases:
+    with Leases.opened(platform, "test") as leases:
         lease = leases.latest().lease
     assert lease is not None
     assert lease.released_at is not None

@@ -7,6 +7,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.orchestration import retention
 from engagement_platform.orchestration.retention import delete_ended_runs, fail_dead_runs, prune_engagement_stream_runs
@@ -37,7 +38,7 @@ def test_young_runs_stay() -> None:
 
 @pytest.fixture
 def leases(platform: Settings) -> Iterator[Leases]:
-    found = Leases(platform, "test")
+    found = Leases(Session(platform, "test"))
     yield found
     found.close()
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.sensors import (
@@ -32,7 +33,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def leases(platform: Settings) -> Iterator[Leases]:
-    made = Leases(platform, "test")
+    made = Leases(Session(platform, "test"))
     yield made
     made.close()
 

@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
@@ -40,7 +41,7 @@ def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) 
     assert result.success
     assert loops.told[0] == ("relay", True)
     assert sorted(loops.told[1:]) == [("forward", True), ("stage", True), ("tally", True)]
-    leases = Leases(platform, "test")
+    leases = Leases(Session(platform, "test"))
     lease = leases.latest().lease
     leases.close()
     assert lease is not None
@@ -55,7 +56,7 @@ def test_drains_may_follow_each_other(platform: Settings) -> None:
 
 
 def test_a_drain_beside_a_stream_fails_and_says_why(platform: Settings) -> None:
-    leases = Leases(platform, "test")
+    leases = Leases(Session(platform, "test"))
     leases.claim("streaming", leases.register("streaming", "relay"), 600, ["relay"])
     loops = Loops()
     result = loops.job().execute_in_process(run_config=DRAIN, raise_on_error=False)

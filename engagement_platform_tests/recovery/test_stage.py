@@ -1,11 +1,11 @@
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
 
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.errors import EngagementError
@@ -48,7 +48,7 @@ def leave_a_load_open(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> st
         patched.setattr(DeltaWarehouse, "append", die)
         with pytest.raises(Killed):
             drain(stage.run, settings)
-    with closing(Loads(settings, "test")) as loads, loads._connected() as connection:
+    with Loads.opened(settings, "test") as loads, loads.session.connected() as connection:
         row = connection.execute(
             "SELECT load_id FROM engagement_platform.warehouse_load WHERE closed_at IS NULL"
         ).fetchone()
@@ -71,8 +71,8 @@ def test_after_a_restart_the_new_topic_is_loaded_from_its_beginning(
     drain(relay.run, settings)
     drain(stage.run, settings)
     assert table_ids(settings) == ids
-    with closing(Loads(settings, "test")) as loads:
-        assert [due.day for due in loads.days_due()] == [DAY]
+    with Loads.opened(settings, "test") as loads:
+        assert [due.day for due in DueDays(loads.session).all()] == [DAY]
 
 
 def test_a_restart_without_need_changes_nothing(settings: Settings, writer: psycopg.Connection[Any]) -> None:

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.servers
 @pytest.fixture
 def pauses(settings: Settings) -> Iterator[Pauses]:
     ensure_schema(settings)
-    with closing(Pauses(settings, "test")) as made:
+    with Pauses.opened(settings, "test") as made:
         yield made
 
 
@@ -218,7 +218,7 @@ def test_without_the_database_what_was_known_last_holds_on(
             admin.execute(allowing.format(sql.Identifier(name), sql.SQL("true")))
         wait_for(lambda: caplog.text.count("answers again") == 2, "both to see again")
         assert (paused.begins, other.runs, is_paused(control)) == (0, True, True)
-        with closing(Pauses(settings, "test")) as again:
+        with Pauses.opened(settings, "test") as again:
             again.resume("forward", "")
         wait_for(lambda: paused.runs, "the paused one to begin")
 
@@ -227,14 +227,14 @@ def test_a_paused_loop_claims_and_its_heart_beats(settings: Settings, pauses: Pa
     """Else the lease would take its run for dead, and no successor would get all of its loops."""
     pauses.pause("tally", "", "")
     loop = Noting()
-    with closing(Leases(settings, "test")) as leases:
+    with Leases.opened(settings, "test") as leases:
         thread = threading.Thread(target=lambda: _held(loop, settings))
         thread.start()
         wait_for(lambda: leases.board().lease is not None, "the claim")
         first = leases.board().of("run")["tally"].heartbeat_at
         wait_for(lambda: leases.board().of("run")["tally"].heartbeat_at > first, "a beat")
         assert alive(leases.board())
-        with leases._connected() as connection:
+        with leases.session.connected() as connection:
             told = connection.execute(
                 "SELECT progress->'state'->>'reason' FROM engagement_platform.stream_loop"
             ).fetchall()

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import psycopg
-from psycopg.rows import dict_row
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.dead_letters import Action, Address, Letter
 from engagement_platform.domain.errors import EngagementError
@@ -30,48 +29,37 @@ class Ended:
     note: str
 
 
-class LetterActions:
-    """The actions on the letters of one topic, over a connection. Addresses of another topic mean other letters."""
+class LetterActions(Store):
+    """The actions on the letters of one topic. Addresses of another topic mean other letters."""
 
-    def __init__(self, connection: psycopg.Connection[Any], topic_id: str) -> None:
-        self._connection = connection
+    def __init__(self, session: Session, topic_id: str) -> None:
+        super().__init__(session)
         self._topic_id = topic_id
 
     def all(self) -> dict[Address, list[Action]]:
         """Return what was done with letters, in the order of time, for those with which anything was."""
-        found: dict[Address, list[Action]] = {}
-        with translated(), self._connection.cursor(row_factory=dict_row) as rows:
-            for row in rows.execute(_SQL["actions"], {"topic_id": self._topic_id}):
-                found.setdefault(Address(row.pop("partition"), row.pop("offset")), []).append(Action(**row))
-        return found
+        actions: dict[Address, list[Action]] = {}
+        for row in self.session.all(_SQL["actions"], topic_id=self._topic_id):
+            actions.setdefault(Address(row.pop("partition"), row.pop("offset")), []).append(Action(**row))
+        return actions
 
     def begin(self, kind: Literal["redrive", "discard"], letters: Sequence[Letter], who: str, why: str) -> None:
         """Note that something is to be done with letters. An action on them that was left open is closed by it."""
-        parameters = {
-            **self._of([letter.address for letter in letters]),
-            "event_ids": [letter.content.event_id for letter in letters],
-            "kind": kind,
-            "who": who,
-            "why": why,
-        }
-        with translated():
-            self._connection.execute(_SQL["begin"], parameters)
+        event_ids = [letter.content.event_id for letter in letters]
+        of_letters = self._of([letter.address for letter in letters])
+        self.session.execute(_SQL["begin"], **of_letters, event_ids=event_ids, kind=kind, who=who, why=why)
 
     def discard(self, letters: Sequence[Letter], who: str, why: str) -> None:
         """Note, all at once, that letters need nothing any more."""
-        with translated(), self._connection.transaction():
+        with self.session.transaction():
             self.begin("discard", letters, who, why)
             self.end([Ended(letter.address, done=True, note="") for letter in letters])
 
     def end(self, ended: Sequence[Ended]) -> None:
         """Note what came of the actions that are open."""
-        parameters = {
-            **self._of([each.address for each in ended]),
-            "outcomes": ["done" if each.done else "failed" for each in ended],
-            "notes": [each.note for each in ended],
-        }
-        with translated():
-            self._connection.execute(_SQL["end"], parameters)
+        outcomes = ["done" if each.done else "failed" for each in ended]
+        of_letters = self._of([each.address for each in ended])
+        self.session.execute(_SQL["end"], **of_letters, outcomes=outcomes, notes=[each.note for each in ended])
 
     def _of(self, addresses: Sequence[Address]) -> Mapping[str, object]:
         return {
@@ -85,17 +73,20 @@ class LetterActions:
 def open_actions(settings: Settings, topic_id: str, *, alone: bool = False) -> Iterator[LetterActions]:
     """Connect; with `alone`, nobody else acts on letters meanwhile. Raises EngagementError when somebody does."""
     ensure_schema(settings)
-    with translated():
-        connection = connect(settings, "letters")
-    try:
-        if alone:
-            with translated():
-                free = connection.execute(_SQL["alone"]).fetchone()
-            if free != (True,):
-                raise EngagementError(
-                    "Somebody else is redriving or discarding dead letters at this moment.",
-                    "Try again when it is done.",
-                )
-        yield LetterActions(connection, topic_id)
-    finally:
-        connection.close()
+    with Session(settings, "letters", _be_alone if alone else _beside_others) as session:
+        with session.connected():
+            pass
+        yield LetterActions(session, topic_id)
+
+
+def _beside_others(_: psycopg.Connection[Any]) -> None:
+    """Take no lock."""
+
+
+def _be_alone(connection: psycopg.Connection[Any]) -> None:
+    """Take the right to act on letters, for as long as the connection lasts."""
+    if connection.execute(_SQL["alone"]).fetchone() != (True,):
+        raise EngagementError(
+            "Somebody else is redriving or discarding dead letters at this moment.",
+            "Try again when it is done.",
+        )

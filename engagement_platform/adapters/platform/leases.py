@@ -7,42 +7,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import Session
+from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.domain.leases import SILENT_AFTER, Board, Lease, Loop, Watch, go_on_watching
-from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "leases.sql")
 
 
-class Leases(Session):
-    """A connection to the tables of the lease, made when it is first needed. For one thread at a time."""
+class Leases(Store):
+    """The tables of the lease and its loops."""
 
-    def __init__(self, settings: Settings, purpose: str) -> None:
-        super().__init__(settings, purpose)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._watch: Watch | None = None
 
     def board(self, run_id: str | None = None) -> Board:
         """Read the latest lease with its loops, those of `run_id`, and those that have beaten lately."""
-        with self._connected() as connection, connection.cursor(row_factory=dict_row) as rows:
-            lines = rows.execute(_SQL["board"], {"run_id": run_id}).fetchall()
-        loops = tuple(_loop(line) for line in lines if line["loop"] is not None)
-        return Board(lines[0]["now"], _lease(lines[0]), loops)
+        rows = self.session.all(_SQL["board"], run_id=run_id)
+        return Board(rows[0]["now"], _lease(rows[0]), tuple(_loop(row) for row in rows if row["loop"] is not None))
 
     def watch(self, run_id: str) -> Board:
         """Read the board as one who looks again and again: only what was watched counts as silence."""
-        before = self._connection
+        before = self.session.connections if self.session.is_connected else None
         board = self.board(run_id)
-        self._watch = go_on_watching(self._watch, board.now, same_session=self._connection is before)
+        self._watch = go_on_watching(self._watch, board.now, same_session=self.session.connections == before)
         return replace(board, watched_since=self._watch.since)
 
     def latest(self) -> Board:
         """Read the latest lease only: cheap."""
-        with self._connected() as connection, connection.cursor(row_factory=dict_row) as rows:
-            latest = rows.execute(_SQL["latest"]).fetchone() or {}
+        (latest,) = self.session.all(_SQL["latest"])
         return Board(latest["now"], _lease(latest), ())
 
     def register(self, run_id: str, loop: str, *, drains: bool = False) -> int:
@@ -50,41 +45,38 @@ class Leases(Session):
 
         That is 0 when another run waits already, unless this one drains.
         """
-        what = {"run_id": run_id, "loop": loop, "drains": drains, "silent_after": SILENT_AFTER}
-        with self._connected() as connection, connection.transaction():
-            connection.execute(_SQL["registering"])
-            row = connection.execute(_SQL["register"], what).fetchone()
-        assert row is not None, "INSERT ... RETURNING returns a row"  # noqa: S101
-        return int(row[0])
+        with self.session.transaction():
+            self.session.execute(_SQL["registering"])
+            (row,) = self.session.all(
+                _SQL["register"], run_id=run_id, loop=loop, drains=drains, silent_after=SILENT_AFTER
+            )
+        return int(row["awaits"])
 
     def ready(self, run_id: str, loop: str) -> None:
         """Note that a loop is connected and wants the lease."""
-        self._execute("ready", run_id=run_id, loop=loop)
+        self.session.execute(_SQL["ready"], run_id=run_id, loop=loop)
 
     def beat(self, run_id: str, loop: str, awaits: int, progress: Mapping[str, object]) -> None:
         """Give a sign of life."""
-        self._execute("beat", run_id=run_id, loop=loop, awaits=awaits, progress=Jsonb(progress))
+        self.session.execute(_SQL["beat"], run_id=run_id, loop=loop, awaits=awaits, progress=Jsonb(progress))
 
     def claim(self, run_id: str, awaits: int, lease_seconds: float, loops: Sequence[str]) -> None:
         """Try to raise the epoch to `awaits`; at most one run succeeds. Who it was is to be read afterwards."""
-        self._execute("claim", run_id=run_id, awaits=awaits, lease_seconds=lease_seconds, loops=list(loops))
+        claim = {"run_id": run_id, "awaits": awaits, "lease_seconds": lease_seconds, "loops": list(loops)}
+        self.session.execute(_SQL["claim"], **claim)
 
     def end(self, run_id: str, loop: str, progress: Mapping[str, object]) -> None:
         """Note that a loop has ended as planned; the last one of the run that holds the lease releases it.
 
         Two statements, each committed by itself: of two loops that end together, the later then sees both.
         """
-        self._execute("end", run_id=run_id, loop=loop, progress=Jsonb(progress))
-        self._execute("release", run_id=run_id)
+        self.session.execute(_SQL["end"], run_id=run_id, loop=loop, progress=Jsonb(progress))
+        self.session.execute(_SQL["release"], run_id=run_id)
 
     def prune(self, hours: int) -> None:
         """Forget leases and loops older than `hours`."""
-        self._execute("prune_loops", hours=hours)
-        self._execute("prune_leases", hours=hours)
-
-    def _execute(self, name: str, **parameters: object) -> None:
-        with self._connected() as connection:
-            connection.execute(_SQL[name], parameters)
+        self.session.execute(_SQL["prune_loops"], hours=hours)
+        self.session.execute(_SQL["prune_leases"], hours=hours)
 
 
 def _lease(row: Mapping[str, Any]) -> Lease | None:

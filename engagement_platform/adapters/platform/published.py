@@ -5,14 +5,12 @@ published since a time is what the checkpoint covers now and did not cover then.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
-from psycopg.rows import dict_row
-
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.adapters.platform.connection import NoTable, Session
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
 from engagement_platform.settings import Settings
 
@@ -48,8 +46,8 @@ def generations(settings: Settings, since: datetime | None = None) -> Sequence[t
 
 def thin(settings: Settings, hours: int) -> None:
     """Forget what is older than `hours`, but the first of each generation, and most of what is older than two days."""
-    with translated(), connect(settings, "published") as connection:
-        connection.execute(_SQL["thin"], {"hours": hours})
+    with Session(settings, "published") as session:
+        session.execute(_SQL["thin"], hours=hours)
 
 
 def _one(settings: Settings, name: str, **parameters: object) -> Checkpoint | None:
@@ -58,8 +56,6 @@ def _one(settings: Settings, name: str, **parameters: object) -> Checkpoint | No
 
 
 def _rows(settings: Settings, name: str, **parameters: object) -> list[dict[str, Any]]:
-    with translated(), connect(settings, "published") as connection, connection.cursor(row_factory=dict_row) as cursor:
-        try:
-            return cursor.execute(_SQL[name], {"topic": settings.topic, **parameters}).fetchall()
-        except psycopg.errors.UndefinedTable:
-            return []  # the schema is made at the first start
+    with Session(settings, "published") as session, suppress(NoTable):
+        return session.all(_SQL[name], topic=settings.topic, **parameters)
+    return []

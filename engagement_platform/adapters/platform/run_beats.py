@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg.rows import class_row
-
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import Session
+from engagement_platform.adapters.platform.connection import Store
 
 _SQL = sql.load(__package__, "run_beats.sql")
 
@@ -32,46 +30,38 @@ class AtWork:
     """Since its last heartbeat."""
 
 
-class RunBeats(Session):
-    """A connection to the table of heartbeats, made when it is first needed. For one thread at a time."""
+class RunBeats(Store):
+    """The table of heartbeats."""
 
     def beat(self, run_id: str, job: str, subject: str) -> bool:
         """Give a sign of life for the run that this process works on; return False when the run was given up."""
-        parameters = {"run_id": run_id, "job": job, "subject": subject, "host": socket.gethostname()}
-        with self._connected() as connection:
-            row = connection.execute(_SQL["beat"], parameters | {"pid": os.getpid()}).fetchone()
-        return row is not None and not row[0]
+        process = {"host": socket.gethostname(), "pid": os.getpid()}
+        row = self.session.one(_SQL["beat"], run_id=run_id, job=job, subject=subject, **process)
+        return row is not None and not row["given_up"]
 
     def end(self, run_id: str) -> None:
         """Note that the process has finished its work on the run."""
-        with self._connected() as connection:
-            connection.execute(_SQL["end"], {"run_id": run_id})
+        self.session.execute(_SQL["end"], run_id=run_id)
 
     def look(self, run_ids: Sequence[str]) -> tuple[datetime, dict[str, datetime | None]]:
         """Return the database's time and the last heartbeat of each run, None for a run that never gave one."""
-        with self._connected() as connection, connection.transaction():
-            row = connection.execute(_SQL["now"]).fetchone()
-            beats = dict(connection.execute(_SQL["beats"], {"run_ids": list(run_ids)}).fetchall())
-        assert row is not None, "SELECT now() returns a row"  # noqa: S101
-        return row[0], {run_id: beats.get(run_id) for run_id in run_ids}
+        with self.session.transaction():
+            (now,) = self.session.all(_SQL["now"])
+            beats = {row["run_id"]: row["beat_at"] for row in self.session.all(_SQL["beats"], run_ids=list(run_ids))}
+        return now["now"], {run_id: beats.get(run_id) for run_id in run_ids}
 
     def give_up(self, run_id: str, job: str, beat_at: datetime | None) -> bool:
         """Give a run up whose last heartbeat was at `beat_at`; return False when it has beaten since."""
-        parameters = {"run_id": run_id, "job": job, "beat_at": beat_at}
-        with self._connected() as connection:
-            return connection.execute(_SQL["give_up"], parameters).fetchone() is not None
+        return self.session.one(_SQL["give_up"], run_id=run_id, job=job, beat_at=beat_at) is not None
 
     def close_others(self, run_ids: Sequence[str], silent_seconds: float) -> None:
         """Note the end of the silent runs that are none of these: Dagster knows that they have ended."""
-        with self._connected() as connection:
-            connection.execute(_SQL["close_others"], {"run_ids": list(run_ids), "silent_seconds": silent_seconds})
+        self.session.execute(_SQL["close_others"], run_ids=list(run_ids), silent_seconds=silent_seconds)
 
     def at_work(self) -> list[AtWork]:
         """Return the runs that have neither ended nor been given up, the longest at work first."""
-        with self._connected() as connection, connection.cursor(row_factory=class_row(AtWork)) as rows:
-            return rows.execute(_SQL["at_work"]).fetchall()
+        return self.session.objects(AtWork, _SQL["at_work"])
 
     def prune(self, hours: int) -> None:
         """Forget the runs that have been silent for longer than `hours`."""
-        with self._connected() as connection:
-            connection.execute(_SQL["prune"], {"hours": hours})
+        self.session.execute(_SQL["prune"], hours=hours)

@@ -6,7 +6,7 @@ INSERT INTO engagement_platform.run_beat AS beating (run_id, job, subject, host,
 VALUES (%(run_id)s, %(job)s, %(subject)s, %(host)s, %(pid)s, now())
     ON CONFLICT (run_id) DO UPDATE
        SET beat_at = now(), job = excluded.job, subject = excluded.subject, host = excluded.host, pid = excluded.pid
-RETURNING given_up_at IS NOT NULL;
+RETURNING given_up_at IS NOT NULL AS given_up;
 
 -- name: end
 -- Note that the process has finished its work.

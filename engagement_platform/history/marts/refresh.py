@@ -1,12 +1,11 @@
 """Makes a day of a mart anew from the day's events, and replaces it in one step."""
 
 import hashlib
-from contextlib import closing
 from datetime import date
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement
 from engagement_platform.domain.days import bounds
@@ -37,9 +36,9 @@ def refresh_day(settings: Settings, mart: Table, day: date) -> int:
     warehouse.ensure(ENGAGEMENT_EVENTS)
     warehouse.ensure(mart)
     begin, end = bounds(day)
-    with closing(Loads(settings, "mart")) as loads:
+    with Rebuilds.opened(settings, "mart") as rebuilds:
         for _ in range(_TRIES):
-            replacement = Replacement(mart, day, loads.next_number())
+            replacement = Replacement(mart, day, rebuilds.next_number())
             try:
                 return warehouse.replace_day_by_query(
                     replacement, query_of(mart), {"day": day, "begin": begin, "end": end}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from engagement_platform.adapters import sql
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.standing import loops_of
@@ -83,8 +84,9 @@ class Observer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._views = Views.connect(settings)
-        self._leases = Leases(settings, "demo")
-        self._pauses = Pauses(settings, "demo")
+        self._platform = Session(settings, "demo")
+        self._leases = Leases(self._platform)
+        self._pauses = Pauses(self._platform)
         self._rows = SourceRows(settings)
         self._away: dict[str, Away] = {}
         self._handled = Handled()
@@ -118,7 +120,7 @@ class Observer:
 
     def _read_standing(self) -> None:
         board, pauses = self._leases.board(), self._pauses.present()
-        loops = loops_of(self._settings, board.lease.run_id) if board.lease else {}
+        loops = loops_of(self._platform, board.lease.run_id) if board.lease else {}
         if board.lease:
             self._handled.add(board.lease.run_id, loops)
         self.last = replace(
@@ -146,8 +148,7 @@ class Observer:
     def close(self) -> None:
         """Close all connections."""
         self._views.close()
-        self._leases.close()
-        self._pauses.close()
+        self._platform.close()
         self._rows.close()
 
     def _as_of_age(self) -> int | None:

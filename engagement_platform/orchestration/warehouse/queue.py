@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 import dagster as dg
@@ -60,7 +59,7 @@ def holders_of(instance: dg.DagsterInstance, settings: Settings) -> list[Holder]
     runs = [run for run in reversed(active) if BACKFILL in run.tags]
     silent: dict[str, float | None] = {}
     try:
-        with closing(RunBeats(settings, "backfill")) as beats:
+        with RunBeats.opened(settings, "backfill") as beats:
             now, signs = beats.look([run.run_id for run in runs])
         silent = {run_id: beat and (now - beat).total_seconds() for run_id, beat in signs.items()}  # type: ignore[misc]
     except EngagementError:  # what the database cannot say is left out

@@ -1,14 +1,16 @@
 """When days are settled, today's tables refreshed and the warehouse kept small; and which days wait for a rebuild."""
 
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from engagement_platform.adapters.platform import published
-from engagement_platform.adapters.platform.loads import Due, Loads
+from engagement_platform.adapters.platform.connection import Session
+from engagement_platform.adapters.platform.due_days import Due, DueDays
+from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
@@ -83,10 +85,9 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     settings = load()
     ensure_schema(settings)
     figures = connect(settings).upkeep()
-    with closing(Loads(settings, "upkeep")) as loads:
-        loads.prune(_ROWS_KEPT_HOURS)
-    with closing(RunBeats(settings, "upkeep")) as beats:
-        beats.prune(_ROWS_KEPT_HOURS)
+    with Session(settings, "upkeep") as session:
+        for table in (Loads(session), Rebuilds(session), RunBeats(session)):
+            table.prune(_ROWS_KEPT_HOURS)
     published.thin(settings, _ROWS_KEPT_HOURS)
     context.add_output_metadata(figures)
     context.log.info(", ".join(f"{name}: {number}" for name, number in figures.items()) or "Nothing to do.")
@@ -111,7 +112,7 @@ def refresh_late_days(context: dg.ScheduleEvaluationContext) -> list[dg.RunReque
     try:
         settings = load()
         ensure_schema(settings)
-        with closing(Loads(settings, "late")) as loads:
+        with Loads.opened(settings, "late") as loads:
             days = loads.days_loaded(_LATE_HOURS, before=moment.date())
     except EngagementError as error:
         return dg.SkipReason(str(error))
@@ -144,8 +145,8 @@ def rebuild_days_that_are_due(context: dg.SensorEvaluationContext) -> list[dg.Ru
     try:
         settings = load()
         ensure_schema(settings)
-        with closing(Loads(settings, "due")) as loads:
-            due = {each.day: each for each in (*_not_settled(loads, now), *loads.days_due())}
+        with Loads.opened(settings, "due") as loads:
+            due = {each.day: each for each in (*_not_settled(loads, now), *DueDays(loads.session).all())}
     except EngagementError as error:
         return dg.SkipReason(str(error))
     busy = days_at_work(context.instance)
@@ -154,7 +155,7 @@ def rebuild_days_that_are_due(context: dg.SensorEvaluationContext) -> list[dg.Ru
 
 
 def _not_settled(loads: Loads, now: datetime) -> list[Due]:
-    settled = loads.days_settled(now.date() - (MOST_DAYS + 2) * ONE_DAY)
+    settled = Rebuilds(loads.session).days_settled(now.date() - (MOST_DAYS + 2) * ONE_DAY)
     days = unsettled(settled, loads.first_load_at(), now, first_day())
     return [Due(day, "not settled since it ended", bounds(day)[1]) for day in days]
 

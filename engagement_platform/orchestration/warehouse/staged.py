@@ -5,7 +5,6 @@ them without a run: the runs of the stream are deleted after a while, and what t
 """
 
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -52,7 +51,7 @@ def report_staged_days(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     try:
         settings = load()
         ensure_schema(settings)
-        with closing(Loads(settings, "staged-days")) as loads:
+        with Loads.opened(settings, "staged-days") as loads:
             until, brought = loads.brought(told.until)
     except EngagementError as error:
         return dg.SkipReason(str(error))

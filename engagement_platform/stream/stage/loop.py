@@ -19,8 +19,11 @@ from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicCha
 from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import topic_configuration
 from engagement_platform.adapters.platform import published
-from engagement_platform.adapters.platform.loads import LoadRow, Loads, RebuildRow
+from engagement_platform.adapters.platform.connection import Session
+from engagement_platform.adapters.platform.due_days import DueDays
+from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.port import Warehouse
@@ -96,7 +99,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
     ensure_schema(settings)
     warehouse = connect(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
-    loads = Loads(settings, WRITER)
+    loads = Loads(Session(settings, WRITER))
     records = min(_MOST_RECORDS, settings.stage_batch_rows)
     reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
     try:
@@ -248,7 +251,7 @@ class _Stage:
         last = self._loads.last_load(self._table_id, WRITER)
         if last is not None:
             days = days_published_since(self._settings.source_dsn.get_secret_value(), self._read_before(last))
-            self._loads.note_due(self._table_id, days, "Kafka's messages expired before they were loaded")
+            DueDays(self._loads.session).note(self._table_id, days, "Kafka's messages expired before they were loaded")
             log.error("%s To be rebuilt: %s", error.what, ", ".join(map(str, days)))
         oldest = self._reader.beginning_offsets()
         self._read_from({p: max(at, oldest.get(p, 0)) for p, at in self._gathered.begins.items()})
@@ -360,7 +363,7 @@ class _Stage:
         for rebuild in rebuilds:
             if self._silence.is_dead(rebuild, SILENT_SECONDS, time.monotonic()):
                 self._control.expect(SLOW_SECONDS)
-                settle_rebuild(self._warehouse, self._loads, rebuild)
+                settle_rebuild(self._warehouse, Rebuilds(self._loads.session), rebuild)
         self._control.wait(_REBUILD_PAUSE)
 
     def _report(self, gathered: _Gathered, rows: int, rejected: int) -> None:

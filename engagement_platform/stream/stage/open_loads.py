@@ -13,6 +13,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Warehouse
 from engagement_platform.domain.batches import Line, Ranges, Rejected, line_of, name_of, uncovered
 from engagement_platform.domain.errors import StreamStopped, Unavailable
@@ -55,7 +56,8 @@ def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Set
         return
     log.info("load %s is open: it is completed", load.load_id)
     found = [line_of(record.value) for record in read_ranges(settings, load)]
-    lines = uncovered((one for one in found if isinstance(one, Line)), loads.coverages(load.table_id, load.days))
+    coverages = Rebuilds(loads.session).coverages(load.table_id, load.days)
+    lines = uncovered((one for one in found if isinstance(one, Line)), coverages)
     deliver(warehouse, loads, load, lines, settings)
 
 

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from engagement_platform.adapters.platform.loads import Loads, RebuildRow
+from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.warehouse.port import Replacement, Warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 
@@ -40,7 +40,7 @@ class Silence:
         return rebuild.silent_seconds > after_seconds and watched >= min(WATCH_SECONDS, after_seconds)
 
 
-def settle_rebuild(warehouse: Warehouse, loads: Loads, rebuild: RebuildRow) -> None:
+def settle_rebuild(warehouse: Warehouse, rebuilds: Rebuilds, rebuild: RebuildRow) -> None:
     """Close an open rebuild that its process has left: done when its data are in the table, else without effect.
 
     From the answer of `retire` on it cannot take effect any more, so that its process, should it still live, finds
@@ -48,8 +48,8 @@ def settle_rebuild(warehouse: Warehouse, loads: Loads, rebuild: RebuildRow) -> N
     """
     replacement = Replacement(ENGAGEMENT_EVENTS, rebuild.day, rebuild.number)
     if warehouse.retire(replacement):
-        loads.finish_rebuild(rebuild.number, rebuild.rows or 0)
+        rebuilds.finish(rebuild.number, rebuild.rows or 0)
         log.warning("the rebuild of %s was left open; its data are in the table", rebuild.day)
     else:
-        loads.abandon_rebuild(rebuild.number)
+        rebuilds.abandon(rebuild.number)
         log.warning("the rebuild of %s was left open without effect; the day is as it was", rebuild.day)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters import bounded
 from engagement_platform.adapters.platform import connection, mirror
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
@@ -56,7 +57,7 @@ def gives_up() -> Iterator[None]:
 def test_a_session_that_freezes_is_given_up_and_made_anew(
     platform: Settings, own_stack_folder: Path, act: Callable[[Leases], object]
 ) -> None:
-    leases = Leases(platform, "test")
+    leases = Leases(Session(platform, "test"))
     leases.latest()
     with frozen_postgres(own_stack_folder):
         with gives_up():

@@ -7,7 +7,7 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from engagement_platform.adapters.platform.connection import connect
+from engagement_platform.adapters.platform.connection import Session, connect
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.leases import Standing, alive, may_claim, standing, waiting
@@ -19,7 +19,7 @@ LOOPS = ("relay", "tally")
 
 @pytest.fixture
 def leases(migrated: Settings) -> Iterator[Leases]:
-    found = Leases(migrated, "test")
+    found = Leases(Session(migrated, "test"))
     yield found
     found.close()
 
@@ -94,7 +94,7 @@ def test_of_runs_that_claim_at_once_one_wins(migrated: Settings, leases: Leases,
     together = Barrier(len(runs))
 
     def claim(run_id: str) -> Standing:
-        mine = Leases(migrated, "race")
+        mine = Leases(Session(migrated, "race"))
         try:
             awaits = mine.register(run_id, "relay", drains=True)  # else all but one would see that they are surplus
             together.wait(20)
@@ -112,7 +112,7 @@ def test_siblings_that_claim_at_once_both_own(migrated: Settings) -> None:
     together = Barrier(2)
 
     def claim(loop: str) -> Standing:
-        mine = Leases(migrated, "race")
+        mine = Leases(Session(migrated, "race"))
         try:
             awaits = mine.register("a", loop)
             together.wait(20)
@@ -138,7 +138,7 @@ def test_loops_that_end_together_release(migrated: Settings, leases: Leases) -> 
     own(leases, "a")
 
     def end(loop: str) -> None:
-        Leases(migrated, "end").end("a", loop, {})
+        Leases(Session(migrated, "end")).end("a", loop, {})
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(end, LOOPS))

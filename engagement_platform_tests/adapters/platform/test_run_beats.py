@@ -1,7 +1,6 @@
 """The heartbeats of the warehouse's runs, over a real database."""
 
 from collections.abc import Iterator
-from contextlib import closing
 
 import psycopg
 import pytest
@@ -15,7 +14,7 @@ from engagement_platform.settings import Settings
 @pytest.fixture
 def beats(settings: Settings) -> Iterator[RunBeats]:
     ensure_schema(settings)
-    with closing(RunBeats(settings, "test")) as made:
+    with RunBeats.opened(settings, "test") as made:
         yield made
 
 
@@ -69,7 +68,7 @@ def test_a_run_of_whose_end_dagster_knows_is_not_at_work(beats: RunBeats, settin
 
 
 def test_a_streaming_run_lives_by_the_heartbeats_of_its_loops(beats: RunBeats, settings: Settings) -> None:
-    with closing(Leases(settings, "test")) as leases:
+    with Leases.opened(settings, "test") as leases:
         leases.register("lease", "relay")
     assert beats.look(["lease"])[1]["lease"] is not None
 

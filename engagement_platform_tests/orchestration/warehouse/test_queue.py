@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 
 import dagster as dg
 import psycopg
@@ -60,7 +59,7 @@ def test_runs_of_other_backfills_that_go_first_are_named(instance: dg.DagsterIns
 
 def test_a_run_without_a_sign_of_life_is_named(instance: dg.DagsterInstance, platform: Settings) -> None:
     run_id = at_work(instance, "mine", "2026-03-01")
-    with closing(RunBeats(platform, "test")) as beats:
+    with RunBeats.opened(platform, "test") as beats:
         beats.beat(run_id, "settle_day", "2026-03-01")
     assert obstacles(instance, platform, "mine") == []
     silence(platform, run_id, 75)

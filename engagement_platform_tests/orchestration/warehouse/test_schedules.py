@@ -1,11 +1,12 @@
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import psycopg
 import pytest
 
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.warehouse.schedules import (
     is_known,
@@ -66,20 +67,20 @@ def due(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
 @pytest.mark.servers
 def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -> None:
     today = datetime.now(UTC).date()
-    with dg.DagsterInstance.ephemeral() as instance, closing(Loads(platform, "test")) as loads:
+    with dg.DagsterInstance.ephemeral() as instance, Loads.opened(platform, "test") as loads:
         assert isinstance(look(instance), dg.SkipReason)
-        loads.note_due("delta:1", [today, date(1999, 1, 1)], "expired")
+        DueDays(loads.session).note("delta:1", [today, date(1999, 1, 1)], "expired")
         (first,) = due(instance)
         (again,) = due(instance)
         assert first.partition_key == again.partition_key == str(today)
         assert first.run_key == again.run_key
-        (due_day,) = (each for each in loads.days_due() if each.day == today)
+        (due_day,) = (each for each in DueDays(loads.session).all() if each.day == today)
         now = datetime.now(UTC)
         assert request(due_day, now).run_key != request(due_day, now + timedelta(hours=1)).run_key
-        row = loads.open_rebuild("delta:1", today, "run")
+        row = Rebuilds(loads.session).begin("delta:1", today, "run")
         assert row is not None
-        loads.finish_rebuild(row.number, 0)
-        loads.note_due("delta:1", [today], "expired again")
+        Rebuilds(loads.session).finish(row.number, 0)
+        DueDays(loads.session).note("delta:1", [today], "expired again")
         (later,) = due(instance)
     assert later.run_key != first.run_key
 
@@ -87,7 +88,7 @@ def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -
 @pytest.mark.servers
 def test_a_day_that_the_nightly_schedule_missed_is_settled_later_unless_a_run_is_at_it(platform: Settings) -> None:
     today = datetime.now(UTC).date()
-    with dg.DagsterInstance.ephemeral() as instance, closing(Loads(platform, "test")) as loads:
+    with dg.DagsterInstance.ephemeral() as instance, Loads.opened(platform, "test") as loads:
         with loads.admission("delta:1", ()) as admission:
             assert admission.open(LoadRow("delta:1", "stage", 1, "load", "topic", {}, {}, (today,), rows=3, rejected=0))
         assert isinstance(look(instance), dg.SkipReason), "it began to load today"
@@ -99,9 +100,9 @@ def test_a_day_that_the_nightly_schedule_missed_is_settled_later_unless_a_run_is
         assert {each.tags["engagement/queue"] for each in asked.values()} == {"days"}
 
         settled, running = sorted(missed)[:2]
-        row = loads.open_rebuild("delta:1", date.fromisoformat(settled), "run")
+        row = Rebuilds(loads.session).begin("delta:1", date.fromisoformat(settled), "run")
         assert row is not None
-        loads.finish_rebuild(row.number, 3)
+        Rebuilds(loads.session).finish(row.number, 3)
         job = definitions.resolve_job_def("settle_day")
         instance.create_run_for_job(job, tags={"dagster/partition": running}, status=dg.DagsterRunStatus.STARTED)
         assert asked.keys() - {each.partition_key for each in due(instance)} == {settled, running}
@@ -121,11 +122,11 @@ def test_days_to_which_late_events_came_are_summed_up_again(platform: Settings) 
     yesterday = today - timedelta(days=1)
     context = dg.build_schedule_context(scheduled_execution_time=datetime.now(UTC))
     assert isinstance(refresh_late_days(context), dg.SkipReason)
-    with closing(Loads(platform, "test")) as loads, loads.admission("delta:1", ()) as admission:
+    with Loads.opened(platform, "test") as loads, loads.admission("delta:1", ()) as admission:
         days = (date(1999, 1, 1), yesterday, today)
         load = LoadRow("delta:1", "stage", 1, "load", "topic", {}, {}, days, rows=3, rejected=0)
         assert admission.open(load)
-    with closing(Loads(platform, "test")) as loads:
+    with Loads.opened(platform, "test") as loads:
         loads.close_load(load)
     asked = refresh_late_days(context)
     assert isinstance(asked, list)

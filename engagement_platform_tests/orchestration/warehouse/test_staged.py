@@ -1,6 +1,5 @@
 """Days that the stream fills are materialized in Dagster."""
 
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -47,7 +46,7 @@ def test_a_day_that_only_the_stream_fills_is_materialized(platform: Settings) ->
     today = datetime.now(UTC).date()
     yesterday = today - timedelta(days=1)
     cursor: str | None = None
-    with dg.DagsterInstance.ephemeral() as instance, closing(Loads(platform, "test")) as loads:
+    with dg.DagsterInstance.ephemeral() as instance, Loads.opened(platform, "test") as loads:
 
         def look() -> str:
             nonlocal cursor

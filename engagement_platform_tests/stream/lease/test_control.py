@@ -3,11 +3,12 @@
 import signal
 import threading
 import time
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 import pytest
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import EngagementError, Superseded
 from engagement_platform.settings import Settings
@@ -28,7 +29,7 @@ def test_it_owns_what_it_claimed_until_another_run_claims(platform: Settings) ->
         assert control.epoch == 1
         assert control.owns_lease()
         assert not control.drain
-        leases = Leases(platform, "other")
+        leases = Leases(Session(platform, "other"))
         leases.claim("b", leases.register("b", "relay"), 60, ["relay"])
         leases.close()
         assert not control.owns_lease()
@@ -53,7 +54,7 @@ def test_a_drain_claims_at_once_and_its_loops_come_one_after_the_other(platform:
             assert control.drain
             control.claim()
             assert control.epoch == 1
-    leases = Leases(platform, "test")
+    leases = Leases(Session(platform, "test"))
     assert leases.latest().lease.released_at is not None  # type: ignore[union-attr]
     leases.close()
 
@@ -78,14 +79,14 @@ def test_an_exception_does_not_release(platform: Settings) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    leases = Leases(platform, "test")
+    leases = Leases(Session(platform, "test"))
     assert leases.latest().lease.released_at is None  # type: ignore[union-attr]
     leases.close()
 
 
 def test_a_hung_loop_is_no_longer_vouched_for(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HUNG_SECONDS", 1.0)
-    with closing(Leases(platform, "test")) as leases, held(platform, "a") as control:
+    with Leases.opened(platform, "test") as leases, held(platform, "a") as control:
         control.claim()
         wait_for(lambda: silent_for(leases) > timedelta(seconds=3), "the heartbeat to cease")
         control.should_stop()
@@ -112,7 +113,7 @@ def test_a_loop_that_waits_for_a_slow_server_is_vouched_for(
     platform: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HUNG_SECONDS", 0.5)
-    with closing(Leases(platform, "test")) as leases, held(platform, "a") as control:
+    with Leases.opened(platform, "test") as leases, held(platform, "a") as control:
         control.claim()
         control.expect(30)
         beaten = heartbeat(leases)

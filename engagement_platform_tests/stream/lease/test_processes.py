@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.leases import GONE_AFTER, Board, alive, waiting
 from engagement_platform.local.stack import Endpoints
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def read(settings: Settings) -> Board:
-    leases = Leases(settings, "test")
+    leases = Leases(Session(settings, "test"))
     try:
         return leases.board()
     finally:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.connect import connect
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.coverage import Coverage
@@ -44,8 +45,18 @@ def writer(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def loads(settings: Settings) -> Iterator[Loads]:
-    with closing(Loads(settings, "test")) as made:
+    with Loads.opened(settings, "test") as made:
         yield made
+
+
+@pytest.fixture
+def rebuilds(loads: Loads) -> Rebuilds:
+    return Rebuilds(loads.session)
+
+
+@pytest.fixture
+def due_days(loads: Loads) -> DueDays:
+    return DueDays(loads.session)
 
 
 def table_id(settings: Settings) -> str:
@@ -127,52 +138,52 @@ def test_what_is_no_event_is_rejected_with_its_reason_and_the_stream_goes_on(
 
 
 def test_an_event_of_a_rebuilt_day_is_left_out_when_the_rebuild_had_it(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+    rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
     """Rows 1 and 3 were in the snapshot, 2 was open then and 4 came later; day NEXT was never rebuilt."""
     ids = write(writer, 4) + write(writer, 2, NEXT)
     drain(relay.run, settings)
     ensure_schema(settings)
-    row = loads.open_rebuild(table_id(settings), DAY, "run")
+    row = rebuilds.begin(table_id(settings), DAY, "run")
     assert row is not None
-    loads.cover(row.number, Coverage(3, (IdRange(2, 2),)))
-    loads.finish_rebuild(row.number, 2)
+    rebuilds.cover(row.number, Coverage(3, (IdRange(2, 2),)))
+    rebuilds.finish(row.number, 2)
     drain(stage.run, settings)
     assert table_ids(settings) == [2, 4, *ids[4:]]
 
 
 def test_a_batch_waits_for_an_open_rebuild_of_its_days(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+    rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "SILENT_SECONDS", 60.0)  # nobody writes a heartbeat here
     drain(relay.run, settings)
     drain(stage.run, settings)
     often = settings.model_copy(update={"stage_seconds": 0.2})
-    row = loads.open_rebuild(table_id(settings), DAY, "run")
+    row = rebuilds.begin(table_id(settings), DAY, "run")
     assert row is not None
     with running(relay.run, often), running(stage.run, often) as control:
         write(writer, 3)
         wait_for(lambda: control.progress.state.subject == f"the rebuild of {DAY}", "the stage to wait")
         assert table_ids(settings) == []
-        loads.abandon_rebuild(row.number)
+        rebuilds.abandon(row.number)
         wait_for(lambda: table_ids(settings) == [1, 2, 3], "the batch")
 
 
 def test_a_rebuild_whose_process_is_gone_is_settled(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+    rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else its row would keep the day's events out for ever."""
     monkeypatch.setattr(stage, "SILENT_SECONDS", 0.5)
     ids = write(writer, 3)
     drain(relay.run, settings)
     drain(stage.run, settings)
-    row = loads.open_rebuild(table_id(settings), DAY, "killed")
+    row = rebuilds.begin(table_id(settings), DAY, "killed")
     assert row is not None
-    loads.cover(row.number, Coverage(100))
+    rebuilds.cover(row.number, Coverage(100))
     ids += write(writer, 3)
     stream(settings)
     assert table_ids(settings) == ids
-    assert loads.rebuild(row.number).state == "abandoned"
+    assert rebuilds.get(row.number).state == "abandoned"
 
 
 class Killed(BaseException):
@@ -241,7 +252,7 @@ def test_an_open_load_is_completed_by_whoever_settles_it_and_its_process_changes
     def freezes(self: DeltaWarehouse, load: Any, batch: Path) -> None:
         if not settled:
             settled.append(load)
-            with closing(Loads(settings, "settler")) as others:
+            with Loads.opened(settings, "settler") as others:
                 (open_load,) = others.open_loads(table_id(settings))
                 open_loads.settle_load(connect(settings), others, open_load, settings)
         append(self, load, batch)
@@ -286,7 +297,7 @@ def _exists(settings: Settings) -> bool:
 
 
 def test_messages_that_expired_make_their_days_due(
-    settings: Settings, writer: psycopg.Connection[Any], loads: Loads
+    due_days: DueDays, settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
     first = write(writer, 3)
     stream(settings)
@@ -297,11 +308,11 @@ def test_messages_that_expired_make_their_days_due(
     last = write(writer, 1)
     stream(settings)
     assert table_ids(settings) == first + last
-    assert [due.day for due in loads.days_due()] == [DAY, NEXT]
+    assert [due.day for due in due_days.all()] == [DAY, NEXT]
 
 
 def test_a_late_commit_that_expired_makes_its_day_due(
-    settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any], loads: Loads
+    due_days: DueDays, settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any]
 ) -> None:
     """Begun before the last load, committed while the stage stands still: its id lies below all that were loaded."""
     ensure_schema(settings)  # as the sensor does before the first run
@@ -316,7 +327,7 @@ def test_a_late_commit_that_expired_makes_its_day_due(
     with admin(settings) as client:
         client.delete_records(dict.fromkeys(_partitions(settings), -1))
     drain(stage.run, settings)
-    assert {due.day for due in loads.days_due()} >= {long_ago, NEXT}
+    assert {due.day for due in due_days.all()} >= {long_ago, NEXT}
 
 
 def test_a_load_keeps_from_when_on_it_has_not_read(
