@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 from engagement_platform.domain.latency import Histogram
 from engagement_platform.domain.loop_state import Kind, LoopState
 
@@ -95,41 +94,6 @@ class Standalone:
 
     def expect(self, seconds: float) -> None:
         """Nobody watches."""
-
-
-class Backoff:
-    """Pauses that grow from `first` to `longest` seconds, and one log line at each end of an outage."""
-
-    def __init__(self, log: Callable[[str], None], first: float = 0.05, longest: float = 2.0) -> None:
-        self._log = log
-        self._first = first
-        self._longest = longest
-        self._pause = first
-        self._since: float | None = None
-        self._server = ""
-        self._refused = False
-
-    def failed(self, error: EngagementError) -> float:
-        """Note a failure; return the seconds to wait. Logs at the first failure of an outage only."""
-        server = error.server if isinstance(error, Unavailable) else ""
-        refused = isinstance(error, Refused)
-        if self._since is None or (server, refused) != (self._server, self._refused):
-            self._since = self._since or time.monotonic()
-            self._server, self._refused = server, refused
-            self._log(f"{error} {'Trying again' if refused else 'Waiting for it'}; nothing is lost.")
-        pause, self._pause = self._pause, min(self._pause * 2, self._longest)
-        return pause
-
-    def worked(self) -> None:
-        """Note that it works (again)."""
-        if self._since is not None:
-            who = self._server[:1].upper() + self._server[1:] or "It"
-            self._log(f"{who} answers again after {time.monotonic() - self._since:.1f} s.")
-        self.passed()
-
-    def passed(self) -> None:
-        """Note that the outage is over although the loop does not work: something else keeps it from that."""
-        self._since, self._pause = None, self._first
 
 
 def once(action: Callable[[], None]) -> Callable[[], None]:

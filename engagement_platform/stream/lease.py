@@ -17,7 +17,8 @@ from engagement_platform.domain.errors import EngagementError, Superseded, Unava
 from engagement_platform.domain.leases import Board, Standing, alive, may_claim, outlived, pause_before_claim, standing
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of, to_object
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Backoff, Progress
+from engagement_platform.stream.backoff import Outage
+from engagement_platform.stream.control import Progress
 from engagement_platform.stream.stop import Stop, stop_on_signals
 
 log = logging.getLogger("engagement_platform.lease")
@@ -147,15 +148,15 @@ class LeaseControl:
 
     def _persist(self, act: Callable[[], None]) -> None:
         """Do `act`, again and again while the platform database does not answer."""
-        backoff = Backoff(log.warning)
+        outage = Outage(log.warning)
         while True:
             try:
                 act()
-                backoff.worked()
+                outage.worked()
                 return
             except Unavailable as error:
                 self.progress.enter(state_of(error, time.time()))
-                if self.wait(backoff.failed(error)):
+                if self.wait(outage.failed(error)):
                     raise Superseded(f"The loop ends before it could claim. {self.stop.reason}") from error
 
 
@@ -182,17 +183,17 @@ class _Keeper:
             self._thread.join(BEAT_SECONDS)
 
     def _keep(self) -> None:
-        backoff = Backoff(log.warning, longest=BEAT_SECONDS)
+        outage = Outage(log.warning, longest=BEAT_SECONDS)
         pause = 0.0
         while not self._closing.wait(pause):
             try:
                 self._end_when_hung()
                 self._beat_when_due()
                 self._look()
-                backoff.worked()
+                outage.worked()
                 pause = POLL_SECONDS
             except Unavailable as error:
-                pause = backoff.failed(error)
+                pause = outage.failed(error)
             except Exception:  # whatever it is, a thread that is gone would let the run be taken for dead
                 log.exception("the heartbeat failed")
                 pause = BEAT_SECONDS

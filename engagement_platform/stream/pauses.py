@@ -17,7 +17,8 @@ from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog
-from engagement_platform.stream.control import Backoff, Control, once
+from engagement_platform.stream.backoff import Outage
+from engagement_platform.stream.control import Control, once
 from engagement_platform.stream.lag import LagCount
 
 log = logging.getLogger("engagement_platform.pausing")
@@ -130,15 +131,15 @@ class _Watch:
             self._thread.join(LOOK_SECONDS)
 
     def _keep_looking(self) -> None:
-        backoff = Backoff(log.debug, longest=LOOK_SECONDS)  # the lease, which looks more often, says it
+        outage = Outage(log.debug, longest=LOOK_SECONDS)  # the lease, which looks more often, says it
         pause = LOOK_SECONDS
         while not self._closing.wait(pause):
             try:
                 self.look()
-                backoff.worked()
+                outage.worked()
                 pause = LOOK_SECONDS
             except Unavailable as error:
-                pause = backoff.failed(error)
+                pause = outage.failed(error)
             except Exception:  # whatever it is, a thread that is gone would leave a loop paused for ever
                 log.exception("it was not seen whether %s is paused", self._loop)
                 pause = LOOK_SECONDS
@@ -147,14 +148,14 @@ class _Watch:
 
 @contextmanager
 def _watching(settings: Settings, control: Control, loop: str) -> Iterator[_Watch]:
-    watch, backoff = _Watch(settings, loop), Backoff(log.warning)
+    watch, outage = _Watch(settings, loop), Outage(log.warning)
     try:
         while not control.should_stop():
             try:
                 watch.look()
                 break
             except Unavailable as error:
-                control.wait(backoff.failed(error))
+                control.wait(outage.failed(error))
         watch.start()
         yield watch
     finally:

@@ -18,12 +18,14 @@ from collections.abc import Callable
 
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
-from engagement_platform.stream.backoff import Spacing
-from engagement_platform.stream.control import Backoff, Control
+from engagement_platform.stream.backoff import Outage, Spacing
+from engagement_platform.stream.control import Control
 from engagement_platform.stream.lag import LagCount
 
 LOOK_AGAIN_SECONDS = 10.0
 _MAX_FAULT_PAUSE = 30.0
+OUTLAST_SECONDS = 30.0
+"""For how long failures in a row are outlasted with the clients that there are."""
 _MOST_LINES = 1_000
 
 
@@ -56,7 +58,7 @@ class Supervision:
     ) -> None:
         self.control = control
         self._log = log
-        self._backoff = Backoff(log.warning, longest=max_pause)
+        self._outage = Outage(log.warning, longest=max_pause)
         self._faults = Spacing(_MAX_FAULT_PAUSE)
         self._lag = LagCount(control.progress, count_lag, log)
         self._claimed = False
@@ -71,7 +73,7 @@ class Supervision:
 
     def works(self, *, but: LoopState | None = None) -> None:
         """Note that every server answers; `but` says why no events flow all the same."""
-        self._backoff.worked()
+        self._outage.worked()
         self.once.forget()
         if but is None:
             self.control.progress.streams()
@@ -82,7 +84,7 @@ class Supervision:
         """Note that a server is away; return the seconds to wait."""
         self.control.progress.enter(state_of(error, time.time()))
         self._lag.look()
-        return self._backoff.failed(error)
+        return self._outage.failed(error)
 
     def stopped(self, error: EngagementError) -> None:
         """Say why the loop stands still, keep its place in its run, and wait until it is time to look again.
@@ -90,7 +92,7 @@ class Supervision:
         The turn of a run may come long after: then it is looked again at once. Raises Superseded.
         """
         self.control.progress.enter(state_of(error, time.time()))
-        self._backoff.passed()
+        self._outage.passed()
         self._log.error("%s", error)
         if not self._claimed:
             self.claim()
@@ -153,3 +155,34 @@ def _ends(attempt: Callable[[Supervision], None], supervision: Supervision) -> b
             raise
         supervision.broke(error)
     return False
+
+
+class FailureStreak:
+    """The failures in a row of one attempt, which are outlasted with what the loop has in hand.
+
+    The next attempt connects anew and begins from what is stored. A connection that breaks every few seconds would make
+    that a loop without progress: so only failures that last end the attempt. After one, the loop finds out where it
+    stands before it goes on.
+    """
+
+    def __init__(self, supervision: Supervision) -> None:
+        self._supervision = supervision
+        self._since: float | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last step failed."""
+        return self._since is not None
+
+    def failed(self, error: Unavailable) -> None:
+        """Wait before the next step. Raises the error when failures have lasted for too long."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._since > OUTLAST_SECONDS:
+            raise error
+        self._supervision.control.wait(self._supervision.failed(error))
+
+    def worked(self) -> None:
+        """Note that a step worked."""
+        self._since = None

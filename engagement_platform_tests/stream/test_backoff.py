@@ -1,4 +1,4 @@
-from engagement_platform.stream.backoff import STEADY_SECONDS, Spacing
+from engagement_platform.stream.backoff import STEADY_SECONDS, Backoff, Spacing
 
 
 class Clock:
@@ -27,3 +27,10 @@ def test_what_has_passed_is_new_again() -> None:
     assert spacing.pause() == 0.2
     clock.now += 0.2 + STEADY_SECONDS
     assert spacing.pause() == 0
+
+
+def test_pauses_grow_to_the_longest_and_begin_again() -> None:
+    backoff = Backoff(first=1.0, longest=3.0)
+    assert [backoff.pause() for _ in range(4)] == [1.0, 2.0, 3.0, 3.0]
+    backoff.reset()
+    assert backoff.pause() == 1.0

@@ -25,7 +25,7 @@ from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begi
 from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
 from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backoff import PollPauses
+from engagement_platform.stream.backoff import Backoff
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision, supervise
@@ -35,6 +35,8 @@ log = logging.getLogger("engagement_platform.relay")
 
 CHECKPOINT_SECONDS = 1.0
 """How often a checkpoint is written when only the ledger changed, without events."""
+IDLE_FACTOR = 1.2
+"""By which the pauses between polls grow while no events come."""
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -162,15 +164,19 @@ class _Relay:
         """When the last poll that was not cut off began: what it did not see was committed later."""
 
     def run(self, supervision: Supervision) -> None:
-        pause = PollPauses(self._settings.relay_busy_poll_ms, self._settings.relay_idle_poll_ms)
+        pauses = Backoff(
+            self._settings.relay_busy_poll_ms / 1000, self._settings.relay_idle_poll_ms / 1000, IDLE_FACTOR
+        )
         while not self._control.should_stop():
             started = time.monotonic()
             rows = self.poll()
             supervision.works()
             if self._control.drain and not rows.cut:
                 break
+            if rows.rows:
+                pauses.reset()
             if not rows.cut:
-                self._control.wait(max(0.0, started + pause.after(len(rows.rows)) - time.monotonic()))
+                self._control.wait(max(0.0, started + pauses.pause() - time.monotonic()))
         if self.ledger != self._written:
             self.write_checkpoint()
 

@@ -38,11 +38,10 @@ from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.outages import Outlasting
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.open_loads import deliver, settle_load, split
 from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
-from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.topic_watch import watching
 
 log = logging.getLogger("engagement_platform.stage")
@@ -164,7 +163,7 @@ class _Stage:
         self._version = 0
         self._unseen: Mapping[int, int] = {}
         self._gathered = _Gathered.at({})
-        self._outlasting = Outlasting(supervision)
+        self._failures = FailureStreak(supervision)
         self._silence = Silence()
 
     def run(self) -> None:
@@ -178,11 +177,11 @@ class _Stage:
             except OffsetsExpired as error:
                 self._skip_what_expired(error)
             except Unavailable as error:
-                self._outlasting.failed(error)
+                self._failures.failed(error)
 
     def _step(self, drain_to: Mapping[int, int]) -> bool:
         """Gather what there is, and load it when it is due; say whether all up to `drain_to` is loaded."""
-        if self._outlasting.has_failed:
+        if self._failures.has_failed:
             self._take_up()
         self._follow_new_partitions()
         if not self._is_full():  # as a batch stays that could not be loaded
@@ -191,7 +190,7 @@ class _Stage:
         drained = self._control.drain and self._reached(drain_to)
         if self._is_due() or (drained and self._gathered.since is not None):
             self._load()
-        self._outlasting.worked()
+        self._failures.worked()
         self._supervision.works()
         self._control.progress.lag = self._reader.waiting() + self._gathered.messages
         return drained

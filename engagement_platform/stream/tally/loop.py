@@ -30,8 +30,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import lag_behind
 from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.outages import Outlasting
-from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.clocks import ClockWatch
 from engagement_platform.stream.topic_watch import TopicWatch, watching
 
@@ -120,7 +119,7 @@ class _Tally:
         self._reader = reader
         self._counts = counts
         self._supervision = supervision
-        self._outlasting = Outlasting(supervision)
+        self._failures = FailureStreak(supervision)
         self._watch = watch
         self._builds = builds
         self._clocks = ClockWatch(settings, control, reader, counts)
@@ -141,9 +140,9 @@ class _Tally:
                 try:
                     self._guarded(self._step)
                 except Unavailable as error:
-                    self._outlasting.failed(error)
+                    self._failures.failed(error)
                     continue
-                self._outlasting.worked()
+                self._failures.worked()
                 self._supervision.works()
                 if self._control.drain and not self._target.build and _reached(self._offsets, drain_to):
                     return
@@ -191,7 +190,7 @@ class _Tally:
         self._resume(self._agreed_state())
 
     def _step(self) -> None:
-        if self._outlasting.has_failed:
+        if self._failures.has_failed:
             self._take_up()
         if time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._look_at_redis()
