@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
@@ -54,7 +54,7 @@ def source_ids(source: SourceDatabase, day: date | None = None) -> list[int]:
 
 def table_rows(settings: Settings) -> list[dict[str, Any]]:
     """Return the rows of `engagement_events` by id."""
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     found = warehouse.query("SELECT * FROM engagement_events WHERE event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'")
     rows: list[dict[str, Any]] = found.to_pylist()
@@ -69,7 +69,7 @@ def table_ids(settings: Settings, day: date | None = None) -> list[int]:
 
 def ids_by_day(settings: Settings) -> dict[date, list[int]]:
     """Return the ids of each day of the table, ascending; doubled ones twice."""
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     ever = "event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'"
     found = warehouse.query(f"SELECT DATE(event_ts) AS day, id FROM engagement_events WHERE {ever} ORDER BY id")

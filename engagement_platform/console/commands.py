@@ -70,9 +70,9 @@ def show() -> None:
     from engagement_platform.recovery import relay
     from engagement_platform.settings import load
 
-    standing = relay.show(load())
-    click.echo(f"Kafka: {_described(standing.topic)}")
-    click.echo(f"copy:  {_described(standing.copy)}")
+    checkpoints = relay.show(load())
+    click.echo(f"Kafka: {_described(checkpoints.topic)}")
+    click.echo(f"copy:  {_described(checkpoints.copy)}")
 
 
 @checkpoint.command()

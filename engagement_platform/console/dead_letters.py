@@ -14,7 +14,7 @@ import msgspec
 
 from engagement_platform.console.people import who
 from engagement_platform.console.times import utc
-from engagement_platform.domain.dead_letters import UNSETTLED, Address, Chosen, Letter, State, address_of
+from engagement_platform.domain.dead_letters import UNSETTLED, Address, Chosen, DeadLetterState, Letter, address_of
 from engagement_platform.domain.event import NO_EVENT
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def dead_letters() -> None:
 @click.option(
     "--state",
     "states",
-    type=click.Choice([*(state.value for state in State), "all"]),
+    type=click.Choice([*(state.value for state in DeadLetterState), "all"]),
     multiple=True,
     help="By default open and redriving: those that wait for somebody.",
 )
@@ -104,10 +104,10 @@ def _print(table: "Table") -> None:
     Console().print(table)
 
 
-def _states(names: Sequence[str]) -> Collection[State]:
+def _states(names: Sequence[str]) -> Collection[DeadLetterState]:
     if "all" in names:
-        return tuple(State)
-    return [State(name) for name in names] or UNSETTLED
+        return tuple(DeadLetterState)
+    return [DeadLetterState(name) for name in names] or UNSETTLED
 
 
 def _without_event(letter: Letter) -> Letter:
@@ -211,7 +211,7 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
 
     An event that is not in its letter is read from the source.
     """
-    chosen = _chosen(options, tuple(State) if again else UNSETTLED)
+    chosen = _chosen(options, tuple(DeadLetterState) if again else UNSETTLED)
     from engagement_platform.dead_letters.redrive import redrive as redrive_letters
     from engagement_platform.settings import load
 
@@ -253,7 +253,7 @@ def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
         click.echo(f"{len(found) - len(done)} were redriven or discarded by somebody meanwhile, and stay as they are.")
 
 
-def _chosen(options: dict[str, Any], states: Collection[State]) -> Chosen:
+def _chosen(options: dict[str, Any], states: Collection[DeadLetterState]) -> Chosen:
     """Return which letters are meant. Raises click.UsageError when nothing says which."""
     everything = options.pop("everything")
     if not everything and not any(options.values()):

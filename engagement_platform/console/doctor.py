@@ -18,13 +18,12 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.topics import TopicConfigurations, admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform import mirror
-from engagement_platform.adapters.platform.connection import connect as connect_platform
-from engagement_platform.adapters.platform.connection import translated
-from engagement_platform.adapters.redis.connection import connect as connect_redis
+from engagement_platform.adapters.platform.connection import connect_platform, translated
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.reader import DOUBLED_CONTENT, open_source
-from engagement_platform.adapters.warehouse.connect import connect as open_warehouse
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS

@@ -25,12 +25,12 @@ def sql(query: str, form: str, max_rows: int) -> None:
     csv and json hold every row, exactly: NUMERIC with its digits, times as RFC 3339 in UTC. In csv an empty
     text is "" and NULL is nothing.
     """
-    from engagement_platform.adapters.warehouse.connect import connect
+    from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.domain.marts import MARTS
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.settings import load
 
-    warehouse = connect(load())
+    warehouse = open_warehouse(load())
     for table in (ENGAGEMENT_EVENTS, *MARTS):
         warehouse.ensure(table)
     found = warehouse.query(query)

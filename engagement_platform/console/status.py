@@ -13,7 +13,7 @@ def status(form: str) -> None:
 
     The exit code is 1 when a loop stands still, be it because it is paused.
     """
-    from engagement_platform.console.standing import as_object, read, show
+    from engagement_platform.console.stream_status import as_object, read, show
     from engagement_platform.settings import load
 
     present = read(load())

@@ -1,4 +1,4 @@
-"""The operator's commands for the warehouse: its standing, and what to do when the stage stands still."""
+"""The operator's commands for the warehouse: how it stands, and what to do when the stage stands still."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -22,14 +22,14 @@ def status() -> None:
     from engagement_platform.adapters.platform.loads import Loads
     from engagement_platform.adapters.platform.migrate import ensure_schema
     from engagement_platform.adapters.platform.rebuilds import Rebuilds
-    from engagement_platform.adapters.warehouse.connect import connect
+    from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.settings import load
     from engagement_platform.stream.stage.loop import WRITER
 
     settings = load()
     ensure_schema(settings)
-    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
     with Loads.opened(settings, "status") as loads:
         click.echo(f"table: {table_id}")
         click.echo(f"last load: {_described(loads.last_load(table_id, WRITER))}")
@@ -80,13 +80,13 @@ def not_due(day: datetime) -> None:
     """Forget that a day has to be rebuilt, and leave it as it is."""
     from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.migrate import ensure_schema
-    from engagement_platform.adapters.warehouse.connect import connect
+    from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.settings import load
 
     settings = load()
     ensure_schema(settings)
-    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
     with DueDays.opened(settings, "not-due") as due_days:
         due_days.forget(table_id, day.date())
     click.echo(f"{day.date()} stays as it is.")

@@ -15,7 +15,7 @@ from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic
 from engagement_platform.adapters.platform.dead_letters import Ended
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.dead_letters.list import letters_of
 from engagement_platform.domain.dead_letters import Address, Chosen, Letter
 from engagement_platform.domain.errors import EngagementError
@@ -26,8 +26,8 @@ from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 
 _HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()), (HEADER_TO, TO_API))
-_MOST_LETTERS = 500
-_MOST_BYTES = 16 << 20
+_MAX_LETTERS = 500
+_MAX_BYTES = 16 << 20
 """Of the letters that are redriven together."""
 
 
@@ -56,7 +56,7 @@ def redrive(
     done = failed = 0
     with letters_of(settings, alone=not dry_run) as letters:
         weighed = [(letter.address, weight(letter.content, targets)) for letter in letters.chosen(chosen)]
-        for addresses in chunks(weighed, _MOST_LETTERS, _MOST_BYTES):
+        for addresses in chunks(weighed, _MAX_LETTERS, _MAX_BYTES):
             plans = _plans(settings, _read(settings, addresses, letters.topic_id), targets)
             told = [Redriven(letter, not each.fault, _note(settings, each)) for letter, each in plans]
             if not dry_run:
@@ -107,7 +107,7 @@ def _carry_out(settings: Settings, plans: Plans) -> None:
 
 
 def _note_due(settings: Settings, days: Mapping[date, str]) -> None:
-    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
     with DueDays.opened(settings, "redrive") as due_days:
         for day, address in days.items():
             due_days.note(table_id, [day], f"redrive of dead letter {address}")

@@ -21,7 +21,7 @@ from engagement_platform.domain.table import is_numeric
 Ranges = Mapping[int, tuple[int, int]]
 """partition -> (first offset, offset after the last)."""
 
-_LONGEST_NAME = 150
+_MAX_NAME_LENGTH = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def name_of(topic: str, ranges: Ranges) -> str:
     """Return the name of a batch's files: the topic, and for each partition its offsets, the last one included."""
     parts = [f"{partition}@{begin}-{end - 1}" for partition, (begin, end) in sorted(ranges.items())]
     name = "_".join([topic, *parts])
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}_{_digest(name)[:16]}"
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}_{_digest(name)[:16]}"
 
 
 def load_id(table_id: str, topic_id: str, ranges: Ranges) -> str:

@@ -30,7 +30,7 @@ def address_of(text: str) -> Address:
     return Address(int(partition), int(offset))
 
 
-class State(Enum):
+class DeadLetterState(Enum):
     """What has become of a letter."""
 
     OPEN = "open"
@@ -40,7 +40,7 @@ class State(Enum):
     DISCARDED = "discarded"
 
 
-UNSETTLED = frozenset({State.OPEN, State.REDRIVING})
+UNSETTLED = frozenset({DeadLetterState.OPEN, DeadLetterState.REDRIVING})
 """The states in which somebody has to do something."""
 
 
@@ -69,21 +69,21 @@ class Letter:
     actions: Sequence[Action] = ()
 
     @property
-    def state(self) -> State:
+    def state(self) -> DeadLetterState:
         """What has become of it."""
         return state(self.actions)
 
 
-def state(actions: Sequence[Action]) -> State:
+def state(actions: Sequence[Action]) -> DeadLetterState:
     """Return what has become of a letter. A redrive that failed leaves it as open as it was."""
     if not actions:
-        return State.OPEN
+        return DeadLetterState.OPEN
     last = actions[-1]
     if last.outcome is None:
-        return State.REDRIVING
+        return DeadLetterState.REDRIVING
     if last.outcome == "failed":
-        return State.OPEN
-    return State.DISCARDED if last.kind == "discard" else State.REDRIVEN
+        return DeadLetterState.OPEN
+    return DeadLetterState.DISCARDED if last.kind == "discard" else DeadLetterState.REDRIVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Chosen:
     """The time before which the letters were written."""
     event_ids: Collection[int] = ()
     addresses: Collection[Address] = ()
-    states: Collection[State] = tuple(State)
+    states: Collection[DeadLetterState] = tuple(DeadLetterState)
 
     def has(self, letter: Letter) -> bool:
         """Say whether a letter is meant."""

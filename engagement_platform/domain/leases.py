@@ -81,7 +81,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """An unbroken watch over the board by one observer."""
+    """An unbroken watch over the snapshot by one observer."""
 
     since: datetime
     last: datetime
@@ -98,7 +98,7 @@ def go_on_watching(before: Watch | None, now: datetime, *, same_session: bool) -
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class LeaseSnapshot:
     """What the platform's database shows at one moment, by its own clock."""
 
     now: datetime
@@ -145,61 +145,61 @@ class Life(Enum):
     DEAD = "dead"
 
 
-def life(board: Board) -> Life:
+def life(snapshot: LeaseSnapshot) -> Life:
     """Say how the holder of the lease is. Without one, and after it has released the lease, it is dead."""
-    lease = board.lease
+    lease = snapshot.lease
     if lease is None or lease.released_at is not None:
         return Life.DEAD
-    begun = board.of(lease.run_id)
-    if not any(board.lives(loop) for loop in begun.values()) and not _between_loops(board, lease):
+    begun = snapshot.of(lease.run_id)
+    if not any(snapshot.lives(loop) for loop in begun.values()) and not _between_loops(snapshot, lease):
         return Life.DEAD
-    return Life.LIMPS if missing(board) else Life.STREAMS
+    return Life.LIMPS if missing(snapshot) else Life.STREAMS
 
 
-def _between_loops(board: Board, lease: Lease) -> bool:
+def _between_loops(snapshot: LeaseSnapshot, lease: Lease) -> bool:
     """Say whether the next loop may still begin: of a drain, or of a run that has just claimed."""
-    signs = [lease.claimed_at, *(loop.heartbeat_at for loop in board.of(lease.run_id).values())]
-    may_begin = lease.drains or not board.of(lease.run_id)
-    return may_begin and board.unseen(max(signs)) <= PATIENCE
+    signs = [lease.claimed_at, *(loop.heartbeat_at for loop in snapshot.of(lease.run_id).values())]
+    may_begin = lease.drains or not snapshot.of(lease.run_id)
+    return may_begin and snapshot.unseen(max(signs)) <= PATIENCE
 
 
-def missing(board: Board) -> frozenset[str]:
+def missing(snapshot: LeaseSnapshot) -> frozenset[str]:
     """Return the loops that the holder of the lease has done without for longer than it may."""
-    lease = board.lease
+    lease = snapshot.lease
     if lease is None or lease.drains:
         return frozenset()
-    begun = board.of(lease.run_id)
-    return frozenset(name for name in lease.loops if not _is_excused(board, lease, name, begun.get(name)))
+    begun = snapshot.of(lease.run_id)
+    return frozenset(name for name in lease.loops if not _is_excused(snapshot, lease, name, begun.get(name)))
 
 
-def _is_excused(board: Board, lease: Lease, name: str, loop: Loop | None) -> bool:
+def _is_excused(snapshot: LeaseSnapshot, lease: Lease, name: str, loop: Loop | None) -> bool:
     """Say whether a loop lives, or may yet come back. One that has ended as planned does not."""
     sign = lease.claimed_at if loop is None else loop.heartbeat_at
     unhurried = name in UNHURRIED
     if loop is not None and loop.ended_at is not None:
-        return board.unseen(sign) <= (PATIENCE if unhurried else GONE_AFTER)
-    return board.unseen(sign) <= (LONG_PATIENCE if unhurried else PATIENCE)
+        return snapshot.unseen(sign) <= (PATIENCE if unhurried else GONE_AFTER)
+    return snapshot.unseen(sign) <= (LONG_PATIENCE if unhurried else PATIENCE)
 
 
-def alive(board: Board) -> bool:
+def alive(snapshot: LeaseSnapshot) -> bool:
     """Say whether somebody streams."""
-    return life(board) is not Life.DEAD
+    return life(snapshot) is not Life.DEAD
 
 
-def silence(board: Board, lease: Lease) -> timedelta:
+def silence(snapshot: LeaseSnapshot, lease: Lease) -> timedelta:
     """Return for how long the lease's run has not given any sign of life."""
-    return board.now - max([lease.claimed_at, *(loop.heartbeat_at for loop in board.of(lease.run_id).values())])
+    return snapshot.now - max([lease.claimed_at, *(loop.heartbeat_at for loop in snapshot.of(lease.run_id).values())])
 
 
-def waiting(board: Board) -> frozenset[str]:
+def waiting(snapshot: LeaseSnapshot) -> frozenset[str]:
     """Return the runs that live and wait for a turn that is still to come."""
-    return frozenset(loop.run_id for loop in board.loops if loop.awaits > board.epoch and board.lives(loop))
+    return frozenset(loop.run_id for loop in snapshot.loops if loop.awaits > snapshot.epoch and snapshot.lives(loop))
 
 
 # What a run does
 
 
-class Standing(Enum):
+class ClaimState(Enum):
     """How a run stands to the lease."""
 
     OWNER = "owner"
@@ -208,48 +208,48 @@ class Standing(Enum):
     SURPLUS = "surplus"
 
 
-def standing(lease: Lease | None, run_id: str, awaits: int) -> Standing:
+def claim_state(lease: Lease | None, run_id: str, awaits: int) -> ClaimState:
     """Say how a run stands that waits for, or has claimed, the epoch `awaits`.
 
     A loop that is started anew in the run that holds the lease joins it; in any other run that had its turn, or let it
     pass, it has lost. A run that found another one waiting when it started is surplus.
     """
     if lease is not None and lease.run_id == run_id:
-        return Standing.OWNER
+        return ClaimState.OWNER
     if awaits == 0:
-        return Standing.SURPLUS
-    return Standing.WAITS if lease is None or lease.epoch < awaits else Standing.LOST
+        return ClaimState.SURPLUS
+    return ClaimState.WAITS if lease is None or lease.epoch < awaits else ClaimState.LOST
 
 
-def may_claim(board: Board, run_id: str, loops: Sequence[str]) -> bool:
+def may_claim(snapshot: LeaseSnapshot, run_id: str, loops: Sequence[str]) -> bool:
     """Say whether a waiting run, one of whose loops is ready, may raise the epoch now.
 
     Either its predecessor is dead, or lacks a loop that does not come back, or its time is over. In each case all loops
     of the run have to be ready, so that none of them pauses; those whose server is away are waited for, not for ever.
     """
-    mine = board.of(run_id)
+    mine = snapshot.of(run_id)
     ready = {name for name in loops if name in mine and mine[name].ready_at is not None}
     all_ready = ready >= set(loops)
-    ready_for = max((board.now - at for loop in mine.values() if (at := loop.ready_at)), default=timedelta(0))
-    lease = board.lease
-    match life(board):
+    ready_for = max((snapshot.now - at for loop in mine.values() if (at := loop.ready_at)), default=timedelta(0))
+    lease = snapshot.lease
+    match life(snapshot):
         case Life.DEAD:
             return all_ready or ready_for >= READY_PATIENCE
         case Life.LIMPS:
-            return all_ready or (ready_for >= TURN_PATIENCE and ready >= missing(board) & set(loops))
+            return all_ready or (ready_for >= TURN_PATIENCE and ready >= missing(snapshot) & set(loops))
         case Life.STREAMS:
             assert lease is not None, "somebody streams"  # noqa: S101
-            return board.now >= lease.ends_at + (timedelta(0) if all_ready else TURN_PATIENCE)
+            return snapshot.now >= lease.ends_at + (timedelta(0) if all_ready else TURN_PATIENCE)
 
 
-def pause_before_claim(board: Board, longest: timedelta) -> timedelta:
+def pause_before_claim(snapshot: LeaseSnapshot, longest: timedelta) -> timedelta:
     """Return for how long a waiting run may look away: up to `longest`, but not past the end of the lease."""
-    if board.lease is None or board.lease.ends_at <= board.now or life(board) is not Life.STREAMS:
+    if snapshot.lease is None or snapshot.lease.ends_at <= snapshot.now or life(snapshot) is not Life.STREAMS:
         return longest / 10
-    return min(longest, board.lease.ends_at - board.now)
+    return min(longest, snapshot.lease.ends_at - snapshot.now)
 
 
-def outlived(board: Board, grace: timedelta) -> bool:
+def outlived(snapshot: LeaseSnapshot, grace: timedelta) -> bool:
     """Say whether a run that nobody superseded has outlived its lease by more than `grace`."""
-    lease = board.lease
-    return lease is not None and not lease.drains and board.now > lease.ends_at + grace
+    lease = snapshot.lease
+    return lease is not None and not lease.drains and snapshot.now > lease.ends_at + grace

@@ -8,7 +8,7 @@ from engagement_platform.domain.days import ONE_DAY, day_of
 GRACE = timedelta(hours=2)
 """How long after its end a day is left to the nightly schedule."""
 
-MOST_DAYS = 14
+MAX_DAYS = 14
 """So far back a day is settled late; older ones are an operator's to rebuild."""
 
 
@@ -21,6 +21,6 @@ def unsettled(settled: Collection[date], began: datetime | None, now: datetime, 
     if began is None:
         return []
     last = day_of(now - GRACE) - ONE_DAY
-    begin = max(first, day_of(began), last - (MOST_DAYS - 1) * ONE_DAY)
+    begin = max(first, day_of(began), last - (MAX_DAYS - 1) * ONE_DAY)
     days = [begin + n * ONE_DAY for n in range((last - begin).days + 1)]
     return [day for day in days if day not in settled]

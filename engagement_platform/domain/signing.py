@@ -15,8 +15,8 @@ HEADER_TIMESTAMP = "webhook-timestamp"
 HEADER_SIGNATURE = "webhook-signature"
 HEADER_IDEMPOTENCY_KEY = "Idempotency-Key"
 
-_SHORTEST_SECRET = 24
-_LONGEST_SECRET = 64
+_MIN_SECRET_BYTES = 24
+_MAX_SECRET_BYTES = 64
 
 
 def event_key(event_id: int) -> str:
@@ -45,8 +45,10 @@ def _secret(word: str) -> bytes:
         secret = base64.b64decode(word.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         secret = b""
-    if not word.startswith(SECRET_PREFIX) or not _SHORTEST_SECRET <= len(secret) <= _LONGEST_SECRET:
-        raise ValueError(f"it must be {SECRET_PREFIX} and the base64 of {_SHORTEST_SECRET} to {_LONGEST_SECRET} bytes")
+    if not word.startswith(SECRET_PREFIX) or not _MIN_SECRET_BYTES <= len(secret) <= _MAX_SECRET_BYTES:
+        raise ValueError(
+            f"it must be {SECRET_PREFIX} and the base64 of {_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES} bytes"
+        )
     return secret
 
 

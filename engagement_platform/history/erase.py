@@ -7,7 +7,7 @@ from uuid import UUID
 
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.source.history import events_of_user
-from engagement_platform.adapters.warehouse.connect import connect, replaced_rows_kept_hours
+from engagement_platform.adapters.warehouse.connect import open_warehouse, replaced_rows_kept_hours
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
@@ -41,7 +41,7 @@ def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
             "Its owner has to delete them first: DELETE FROM engagement_events WHERE user_id = '…'. "
             "Then run this command again.",
         )
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     found = warehouse.query(_DAYS, {"user_id": str(user_id)})
     return [day for day in found.column("day").to_pylist() if day is not None]

@@ -22,7 +22,7 @@ from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
 from engagement_platform.adapters.source.reader import open_source
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.checkpoint import missing_ranges, require_same_source
@@ -83,7 +83,7 @@ def rebuild_days(
     """
     ensure_schema(settings)
     ensure_topics(settings)
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     done: list[Rebuilt] = []
     refused: list[Removal] = []

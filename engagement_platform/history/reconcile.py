@@ -18,7 +18,7 @@ from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.history import days_of, open_history
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.coverage import Coverage
@@ -51,7 +51,7 @@ SELECT {column} AS value, COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_
  ORDER BY events DESC, value
  LIMIT {most}
 """
-_MOST_VALUES = 1_000
+_MAX_VALUES = 1_000
 _STRANGE = """
 SELECT COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_ts) AS last
   FROM engagement_events
@@ -82,7 +82,7 @@ def reconcile_days(settings: Settings, days: Sequence[date], patience: float = P
     import numpy as np  # noqa: PLC0415
 
     ensure_schema(settings)
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     findings: dict[date, Findings] = {}
     sources: dict[date, _Day] = {}
@@ -236,14 +236,14 @@ class NewValue:
 def new_values(settings: Settings, since: datetime) -> list[NewValue]:
     """Return the values of event_type and content_type since a time that the settings do not name.
 
-    The most frequent first; at most `_MOST_VALUES` of each.
+    The most frequent first; at most `_MAX_VALUES` of each.
     """
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     found = []
     for column, expected in (("event_type", settings.event_types), ("content_type", settings.content_types)):
         known = {each.strip() for each in expected.split(",")}
-        rows = warehouse.query(_VALUES.format(column=column, most=_MOST_VALUES), {"begin": since}).to_pylist()
+        rows = warehouse.query(_VALUES.format(column=column, most=_MAX_VALUES), {"begin": since}).to_pylist()
         found += [NewValue(column, **row) for row in rows if row["value"] not in known]
     return found
 
@@ -259,7 +259,7 @@ class Strange:
 
 def strange_days(settings: Settings, first: date, last: date) -> Strange:
     """Return how many events lie before `first` or after `last`, and between which times."""
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     row = warehouse.query(_STRANGE, {"begin": bounds(first)[0], "end": bounds(last)[1]}).to_pylist()[0]
     return Strange(row["events"], str(row["first"]), str(row["last"]))

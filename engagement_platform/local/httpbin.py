@@ -5,7 +5,7 @@ import socket
 import sys
 from contextlib import closing
 
-from engagement_platform.local.state import State
+from engagement_platform.local.state import StackState
 
 USUAL_PORTS = {"httpbin": 8080}
 
@@ -17,7 +17,7 @@ class Httpbin:
     ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGTERM
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StackState) -> None:
         self._state = state
         self.daemon = state.daemon(self.name)
 

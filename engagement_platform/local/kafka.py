@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.postgres import missing_extra
-from engagement_platform.local.state import State
+from engagement_platform.local.state import StackState
 
 USUAL_PORTS = {"kafka": 9092, "kafka_controller": 9093}
 VERSION = "4.4.0"
@@ -62,7 +62,7 @@ class Kafka:
     ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGTERM
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StackState) -> None:
         self._state = state
         self._home = state.folder / self.name
         self.daemon = state.daemon(self.name)

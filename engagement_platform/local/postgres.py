@@ -17,7 +17,7 @@ from psycopg import sql
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.process import Daemon
-from engagement_platform.local.state import State, write_private
+from engagement_platform.local.state import StackState, write_private
 
 USUAL_PORTS = {"postgres": 5432}
 SOURCE, PLATFORM = "media", "engagement_platform"
@@ -38,7 +38,7 @@ class Postgres:
     ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGINT  # fast shutdown: ends the sessions, keeps the data
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StackState) -> None:
         self._state = state
         self._user = _unprivileged_user()
         self.daemon: Daemon = state.daemon(self.name)

@@ -69,7 +69,7 @@ class Delivery(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class ReceiverState:
     """What has happened so far."""
 
     connections: int = 0
@@ -91,7 +91,7 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         """Those of the last requests, at most a hundred."""
         self.statuses: Counter[int] = Counter()
-        self.state = State()
+        self.state = ReceiverState()
         self._secrets = secrets
         self._lock = threading.Lock()
         self.behave(Behaviour())

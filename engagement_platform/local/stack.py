@@ -11,7 +11,7 @@ from typing import Protocol
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import httpbin, kafka, postgres, state, valkey
 from engagement_platform.local.process import Daemon
-from engagement_platform.local.state import State
+from engagement_platform.local.state import StackState
 from engagement_platform.orchestration.instance import home_of
 
 USUAL_PORTS = {**postgres.USUAL_PORTS, **kafka.USUAL_PORTS, **valkey.USUAL_PORTS, **httpbin.USUAL_PORTS}
@@ -101,7 +101,7 @@ def up(
     return endpoints(folder)
 
 
-def _start(server: Server, known: State, progress: Progress) -> None:
+def _start(server: Server, known: StackState, progress: Progress) -> None:
     """Start a server; on other ports when another program took one between the choice and the start."""
     progress.started(server.name, "starting")
     for tries in range(_PORT_TRIES):
@@ -117,7 +117,7 @@ def _start(server: Server, known: State, progress: Progress) -> None:
     progress.done(server.name)
 
 
-def _was_taken(server: Server, known: State) -> bool:
+def _was_taken(server: Server, known: StackState) -> bool:
     """Say whether the server ended because another one has its port."""
     if server.daemon.is_running:
         return False
@@ -126,7 +126,7 @@ def _was_taken(server: Server, known: State) -> bool:
     )
 
 
-def _choose_ports(known: State, *, use_usual_ports: bool) -> None:
+def _choose_ports(known: StackState, *, use_usual_ports: bool) -> None:
     for server in servers(known):
         if not server.daemon.is_running:
             for name in server.ports:
@@ -134,7 +134,7 @@ def _choose_ports(known: State, *, use_usual_ports: bool) -> None:
                 known.ports[name] = state.choose_port(known.ports.get(name), usual)
 
 
-def servers(known: State) -> list[Server]:
+def servers(known: StackState) -> list[Server]:
     """Return all servers of a state folder."""
     return [postgres.Postgres(known), kafka.Kafka(known), valkey.Valkey(known), httpbin.Httpbin(known)]
 
@@ -157,7 +157,7 @@ def down(folder: Path) -> None:
         _stop(state.load(folder))
 
 
-def _stop(known: State) -> None:
+def _stop(known: StackState) -> None:
     with ThreadPoolExecutor(len(LAYERS)) as pool:
         for _ in pool.map(lambda server: server.daemon.stop(server.stop_signal), servers(known)):
             pass

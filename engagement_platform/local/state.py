@@ -25,7 +25,7 @@ _SAVING = threading.Lock()
 
 
 @dataclass(slots=True)
-class State:
+class StackState:
     """What must stay the same from one start to the next."""
 
     folder: Path
@@ -70,20 +70,20 @@ class State:
         shutil.rmtree(self.folder)
 
 
-def load(folder: Path) -> State:
+def load(folder: Path) -> StackState:
     """Read the state of a folder; a new folder has an empty one. Raises EngagementError."""
     folder = folder.absolute()
     data = _read(folder)
     if data is None:
-        return State(folder)
+        return StackState(folder)
     if data.get("layout") != LAYOUT:
         raise EngagementError(
             f"The state folder {folder} was made by another version.", "Delete it with: engagement-platform reset"
         )
-    return State(folder, data["ports"], data["passwords"], data["durable"], data.get("outside"))
+    return StackState(folder, data["ports"], data["passwords"], data["durable"], data.get("outside"))
 
 
-def load_to_delete(folder: Path) -> State:
+def load_to_delete(folder: Path) -> StackState:
     """Read as much of a state as deleting it takes, of any version. Raises EngagementError when it is not a stack's."""
     folder = folder.resolve()
     data = _read(folder)
@@ -94,7 +94,7 @@ def load_to_delete(folder: Path) -> State:
             "Name the right one with --state-dir, or delete it by hand.",
         )
     outside = data.get("outside")
-    return State(folder, outside=outside if isinstance(outside, str) else None)
+    return StackState(folder, outside=outside if isinstance(outside, str) else None)
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import redis
 
 from engagement_platform.local.postgres import missing_extra
-from engagement_platform.local.state import State, write_private
+from engagement_platform.local.state import StackState, write_private
 
 USUAL_PORTS = {"valkey": 6379}
 
@@ -18,7 +18,7 @@ class Valkey:
     ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGTERM
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StackState) -> None:
         self._state = state
         self.daemon = state.daemon(self.name)
 

@@ -9,7 +9,7 @@ import dagster as dg
 from engagement_platform.dead_letters.list import letters_of
 from engagement_platform.dead_letters.redrive import Redriven, redrive
 from engagement_platform.domain.days import between, bounds
-from engagement_platform.domain.dead_letters import UNSETTLED, Chosen, State
+from engagement_platform.domain.dead_letters import UNSETTLED, Chosen, DeadLetterState
 from engagement_platform.orchestration.assets import STREAM_GROUP, partner_api, staged_batches, topic_events
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.living import in_one_living_process
@@ -24,10 +24,10 @@ _COLUMNS = dg.TableSchema(
         dg.TableColumn("letters", "int"),
     ]
 )
-_MOST_ROWS = 100
+_MAX_ROWS = 100
 """Of the table; reasons may differ from letter to letter."""
 
-Key = tuple[str, str, State]
+Key = tuple[str, str, DeadLetterState]
 """Source, reason and state."""
 
 
@@ -41,7 +41,7 @@ def counted(settings: Settings, day: date) -> Counter[Key]:
 
 def figures(counts: Mapping[Key, int]) -> dict[str, dg.MetadataValue | int]:
     """Return the metadata of a day: all letters, those that wait for somebody, and a table, the most frequent first."""
-    rows = sorted(counts.items(), key=lambda each: -each[1])[:_MOST_ROWS]
+    rows = sorted(counts.items(), key=lambda each: -each[1])[:_MAX_ROWS]
     records = [
         dg.TableRecord({"source": source, "reason": reason, "state": state.value, "letters": number})
         for (source, reason, state), number in rows

@@ -19,7 +19,7 @@ from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
 
 LOOK_SECONDS = 15
-_MOST_RUNS = 200
+_MAX_RUNS = 200
 
 
 @dg.sensor(
@@ -58,7 +58,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 def at_work(context: dg.SensorEvaluationContext) -> list[dg.DagsterRun]:
     """Return the runs of this code location that Dagster takes for at work."""
-    runs = context.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE_RUN_STATUSES)), limit=_MOST_RUNS)
+    runs = context.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE_RUN_STATUSES)), limit=_MAX_RUNS)
     origin = context.code_location_origin
     location = None if origin is None else origin.location_name
     return [run for run in runs if location is None or location_of(run) in (None, location)]

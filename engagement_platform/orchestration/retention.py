@@ -6,7 +6,7 @@ import dagster as dg
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.launches import BEGUN_WITHIN
-from engagement_platform.domain.leases import Board
+from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
@@ -25,7 +25,7 @@ def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before:
     """
     old_enough = min(created_before, datetime.now(UTC) - BEGUN_WITHIN)
     unfinished = dg.RunsFilter(job_name=NAME, statuses=list(UNFINISHED), created_before=old_enough)
-    dead = [run for run in instance.get_runs(unfinished) if not _lives(leases.board(run.run_id), run.run_id)]
+    dead = [run for run in instance.get_runs(unfinished) if not _lives(leases.snapshot(run.run_id), run.run_id)]
     for run in dead:
         instance.report_run_failed(
             run, "The run neither holds the lease nor gives a sign of life: it was killed or never began."
@@ -33,9 +33,9 @@ def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before:
     return len(dead)
 
 
-def _lives(board: Board, run_id: str) -> bool:
-    holds_lease = board.lease is not None and board.lease.run_id == run_id
-    return holds_lease or any(board.lives(loop) for loop in board.of(run_id).values())
+def _lives(snapshot: LeaseSnapshot, run_id: str) -> bool:
+    holds_lease = snapshot.lease is not None and snapshot.lease.run_id == run_id
+    return holds_lease or any(snapshot.lives(loop) for loop in snapshot.of(run_id).values())
 
 
 def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) -> int:

@@ -10,7 +10,7 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.launches import Run, Skip, abandoned, decide, needed
-from engagement_platform.domain.leases import Board
+from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.orchestration.stream_job import NAME, TAGS
 from engagement_platform.settings import Settings, load
 
@@ -40,34 +40,34 @@ def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunR
         settings = load()
         if settings.lease_seconds == 0:
             return dg.SkipReason("ENGAGEMENT_LEASE_SECONDS is 0, so nothing is kept alive: launch the job to drain.")
-        board = _read_board(settings)
+        snapshot = _read_board(settings)
     except EngagementError as error:
         return dg.SkipReason(str(error))
     lead = timedelta(seconds=settings.effective_lead_seconds)
-    decision = needed(board, lead)
+    decision = needed(snapshot, lead)
     if not isinstance(decision, Skip):
         runs = _recent_runs(context.instance)
         _cancel(context.instance, abandoned(runs, CODE_SERVER))
-        decision = decide(board, runs, lead, CODE_SERVER)
+        decision = decide(snapshot, runs, lead, CODE_SERVER)
     if isinstance(decision, Skip):
         return dg.SkipReason(decision.reason)
     context.log.info(decision.reason)
     return dg.RunRequest(
         # Dagster never uses a key again, whatever became of its run: hence the time.
-        run_key=f"epoch {board.epoch + 1} at {board.now.isoformat()}",
+        run_key=f"epoch {snapshot.epoch + 1} at {snapshot.now.isoformat()}",
         tags={
             **TAGS,
-            LAUNCHED_AT: board.now.isoformat(),
+            LAUNCHED_AT: snapshot.now.isoformat(),
             LAUNCHED_BY: CODE_SERVER,
             "engagement/reason": decision.reason,
         },
     )
 
 
-def _read_board(settings: Settings) -> Board:
+def _read_board(settings: Settings) -> LeaseSnapshot:
     ensure_schema(settings)
     with Leases.opened(settings, "sensor") as leases:
-        return leases.board()
+        return leases.snapshot()
 
 
 def _recent_runs(instance: dg.DagsterInstance) -> list[Run]:

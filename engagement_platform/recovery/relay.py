@@ -23,24 +23,24 @@ from engagement_platform.domain.ids import IdRange, merged
 from engagement_platform.domain.ledger import Ledger, begin
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay.loop import limits_of, now
-from engagement_platform.stream.relay.source_watch import MOST_FOREIGN, SourceWatch, begin_at, rows_replaced
+from engagement_platform.stream.relay.source_watch import MAX_FOREIGN_RANGES, SourceWatch, begin_at, rows_replaced
 
 _SMALL_MESSAGES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CheckpointAndCopy:
     """The relay's checkpoint in Kafka and its copy in the platform database."""
 
     topic: Checkpoint | None
     copy: Checkpoint | None
 
 
-def show(settings: Settings) -> Standing:
+def show(settings: Settings) -> CheckpointAndCopy:
     """Return where the relay stands. Raises Unavailable, and StreamStopped when either cannot be read."""
     ensure_topics(settings)
     with open_checkpoints(settings) as topic:
-        return Standing(topic.last(), mirror.read(settings))
+        return CheckpointAndCopy(topic.last(), mirror.read(settings))
 
 
 def restore(settings: Settings) -> Checkpoint:
@@ -130,7 +130,7 @@ def adopt(settings: Settings, *, force: bool = False) -> Checkpoint:
 def _yet_to_be_given(source: Source, hi: int) -> tuple[IdRange, ...]:
     """Return the ids up to `hi` that are not visible and that the sequence has not given."""
     given = source.last_given()
-    return () if given is None or given >= hi else source.holes_between(given, hi, MOST_FOREIGN)
+    return () if given is None or given >= hi else source.holes_between(given, hi, MAX_FOREIGN_RANGES)
 
 
 def _anew(settings: Settings, watch: SourceWatch, ledger: Ledger) -> Checkpoint:
@@ -148,12 +148,12 @@ def _anew(settings: Settings, watch: SourceWatch, ledger: Ledger) -> Checkpoint:
 def _next_generation(settings: Settings) -> int:
     """Return one above all that was, so that a relay that still runs cannot put the copy back."""
     try:
-        standing = show(settings)
+        present = show(settings)
     except StreamStopped:
         # Nobody can tell what the unreadable one was. The time in seconds is above all that have counted resets from
         # 0, and above every earlier one that came from here.
         return int(time.time())
-    return 1 + max((known.generation for known in (standing.topic, standing.copy) if known is not None), default=-1)
+    return 1 + max((one.generation for one in (present.topic, present.copy) if one is not None), default=-1)
 
 
 def _place(at: str, source: Source) -> int:

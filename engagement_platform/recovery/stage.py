@@ -6,7 +6,7 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Load, Warehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -21,7 +21,7 @@ def restart(settings: Settings) -> list[date]:
     rebuilt by the sensor `rebuild_days_that_are_due`.
     """
     ensure_schema(settings)
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     reader = TopicReader(settings)
     try:
@@ -57,7 +57,7 @@ def _begin_anew(loads: Loads, last: LoadRow, topic_id: str, offsets: dict[int, i
 def give_up(settings: Settings, load_id: str) -> list[date]:
     """Close an open load that can neither be found in the warehouse nor made again; return the days to rebuild."""
     ensure_schema(settings)
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     with Loads.opened(settings, "give-up") as loads:
         found = [load for load in loads.open_loads(table_id) if load.load_id == load_id]

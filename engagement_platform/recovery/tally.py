@@ -1,6 +1,6 @@
 """What an operator does about the views in Redis: let the tally build them anew."""
 
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import forget_offsets
 from engagement_platform.settings import Settings
 
@@ -11,5 +11,5 @@ def rebuild_views(settings: Settings) -> None:
     Keys that another program has spoiled, so that the tally could do nothing with them, are removed.
     Raises Unavailable.
     """
-    with connect(settings) as client:
+    with connect_redis(settings) as client:
         forget_offsets(client, settings.redis_namespace)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.platform.standing import offsets_of_stage
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.platform.loop_status import offsets_of_stage
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Counts
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Progress
@@ -50,7 +50,7 @@ def _of_stage(settings: Settings) -> int:
 def _of_tally(settings: Settings) -> int:
     from engagement_platform.stream.tally.loop import window_of  # noqa: PLC0415, the tally counts by this module, too
 
-    with connect(settings) as client:
+    with connect_redis(settings) as client:
         state = Counts(client, settings.redis_namespace, window_of(settings)).state()
     return _of_topic(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
 

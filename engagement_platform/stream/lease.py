@@ -14,7 +14,15 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
-from engagement_platform.domain.leases import Board, Standing, alive, may_claim, outlived, pause_before_claim, standing
+from engagement_platform.domain.leases import (
+    ClaimState,
+    LeaseSnapshot,
+    alive,
+    claim_state,
+    may_claim,
+    outlived,
+    pause_before_claim,
+)
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of, to_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
@@ -117,32 +125,32 @@ class LeaseControl:
     def _register(self) -> None:
         ensure_schema(self._settings)
         self._awaits = self._leases.register(self.run_id, self.loop, drains=self.drain)
-        if standing(self._leases.watch(self.run_id).lease, self.run_id, self._awaits) is Standing.SURPLUS:
+        if claim_state(self._leases.watch(self.run_id).lease, self.run_id, self._awaits) is ClaimState.SURPLUS:
             self.stop.set(_ONE_IS_ENOUGH)
 
     def _try_to_claim(self) -> None:
         # Whoever waits has watched the holder; a drain, which does not wait, takes all silence for what it is.
-        board = self._leases.board(self.run_id) if self.drain else self._leases.watch(self.run_id)
+        snapshot = self._leases.snapshot(self.run_id) if self.drain else self._leases.watch(self.run_id)
         needed = (self.loop,) if self.drain else self._loops
-        match standing(board.lease, self.run_id, self._awaits or 0):
-            case Standing.OWNER:
-                self.epoch = board.epoch
+        match claim_state(snapshot.lease, self.run_id, self._awaits or 0):
+            case ClaimState.OWNER:
+                self.epoch = snapshot.epoch
                 self.progress.enter(LoopState(Kind.STARTS, time.time()))
-                log.info("%s holds epoch %d", self.loop, board.epoch)
-            case Standing.LOST:
-                raise Superseded(f"Run {board.lease.run_id if board.lease else '?'} has taken over.")
-            case Standing.SURPLUS:
+                log.info("%s holds epoch %d", self.loop, snapshot.epoch)
+            case ClaimState.LOST:
+                raise Superseded(f"Run {snapshot.lease.run_id if snapshot.lease else '?'} has taken over.")
+            case ClaimState.SURPLUS:
                 raise Superseded(_ONE_IS_ENOUGH)
-            case Standing.WAITS if may_claim(board, self.run_id, needed):
+            case ClaimState.WAITS if may_claim(snapshot, self.run_id, needed):
                 self._leases.claim(self.run_id, self._awaits or 0, self._lease_seconds, self._loops)
-            case Standing.WAITS:
-                self._refuse_to_drain_beside(board)
-                self.wait(pause_before_claim(board, timedelta(seconds=WAIT_SECONDS)).total_seconds())
+            case ClaimState.WAITS:
+                self._refuse_to_drain_beside(snapshot)
+                self.wait(pause_before_claim(snapshot, timedelta(seconds=WAIT_SECONDS)).total_seconds())
 
-    def _refuse_to_drain_beside(self, board: Board) -> None:
-        if self.drain and board.lease is not None and alive(board):
+    def _refuse_to_drain_beside(self, snapshot: LeaseSnapshot) -> None:
+        if self.drain and snapshot.lease is not None and alive(snapshot):
             raise EngagementError(
-                f"Run {board.lease.run_id} streams already, so there is nothing to drain.",
+                f"Run {snapshot.lease.run_id} streams already, so there is nothing to drain.",
                 "Turn the sensor keep_engagement_stream_alive off and end that run first.",
             )
 
@@ -214,10 +222,10 @@ class _Keeper:
     def _look(self) -> None:
         if self._control.epoch is None:
             return
-        board = self._leases.latest()
-        if board.lease is not None and board.lease.run_id != self._control.run_id:
-            self._control.stop.set(f"Run {board.lease.run_id} has taken over.")
-        elif outlived(board, self._grace):
+        snapshot = self._leases.latest()
+        if snapshot.lease is not None and snapshot.lease.run_id != self._control.run_id:
+            self._control.stop.set(f"Run {snapshot.lease.run_id} has taken over.")
+        elif outlived(snapshot, self._grace):
             self._control.stop.set("The lease ended and no successor came.")
 
 

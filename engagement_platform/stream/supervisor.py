@@ -26,7 +26,7 @@ LOOK_AGAIN_SECONDS = 10.0
 _MAX_FAULT_PAUSE = 30.0
 OUTLAST_SECONDS = 30.0
 """For how long failures in a row are outlasted with the clients that there are."""
-_MOST_LINES = 1_000
+_MAX_LINES = 1_000
 
 
 class Once(logging.Filter):
@@ -40,7 +40,7 @@ class Once(logging.Filter):
         """Say whether the line is new."""
         line = (record.getMessage(), repr(record.exc_info[1]) if record.exc_info else "")
         is_new = line not in self._said
-        if len(self._said) >= _MOST_LINES:
+        if len(self._said) >= _MAX_LINES:
             self._said.clear()
         self._said.add(line)
         return is_new

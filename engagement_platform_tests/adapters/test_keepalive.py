@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engagement_platform.adapters import keepalive
 from engagement_platform.adapters.kafka.topics import admin
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.settings import Settings
 
 
@@ -23,7 +23,7 @@ def sockets_to(port: int) -> Iterator[socket.socket]:
 def test_what_is_silent_for_minutes_is_kept_open(settings: Settings) -> None:
     kafka = int(settings.kafka_bootstrap_servers.rsplit(":", 1)[1])
     redis = int(settings.redis_url.get_secret_value().rsplit(":", 1)[1].split("/")[0])
-    with admin(settings) as client, connect(settings) as cache:
+    with admin(settings) as client, connect_redis(settings) as cache:
         client.list_topics()
         cache.ping()
         for port in (kafka, redis):

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 import psycopg
 
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.local.stack import Endpoints
@@ -88,7 +88,7 @@ def _in_source(place: Place) -> Days:
 
 
 def _in_table(settings: Settings) -> Days:
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     found = warehouse.query(
         "SELECT DATE(event_ts) AS day, COUNT(DISTINCT id) AS events, SUM(id) AS ids FROM engagement_events "

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from kafka import KafkaProducer
 
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
@@ -99,6 +99,6 @@ def drain(settings: Settings) -> tuple[float, float]:
 
 def remove(settings: Settings) -> None:
     """Remove the namespace."""
-    client = connect(settings)
+    client = connect_redis(settings)
     for key in client.scan_iter(f"{{{settings.redis_namespace}}}:*"):
         client.unlink(key)

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 
 import psycopg
 
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -27,7 +27,7 @@ RATE = 500
 SAMPLES, BETWEEN_SECONDS = 250, 0.27
 """Not a divisor of the stage's 5 seconds: samples fall on every part of it."""
 LOOK_SECONDS = 0.1
-MOST_SECONDS = 10
+MAX_SECONDS = 10
 MARK = "of the benchmark"
 ASKED = "SELECT id FROM engagement_events WHERE event_ts >= @begin AND device = @mark"
 
@@ -35,7 +35,7 @@ ASKED = "SELECT id FROM engagement_events WHERE event_ts >= @begin AND device = 
 def run(endpoints: Endpoints) -> list[Figure]:
     """Write and ask until every sample has been found."""
     with own_place(endpoints, start="earliest") as place:
-        warehouse = connect(place.settings)
+        warehouse = open_warehouse(place.settings)
         warehouse.ensure(ENGAGEMENT_EVENTS)
         with streaming(endpoints, place, ("relay", "tally", "stage"), RATE) as measuring:
             seen = _measured(place, warehouse)
@@ -43,7 +43,7 @@ def run(endpoints: Endpoints) -> list[Figure]:
     return [
         Figure("samples", seen.count),
         *(
-            Figure(f"commit to queryable row, {name}", (seen.quantile(share) or 0) / 1_000, "s", at_most=MOST_SECONDS)
+            Figure(f"commit to queryable row, {name}", (seen.quantile(share) or 0) / 1_000, "s", at_most=MAX_SECONDS)
             for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
         ),
         Figure("the stage's batches, every", place.settings.effective_stage_seconds, "s"),

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from engagement_platform.adapters.platform.connection import connect
+from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console.backfill import backfill
 from engagement_platform.recovery import relay as relay_recovery
@@ -29,7 +29,7 @@ def replayed(settings: Settings) -> list[int]:
 
 def an_hour_passes(settings: Settings) -> None:
     """What was kept until now was kept an hour ago."""
-    with connect(settings, "test") as connection:
+    with connect_platform(settings, "test") as connection:
         connection.execute(
             "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = recorded_at - interval '1 hour'"
         )
@@ -53,7 +53,7 @@ def test_since_is_since_it_was_published(settings: Settings, source_db: SourceDa
         drain(relay.run, settings)
         an_hour_passes(settings)
         drain(relay.run, settings)  # a later checkpoint, of just before the half hour
-        with connect(settings, "test") as connection:
+        with connect_platform(settings, "test") as connection:
             connection.execute(
                 "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = now() - interval '40 minutes' "
                 "WHERE recorded_at > now() - interval '30 minutes'"
@@ -121,7 +121,7 @@ def test_on_another_source_ids_are_not_compared(settings: Settings, source_db: S
     ensure_schema(settings)
     drain(relay.run, settings)
     an_hour_passes(settings)
-    with connect(settings, "test") as connection:
+    with connect_platform(settings, "test") as connection:
         connection.execute(
             "UPDATE engagement_platform.relay_checkpoint_history SET checkpoint = convert_to("
             "replace(convert_from(checkpoint, 'UTF8'), '\"database\":\"test', '\"database\":\"other'), 'UTF8')"

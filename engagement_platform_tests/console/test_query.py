@@ -9,7 +9,7 @@ import pytest
 import sqlglot
 from click.testing import CliRunner
 
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.cli import group
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
@@ -58,7 +58,7 @@ def test_there_are_ten_questions_in_bigquery_s_dialect() -> None:
 
 
 def test_each_question_has_an_answer(in_use: Settings) -> None:
-    warehouse = connect(in_use)
+    warehouse = open_warehouse(in_use)
     for table in (ENGAGEMENT_EVENTS, *MARTS):
         warehouse.ensure(table)
     for text in QUERIES:

@@ -174,7 +174,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(ours: Settings, writer: psy
 
 
 def test_letters_are_redriven_some_at_a_time(ours: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redrive, "_MOST_LETTERS", 2)
+    monkeypatch.setattr(redrive, "_MAX_LETTERS", 2)
     bury(ours, [letter(number) for number in range(5)])
     times: list[int] = []
     redrive.redrive(

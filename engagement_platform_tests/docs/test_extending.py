@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 _ASK = """
 from datetime import date
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.marts import DAILY_DEVICE
 from engagement_platform.history.marts.refresh import refresh_day
 from engagement_platform.history.rebuild import rebuild_days
@@ -33,7 +33,7 @@ day, settings = date.fromisoformat("{day}"), load()
 rebuild_days(settings, [day], "example")
 refresh_day(settings, DAILY_DEVICE, day)
 print(engagement_platform.__file__)
-print(connect(settings).query("SELECT device, pauses FROM daily_device_engagement ORDER BY device").to_pylist())
+print(open_warehouse(settings).query("SELECT device, pauses FROM daily_device_engagement ORDER BY device").to_pylist())
 """
 
 

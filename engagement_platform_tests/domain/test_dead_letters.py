@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.dead_letters import Action, Address, Chosen, Letter, State, address_of, state
+from engagement_platform.domain.dead_letters import Action, Address, Chosen, DeadLetterState, Letter, address_of, state
 from engagement_platform.domain.event import DeadLetter
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,16 +34,16 @@ def test_what_is_no_address_is_said(text: str) -> None:
 @pytest.mark.parametrize(
     ("done", "wanted"),
     [
-        ([], State.OPEN),
-        ([action("redrive", None)], State.REDRIVING),
-        ([action("redrive", "done")], State.REDRIVEN),
-        ([action("redrive", "failed")], State.OPEN),
-        ([action("discard", "done")], State.DISCARDED),
-        ([action("redrive", "failed"), action("redrive", None)], State.REDRIVING),
-        ([action("discard", "done"), action("redrive", "done")], State.REDRIVEN),
+        ([], DeadLetterState.OPEN),
+        ([action("redrive", None)], DeadLetterState.REDRIVING),
+        ([action("redrive", "done")], DeadLetterState.REDRIVEN),
+        ([action("redrive", "failed")], DeadLetterState.OPEN),
+        ([action("discard", "done")], DeadLetterState.DISCARDED),
+        ([action("redrive", "failed"), action("redrive", None)], DeadLetterState.REDRIVING),
+        ([action("discard", "done"), action("redrive", "done")], DeadLetterState.REDRIVEN),
     ],
 )
-def test_the_last_action_says_what_has_become_of_a_letter(done: list[Action], wanted: State) -> None:
+def test_the_last_action_says_what_has_become_of_a_letter(done: list[Action], wanted: DeadLetterState) -> None:
     assert state(done) is wanted
 
 
@@ -64,8 +64,8 @@ def test_the_last_action_says_what_has_become_of_a_letter(done: list[Action], wa
         (Chosen(event_ids=[4]), False),
         (Chosen(addresses=[Address(0, 17)]), True),
         (Chosen(addresses=[Address(1, 17)]), False),
-        (Chosen(states=[State.OPEN]), True),
-        (Chosen(states=[State.REDRIVEN, State.DISCARDED]), False),
+        (Chosen(states=[DeadLetterState.OPEN]), True),
+        (Chosen(states=[DeadLetterState.REDRIVEN, DeadLetterState.DISCARDED]), False),
         (Chosen(reason="status", event_ids=[4]), False),
     ],
 )

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement_platform.domain.leases import Board, Lease, Loop, Watch, go_on_watching, may_claim, pause_before_claim
+from engagement_platform.domain.leases import (
+    Lease,
+    LeaseSnapshot,
+    Loop,
+    Watch,
+    go_on_watching,
+    may_claim,
+    pause_before_claim,
+)
 
 FOUR = ("relay", "tally", "stage", "forward")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,10 +88,10 @@ class World:
         process.watch = go_on_watching(process.watch, at(self.now), same_session=process.same_session)
         process.same_session = True
         lease = Lease(7, "old", START, at(LEASE), None, FOUR)
-        board = Board(at(self.now), lease, tuple(each.row() for each in self.everybody), process.watch.since)
-        if may_claim(board, "new", FOUR):
+        snapshot = LeaseSnapshot(at(self.now), lease, tuple(each.row() for each in self.everybody), process.watch.since)
+        if may_claim(snapshot, "new", FOUR):
             self.claimed_at = self.now
-        process.looks_at = self.now + pause_before_claim(board, timedelta(seconds=0.5)).total_seconds()
+        process.looks_at = self.now + pause_before_claim(snapshot, timedelta(seconds=0.5)).total_seconds()
 
     # What happens
 

@@ -16,19 +16,19 @@ from engagement_platform.domain.leases import (
     READY_PATIENCE,
     SILENT_AFTER,
     TURN_PATIENCE,
-    Board,
+    ClaimState,
     Lease,
+    LeaseSnapshot,
     Life,
     Loop,
-    Standing,
     alive,
+    claim_state,
     go_on_watching,
     life,
     may_claim,
     missing,
     outlived,
     pause_before_claim,
-    standing,
     waiting,
 )
 
@@ -73,8 +73,8 @@ def gone(name: str, run_id: str = "old", *, silent: float = 3, awaits: int = 7) 
     return loop(name, run_id, silent=silent, connected=False, awaits=awaits)
 
 
-def board(held: Lease | None, *loops: Loop, watched: float | None = None) -> Board:
-    return Board(NOW, held, loops, None if watched is None else NOW - watched * SECOND)
+def snapshot(held: Lease | None, *loops: Loop, watched: float | None = None) -> LeaseSnapshot:
+    return LeaseSnapshot(NOW, held, loops, None if watched is None else NOW - watched * SECOND)
 
 
 BOTH = (loop("relay"), loop("tally"))
@@ -84,81 +84,81 @@ SUCCESSOR = (loop("relay", "new", awaits=8), loop("tally", "new", awaits=8))
 class TestLife:
     def test_a_loop_that_is_slow_lives(self) -> None:
         slow = SILENT_AFTER.total_seconds()
-        assert life(board(lease(), loop("relay", silent=slow), loop("tally", silent=slow))) is Life.STREAMS
+        assert life(snapshot(lease(), loop("relay", silent=slow), loop("tally", silent=slow))) is Life.STREAMS
 
     def test_a_run_whose_sessions_have_all_ended_is_dead_within_three_seconds(self) -> None:
-        assert alive(board(lease(), *(gone(name, silent=GONE_AFTER.total_seconds()) for name in LOOPS)))
-        assert not alive(board(lease(), *(gone(name, silent=GONE_AFTER.total_seconds() + 0.1) for name in LOOPS)))
+        assert alive(snapshot(lease(), *(gone(name, silent=GONE_AFTER.total_seconds()) for name in LOOPS)))
+        assert not alive(snapshot(lease(), *(gone(name, silent=GONE_AFTER.total_seconds() + 0.1) for name in LOOPS)))
 
     def test_a_run_without_sessions_is_judged_by_silence(self) -> None:
         """As behind a pooler, where the session that sent the last beat says nothing."""
         unknown = [loop(name, silent=10, connected=None) for name in LOOPS]
-        assert alive(board(lease(), *unknown))
-        assert not alive(board(lease(), *(loop(name, silent=16, connected=None) for name in LOOPS)))
+        assert alive(snapshot(lease(), *unknown))
+        assert not alive(snapshot(lease(), *(loop(name, silent=16, connected=None) for name in LOOPS)))
 
     def test_a_frozen_run_is_dead_after_a_while(self) -> None:
-        assert not alive(board(lease(), *(loop(name, silent=SILENT_AFTER.total_seconds() + 1) for name in LOOPS)))
+        assert not alive(snapshot(lease(), *(loop(name, silent=SILENT_AFTER.total_seconds() + 1) for name in LOOPS)))
 
     @pytest.mark.parametrize("name", FOUR)
     def test_a_loop_that_died_is_given_time_to_start_again(self, name: str) -> None:
         patience = (LONG_PATIENCE if name in {"stage", "forward"} else PATIENCE).total_seconds()
         others = [loop(other) for other in FOUR if other != name]
         held = lease(loops=FOUR)
-        assert life(board(held, gone(name, silent=patience - 1), *others)) is Life.STREAMS
-        assert life(board(held, gone(name, silent=patience + 1), *others)) is Life.LIMPS
-        assert missing(board(held, gone(name, silent=patience + 1), *others)) == {name}
+        assert life(snapshot(held, gone(name, silent=patience - 1), *others)) is Life.STREAMS
+        assert life(snapshot(held, gone(name, silent=patience + 1), *others)) is Life.LIMPS
+        assert missing(snapshot(held, gone(name, silent=patience + 1), *others)) == {name}
 
     @pytest.mark.parametrize("name", ["stage", "forward"])
     def test_a_silent_loop_that_nobody_waits_for_takes_no_lease(self, name: str) -> None:
         others = [loop(other) for other in FOUR if other != name]
-        assert life(board(lease(loops=FOUR), loop(name, silent=45), *others)) is Life.STREAMS
+        assert life(snapshot(lease(loops=FOUR), loop(name, silent=45), *others)) is Life.STREAMS
 
     def test_a_loop_that_ended_alone_does_not_come_back(self) -> None:
-        assert life(board(lease(), loop("relay", ended=True, silent=2), loop("tally"))) is Life.STREAMS
-        assert life(board(lease(), loop("relay", ended=True, silent=3), loop("tally"))) is Life.LIMPS
+        assert life(snapshot(lease(), loop("relay", ended=True, silent=2), loop("tally"))) is Life.STREAMS
+        assert life(snapshot(lease(), loop("relay", ended=True, silent=3), loop("tally"))) is Life.LIMPS
 
     def test_a_loop_that_never_begins_is_missed_after_the_patience(self) -> None:
         patience = PATIENCE.total_seconds()
-        assert life(board(lease(age=patience - 1), loop("relay"))) is Life.STREAMS
-        assert life(board(lease(age=patience + 1), loop("relay"))) is Life.LIMPS
+        assert life(snapshot(lease(age=patience - 1), loop("relay"))) is Life.STREAMS
+        assert life(snapshot(lease(age=patience + 1), loop("relay"))) is Life.LIMPS
 
     def test_a_released_lease_is_not_alive(self) -> None:
-        assert not alive(board(lease(released=True), *BOTH))
+        assert not alive(snapshot(lease(released=True), *BOTH))
 
     def test_a_drain_lives_while_one_loop_beats_or_the_next_may_begin(self) -> None:
-        assert alive(board(draining(), loop("relay", silent=19, ended=True), loop("tally")))
-        assert alive(board(draining(), loop("relay", silent=10, ended=True)))
-        assert not alive(board(draining(), loop("relay", silent=19, ended=True), gone("tally", silent=16)))
+        assert alive(snapshot(draining(), loop("relay", silent=19, ended=True), loop("tally")))
+        assert alive(snapshot(draining(), loop("relay", silent=10, ended=True)))
+        assert not alive(snapshot(draining(), loop("relay", silent=19, ended=True), gone("tally", silent=16)))
 
     def test_only_live_loops_with_a_turn_to_come_wait(self) -> None:
-        assert waiting(board(lease(), *BOTH, *SUCCESSOR)) == {"new"}
-        assert waiting(board(lease(), loop("relay", "new", awaits=8, silent=14))) == {"new"}, "it boots, and is slow"
-        assert not waiting(board(lease(), loop("relay", "new", awaits=7)))
-        assert not waiting(board(lease(), gone("relay", "new", awaits=8)))
-        assert not waiting(board(lease(), loop("relay", "new", awaits=8, silent=16)))
-        assert not waiting(board(lease(), loop("relay", "new", awaits=8, ended=True)))
-        assert not waiting(board(None, loop("relay", "new", awaits=0)))
+        assert waiting(snapshot(lease(), *BOTH, *SUCCESSOR)) == {"new"}
+        assert waiting(snapshot(lease(), loop("relay", "new", awaits=8, silent=14))) == {"new"}, "it boots, and is slow"
+        assert not waiting(snapshot(lease(), loop("relay", "new", awaits=7)))
+        assert not waiting(snapshot(lease(), gone("relay", "new", awaits=8)))
+        assert not waiting(snapshot(lease(), loop("relay", "new", awaits=8, silent=16)))
+        assert not waiting(snapshot(lease(), loop("relay", "new", awaits=8, ended=True)))
+        assert not waiting(snapshot(None, loop("relay", "new", awaits=0)))
 
 
 class TestWatch:
     """Silence counts from when somebody watches: before that the database may have been away, for everybody."""
 
     def test_a_sign_of_before_the_databases_clock_was_set_back_keeps_no_dead_run_alive(self) -> None:
-        assert not alive(board(lease(), *(gone(name, silent=-3600) for name in LOOPS)))
-        assert not waiting(board(lease(), *BOTH, gone("relay", "spare", awaits=8, silent=-3600)))
+        assert not alive(snapshot(lease(), *(gone(name, silent=-3600) for name in LOOPS)))
+        assert not waiting(snapshot(lease(), *BOTH, gone("relay", "spare", awaits=8, silent=-3600)))
         watched = [gone(name, silent=-3600) for name in LOOPS]
-        assert alive(board(lease(), *watched, watched=1))  # time to beat again
-        assert not alive(board(lease(), *watched, watched=3))
+        assert alive(snapshot(lease(), *watched, watched=1))  # time to beat again
+        assert not alive(snapshot(lease(), *watched, watched=3))
 
     def test_a_sign_of_a_moment_after_the_look_began_is_one_of_life(self) -> None:
-        assert alive(board(lease(), *(loop(name, silent=-0.01) for name in LOOPS), watched=100))
-        assert alive(board(lease(), *(loop(name, silent=-0.01) for name in LOOPS)))
+        assert alive(snapshot(lease(), *(loop(name, silent=-0.01) for name in LOOPS), watched=100))
+        assert alive(snapshot(lease(), *(loop(name, silent=-0.01) for name in LOOPS)))
 
     def test_silence_before_the_watch_does_not_count(self) -> None:
         loops = [gone(name, silent=100) for name in LOOPS]
-        assert not alive(board(lease(), *loops))
-        assert alive(board(lease(), *loops, watched=GONE_AFTER.total_seconds()))
-        assert not alive(board(lease(), *loops, watched=GONE_AFTER.total_seconds() + 0.1))
+        assert not alive(snapshot(lease(), *loops))
+        assert alive(snapshot(lease(), *loops, watched=GONE_AFTER.total_seconds()))
+        assert not alive(snapshot(lease(), *loops, watched=GONE_AFTER.total_seconds() + 0.1))
 
     def test_a_watch_goes_on_while_one_looks_and_the_session_stands(self) -> None:
         first = go_on_watching(None, NOW, same_session=True)
@@ -177,8 +177,8 @@ class TestWatch:
 
 class TestClaim:
     def test_the_turn_comes_at_the_end_of_the_lease(self) -> None:
-        assert not may_claim(board(lease(left=0.1), *BOTH, *SUCCESSOR), "new", LOOPS)
-        assert may_claim(board(lease(left=0), *BOTH, *SUCCESSOR), "new", LOOPS)
+        assert not may_claim(snapshot(lease(left=0.1), *BOTH, *SUCCESSOR), "new", LOOPS)
+        assert may_claim(snapshot(lease(left=0), *BOTH, *SUCCESSOR), "new", LOOPS)
 
     @pytest.mark.parametrize(
         "before",
@@ -187,7 +187,7 @@ class TestClaim:
     )
     def test_a_ready_run_need_not_wait_when_nobody_streams(self, before: tuple[Lease | None, tuple[Loop, ...]]) -> None:
         held, loops = before
-        assert may_claim(board(held, *loops, *SUCCESSOR), "new", LOOPS)
+        assert may_claim(snapshot(held, *loops, *SUCCESSOR), "new", LOOPS)
 
     @pytest.mark.parametrize(
         ("held", "loops", "patience"),
@@ -204,50 +204,50 @@ class TestClaim:
         def mine(ready: float) -> tuple[Loop, Loop]:
             return loop("relay", "new", awaits=8, ready=ready), loop("tally", "new", awaits=8, ready=None)
 
-        assert not may_claim(board(held, *loops, *mine(patience.total_seconds() - 1)), "new", LOOPS)
-        assert may_claim(board(held, *loops, *mine(patience.total_seconds())), "new", LOOPS)
+        assert not may_claim(snapshot(held, *loops, *mine(patience.total_seconds() - 1)), "new", LOOPS)
+        assert may_claim(snapshot(held, *loops, *mine(patience.total_seconds())), "new", LOOPS)
 
     def test_a_missing_loop_is_not_replaced_by_one_that_is_not_ready(self) -> None:
         mine = loop("relay", "new", awaits=8, ready=None), loop("tally", "new", awaits=8, ready=500)
-        assert not may_claim(board(lease(), gone("relay", silent=20), loop("tally"), *mine), "new", LOOPS)
+        assert not may_claim(snapshot(lease(), gone("relay", silent=20), loop("tally"), *mine), "new", LOOPS)
 
     def test_slower_siblings_are_waited_for_beyond_the_turn_but_not_for_ever(self) -> None:
         patience = TURN_PATIENCE.total_seconds()
         only_one = (loop("relay", "new", awaits=8), loop("tally", "new", awaits=8, ready=None))
-        assert not may_claim(board(lease(left=1 - patience), *BOTH, *only_one), "new", LOOPS)
-        assert may_claim(board(lease(left=-patience), *BOTH, *only_one), "new", LOOPS)
+        assert not may_claim(snapshot(lease(left=1 - patience), *BOTH, *only_one), "new", LOOPS)
+        assert may_claim(snapshot(lease(left=-patience), *BOTH, *only_one), "new", LOOPS)
 
     def test_one_silent_loop_of_a_healthy_run_gives_nothing_away(self) -> None:
         """Three seconds of silence of any loop were once enough, for a run none of whose loops was ready."""
-        shown = board(lease(), loop("relay"), loop("tally", silent=3.1), *SUCCESSOR)
+        shown = snapshot(lease(), loop("relay"), loop("tally", silent=3.1), *SUCCESSOR)
         assert not may_claim(shown, "new", LOOPS)
 
     def test_a_wait_does_not_miss_the_turn(self) -> None:
         longest = timedelta(seconds=0.5)
-        assert pause_before_claim(board(lease(left=500), *BOTH), longest) == longest
-        assert pause_before_claim(board(lease(left=0.1), *BOTH), longest) == 0.1 * SECOND
-        assert timedelta(0) < pause_before_claim(board(lease(left=-1), *BOTH), longest) < longest
-        assert timedelta(0) < pause_before_claim(board(lease(), gone("relay"), gone("tally")), longest) < longest
-        assert timedelta(0) < pause_before_claim(board(None), longest) <= longest
+        assert pause_before_claim(snapshot(lease(left=500), *BOTH), longest) == longest
+        assert pause_before_claim(snapshot(lease(left=0.1), *BOTH), longest) == 0.1 * SECOND
+        assert timedelta(0) < pause_before_claim(snapshot(lease(left=-1), *BOTH), longest) < longest
+        assert timedelta(0) < pause_before_claim(snapshot(lease(), gone("relay"), gone("tally")), longest) < longest
+        assert timedelta(0) < pause_before_claim(snapshot(None), longest) <= longest
 
-    def test_standing(self) -> None:
-        assert standing(None, "me", 1) is Standing.WAITS
-        assert standing(None, "me", 0) is Standing.SURPLUS
-        assert standing(lease(7, "old"), "me", 0) is Standing.SURPLUS
-        assert standing(lease(7, "old"), "me", 8) is Standing.WAITS
-        assert standing(lease(7, "me"), "me", 7) is Standing.OWNER
-        assert standing(lease(7, "old"), "me", 7) is Standing.LOST
-        assert standing(lease(9, "old"), "me", 8) is Standing.LOST
+    def test_claim_state(self) -> None:
+        assert claim_state(None, "me", 1) is ClaimState.WAITS
+        assert claim_state(None, "me", 0) is ClaimState.SURPLUS
+        assert claim_state(lease(7, "old"), "me", 0) is ClaimState.SURPLUS
+        assert claim_state(lease(7, "old"), "me", 8) is ClaimState.WAITS
+        assert claim_state(lease(7, "me"), "me", 7) is ClaimState.OWNER
+        assert claim_state(lease(7, "old"), "me", 7) is ClaimState.LOST
+        assert claim_state(lease(9, "old"), "me", 8) is ClaimState.LOST
 
 
 class TestHolder:
     def test_outlives_its_lease_by_the_grace(self) -> None:
         grace = timedelta(seconds=300)
-        assert not outlived(board(lease(left=-299)), grace)
-        assert outlived(board(lease(left=-301)), grace)
+        assert not outlived(snapshot(lease(left=-299)), grace)
+        assert outlived(snapshot(lease(left=-301)), grace)
 
     def test_a_drain_may_take_as_long_as_it_needs(self) -> None:
-        assert not outlived(board(draining()), timedelta(seconds=1))
+        assert not outlived(snapshot(draining()), timedelta(seconds=1))
 
 
 class Op:
@@ -255,7 +255,7 @@ class Op:
 
     def __init__(self, run_id: str, name: str, awaits: int) -> None:
         self.run_id, self.name, self.awaits = run_id, name, awaits
-        self.seen: Board | None = None
+        self.seen: LeaseSnapshot | None = None
         self.owns: int | None = None
         self.lost = False
 
@@ -273,12 +273,12 @@ class Leases(RuleBasedStateMachine):
         self.owners: dict[int, set[str]] = {}
         self.launched = 0
 
-    def board(self) -> Board:
-        return Board(self.now, self.leases[-1] if self.leases else None, tuple(self.loops.values()))
+    def snapshot(self) -> LeaseSnapshot:
+        return LeaseSnapshot(self.now, self.leases[-1] if self.leases else None, tuple(self.loops.values()))
 
     def register(self, run_id: str, name: str) -> Op:
         siblings = [each.awaits for (its_run, _), each in self.loops.items() if its_run == run_id]
-        awaits = siblings[0] if siblings else self.board().epoch + 1
+        awaits = siblings[0] if siblings else self.snapshot().epoch + 1
         self.loops[run_id, name] = Loop(run_id, name, awaits, None, self.now, None)
         return Op(run_id, name, awaits)
 
@@ -301,26 +301,26 @@ class Leases(RuleBasedStateMachine):
 
     @rule(op=ops)
     def read(self, op: Op) -> None:
-        op.seen = self.board()
-        match standing(op.seen.lease, op.run_id, op.awaits):
-            case Standing.OWNER:
+        op.seen = self.snapshot()
+        match claim_state(op.seen.lease, op.run_id, op.awaits):
+            case ClaimState.OWNER:
                 assert not op.lost, "a loop that has lost never owns again"
                 op.owns = op.seen.epoch
                 self.owners.setdefault(op.seen.epoch, set()).add(op.run_id)
-            case Standing.LOST:
+            case ClaimState.LOST:
                 op.owns, op.lost = None, True
-            case Standing.WAITS:
+            case ClaimState.WAITS:
                 assert op.owns is None, "who has owned never waits again"
 
     @rule(op=ops, seconds=st.floats(0, 30))
     def claim_on_what_was_read(self, op: Op, seconds: float) -> None:
         """INSERT ... WHERE no epoch >= awaits ON CONFLICT DO NOTHING, on whatever the op has read, however long ago."""
         seen = op.seen
-        if seen is None or standing(seen.lease, op.run_id, op.awaits) is not Standing.WAITS:
+        if seen is None or claim_state(seen.lease, op.run_id, op.awaits) is not ClaimState.WAITS:
             return
         if not may_claim(seen, op.run_id, LOOPS):
             return
-        taken = self.board().epoch >= op.awaits or any(each.run_id == op.run_id for each in self.leases)
+        taken = self.snapshot().epoch >= op.awaits or any(each.run_id == op.run_id for each in self.leases)
         if not taken:
             self.leases.append(Lease(op.awaits, op.run_id, self.now, self.now + seconds * SECOND, None, LOOPS))
 
@@ -347,7 +347,7 @@ class Leases(RuleBasedStateMachine):
 
     @invariant()
     def somebody_can_always_be_launched_or_waits(self) -> None:
-        later = Board(self.now + timedelta(minutes=20), self.board().lease, self.board().loops)
+        later = LeaseSnapshot(self.now + timedelta(minutes=20), self.snapshot().lease, self.snapshot().loops)
         assert isinstance(decide(later, [], LEAD, "here"), Launch), "when all are silent, nothing blocks a launch"
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.settling import GRACE, MOST_DAYS, unsettled
+from engagement_platform.domain.settling import GRACE, MAX_DAYS, unsettled
 
 FIRST = date(2020, 1, 1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ def test_every_day_of_the_platform_that_has_ended_is_settled_once(settled: set[d
     now = NOW.replace(hour=hour)
     asked = unsettled(settled, datetime.combine(began, datetime.min.time(), UTC), now, FIRST)
     assert asked == sorted(set(asked) - settled)
-    assert len(asked) <= MOST_DAYS
+    assert len(asked) <= MAX_DAYS
     for day in asked:
         assert day >= began
         assert datetime.combine(day, datetime.min.time(), UTC) + timedelta(days=1) + GRACE <= now
@@ -40,5 +40,5 @@ def test_yesterday_is_left_to_the_nightly_schedule_for_a_while() -> None:
 def test_nothing_is_settled_that_was_never_loaded_or_lies_too_far_back() -> None:
     assert unsettled((), None, NOW, FIRST) == []
     assert unsettled((), NOW, NOW, FIRST) == [], "it began today"
-    assert unsettled((), LONG_AGO, NOW, FIRST)[0] == date(2026, 3, 9) - timedelta(days=MOST_DAYS - 1)
+    assert unsettled((), LONG_AGO, NOW, FIRST)[0] == date(2026, 3, 9) - timedelta(days=MAX_DAYS - 1)
     assert unsettled((), LONG_AGO, NOW, date(2026, 3, 8)) == [date(2026, 3, 8), date(2026, 3, 9)]

@@ -15,7 +15,7 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source import history, session
 from engagement_platform.adapters.source.history import History
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import Conflict
 from engagement_platform.domain.errors import EngagementError, Unavailable
@@ -60,7 +60,7 @@ def rebuilds(loads: Loads) -> Rebuilds:
 
 
 def table_id(settings: Settings) -> str:
-    return connect(settings).ensure(ENGAGEMENT_EVENTS)
+    return open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
 
 
 def stream(settings: Settings) -> None:
@@ -443,9 +443,9 @@ def test_a_source_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.
 
 
 def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Settings, rebuilds: Rebuilds) -> None:
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     row = rebuilds.begin(warehouse.ensure(ENGAGEMENT_EVENTS), DAY, "killed")
     assert row is not None
     open_rebuilds.settle_rebuild(warehouse, rebuilds, row)
-    open_rebuilds.settle_rebuild(connect(settings), rebuilds, row)
+    open_rebuilds.settle_rebuild(open_warehouse(settings), rebuilds, row)
     assert rebuilds.get(row.number).state == "abandoned"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.removal import RemovalRefused
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -50,7 +50,7 @@ def test_a_day_is_left_as_it_is_and_the_others_are_rebuilt(
     assert table_ids(settings, DAY) == ids
     assert [row["device"] for row in table_rows(settings) if row["id"] in others] == ["tv", "ios", "ios"]
     with Loads.opened(settings, "test") as loads:
-        assert Rebuilds(loads.session).all_open(connect(settings).ensure(ENGAGEMENT_EVENTS)) == []
+        assert Rebuilds(loads.session).all_open(open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)) == []
 
     more = write(owner, 2)  # the stream goes on, and a coverage that was refused is not in force
     stream(settings)
@@ -87,7 +87,7 @@ def test_a_day_that_is_due_and_is_to_stay_as_it_is_can_be_left(
     ids = write(owner, 3)
     stream(settings)
     owner.execute("DELETE FROM engagement_events")
-    table_id = connect(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
     with Loads.opened(settings, "test") as loads:
         DueDays(loads.session).note(table_id, [DAY, NEXT], "expired")
         with pytest.raises(RemovalRefused, match="warehouse not-due DAY"):

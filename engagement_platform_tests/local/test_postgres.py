@@ -11,7 +11,7 @@ from engagement_platform.local.stack import Endpoints
 def test_data_stays_where_it_is_when_the_rights_of_its_folder_change(
     reachable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = state.State(tmp_path / "stack")
+    known = state.StackState(tmp_path / "stack")
     known.save()
     monkeypatch.setattr(postgres, "_unprivileged_user", lambda: 12345)
     monkeypatch.setattr(postgres.Postgres, "_own", lambda self, path: None)

@@ -52,7 +52,7 @@ def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
 
 
 def test_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
-    state.State(tmp_path).save()
+    state.StackState(tmp_path).save()
 
     assert stat.S_IMODE((tmp_path / "stack.json").stat().st_mode) == 0o600
 
@@ -84,7 +84,7 @@ def test_a_folder_that_is_no_stack_is_never_deleted(tmp_path: Path) -> None:
 def test_a_folder_around_the_present_one_is_never_deleted(
     tmp_path: Path, below: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state.State(tmp_path).save()
+    state.StackState(tmp_path).save()
     (tmp_path / below).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(tmp_path / below)
 
@@ -102,7 +102,7 @@ def test_deleting_what_does_not_exist_is_no_error(tmp_path: Path) -> None:
 
 
 def test_the_folder_elsewhere_is_remembered_and_deleted_with_the_rest(tmp_path: Path) -> None:
-    known = state.State(tmp_path / "stack")
+    known = state.StackState(tmp_path / "stack")
 
     outside = known.make_outside()
 

@@ -73,7 +73,7 @@ def test_two_stacks_that_chose_the_same_ports_have_servers_of_their_own(
 def test_a_server_whose_port_was_taken_meanwhile_starts_on_another(
     kind: type[Valkey | Httpbin], tmp_path: Path
 ) -> None:
-    known = state.State(tmp_path)
+    known = state.StackState(tmp_path)
     server = kind(known)
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         taken = known.ports[server.name] = foreign.getsockname()[1]

@@ -9,7 +9,7 @@ import pytest
 
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.definitions import definitions
-from engagement_platform.domain.dead_letters import Chosen, State
+from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
 from engagement_platform.orchestration.dead_letters import count_dead_letters_hourly, dead_letters, figures
 from engagement_platform.orchestration.warehouse.events import GROUP
 from engagement_platform.settings import Settings
@@ -74,7 +74,7 @@ def test_the_job_redrives_the_open_letters_of_its_day_and_counts_them_anew(
 
 
 def test_the_table_has_the_most_frequent_reasons_only() -> None:
-    shown = figures({("stage", f"reason {n}", State.OPEN): n for n in range(300)})
+    shown = figures({("stage", f"reason {n}", DeadLetterState.OPEN): n for n in range(300)})
     table = shown["by source, reason and state"]
     assert isinstance(table, dg.TableMetadataValue)
     assert [record.data["letters"] for record in table.records] == list(range(299, 199, -1))

@@ -56,14 +56,14 @@ def until(condition: Callable[[], bool], seconds: float) -> float:
 
 def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
     until(lambda: all(pids(tmp_path, loop) for loop in LOOPS), 60)
-    assert alive(leases.board()), "the ops run side by side"
-    assert leases.board().epoch == 1
+    assert alive(leases.snapshot()), "the ops run side by side"
+    assert leases.snapshot().epoch == 1
     niceness = {loop: os.getpriority(os.PRIO_PROCESS, pids(tmp_path, loop)[0]) for loop in LOOPS}
     assert niceness["relay"] == niceness["tally"] < niceness["stage"] == niceness["forward"], "Redis goes first"
 
     os.kill(pids(tmp_path, "relay")[0], signal.SIGKILL)
     until(lambda: len(pids(tmp_path, "relay")) == 2, 10)
-    assert leases.board().epoch == 1, "a restarted op joins its run"
+    assert leases.snapshot().epoch == 1, "a restarted op joins its run"
     assert len(pids(tmp_path, "tally")) == 1, "its sibling is left alone"
 
     leases.claim("successor", leases.register("successor", "relay"), 60, ["relay"])

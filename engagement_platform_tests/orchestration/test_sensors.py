@@ -92,7 +92,7 @@ def test_it_launches_a_successor_in_time(instance: dg.DagsterInstance, leases: L
 
 
 def test_no_key_is_used_twice(instance: dg.DagsterInstance, leases: Leases) -> None:
-    assert leases.board().lease is None
+    assert leases.snapshot().lease is None
     first, second = tick(instance), tick(instance)
     assert isinstance(first, dg.RunRequest)
     assert isinstance(second, dg.RunRequest)
@@ -111,7 +111,7 @@ def launched(
 def test_a_young_run_is_waited_for_and_a_zombie_is_not(
     instance: dg.DagsterInstance, leases: Leases, status: dg.DagsterRunStatus
 ) -> None:
-    now = leases.board().now
+    now = leases.snapshot().now
     launched(instance, status, now.replace(year=now.year - 1).isoformat())
     assert isinstance(tick(instance), dg.RunRequest)
     young = launched(instance, status, now.isoformat())
@@ -119,7 +119,7 @@ def test_a_young_run_is_waited_for_and_a_zombie_is_not(
 
 
 def test_a_run_that_boots_for_minutes_is_not_taken_for_dead(instance: dg.DagsterInstance, leases: Leases) -> None:
-    launched(instance, dg.DagsterRunStatus.STARTING, (leases.board().now - timedelta(seconds=100)).isoformat())
+    launched(instance, dg.DagsterRunStatus.STARTING, (leases.snapshot().now - timedelta(seconds=100)).isoformat())
     assert "starts up" in reason(tick(instance))
 
 
@@ -131,7 +131,7 @@ def test_a_request_names_the_code_server(instance: dg.DagsterInstance) -> None:
 
 
 def test_runs_that_a_dead_dagster_left_in_the_queue_are_cancelled(leases: Leases) -> None:
-    now = leases.board().now.isoformat()
+    now = leases.snapshot().now.isoformat()
     queued = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
     with dg.DagsterInstance.local_temp(overrides={"run_coordinator": queued}) as instance:
         left = [launched(instance, dg.DagsterRunStatus.NOT_STARTED, now, "gone") for _ in range(3)]
@@ -152,7 +152,7 @@ def test_a_run_that_was_launched_by_hand_counts_too(instance: dg.DagsterInstance
 
 
 def test_runs_of_other_jobs_do_not_count(instance: dg.DagsterInstance, leases: Leases) -> None:
-    assert leases.board().lease is None
+    assert leases.snapshot().lease is None
     job = definitions.resolve_job_def("prune_engagement_stream_runs")
     instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert isinstance(tick(instance), dg.RunRequest)

@@ -41,8 +41,8 @@ logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 forward.run(load(), Standalone())
 """
 POISON_EVERY = 997
-_MOST_IDS = 2_000_000
-POISON = frozenset(f"engagement-event-{number}" for number in range(POISON_EVERY, _MOST_IDS, POISON_EVERY))
+_MAX_IDS = 2_000_000
+POISON = frozenset(f"engagement-event-{number}" for number in range(POISON_EVERY, _MAX_IDS, POISON_EVERY))
 """The keys of events that the partner never takes."""
 
 FAULTS = ("slow", "throttle", "error", "close", "garbage", "hints", "twice")

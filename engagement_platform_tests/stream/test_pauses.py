@@ -230,10 +230,10 @@ def test_a_paused_loop_claims_and_its_heart_beats(settings: Settings, pauses: Pa
     with Leases.opened(settings, "test") as leases:
         thread = threading.Thread(target=lambda: _held(loop, settings))
         thread.start()
-        wait_for(lambda: leases.board().lease is not None, "the claim")
-        first = leases.board().of("run")["tally"].heartbeat_at
-        wait_for(lambda: leases.board().of("run")["tally"].heartbeat_at > first, "a beat")
-        assert alive(leases.board())
+        wait_for(lambda: leases.snapshot().lease is not None, "the claim")
+        first = leases.snapshot().of("run")["tally"].heartbeat_at
+        wait_for(lambda: leases.snapshot().of("run")["tally"].heartbeat_at > first, "a beat")
+        assert alive(leases.snapshot())
         with leases.session.connected() as connection:
             told = connection.execute(
                 "SELECT progress->'state'->>'reason' FROM engagement_platform.stream_loop"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.dead_letters import letter_of
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.domain.dead_letters import Chosen
@@ -97,7 +97,7 @@ def letters(settings: Settings) -> list[DeadLetter]:
 
 
 def views_of(settings: Settings) -> dict[str, dict[str, list[int]]]:
-    with connect(settings) as client:
+    with connect_redis(settings) as client:
         return Views(client, settings.redis_namespace).snapshot().views
 
 

@@ -30,7 +30,7 @@ from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event import EXCERPT_CHARACTERS
 from engagement_platform.settings import Settings, variable
 
-_SHORTEST_VALUE, _SHORTEST_PART = 6, 16
+_MIN_VALUE, _MIN_PART = 6, 16
 """Characters of what is taken for a secret in a query and in a path."""
 
 _ENDED = "the run ends"
@@ -184,6 +184,6 @@ def _words(settings: Settings, token: str | None) -> list[str]:
     signing_keys, hash_key = secrets.secret(settings, "api_signing_key"), secrets.secret(settings, "api_hash_key")
     found = {token or "", *(signing_keys or "").split(), hash_key or "", password, unquote(password), address.query}
     # What an address holds may be a secret, too: a token in the query, a hook's name in the path.
-    found |= {value for _, value in parse_qsl(address.query) if len(value) >= _SHORTEST_VALUE}
-    found |= {part for part in address.path.split("/") if len(part) >= _SHORTEST_PART}
+    found |= {value for _, value in parse_qsl(address.query) if len(value) >= _MIN_VALUE}
+    found |= {part for part in address.path.split("/") if len(part) >= _MIN_PART}
     return sorted(found - {""}, key=len, reverse=True)

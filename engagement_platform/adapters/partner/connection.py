@@ -129,11 +129,11 @@ class _Answer(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         """Return the first line of a proxy's final answer to CONNECT; http.client reads the rest of it."""
-        for _ in range(replies.MOST_INFORMATIONAL):
+        for _ in range(replies.MAX_INFORMATIONAL):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200:
                 break
-            while self.fp.readline(replies.MOST_HEAD_BYTES) not in (b"\r\n", b"\n", b""):
+            while self.fp.readline(replies.MAX_HEAD_BYTES) not in (b"\r\n", b"\n", b""):
                 pass
         return version, status, reason
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-MOST_BODY_BYTES: Final = 1 << 16
+MAX_BODY_BYTES: Final = 1 << 16
 """Of a longer body the rest is not read, and the connection is closed."""
-MOST_HEAD_BYTES: Final = 1 << 16
-MOST_INFORMATIONAL: Final = 32
+MAX_HEAD_BYTES: Final = 1 << 16
+MAX_INFORMATIONAL: Final = 32
 """Informational answers (1xx) before the final one."""
-_MOST_LINE_BYTES = 4096
+_MAX_LINE_BYTES = 4096
 """Of the line before a chunk."""
 _UNFRAMED_SECONDS = 0.5
 """For how long the body of an answer is read that does not say where it ends, in a way that can be trusted."""
@@ -41,7 +41,7 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    """Its first `MOST_BODY_BYTES`, or what of them came in time; without chunks, not unpacked."""
+    """Its first `MAX_BODY_BYTES`, or what of them came in time; without chunks, not unpacked."""
     begins: int
     """How many bytes had come on the connection before it: those of informational answers."""
     keeps: bool
@@ -127,8 +127,8 @@ def read(reader: Reader) -> Reply:
             raise NoReply("it wants to speak another protocol (status 101)")
         if not head.is_clean or head.is_framed:
             raise NoReply(f"an informational answer (status {head.status}) is malformed or has a body")
-        if informational > MOST_INFORMATIONAL:
-            raise NoReply(f"no final answer after {MOST_INFORMATIONAL} informational ones")
+        if informational > MAX_INFORMATIONAL:
+            raise NoReply(f"no final answer after {MAX_INFORMATIONAL} informational ones")
         begins = reader.consumed
         head = _read_head(reader)
     body, is_whole = _read_body(reader, head)
@@ -138,11 +138,11 @@ def read(reader: Reader) -> Reply:
 
 
 def _read_head(reader: Reader) -> _Head:
-    first = reader.line(MOST_HEAD_BYTES)
+    first = reader.line(MAX_HEAD_BYTES)
     match = _STATUS_LINE.fullmatch(first)
     if match is None:
         raise NoReply("its answer is no HTTP/1.1")
-    headers, is_clean = _read_fields(reader, MOST_HEAD_BYTES - len(first))
+    headers, is_clean = _read_fields(reader, MAX_HEAD_BYTES - len(first))
     return _Head(int(match[1]), int(match[2]), headers, is_clean and first.endswith(b"\r\n"))
 
 
@@ -182,7 +182,7 @@ def _fill(reader: Reader, head: _Head, body: bytearray) -> bool:
         return _read_chunks(reader, body)
     if length == "unknown":
         reader.hurry(_UNFRAMED_SECONDS)
-        _read_bytes(reader, body, MOST_BODY_BYTES)
+        _read_bytes(reader, body, MAX_BODY_BYTES)
         return False
     return _read_bytes(reader, body, length)
 
@@ -201,10 +201,10 @@ def _length(head: _Head) -> int | Literal["chunked", "unknown"]:
 
 
 def _read_bytes(reader: Reader, body: bytearray, number: int) -> bool:
-    """Add so many bytes to the body, at most `MOST_BODY_BYTES`; return whether all came."""
+    """Add so many bytes to the body, at most `MAX_BODY_BYTES`; return whether all came."""
     end = len(body) + number
-    while len(body) < min(end, MOST_BODY_BYTES):
-        received = reader.some(min(end, MOST_BODY_BYTES) - len(body))
+    while len(body) < min(end, MAX_BODY_BYTES):
+        received = reader.some(min(end, MAX_BODY_BYTES) - len(body))
         if not received:
             return False
         body += received
@@ -213,10 +213,10 @@ def _read_bytes(reader: Reader, body: bytearray, number: int) -> bool:
 
 def _read_chunks(reader: Reader, body: bytearray) -> bool:
     """Add the chunks to the body; return whether they came to their end in order."""
-    while match := _CHUNK.fullmatch(reader.line(_MOST_LINE_BYTES)):
+    while match := _CHUNK.fullmatch(reader.line(_MAX_LINE_BYTES)):
         size = int(match[1], 16)
         if size == 0:
-            _, is_clean = _read_fields(reader, MOST_HEAD_BYTES)
+            _, is_clean = _read_fields(reader, MAX_HEAD_BYTES)
             return is_clean
         if not _read_bytes(reader, body, size) or reader.line(2) != b"\r\n":
             return False

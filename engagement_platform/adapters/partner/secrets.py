@@ -10,7 +10,7 @@ from engagement_platform.domain.errors import SettingsError
 from engagement_platform.settings import Settings, variable
 
 _LARGEST_FILE = 4096
-_SHORTEST_HASH_KEY = 16
+_MIN_HASH_KEY = 16
 
 
 def secret(settings: Settings, field: str) -> str | None:
@@ -67,10 +67,10 @@ def signing_keys(settings: Settings) -> tuple[bytes, ...]:
 def disclosure(settings: Settings) -> Disclosure:
     """Return what the partner may see. Raises SettingsError."""
     key = secret(settings, "api_hash_key") or ""
-    if settings.api_user_id == "hash" and len(key) < _SHORTEST_HASH_KEY:
+    if settings.api_user_id == "hash" and len(key) < _MIN_HASH_KEY:
         raise SettingsError(
             f"{variable('api_user_id')}=hash needs {variable('api_hash_key')} or its file, of at least "
-            f"{_SHORTEST_HASH_KEY} characters: whoever can guess it can tell the users.",
+            f"{_MIN_HASH_KEY} characters: whoever can guess it can tell the users.",
             "Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
         )
     try:

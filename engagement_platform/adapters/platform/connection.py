@@ -22,7 +22,7 @@ _SERVER = "The platform database"
 _SESSION = "SET timezone = 'UTC'; SET default_transaction_isolation = 'read committed'; SET statement_timeout = {ms}"
 
 
-def connect(settings: Settings, purpose: str) -> psycopg.Connection[Any]:
+def connect_platform(settings: Settings, purpose: str) -> psycopg.Connection[Any]:
     """Connect, each statement being its own transaction. Raises Refused, Unavailable and SettingsError.
 
     A server that does not answer any more, be it frozen, is noticed within seconds.
@@ -133,7 +133,7 @@ class Session:
             yield cursor.execute(statement, parameters or None)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = connect(self._settings, self._purpose)
+        connection = connect_platform(self._settings, self._purpose)
         self.connections += 1
         self._connection = connection
         self._prepare(connection)

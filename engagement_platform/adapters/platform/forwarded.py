@@ -17,7 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect, translated
+from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect_platform, translated
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
@@ -42,7 +42,7 @@ class Position:
 
 def read(settings: Settings, topic: str) -> Position | None:
     """Return where forward stood; None when it never began. Raises Unavailable."""
-    with translated(), connect(settings, "forward") as connection:
+    with translated(), connect_platform(settings, "forward") as connection:
         try:
             row = connection.execute(_SQL["read"], {"group": settings.forward_group, "topic": topic}).fetchone()
         except psycopg.errors.UndefinedTable:
@@ -55,13 +55,13 @@ def read(settings: Settings, topic: str) -> Position | None:
 
 def write(settings: Settings, topic: str, position: Position) -> None:
     """Set where forward stands, as an operator has chosen. Raises Unavailable."""
-    with translated(), connect(settings, "forward") as connection:
+    with translated(), connect_platform(settings, "forward") as connection:
         connection.execute(_SQL["write"], _parameters(settings, topic, position))
 
 
 def decide(settings: Settings, events: int, who: str) -> None:
     """Let forward make dead letters of up to so many events that the partner refuses. Raises Unavailable."""
-    with translated(), connect(settings, "forward") as connection:
+    with translated(), connect_platform(settings, "forward") as connection:
         connection.execute(_SQL["decide"], {"group": settings.forward_group, "events": events, "who": who})
 
 
@@ -129,7 +129,7 @@ class Positions:
         if not left:
             return
         try:
-            self._connection = self._connection or connect(self._settings, "forward-positions")
+            self._connection = self._connection or connect_platform(self._settings, "forward-positions")
             self._connection.execute(_SQL["give_back"], {"group": self._settings.forward_group, "events": left})
         except (psycopg.Error, Unavailable) as error:
             log.warning("That %d more events may be given up was forgotten, decide again: %s", left, error)
@@ -140,7 +140,7 @@ class Positions:
         if not new and not self.asks:
             return self._answers
         try:
-            self._connection = self._connection or connect(self._settings, "forward-positions")
+            self._connection = self._connection or connect_platform(self._settings, "forward-positions")
             for topic, position in new.items():
                 self._connection.execute(_SQL["write"], _parameters(self._settings, topic, position))
                 self._written[topic] = position

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
-from engagement_platform.domain.leases import SILENT_AFTER, Board, Lease, Loop, Watch, go_on_watching
+from engagement_platform.domain.leases import SILENT_AFTER, Lease, LeaseSnapshot, Loop, Watch, go_on_watching
 
 _SQL = sql.load(__package__, "leases.sql")
 
@@ -23,22 +23,24 @@ class Leases(Store):
         super().__init__(session)
         self._watch: Watch | None = None
 
-    def board(self, run_id: str | None = None) -> Board:
+    def snapshot(self, run_id: str | None = None) -> LeaseSnapshot:
         """Read the latest lease with its loops, those of `run_id`, and those that have beaten lately."""
-        rows = self.session.all(_SQL["board"], run_id=run_id)
-        return Board(rows[0]["now"], _lease(rows[0]), tuple(_loop(row) for row in rows if row["loop"] is not None))
+        rows = self.session.all(_SQL["snapshot"], run_id=run_id)
+        return LeaseSnapshot(
+            rows[0]["now"], _lease(rows[0]), tuple(_loop(row) for row in rows if row["loop"] is not None)
+        )
 
-    def watch(self, run_id: str) -> Board:
-        """Read the board as one who looks again and again: only what was watched counts as silence."""
+    def watch(self, run_id: str) -> LeaseSnapshot:
+        """Read the snapshot as one who looks again and again: only what was watched counts as silence."""
         before = self.session.connections if self.session.is_connected else None
-        board = self.board(run_id)
-        self._watch = go_on_watching(self._watch, board.now, same_session=self.session.connections == before)
-        return replace(board, watched_since=self._watch.since)
+        snapshot = self.snapshot(run_id)
+        self._watch = go_on_watching(self._watch, snapshot.now, same_session=self.session.connections == before)
+        return replace(snapshot, watched_since=self._watch.since)
 
-    def latest(self) -> Board:
+    def latest(self) -> LeaseSnapshot:
         """Read the latest lease only: cheap."""
         (latest,) = self.session.all(_SQL["latest"])
-        return Board(latest["now"], _lease(latest), ())
+        return LeaseSnapshot(latest["now"], _lease(latest), ())
 
     def register(self, run_id: str, loop: str, *, drains: bool = False) -> int:
         """Enter a loop, with a heartbeat; return the epoch that its run awaits or has claimed.

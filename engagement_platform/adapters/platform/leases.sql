@@ -59,7 +59,7 @@ SELECT now() AS now, lease.*
          FROM engagement_platform.stream_lease
         ORDER BY epoch DESC LIMIT 1) AS lease ON true;
 
--- name: board
+-- name: snapshot
 -- The lease with the highest epoch, and in each line one loop: of its run, of one other run, or one that has beaten
 -- lately. A loop is `connected` while the session of its last beat stands. One statement, so it shows one moment. (That a
 -- session has begun at another time than the noted one, and so is another session, cannot be seen without the right to.)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from engagement_platform.adapters.platform.connection import connect, translated
+from engagement_platform.adapters.platform.connection import connect_platform, translated
 from engagement_platform.settings import Settings
 
 SCHEMA = "engagement_platform"
@@ -27,7 +27,7 @@ _one_thread = threading.Lock()
 def ensure_schema(settings: Settings) -> None:
     """Apply the migrations that are missing. Safe in any number of processes at once. Raises Unavailable."""
     with translated():
-        with connect(settings, "migrations") as connection:
+        with connect_platform(settings, "migrations") as connection:
             if _version(connection) == HEAD:
                 return
         with _one_thread:
@@ -54,6 +54,6 @@ def _upgrade(settings: Settings) -> None:
 
 def _connect_for_one_transaction(settings: Settings) -> psycopg.Connection:
     """Connect without autocommit: the lock that keeps other processes away lasts as long as the transaction."""
-    connection = connect(settings, "migrations")
+    connection = connect_platform(settings, "migrations")
     connection.autocommit = False
     return connection

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect, translated
+from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect_platform, translated
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes, to_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -29,7 +29,7 @@ _CLOSE_SECONDS = CONNECT_SECONDS + 1
 
 def read(settings: Settings) -> Checkpoint | None:
     """Return the copy; None when none was ever written. Raises Unavailable, and StreamStopped when it is unreadable."""
-    with translated(), connect(settings, "checkpoint") as connection:
+    with translated(), connect_platform(settings, "checkpoint") as connection:
         try:
             found = connection.execute(_SQL["read"], {"topic": settings.topic}).fetchone()
         except psycopg.errors.UndefinedTable:
@@ -39,7 +39,7 @@ def read(settings: Settings) -> Checkpoint | None:
 
 def topics(settings: Settings) -> tuple[str, ...]:
     """Return the topics to which a relay of this platform has published. Raises Unavailable."""
-    with translated(), connect(settings, "mirror") as connection:
+    with translated(), connect_platform(settings, "mirror") as connection:
         try:
             return tuple(row[0] for row in connection.execute(_SQL["topics"]))
         except psycopg.errors.UndefinedTable:
@@ -48,7 +48,7 @@ def topics(settings: Settings) -> tuple[str, ...]:
 
 def replace(settings: Settings, checkpoint: Checkpoint) -> None:
     """Set the copy to a checkpoint that an operator has chosen, be it lower. Raises Unavailable."""
-    with translated(), connect(settings, "checkpoint") as connection:
+    with translated(), connect_platform(settings, "checkpoint") as connection:
         connection.execute(_SQL["replace"], _parameters(settings, checkpoint))
         connection.execute(_SQL["keep"], _parameters(settings, checkpoint))
 
@@ -114,7 +114,7 @@ class Mirror:
     def _write(self, checkpoint: Checkpoint) -> bool:
         """Write a checkpoint; say whether that worked. The next try connects anew when it did not."""
         try:
-            self._connection = self._connection or connect(self._settings, "relay-mirror")
+            self._connection = self._connection or connect_platform(self._settings, "relay-mirror")
             # The first one says where the relay began.
             kept = checkpoint if self._has_kept else self._first or checkpoint
             self._connection.execute(_SQL["keep"], _parameters(self._settings, kept))

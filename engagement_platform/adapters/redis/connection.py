@@ -27,7 +27,7 @@ _OUTAGES = (
 _OUTAGE_REPLIES = ("BUSY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "LOADING ", "READONLY ", "OOM ", "UNBLOCKED ")
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect_redis(settings: Settings) -> redis.Redis:
     """Return a client; it connects when it is first used.
 
     It does not try again by itself: after a failure the tally reads the offsets first.

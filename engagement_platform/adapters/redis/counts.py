@@ -32,7 +32,7 @@ Promotion = Literal["promoted", "raced", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ViewsState:
     """What a generation is and up to where it counted, at one moment."""
 
     generation: str | None
@@ -77,7 +77,7 @@ class Refused:
     """Nothing was changed, because the present state is not what the batch expects."""
 
     reason: str
-    state: State
+    state: ViewsState
 
 
 class Counts:
@@ -88,7 +88,7 @@ class Counts:
         self._namespace = namespace
         self._window = window
 
-    def state(self, build: str | None = None) -> State:
+    def state(self, build: str | None = None) -> ViewsState:
         """Read the live generation, or that of a build."""
         with reaching(self._client):
             reply = run(self._client, "state", [self._keys(build).meta])
@@ -165,7 +165,7 @@ class Counts:
             raise _evicts(self._client, policy)
         return Evictions(str(server.get("run_id") or "unknown"), int(stats.get("evicted_keys", 0)))
 
-    def _readable(self, reply: list[Any]) -> State:
+    def _readable(self, reply: list[Any]) -> ViewsState:
         try:
             return _state(reply)
         except (ValueError, KeyError):
@@ -244,12 +244,12 @@ def _parts(ms: int) -> int | tuple[int, int]:
     return ms if -_EXACT < ms < _EXACT else divmod(ms, _BASE)
 
 
-def _state(reply: list[Any]) -> State:
+def _state(reply: list[Any]) -> ViewsState:
     meta, offsets, now_ms = _pairs(reply[0]), _pairs(reply[1]), int(reply[2])
     window = None
     if "window_ms" in meta:
         window = Window(int(meta["window_ms"]), int(meta["bucket_ms"]), int(meta["max_future_ms"]))
-    return State(
+    return ViewsState(
         generation=meta.get("generation"),
         topic_id=meta.get("topic_id"),
         window=window,

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from engagement_platform.adapters.redis.connection import connect, reaching
+from engagement_platform.adapters.redis.connection import connect_redis, reaching
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.domain.windows import DIMENSIONS, MEASURES, Adds
 from engagement_platform.settings import Settings
@@ -69,7 +69,7 @@ class Views:
     @classmethod
     def connect(cls, settings: Settings) -> "Views":
         """Return the views of the settings."""
-        return cls(connect(settings), settings.redis_namespace)
+        return cls(connect_redis(settings), settings.redis_namespace)
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class State(Enum):
+class BreakerState(Enum):
     """What the breaker lets through."""
 
     CLOSED = "closed"
@@ -24,18 +24,18 @@ class Breaker:
         self._next_probe = 0.0
         self._open_since: float | None = None
         self._open_before = 0.0
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
 
     def may_send(self, now: float) -> bool:
         """Say whether a request may be made: any, or as a probe."""
-        return self.state is State.CLOSED or (self.state is State.OPEN and now >= self._next_probe)
+        return self.state is BreakerState.CLOSED or (self.state is BreakerState.OPEN and now >= self._next_probe)
 
     def send(self, now: float) -> bool:
         """Note that a request is made, which `may_send` allowed; return whether it is a probe."""
         del now
-        if self.state is State.CLOSED:
+        if self.state is BreakerState.CLOSED:
             return False
-        self.state = State.PROBING
+        self.state = BreakerState.PROBING
         return True
 
     def worked(self, now: float) -> bool:
@@ -48,7 +48,7 @@ class Breaker:
             return False
         self._open_before += now - self._open_since
         self._open_since = None
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
         return True
 
     def failed(self, now: float, *, probe: bool, wait: float = 0.0) -> None:
@@ -70,7 +70,7 @@ class Breaker:
         if self._open_since is None:
             self._open_since = now
             self._next_probe = now + seconds
-            self.state = State.OPEN
+            self.state = BreakerState.OPEN
         elif probe:
             self._next_probe = now + seconds
-            self.state = State.OPEN
+            self.state = BreakerState.OPEN

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from engagement_platform.domain.delivery.breaker import Breaker, State
+from engagement_platform.domain.delivery.breaker import Breaker, BreakerState
 from engagement_platform.domain.delivery.credit import MOST, Credit
 from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
 from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy, Settled, by_size, part_of
 from engagement_platform.domain.delivery.rates import Rate
-from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS, pause
+from engagement_platform.domain.delivery.retrying import MAX_RETRY_AFTER_SECONDS, pause
 from engagement_platform.domain.delivery.tries import Tried
 
 HALVE_AFTER = 3
@@ -79,7 +79,7 @@ class Dispatch:
         """Of the events that were tried in vain: what the breaker's clock showed at the first try, and when it was."""
 
     @property
-    def breaker(self) -> State:
+    def breaker(self) -> BreakerState:
         """What the breaker lets through."""
         return self._breaker.state
 
@@ -124,7 +124,7 @@ class Dispatch:
         A probe is rather made with new events, else with what was tried longest ago: were it always the same, one event
         that breaks the partner could keep the breaker open.
         """
-        if self._breaker.state is State.CLOSED:
+        if self._breaker.state is BreakerState.CLOSED:
             first = min(self._resting, key=lambda parcel: parcel.not_before, default=None)
             return self._taken(first) if first and first.not_before <= now else self._gathered(now)
         if self.is_refusing:
@@ -230,7 +230,7 @@ class Dispatch:
         if is_first or parcel.is_probe:
             wait = min(FIRST_LOOK_SECONDS * 2.0 ** min(self.looks, 10), LOOK_AGAIN_SECONDS)
             self.looks += 1
-            self._breaker.trip(now, max(wait, min(outcome.retry_after or 0.0, LONGEST_ASKED_SECONDS)))
+            self._breaker.trip(now, max(wait, min(outcome.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)))
         if len(parcel.events) > 1:
             self._halve(parcel, now)
         else:
@@ -268,10 +268,10 @@ class Dispatch:
         else:
             self.failing = outcome.reason
             self._breaker.failed(
-                now, probe=parcel.is_probe, wait=min(outcome.retry_after or 0.0, LONGEST_ASKED_SECONDS)
+                now, probe=parcel.is_probe, wait=min(outcome.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)
             )
             parcel.failures += not parcel.is_probe
-        if parcel.is_probe or self._breaker.state is not State.CLOSED:
+        if parcel.is_probe or self._breaker.state is not BreakerState.CLOSED:
             return False
         time_is_over = self._charge(parcel, now) if outcome.verdict is Verdict.AGAIN else False
         return time_is_over or (len(parcel.events) > 1 and parcel.failures >= HALVE_AFTER)

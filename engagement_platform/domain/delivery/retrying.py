@@ -1,8 +1,8 @@
 """How long to wait before a request is made again."""
 
 FIRST_SECONDS = 0.25
-LONGEST_SECONDS = 30.0
-LONGEST_ASKED_SECONDS = 300.0
+MAX_RETRY_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 300.0
 """A partner that asks for more patience than this is asked again all the same."""
 
 
@@ -13,6 +13,6 @@ def pause(tries: int, retry_after: float | None, jitter: float) -> float:
     `jitter`, from 0 to below 1, keeps requests that failed together from coming back together.
     """
     if retry_after:
-        return min(retry_after, LONGEST_ASKED_SECONDS) * (1 + jitter / 10)
-    longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(tries - 1, 20))
+        return min(retry_after, MAX_RETRY_AFTER_SECONDS) * (1 + jitter / 10)
+    longest = min(MAX_RETRY_SECONDS, FIRST_SECONDS * 2.0 ** min(tries - 1, 20))
     return longest * (1 - jitter / 2)

@@ -6,7 +6,7 @@ from datetime import date
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
@@ -32,7 +32,7 @@ def refresh_day(settings: Settings, mart: Table, day: date) -> int:
     Raises EngagementError; the day is then as it was.
     """
     ensure_schema(settings)
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     warehouse.ensure(mart)
     begin, end = bounds(day)

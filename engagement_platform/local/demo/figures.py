@@ -12,18 +12,18 @@ import psycopg
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.loop_status import loops_of
 from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.adapters.platform.standing import loops_of
 from engagement_platform.adapters.redis.views import Ranked, Views
 from engagement_platform.adapters.source import session
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.domain.standing import LoopStanding, Summary, summarize
+from engagement_platform.domain.status import LoopStatus, Summary, summarize
 from engagement_platform.settings import Settings
 
 TOP = 10
-STANDING_SECONDS = 1.0
+STATUS_SECONDS = 1.0
 """How often the platform database is asked how the loops stand."""
 
 _PATIENCE_SECONDS = 10.0
@@ -54,7 +54,7 @@ class Figures:
     as_of_age_ms: int | None
     epochs: int
     """Epochs claimed since the start."""
-    loops: Mapping[str, LoopStanding] = field(default_factory=dict)
+    loops: Mapping[str, LoopStatus] = field(default_factory=dict)
     handled: Mapping[str, int] = field(default_factory=dict)
     """Loop -> events that it has handled since the start, over all its runs."""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
@@ -69,10 +69,10 @@ class Handled:
         self._last: dict[tuple[str, str], int] = {}
         self.totals: dict[str, int] = {}
 
-    def add(self, run_id: str, loops: Mapping[str, LoopStanding]) -> None:
+    def add(self, run_id: str, loops: Mapping[str, LoopStatus]) -> None:
         """Take in what the loops of a run tell of themselves; a loop that began anew counts from 0 again."""
-        for name, standing in loops.items():
-            events = int(standing.progress.get("events", 0))
+        for name, status in loops.items():
+            events = int(status.progress.get("events", 0))
             before = self._last.get((run_id, name), 0)
             self._last[run_id, name] = events
             self.totals[name] = self.totals.get(name, 0) + (events - before if events >= before else events)
@@ -90,7 +90,7 @@ class Observer:
         self._rows = SourceRows(settings)
         self._away: dict[str, Away] = {}
         self._handled = Handled()
-        self._standing_at = float("-inf")
+        self._status_at = float("-inf")
         self._first_epoch = self._epoch_before()
         self.last = Figures(0, (), None, 0)
 
@@ -108,28 +108,28 @@ class Observer:
         top, age = self._asked("valkey", self._read_views, stale)
         self._asked("kafka", self._reach_kafka, None)
         self.last = replace(last, source_rows=rows, top=top, as_of_age_ms=age)
-        if time.monotonic() - self._standing_at >= STANDING_SECONDS:
-            self._standing_at = time.monotonic()
+        if time.monotonic() - self._status_at >= STATUS_SECONDS:
+            self._status_at = time.monotonic()
             with suppress(Unavailable):
-                self._read_standing()
+                self._read_status()
         self.last = replace(self.last, away=tuple(self._away.values()))
         return self.last
 
     def _read_views(self) -> tuple[tuple[Ranked, ...], int | None]:
         return tuple(self._views.top("content", "ms", TOP)), self._as_of_age()
 
-    def _read_standing(self) -> None:
-        board, pauses = self._leases.board(), self._pauses.present()
-        loops = loops_of(self._platform, board.lease.run_id) if board.lease else {}
-        if board.lease:
-            self._handled.add(board.lease.run_id, loops)
+    def _read_status(self) -> None:
+        snapshot, pauses = self._leases.snapshot(), self._pauses.present()
+        loops = loops_of(self._platform, snapshot.lease.run_id) if snapshot.lease else {}
+        if snapshot.lease:
+            self._handled.add(snapshot.lease.run_id, loops)
         self.last = replace(
             self.last,
-            epochs=max(board.epoch - self._first_epoch, 0),
+            epochs=max(snapshot.epoch - self._first_epoch, 0),
             loops=loops,
             handled=dict(self._handled.totals),
             pauses=pauses,
-            summary=summarize(board, loops, pauses, LOOPS),
+            summary=summarize(snapshot, loops, pauses, LOOPS),
         )
 
     def epochs(self) -> int:

@@ -22,7 +22,7 @@ from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.process import Daemon, ticks
 
 USUAL_DAGSTER_PORT = 3000
-_MOST_STARTS = 3
+_MAX_STARTS = 3
 """Of Dagster, each on another port, when other programs are faster."""
 _STEPS: Sequence[tuple[int, float]] = ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
 """What a session is sent until it has ended, and how many seconds it is given each time."""
@@ -70,7 +70,7 @@ class Dagster:
         """Raise EngagementError when it has ended; start it on another port when its own was taken meanwhile."""
         if self.daemon.is_running:
             return
-        if 0 < self._starts < _MOST_STARTS and not state.is_free(self._port):
+        if 0 < self._starts < _MAX_STARTS and not state.is_free(self._port):
             self.kill_leftovers()
             self._start_on(state.choose_port(None, None))
         else:

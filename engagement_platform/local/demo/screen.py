@@ -12,7 +12,7 @@ from rich.text import Text
 
 from engagement_platform.adapters.redis.views import Ranked
 from engagement_platform.domain.loop_state import clock, in_short
-from engagement_platform.domain.standing import LoopStanding, loop_in_words
+from engagement_platform.domain.status import LoopStatus, loop_in_words
 from engagement_platform.local.demo.figures import Figures
 from engagement_platform.local.demo.sightings import Quantiles, Sighting
 
@@ -135,17 +135,17 @@ def _flow(view: View) -> Table:
 
 
 def _state(figures: Figures, loop: str) -> Text:
-    standing, pause = figures.loops.get(loop), figures.pauses.get(loop)
-    state = None if standing is None else standing.state
+    status, pause = figures.loops.get(loop), figures.pauses.get(loop)
+    state = None if status is None else status.state
     if pause is not None:
-        return Text(loop_in_words(standing, pause), style="yellow")
-    well = state is not None and state.is_healthy and not (standing and standing.is_silent)
-    words = loop_in_words(standing, None) if well or state is None else in_short(state)
+        return Text(loop_in_words(status, pause), style="yellow")
+    well = state is not None and state.is_healthy and not (status and status.is_silent)
+    words = loop_in_words(status, None) if well or state is None else in_short(state)
     return Text(words, style="green" if well else "red")
 
 
-def _lag(standing: LoopStanding | None) -> int | None:
-    return None if standing is None else standing.lag
+def _lag(status: LoopStatus | None) -> int | None:
+    return None if status is None else status.lag
 
 
 def _count(number: int | None) -> str:

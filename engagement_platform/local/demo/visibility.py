@@ -13,8 +13,8 @@ from itertools import islice, pairwise
 PROMISE_MS = 5_000
 """An event that takes longer than this from commit to Redis is late."""
 
-_MOST_UNNOTED = 500_000
-_MOST_STAMPS = 50_000
+_MAX_UNNOTED = 500_000
+_MAX_STAMPS = 50_000
 _GAP_PATIENCE_NS = 60 * 10**9
 _SLOWEST = 5
 
@@ -86,7 +86,7 @@ class Gaps:
         earliest = self._first_commit.get(visible_ns)
         if earliest is None or committed_ns < earliest:
             self._first_commit[visible_ns] = committed_ns
-        if len(self._first_commit) > 2 * _MOST_STAMPS:
+        if len(self._first_commit) > 2 * _MAX_STAMPS:
             self._settle(visible_ns - _GAP_PATIENCE_NS)
 
     def longest_ms(self) -> float:
@@ -120,8 +120,8 @@ class Stamps:
             return []
         self._offsets.append(offset)
         self._times.append(at_ns)
-        if len(self._offsets) > 2 * _MOST_STAMPS:
-            del self._offsets[:_MOST_STAMPS], self._times[:_MOST_STAMPS]
+        if len(self._offsets) > 2 * _MAX_STAMPS:
+            del self._offsets[:_MAX_STAMPS], self._times[:_MAX_STAMPS]
         passed = []
         while self._waiting and self._waiting[0][0] < offset:
             passed.append(self._waiting.popleft()[1])
@@ -181,9 +181,9 @@ class Visibility:
         visible_ns = self._partition(partition).passed_at(offset, event_id)
         if visible_ns is not None:
             self._visible(event_id, visible_ns)
-        if len(self._unnoted) > _MOST_UNNOTED:
+        if len(self._unnoted) > _MAX_UNNOTED:
             # Those of other programs, which nobody will note.
-            for other in list(islice(self._unnoted, _MOST_UNNOTED // 2)):
+            for other in list(islice(self._unnoted, _MAX_UNNOTED // 2)):
                 del self._unnoted[other]
 
     def offset(self, partition: int, offset: int, at_ns: int) -> None:

@@ -14,7 +14,7 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.settling import MOST_DAYS, unsettled
+from engagement_platform.domain.settling import MAX_DAYS, unsettled
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events
 from engagement_platform.settings import first_day, load
@@ -80,11 +80,11 @@ def refresh_today(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.S
 @dg.op(description="Compacts the warehouse's tables, removes what nobody needs, and forgets old notes of loads.")
 def tidy_up(context: dg.OpExecutionContext) -> None:
     """Do the warehouse's upkeep."""
-    from engagement_platform.adapters.warehouse.connect import connect  # noqa: PLC0415
+    from engagement_platform.adapters.warehouse.connect import open_warehouse  # noqa: PLC0415
 
     settings = load()
     ensure_schema(settings)
-    figures = connect(settings).upkeep()
+    figures = open_warehouse(settings).upkeep()
     with Session(settings, "upkeep") as session:
         for table in (Loads(session), Rebuilds(session), RunBeats(session)):
             table.prune(_ROWS_KEPT_HOURS)
@@ -155,7 +155,7 @@ def rebuild_days_that_are_due(context: dg.SensorEvaluationContext) -> list[dg.Ru
 
 
 def _not_settled(loads: Loads, now: datetime) -> list[Due]:
-    settled = Rebuilds(loads.session).days_settled(now.date() - (MOST_DAYS + 2) * ONE_DAY)
+    settled = Rebuilds(loads.session).days_settled(now.date() - (MAX_DAYS + 2) * ONE_DAY)
     days = unsettled(settled, loads.first_load_at(), now, first_day())
     return [Due(day, "not settled since it ended", bounds(day)[1]) for day in days]
 

@@ -24,7 +24,7 @@ from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
 from engagement_platform.domain.batches import Rejected
-from engagement_platform.domain.delivery.breaker import State
+from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import NoAnswer, judge
@@ -63,10 +63,10 @@ LOOKS_OF_A_DRAIN = 4
 _MARGIN = timedelta(minutes=1)
 """By which clocks may differ."""
 
-_MOST_EVENTS = 20_000
-_MOST_BYTES = 32 << 20
+_MAX_EVENTS = 20_000
+_MAX_BYTES = 32 << 20
 """Of the events in memory that are not settled."""
-_MOST_SPAN = 200_000
+_MAX_SPAN = 200_000
 """Of messages behind one that is not settled: so many are delivered again after a crash."""
 
 _IDLE_POLL_MS = 200
@@ -259,7 +259,7 @@ class _Forward:
         dispatch, live = self._dispatch, self._topics[self._settings.topic]
         held = dispatch.held
         span = sum(topic.span for topic in self._topics.values())
-        full = held.events >= _MOST_EVENTS or held.bytes >= _MOST_BYTES or span >= _MOST_SPAN
+        full = held.events >= _MAX_EVENTS or held.bytes >= _MAX_BYTES or span >= _MAX_SPAN
         if full != self._held:
             self._held = full
             for topic in self._topics.values():
@@ -344,7 +344,7 @@ class _Forward:
         dispatch = self._dispatch
         if dispatch.stopped and (not dispatch.is_refusing or dispatch.looks > LOOKS_OF_A_DRAIN):
             raise standstill.refused(dispatch)
-        now, is_up = time.monotonic(), dispatch.breaker is State.CLOSED
+        now, is_up = time.monotonic(), dispatch.breaker is BreakerState.CLOSED
         self._down_since = None if is_up else self._down_since or now
         if self._down_since is not None and now - self._down_since >= self._settings.api_retry_seconds:
             raise standstill.down(now - self._down_since)
@@ -395,14 +395,14 @@ class _Forward:
     def _report_pace(self, now: float) -> None:
         dispatch, progress = self._dispatch, self._control.progress
         per_second, end = None, ""
-        if dispatch.breaker is State.CLOSED:
+        if dispatch.breaker is BreakerState.CLOSED:
             settled = dispatch.tally.delivered + dispatch.tally.dead_letters
             per_second, end = self._pace.note(now, settled, progress.lag or 0, 10 * self._settings.api_batch_size)
         else:
             self._pace.interrupt()
         if per_second is not None:
             progress.detail["catching_up_per_second"] = per_second
-        if end or dispatch.breaker is not State.CLOSED:
+        if end or dispatch.breaker is not BreakerState.CLOSED:
             progress.detail.pop("catching_up_per_second", None)
         if end:
             log.info("%s", end)

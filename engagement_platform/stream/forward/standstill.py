@@ -2,7 +2,7 @@
 
 import logging
 
-from engagement_platform.domain.delivery.breaker import State
+from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
@@ -27,7 +27,7 @@ class Standstill:
             return LoopState(Kind.REFUSED, now, _PARTNER, error.what, error.todo)
         if dispatch.stopped:
             return state_of(refused(dispatch), now)
-        if dispatch.breaker is not State.CLOSED:
+        if dispatch.breaker is not BreakerState.CLOSED:
             return LoopState(Kind.WAITS, now, _PARTNER, dispatch.failing)
         return None
 

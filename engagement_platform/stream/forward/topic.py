@@ -15,7 +15,7 @@ from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
 from engagement_platform.domain.event import HEADER_TO, HEADER_UNSEEN_AT, TO_API, decode
 
-MOST_TRIES_BYTES = 3_000
+MAX_TRIES_BYTES = 3_000
 """Of what is stored beside an offset: Kafka takes 4,096 unless offset.metadata.max.bytes says otherwise."""
 
 
@@ -92,7 +92,7 @@ class Topic:
         for (topic, partition, offset), one in tried.items():
             if topic == self.name:
                 tries[partition][offset] = one
-        texts = {partition: to_text(tries[partition], at, MOST_TRIES_BYTES) for partition, at in offsets.items()}
+        texts = {partition: to_text(tries[partition], at, MAX_TRIES_BYTES) for partition, at in offsets.items()}
         new = {partition: at for partition, at in offsets.items() if everything or self._stored.get(partition) != at}
         if new:
             to, topic_id = self._settled_to, self.reader.topic_id

@@ -23,7 +23,7 @@ from engagement_platform.domain.ledger import EVERYTHING, KEPT_UNSEEN, Ledger, b
 from engagement_platform.domain.marks import DENSE, Mark, Marks, Verdict
 
 LOOK_SECONDS = 1.0
-MOST_FOREIGN = 10_000
+MAX_FOREIGN_RANGES = 10_000
 """Ranges of ids between foreign ones: with more of them the ids are not those of the sequence."""
 
 
@@ -43,7 +43,7 @@ def begin_at(source: Source, hi: int, lookback: int) -> Ledger:
         missing = source.missing_below(hi, lookback)
     else:
         last = next(iter(source.newest_ids(given, 1)), min(given, max(0, given - lookback)))
-        missing = (*source.missing_below(last, lookback), *source.holes_between(last, hi, MOST_FOREIGN))
+        missing = (*source.missing_below(last, lookback), *source.holes_between(last, hi, MAX_FOREIGN_RANGES))
     return begin(hi, missing, source.holders(), given)
 
 
@@ -165,10 +165,10 @@ def _differ(was: int, now: int) -> bool:
 
 def require_few_foreign(ledger: Ledger) -> None:
     """Raise StreamStopped when so many ids lie above the sequence that they cannot be those of a mistake."""
-    if len(ledger.ungiven) > MOST_FOREIGN:
+    if len(ledger.ungiven) > MAX_FOREIGN_RANGES:
         raise StreamStopped(
-            f"Rows stand under more than {MOST_FOREIGN} scattered ids that the sequence of engagement_events has not "
-            f"given: the highest is {ledger.hi}.",
+            f"Rows stand under more than {MAX_FOREIGN_RANGES} scattered ids that the sequence of engagement_events has "
+            f"not given: the highest is {ledger.hi}.",
             "Somebody writes ids without the sequence. Ask the owner to take all of them from it, and to move it past "
             "the highest one with setval. The stream then goes on.",
         )

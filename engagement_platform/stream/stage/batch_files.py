@@ -26,7 +26,7 @@ _BATCH = r"[A-Za-z0-9._-]{1,249}(?:_[0-9]+@[0-9]+-[0-9]+)+"
 _CUT_BATCH = r"[A-Za-z0-9._@-]{150}_[0-9a-f]{16}"
 _CLEAN_FILE = re.compile(rf"(?:{_BATCH}|{_CUT_BATCH})\.(?P<pid>[1-9][0-9]{{0,8}})\.ndjson")
 """The names that `clean_file` gives to batches named by `domain.batches.name_of`."""
-_LONGEST_REJECTED_LINE = 1 << 20
+_MAX_REJECTED_LINE_BYTES = 1 << 20
 
 
 def folder_of(settings: Settings) -> Path:
@@ -103,7 +103,7 @@ class _RejectedLine(msgspec.Struct, forbid_unknown_fields=True):
 def _holds_rejected(path: Path) -> bool:
     """Say whether a file begins with a line that `keep_rejected` writes. The name alone could be anybody's."""
     with path.open("rb") as file:
-        first = file.readline(_LONGEST_REJECTED_LINE)
+        first = file.readline(_MAX_REJECTED_LINE_BYTES)
     try:
         msgspec.json.decode(first, type=_RejectedLine)
     except (msgspec.MsgspecError, ValueError):

@@ -25,7 +25,7 @@ from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.history import days_published_since
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
 from engagement_platform.domain.checkpoint import missing_ranges
@@ -52,11 +52,11 @@ SLOW_SECONDS = 2_400.0
 """What the warehouse, or a scan of the source, may take before the stage counts as hung: a job of BigQuery waits for up
 to half an hour, and must not cost relay and tally their lease.
 """
-_MOST_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
-_MOST_LETTER_BYTES = 1 << 20
+_MAX_LETTER_BYTES = 1 << 20
 """Of a letter, whatever its topic would take."""
-_MOST_RECORDS = 5_000
+_MAX_RECORDS = 5_000
 """Of one poll."""
 _REBUILD_PAUSE = 0.1
 CLOCKS_APART_US = 60_000_000
@@ -96,10 +96,10 @@ class _Clients:
 def _connected(settings: Settings) -> Iterator[_Clients]:
     """Connect to everything, before the claim."""
     ensure_schema(settings)
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     loads = Loads(Session(settings, WRITER))
-    records = min(_MOST_RECORDS, settings.stage_batch_rows)
+    records = min(_MAX_RECORDS, settings.stage_batch_rows)
     reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
     try:
         with watching(settings, User.STAGE, log):
@@ -272,7 +272,7 @@ class _Stage:
     # One batch
 
     def _is_full(self) -> bool:
-        return self._gathered.messages >= self._settings.stage_batch_rows or self._gathered.size >= _MOST_BYTES
+        return self._gathered.messages >= self._settings.stage_batch_rows or self._gathered.size >= _MAX_BYTES
 
     def _is_due(self) -> bool:
         since = self._gathered.since
@@ -331,7 +331,7 @@ class _Stage:
         log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0].reason)
         batch_files.keep_rejected(batch_files.folder_of(self._settings), name, rejected)
         topic, now = self._settings.dead_letter_topic, datetime.now(UTC)
-        largest = min(int(topic_configuration(self._settings, topic)["max.message.bytes"]), _MOST_LETTER_BYTES)
+        largest = min(int(topic_configuration(self._settings, topic)["max.message.bytes"]), _MAX_LETTER_BYTES)
         send_letters(self._settings, (_letter(one, now, largest) for one in rejected))
 
     def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:

@@ -12,7 +12,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import TopicReader, latest_arrival
 from engagement_platform.adapters.kafka.topics import newest_arrival
-from engagement_platform.adapters.redis.counts import Counts, State
+from engagement_platform.adapters.redis.counts import Counts, ViewsState
 from engagement_platform.domain.clocks import Between, Clocks, KafkaClock, apart_ms, compare
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.settings import Settings
@@ -57,7 +57,7 @@ class ClockWatch:
         """Return what is known of Kafka's clock at present."""
         return self._kafka.between(steady_seconds())
 
-    def state_to_build_on(self, state: State, require_lease: Callable[[], None]) -> State:
+    def state_to_build_on(self, state: ViewsState, require_lease: Callable[[], None]) -> ViewsState:
         """Return a state by whose clock views can be built; the newest message is asked for when none was read yet."""
         if self.between().at_least_ms is None:
             arrived = newest_arrival(self._settings, self._reader.partitions)
@@ -65,7 +65,7 @@ class ClockWatch:
                 self._kafka.written(arrived, steady_seconds())
         return state if compare(state.now_ms, self.between()) is Clocks.AGREE else self.agreed_state(require_lease)
 
-    def agreed_state(self, require_lease: Callable[[], None]) -> State:
+    def agreed_state(self, require_lease: Callable[[], None]) -> ViewsState:
         """Return the state of the live views once the clocks agree, or when it is time to stop.
 
         The reader may be elsewhere afterwards.
@@ -103,7 +103,7 @@ class ClockWatch:
             if verdict is Clocks.BEHIND or self.between().at_most_ms is not None:
                 return
 
-    def _tell(self, state: State) -> bool:
+    def _tell(self, state: ViewsState) -> bool:
         apart = apart_ms(state.now_ms, self.between()) / 1000
         how = f"{abs(apart):.0f} s or more {'behind' if apart < 0 else 'ahead of'} Kafka's"
         self._control.progress.enter(LoopState(Kind.WAITS, time.time(), "Redis' clock", f"it is {how}", _REMEDY))

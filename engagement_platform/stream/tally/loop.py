@@ -19,8 +19,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.topics import admin
-from engagement_platform.adapters.redis.connection import connect
-from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, State
+from engagement_platform.adapters.redis.connection import connect_redis
+from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, ViewsState
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
 from engagement_platform.domain.playback import Evictions, Playback, Resume, display_of, may_lack, read, resume
@@ -46,7 +46,7 @@ LOOK_SECONDS = 2.0
 FRESH_SECONDS = 1.0
 """A build has caught up when it reached ends that were read this short a time ago."""
 
-_LONGEST_BETWEEN_BUILDS = 10.0
+_MAX_SECONDS_BETWEEN_BUILDS = 10.0
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -55,7 +55,7 @@ def run(settings: Settings, control: Control) -> None:
     Waits for servers that do not answer, and stands still where going on could miscount: see `stream.supervisor`.
     Ends quietly when another run has taken over.
     """
-    builds = Spacing(_LONGEST_BETWEEN_BUILDS)
+    builds = Spacing(_MAX_SECONDS_BETWEEN_BUILDS)
 
     def attempt(supervision: Supervision) -> None:
         try:
@@ -72,7 +72,7 @@ def run(settings: Settings, control: Control) -> None:
 @contextmanager
 def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
-    client = connect(settings)
+    client = connect_redis(settings)
     with client:
         counts = Counts(client, settings.redis_namespace, window_of(settings))
         counts.check_policy()
@@ -162,7 +162,7 @@ class _Tally:
             self._space_builds()
             self._begin_build(self._agreed_state())
 
-    def _agreed_state(self) -> State:
+    def _agreed_state(self) -> ViewsState:
         """Return the state of the live views once Redis' clock agrees with Kafka's."""
         return self._clocks.agreed_state(self._require_lease)
 
@@ -240,7 +240,7 @@ class _Tally:
             log.warning("the build of new views was lost (%s); it begins again", outcome.reason)
         self._resume(self._agreed_state())
 
-    def _resume(self, state: State) -> None:
+    def _resume(self, state: ViewsState) -> None:
         """Leave the target, a build with all its keys, for where the state leads."""
         self._discard_build()
         decision = self._decide(state)
@@ -259,7 +259,7 @@ class _Tally:
                 self._evictions = state.evictions
                 self._read_from(state.offsets)
 
-    def _decide(self, state: State) -> Resume:
+    def _decide(self, state: ViewsState) -> Resume:
         return resume(
             generation=state.generation,
             same_topic=state.topic_id == self._reader.topic_id,
@@ -282,7 +282,7 @@ class _Tally:
             self._counts.discard(self._target.generation)
             self._target = _Target("")
 
-    def _begin_build(self, state: State) -> None:
+    def _begin_build(self, state: ViewsState) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
         self._watch.require(User.BUILD)
         state = self._clocks.state_to_build_on(state, self._require_lease)

@@ -20,7 +20,7 @@ from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.domain.errors import Refused
 from engagement_platform.local import kafka
-from engagement_platform.local.state import State
+from engagement_platform.local.state import StackState
 from engagement_platform.settings import Settings
 
 SECRET = "hunter2"
@@ -67,7 +67,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         text = text.replace(old, new)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kafka, "_PROPERTIES", text + PROPERTIES)
-        server = kafka.Kafka(State(tmp_path_factory.mktemp("kafka"), ports=ports, durable=False))
+        server = kafka.Kafka(StackState(tmp_path_factory.mktemp("kafka"), ports=ports, durable=False))
         try:
             server.start()
             dsn = SecretStr("postgresql://127.0.0.1:1/x")

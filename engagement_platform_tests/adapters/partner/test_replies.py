@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.adapters.partner import replies
-from engagement_platform.adapters.partner.replies import MOST_INFORMATIONAL, NoReply, Reader, Reply
+from engagement_platform.adapters.partner.replies import MAX_INFORMATIONAL, NoReply, Reader, Reply
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 NO = b"HTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n"
@@ -98,7 +98,7 @@ def test_what_an_answer_is(answer: bytes, status: int, body: bytes, keeps: bool)
         b"HTTP/1.1 102 Processing\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + OK,
         b"HTTP/1.1 103 Early Hints\r\nno header\r\n\r\n" + OK,
         b"HTTP/1.1 103 Early Hints\r\n\r\nhi" + OK,
-        HINTS * (MOST_INFORMATIONAL + 1) + OK,
+        HINTS * (MAX_INFORMATIONAL + 1) + OK,
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000 + b"\r\n",
         b"HTTP/1.1 200 " + b"x" * 70_000 + b"\r\n\r\n",
     ],
@@ -125,9 +125,9 @@ def test_a_body_that_does_not_end_in_time_leaves_the_status() -> None:
 
 def test_of_a_large_body_a_beginning_is_read() -> None:
     reply = read(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n", b"x" * 9_999_999)
-    assert (len(reply.body), reply.keeps) == (replies.MOST_BODY_BYTES, False)
+    assert (len(reply.body), reply.keeps) == (replies.MAX_BODY_BYTES, False)
     whole = read(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n", b"x" * 65_536)
-    assert (len(whole.body), whole.keeps) == (replies.MOST_BODY_BYTES, True)
+    assert (len(whole.body), whole.keeps) == (replies.MAX_BODY_BYTES, True)
 
 
 parts = st.sampled_from(

@@ -49,7 +49,7 @@ def gives_up() -> Iterator[None]:
     "act",
     [
         lambda leases: leases.latest(),
-        lambda leases: leases.board("a"),
+        lambda leases: leases.snapshot("a"),
         lambda leases: leases.register("a", "relay"),
         lambda leases: leases.beat("a", "relay", 1, {}),
     ],
@@ -96,7 +96,12 @@ def test_the_mirror_outlives_a_frozen_server(platform: Settings, own_stack_folde
 def test_a_session_that_breaks_between_statements_of_a_transaction_is_given_up(
     platform: Settings, own_stack_folder: Path
 ) -> None:
-    with gives_up(), connection.translated(), connection.connect(platform, "test") as session, session.transaction():
+    with (
+        gives_up(),
+        connection.translated(),
+        connection.connect_platform(platform, "test") as session,
+        session.transaction(),
+    ):
         session.execute("SELECT 1")
         with frozen_postgres(own_stack_folder):
             session.execute("SELECT 2")
@@ -104,7 +109,7 @@ def test_a_session_that_breaks_between_statements_of_a_transaction_is_given_up(
 
 def test_a_long_answer_is_not_silence(platform: Settings) -> None:
     """Chunks of the result come for longer than the patience lasts."""
-    with connection.connect(platform, "test") as session:
+    with connection.connect_platform(platform, "test") as session:
         rows = session.execute(
             "SELECT repeat('x', 1000000) FROM generate_series(1, 8) AS n, LATERAL pg_sleep(0.3 + n * 0)"
         )
@@ -118,7 +123,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
     monkeypatch.undo()
     assert connection._PATIENCE_SECONDS * 1000 > connection._STATEMENT_MS
     monkeypatch.setattr(connection, "_STATEMENT_MS", 200)
-    with pytest.raises(psycopg.errors.QueryCanceled), connection.connect(platform, "test") as session:
+    with pytest.raises(psycopg.errors.QueryCanceled), connection.connect_platform(platform, "test") as session:
         session.execute("SELECT pg_sleep(30)")
 
 
@@ -126,7 +131,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
 def test_a_dsn_that_the_client_refuses_is_not_repeated(platform: Settings, dsn: str) -> None:
     wrong = platform.model_copy(update={"platform_dsn": SecretStr(dsn)})
     with pytest.raises(SettingsError, match="ENGAGEMENT_PLATFORM_DSN") as raised:
-        connection.connect(wrong, "test")
+        connection.connect_platform(wrong, "test")
     assert "hunter2" not in str(raised.value)
 
 
@@ -146,7 +151,7 @@ SHOWN = (
 def test_all_that_the_dsn_says_is_kept_beside_our_own_settings(settings: Settings) -> None:
     own = settings.platform_dsn.get_secret_value()
     dsn = f"{own}?options=-cwork_mem%3D7MB%20-cdefault_transaction_isolation%3Dserializable"
-    with connection.connect(settings.model_copy(update={"platform_dsn": SecretStr(dsn)}), "test") as session:
+    with connection.connect_platform(settings.model_copy(update={"platform_dsn": SecretStr(dsn)}), "test") as session:
         assert session.execute(SHOWN).fetchone() == ("7MB", "5s", "UTC", "read committed")
 
 
@@ -164,7 +169,7 @@ def test_who_refuses_the_login_is_not_said_to_be_away(settings: Settings, parts:
 
 def test_a_right_that_was_taken_away_is_refused(settings: Settings) -> None:
     ensure_schema(settings)
-    with connection.connect(settings, "test") as owner:
+    with connection.connect_platform(settings, "test") as owner:
         owner.execute("REVOKE ALL ON ALL TABLES IN SCHEMA engagement_platform FROM engagement_platform")
         with pytest.raises(Refused, match="The platform database refuses a right"):
             mirror.read(settings)

@@ -7,10 +7,10 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from engagement_platform.adapters.platform.connection import Session, connect
+from engagement_platform.adapters.platform.connection import Session, connect_platform
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.leases import Standing, alive, may_claim, standing, waiting
+from engagement_platform.domain.leases import ClaimState, alive, claim_state, may_claim, waiting
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 
@@ -38,36 +38,36 @@ def execute(settings: Settings, statement: str) -> None:
 
 
 def test_an_empty_board_has_no_lease(leases: Leases) -> None:
-    board = leases.board()
-    assert board.lease is None
-    assert board.loops == ()
-    assert board.epoch == 0
+    snapshot = leases.snapshot()
+    assert snapshot.lease is None
+    assert snapshot.loops == ()
+    assert snapshot.epoch == 0
 
 
 def test_a_claim_shows_on_the_board(leases: Leases) -> None:
     own(leases, "a", 600)
     leases.ready("a", "relay")
-    board = leases.board()
-    assert board.lease is not None
-    assert (board.lease.epoch, board.lease.run_id, board.lease.loops) == (1, "a", LOOPS)
-    assert (board.lease.ends_at - board.lease.claimed_at).total_seconds() == 600
-    assert board.of("a")["relay"].ready_at is not None
-    assert board.of("a")["tally"].ready_at is None
-    assert alive(board)
+    snapshot = leases.snapshot()
+    assert snapshot.lease is not None
+    assert (snapshot.lease.epoch, snapshot.lease.run_id, snapshot.lease.loops) == (1, "a", LOOPS)
+    assert (snapshot.lease.ends_at - snapshot.lease.claimed_at).total_seconds() == 600
+    assert snapshot.of("a")["relay"].ready_at is not None
+    assert snapshot.of("a")["tally"].ready_at is None
+    assert alive(snapshot)
 
 
 def test_all_loops_of_a_run_await_one_epoch_whatever_happens_between(leases: Leases) -> None:
     assert leases.register("late", "relay") == 1
     own(leases, "a", drains=True)
     assert leases.register("late", "tally") == 1
-    board = leases.board("late")
-    assert standing(board.lease, "late", 1) is Standing.LOST
+    snapshot = leases.snapshot("late")
+    assert claim_state(snapshot.lease, "late", 1) is ClaimState.LOST
 
 
 def test_a_retry_joins_the_epoch_of_its_run(leases: Leases) -> None:
     assert own(leases, "a") == 1
     assert leases.register("a", "relay") == 1
-    assert standing(leases.board("a").lease, "a", 1) is Standing.OWNER
+    assert claim_state(leases.snapshot("a").lease, "a", 1) is ClaimState.OWNER
 
 
 def test_a_retry_joins_although_the_loops_were_forgotten(leases: Leases, migrated: Settings) -> None:
@@ -82,10 +82,10 @@ def test_an_old_run_never_claims_again(leases: Leases) -> None:
     awaits = leases.register("a", "relay")
     leases.claim("a", awaits, 600, LOOPS)
     leases.claim("a", 3, 600, LOOPS)  # nor by mistake, with a later epoch
-    board = leases.board("a")
-    assert board.lease is not None
-    assert (board.lease.epoch, board.lease.run_id) == (2, "b")
-    assert standing(board.lease, "a", awaits) is Standing.LOST
+    snapshot = leases.snapshot("a")
+    assert snapshot.lease is not None
+    assert (snapshot.lease.epoch, snapshot.lease.run_id) == (2, "b")
+    assert claim_state(snapshot.lease, "a", awaits) is ClaimState.LOST
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -93,13 +93,13 @@ def test_of_runs_that_claim_at_once_one_wins(migrated: Settings, leases: Leases,
     runs = [f"{attempt}-{number}" for number in range(6)]
     together = Barrier(len(runs))
 
-    def claim(run_id: str) -> Standing:
+    def claim(run_id: str) -> ClaimState:
         mine = Leases(Session(migrated, "race"))
         try:
             awaits = mine.register(run_id, "relay", drains=True)  # else all but one would see that they are surplus
             together.wait(20)
             mine.claim(run_id, awaits, 600, LOOPS)
-            return standing(mine.board(run_id).lease, run_id, awaits)
+            return claim_state(mine.snapshot(run_id).lease, run_id, awaits)
         finally:
             mine.close()
 
@@ -111,18 +111,18 @@ def test_of_runs_that_claim_at_once_one_wins(migrated: Settings, leases: Leases,
 def test_siblings_that_claim_at_once_both_own(migrated: Settings) -> None:
     together = Barrier(2)
 
-    def claim(loop: str) -> Standing:
+    def claim(loop: str) -> ClaimState:
         mine = Leases(Session(migrated, "race"))
         try:
             awaits = mine.register("a", loop)
             together.wait(20)
             mine.claim("a", awaits, 600, LOOPS)
-            return standing(mine.board("a").lease, "a", awaits)
+            return claim_state(mine.snapshot("a").lease, "a", awaits)
         finally:
             mine.close()
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(claim, LOOPS)) == [Standing.OWNER, Standing.OWNER]
+        assert list(pool.map(claim, LOOPS)) == [ClaimState.OWNER, ClaimState.OWNER]
 
 
 def test_the_last_loop_to_end_releases(leases: Leases) -> None:
@@ -131,7 +131,7 @@ def test_the_last_loop_to_end_releases(leases: Leases) -> None:
     assert leases.latest().lease.released_at is None  # type: ignore[union-attr]
     leases.end("a", "tally", {})
     assert leases.latest().lease.released_at is not None  # type: ignore[union-attr]
-    assert not alive(leases.board())
+    assert not alive(leases.snapshot())
 
 
 def test_loops_that_end_together_release(migrated: Settings, leases: Leases) -> None:
@@ -150,26 +150,26 @@ def test_who_was_superseded_releases_nothing(leases: Leases) -> None:
     own(leases, "b")
     for loop in LOOPS:
         leases.end("a", loop, {})
-    board = leases.board()
-    assert board.lease is not None
-    assert (board.lease.run_id, board.lease.released_at) == ("b", None)
+    snapshot = leases.snapshot()
+    assert snapshot.lease is not None
+    assert (snapshot.lease.run_id, snapshot.lease.released_at) == ("b", None)
 
 
 def test_a_waiting_run_shows_and_may_claim_once_the_time_has_come(leases: Leases) -> None:
     own(leases, "a", 0.001)
     for loop in LOOPS:
         leases.register("b", loop)
-    assert waiting(leases.board()) == {"b"}
+    assert waiting(leases.snapshot()) == {"b"}
     for loop in LOOPS:
         leases.ready("b", loop)
-    assert may_claim(leases.board("b"), "b", LOOPS)
+    assert may_claim(leases.snapshot("b"), "b", LOOPS)
 
 
 def test_who_waited_before_the_databases_clock_was_set_back_makes_no_other_run_surplus(
     leases: Leases, migrated: Settings
 ) -> None:
     leases.register("dead", "relay")
-    with connect(migrated, "test") as connection:
+    with connect_platform(migrated, "test") as connection:
         connection.execute("UPDATE engagement_platform.stream_loop SET heartbeat_at = now() + interval '1 hour'")
     assert leases.register("next", "relay") == 1
 
@@ -178,7 +178,7 @@ def test_a_beat_brings_back_a_row_that_was_lost(leases: Leases, migrated: Settin
     own(leases, "a")
     execute(migrated, "DELETE FROM engagement_platform.stream_loop")
     leases.beat("a", "relay", 1, {"events": 3})
-    assert set(leases.board().of("a")) == {"relay"}
+    assert set(leases.snapshot().of("a")) == {"relay"}
 
 
 def test_pruning_keeps_the_latest_lease_and_its_loops(leases: Leases, migrated: Settings) -> None:
@@ -187,9 +187,9 @@ def test_pruning_keeps_the_latest_lease_and_its_loops(leases: Leases, migrated: 
     execute(migrated, "UPDATE engagement_platform.stream_lease SET claimed_at = now() - interval '9 days'")
     execute(migrated, "UPDATE engagement_platform.stream_loop SET heartbeat_at = now() - interval '9 days'")
     leases.prune(24 * 7)
-    board = leases.board("a")
-    assert board.epoch == 2
-    assert {loop.run_id for loop in board.loops} == {"b"}
+    snapshot = leases.snapshot("a")
+    assert snapshot.epoch == 2
+    assert {loop.run_id for loop in snapshot.loops} == {"b"}
     assert leases.register("c", "relay") == 3
 
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from engagement_platform.adapters.platform import mirror
-from engagement_platform.adapters.platform.connection import connect
+from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -53,10 +53,10 @@ def test_the_thread_survives_whatever_a_write_raises(migrated: Settings, monkeyp
     def fail(*arguments: object) -> object:
         if failures:
             raise failures.pop()
-        return connect(migrated, "test")
+        return connect_platform(migrated, "test")
 
     with mirror.open_mirror(migrated) as copy, monkeypatch.context() as patch:
-        patch.setattr(mirror, "connect", fail)
+        patch.setattr(mirror, "connect_platform", fail)
         copy.record(checkpoint(1))
         wait_for(lambda: not failures, "the failures")
         wait_for(lambda: mirror.read(migrated) == checkpoint(1), "the copy, in spite of them")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engagement_platform.adapters.platform import mirror, published
-from engagement_platform.adapters.platform.connection import connect
+from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.settings import Settings
 
@@ -20,7 +20,7 @@ def checkpoint(hi: int, generation: int = 0) -> Checkpoint:
 
 def keep(settings: Settings, hi: int, ago: timedelta, generation: int = 0) -> None:
     """Keep a checkpoint as that of a time in the past."""
-    with connect(settings, "test") as connection:
+    with connect_platform(settings, "test") as connection:
         connection.execute(mirror._SQL["keep"], mirror._parameters(settings, checkpoint(hi, generation)))
         connection.execute(
             "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = %s WHERE topic = %s AND hi = %s",
@@ -37,7 +37,7 @@ def test_the_first_of_a_relay_is_kept_and_then_one_a_minute(migrated: Settings) 
         for hi in range(1, 100):
             copy.record(checkpoint(hi))
     assert hi_of(published.before(migrated, datetime.now(UTC))) == 1
-    with connect(migrated, "test") as connection:
+    with connect_platform(migrated, "test") as connection:
         connection.execute("UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = %s", [NOW - HOUR])
     with mirror.open_mirror(migrated) as copy:
         copy.record(checkpoint(100))
@@ -71,7 +71,7 @@ def test_old_ones_are_thinned_out_and_the_first_of_each_generation_stays(migrate
         keep(migrated, hi, NOW - (hour - 1 * days + timedelta(minutes=minute)))
     keep(migrated, 5, 70 * days, generation=1)
     published.thin(migrated, 24 * 30)
-    with connect(migrated, "test") as connection:
+    with connect_platform(migrated, "test") as connection:
         left = connection.execute("SELECT hi FROM engagement_platform.relay_checkpoint_history ORDER BY hi").fetchall()
     assert [hi for (hi,) in left] == [1, 5, 10, 20, 21]
 

@@ -7,7 +7,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from engagement_platform.adapters.redis.connection import connect, is_outage
+from engagement_platform.adapters.redis.connection import connect_redis, is_outage
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, eviction_policy
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped, Unavailable
@@ -23,7 +23,7 @@ NAMESPACE = "outage"
 
 @pytest.fixture
 def client(own_server: Server) -> Iterator[redis.Redis]:
-    with connect(settings_for(own_server, NAMESPACE)) as client:
+    with connect_redis(settings_for(own_server, NAMESPACE)) as client:
         yield client
 
 
@@ -123,7 +123,7 @@ def test_where_config_is_forbidden_info_tells_the_policy(own_server: Server, cli
     )
     url = own_server.url.replace("redis://", "redis://managed:pw@")
     settings = settings_for(own_server, NAMESPACE).model_copy(update={"redis_url": SecretStr(url)})
-    with connect(settings) as managed:
+    with connect_redis(settings) as managed:
         with pytest.raises(redis.exceptions.NoPermissionError):
             managed.config_get("maxmemory-policy")
         assert eviction_policy(managed) == "allkeys-lfu"
@@ -132,7 +132,7 @@ def test_where_config_is_forbidden_info_tells_the_policy(own_server: Server, cli
 def test_an_error_does_not_show_the_password(own_server: Server) -> None:
     url = own_server.url.replace("redis://", "redis://someone:hunter2@")
     settings = settings_for(own_server, NAMESPACE).model_copy(update={"redis_url": SecretStr(url)})
-    with connect(settings) as client, pytest.raises(Unavailable) as error:
+    with connect_redis(settings) as client, pytest.raises(Unavailable) as error:
         Counts(client, NAMESPACE, WINDOW).state()
     assert "hunter2" not in str(error.value)
 

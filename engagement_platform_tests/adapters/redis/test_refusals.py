@@ -10,7 +10,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.refusals import RIGHTS, refusal
 from engagement_platform.adapters.redis.views import Views
@@ -46,7 +46,7 @@ def test_missing_rights_are_told(
     client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str, less: str
 ) -> None:
     limited = as_user(client, settings, f"{rights_for(namespace)} {less}")
-    with connect(limited) as connected, pytest.raises(Refused) as error:
+    with connect_redis(limited) as connected, pytest.raises(Refused) as error:
         Counts(connected, namespace, WINDOW).apply(tallied.batch(event()))
     assert f"ACL SETUSER tally {RIGHTS}" in str(error.value)
     assert urlsplit(settings.redis_url.get_secret_value()).netloc in error.value.what
@@ -61,7 +61,7 @@ def test_who_refuses_the_login_says_so_until_it_is_right(own_server: Server, nam
     right = f"redis://tally:{SECRET}@127.0.0.1:{own_server.port}/0"
 
     def state_by(url: str) -> None:
-        with connect(ours.model_copy(update={"redis_url": SecretStr(url)})) as client:
+        with connect_redis(ours.model_copy(update={"redis_url": SecretStr(url)})) as client:
             Counts(client, namespace, WINDOW).state()
 
     def refused_by(url: str) -> str:
@@ -91,7 +91,7 @@ def test_the_rights_that_are_asked_for_suffice(
 ) -> None:
     # The clock of the test is a key, too.
     limited = as_user(client, settings, f"{rights_for(namespace)} ~test:clock")
-    with connect(limited) as connected:
+    with connect_redis(limited) as connected:
         counts = Counts(connected, namespace, WINDOW)
         counts.check_policy()
         one = replace(tallied, counts=counts, views=Views(connected, namespace))
@@ -184,12 +184,12 @@ def test_a_node_of_a_cluster_without_the_views_is_told_and_the_one_that_has_them
     node: Any = cluster[0].client()
     slot = node.execute_command("CLUSTER", "KEYSLOT", f"{{{namespace}}}:meta")
     has, lacks = cluster if slot <= 8_191 else reversed(cluster)
-    with connect(settings_for(lacks, namespace)) as client, pytest.raises(StreamStopped) as error:
+    with connect_redis(settings_for(lacks, namespace)) as client, pytest.raises(StreamStopped) as error:
         make(client, namespace)
     assert f"127.0.0.1:{lacks.port} is one node of a cluster" in error.value.what
     assert str(has.port) in error.value.what
     assert "ENGAGEMENT_REDIS_URL" in error.value.todo
-    with connect(settings_for(has, namespace)) as client:
+    with connect_redis(settings_for(has, namespace)) as client:
         tallied = make(client, namespace)
         assert isinstance(tallied.counts.apply(tallied.batch()), Applied)
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement_platform.domain.delivery import credit
-from engagement_platform.domain.delivery.breaker import State
+from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, judge
 from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy
-from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS
+from engagement_platform.domain.delivery.retrying import MAX_RETRY_AFTER_SECONDS
 from engagement_platform.domain.delivery.tries import Tried
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ class World:
             self.failed.extend(settled.failed)
             self.now += 0.01
         else:
-            pause = 0.05 if self.dispatch.breaker is State.CLOSED else 0.5
+            pause = 0.05 if self.dispatch.breaker is BreakerState.CLOSED else 0.5
             self.now += max(pause, self.dispatch.next_due(self.now) or 0.0)
 
     def run(self, most: int = 20_000) -> None:
@@ -147,7 +147,7 @@ def test_an_outage_costs_one_request_every_few_seconds_and_no_dead_letter_howeve
     while world.now < 7200:
         world.step()
     assert len(world.sent) <= 5 + policy.in_flight + 7200 / 5
-    assert world.dispatch.breaker is not State.CLOSED
+    assert world.dispatch.breaker is not BreakerState.CLOSED
     assert not world.dead
     world.partner = lambda parcel: Answer(200)
     began = world.now
@@ -180,7 +180,7 @@ def test_an_event_that_breaks_the_partner_is_found_and_the_others_do_not_wait_fo
 def test_an_event_that_breaks_the_partner_does_not_keep_the_breaker_open_for_the_others() -> None:
     world = World(Policy(in_flight=4, wait=0), lambda parcel: Answer(500 if parcel.events[0].id == 77 else 200))
     world.dispatch.add(outgoing(77, "broken"))
-    while world.dispatch.breaker is State.CLOSED:
+    while world.dispatch.breaker is BreakerState.CLOSED:
         world.step()
     for number in range(20):
         began = world.now
@@ -284,7 +284,7 @@ def test_patience_that_is_asked_for_has_an_end() -> None:
     world.dispatch.add(outgoing(1, 1))
     world.run()
     assert world.delivered == {1: 1}
-    assert world.now < 2 * LONGEST_ASKED_SECONDS
+    assert world.now < 2 * MAX_RETRY_AFTER_SECONDS
 
 
 def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_events_is_over() -> None:

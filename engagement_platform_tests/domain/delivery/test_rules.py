@@ -5,25 +5,25 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.delivery.breaker import Breaker, State
+from engagement_platform.domain.delivery.breaker import Breaker, BreakerState
 from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.rates import Rate
-from engagement_platform.domain.delivery.retrying import LONGEST_ASKED_SECONDS, LONGEST_SECONDS, pause
+from engagement_platform.domain.delivery.retrying import MAX_RETRY_AFTER_SECONDS, MAX_RETRY_SECONDS, pause
 
 jitters = st.floats(0, 1, exclude_max=True)
 
 
 @given(st.integers(1, 10_000), jitters)
 def test_a_pause_grows_to_its_longest_and_is_never_none(tries: int, jitter: float) -> None:
-    assert 0 < pause(tries, None, jitter) <= LONGEST_SECONDS
-    assert pause(tries + 2, None, 0) > pause(tries, None, jitter) or pause(tries, None, 0) >= LONGEST_SECONDS / 2
+    assert 0 < pause(tries, None, jitter) <= MAX_RETRY_SECONDS
+    assert pause(tries + 2, None, 0) > pause(tries, None, jitter) or pause(tries, None, 0) >= MAX_RETRY_SECONDS / 2
 
 
 @given(st.integers(1, 100), st.floats(0.001, 1e9), jitters)
 def test_the_partner_is_not_asked_before_the_time_it_named(tries: int, asked: float, jitter: float) -> None:
-    assert pause(tries, asked, jitter) >= min(asked, LONGEST_ASKED_SECONDS)
-    assert pause(tries, asked, jitter) <= LONGEST_ASKED_SECONDS * 1.1
+    assert pause(tries, asked, jitter) >= min(asked, MAX_RETRY_AFTER_SECONDS)
+    assert pause(tries, asked, jitter) <= MAX_RETRY_AFTER_SECONDS * 1.1
 
 
 events = st.lists(st.tuples(st.sampled_from(["works", "fails", "passes"]), st.floats(0, 20)), max_size=100)
@@ -51,7 +51,7 @@ def test_an_open_breaker_lets_one_probe_through_in_each_interval(steps: list[tup
             breaker.failed(now, probe=probe)
             row += 1
             open_since = now if probe or row >= after else None
-        assert (breaker.state is State.OPEN) == (open_since is not None)
+        assert (breaker.state is BreakerState.OPEN) == (open_since is not None)
 
 
 def test_its_clock_stands_still_while_it_is_open() -> None:

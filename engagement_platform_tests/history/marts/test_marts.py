@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import sqlglot
 
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY, MARTS
 from engagement_platform.domain.table import Table
 from engagement_platform.history.marts.refresh import code_version, query_of, refresh_day
@@ -134,7 +134,7 @@ ORACLES = {DAILY_CONTENT.name: by_content, DAILY_DEVICE.name: by_device, HOURLY.
 
 
 def stored(settings: Settings, mart: Table, day: date) -> list[Row]:
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(mart)
     found: list[Row] = warehouse.query(f"SELECT * FROM {mart.name} WHERE day = @day", {"day": day}).to_pylist()
     return found
@@ -212,7 +212,7 @@ def test_a_sum_beyond_numeric_is_null_and_the_day_is_made_all_the_same(
         warehouse_events.write(connection, 2, DAY, duration_ms=-7, device="tame", event_type="click")
     rebuild_days(settings, [DAY], "run")
     refresh_day(settings, mart, DAY)
-    sums = connect(settings).query(f"SELECT engagement_seconds FROM {mart.name} WHERE day = '{DAY}'").to_pylist()
+    sums = open_warehouse(settings).query(f"SELECT engagement_seconds FROM {mart.name} WHERE day = '{DAY}'").to_pylist()
     assert None in [row["engagement_seconds"] for row in sums]
     if mart is not DAILY_CONTENT:
         assert Decimal("-0.02") in [row["engagement_seconds"] for row in sums]

@@ -10,7 +10,7 @@ import redis
 from kafka import KafkaProducer
 
 from engagement_platform.adapters.kafka.connection import options
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.domain.windows import DIMENSIONS, MEASURES
 from engagement_platform.local.demo.compare import events_off
@@ -79,7 +79,7 @@ def test_a_row_that_is_gone_is_unknown(streamed: Settings, source_db: SourceData
 
 
 def test_one_count_that_is_off_is_found_in_every_view(streamed: Settings) -> None:
-    client: redis.Redis = connect(streamed)
+    client: redis.Redis = connect_redis(streamed)
     for dimension, measure, by in product(DIMENSIONS, MEASURES, (1, -1)):
         view = Keys.live(streamed.redis_namespace).view(dimension, measure)
         member = cast("list[str]", client.zrange(view, 0, 0))[0]

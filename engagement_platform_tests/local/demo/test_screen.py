@@ -9,7 +9,7 @@ from rich.console import Console
 from engagement_platform.adapters.redis.views import Ranked, Shown
 from engagement_platform.domain.loop_state import Kind, LoopState, to_object
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.domain.standing import LoopStanding, Summary
+from engagement_platform.domain.status import LoopStatus, Summary
 from engagement_platform.local.demo.figures import Away, Figures, Handled
 from engagement_platform.local.demo.screen import Meter, Totals, View, duration, isolated, line, screen
 from engagement_platform.local.demo.sightings import Quantiles, Sighting
@@ -33,8 +33,8 @@ def view(*titles: str) -> View:
     return View(65, figures, seen, totals, Totals(200, 201, 199, 198, 197), "http://127.0.0.1:3000")
 
 
-def loop(name: str, kind: Kind, subject: str = "", lag: int | None = 0) -> LoopStanding:
-    return LoopStanding(name, 0.4, ended=False, progress={"lag": lag, "state": to_object(LoopState(kind, 0, subject))})
+def loop(name: str, kind: Kind, subject: str = "", lag: int | None = 0) -> LoopStatus:
+    return LoopStatus(name, 0.4, ended=False, progress={"lag": lag, "state": to_object(LoopState(kind, 0, subject))})
 
 
 def rendered(what: View, width: int = 100) -> list[str]:
@@ -91,7 +91,7 @@ def test_a_server_that_is_away_is_named_with_the_time_and_the_way_back() -> None
 def test_what_the_loops_of_successive_runs_handled_is_added_up() -> None:
     handled = Handled()
     for run, events in (("a", 5), ("a", 9), ("b", 0), ("a", 11), ("b", 4), ("b", 1)):
-        handled.add(run, {"stage": LoopStanding("stage", 0, ended=False, progress={"events": events})})
+        handled.add(run, {"stage": LoopStatus("stage", 0, ended=False, progress={"events": events})})
     assert handled.totals == {"stage": 9 + 2 + 4 + 1}
 
 

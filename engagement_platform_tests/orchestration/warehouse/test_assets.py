@@ -11,7 +11,7 @@ import pytest
 
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import History
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.marts import DAILY_DEVICE
 from engagement_platform.domain.reconciliation import Findings, named
@@ -61,7 +61,7 @@ def test_days_are_rebuilt_checked_and_summed_up(
     assert table_rows(settings) == oracle_rows(source_db)
     done = instance.get_materialized_partitions(EVENTS)
     assert done == {str(DAY), str(NEXT)}
-    warehouse = connect(settings)
+    warehouse = open_warehouse(settings)
     warehouse.ensure(DAILY_DEVICE)
     events = warehouse.query("SELECT SUM(events) AS n FROM daily_device_engagement WHERE day >= '2026-01-01'")
     assert events.to_pylist() == [{"n": 8}]

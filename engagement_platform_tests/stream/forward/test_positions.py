@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.platform import forwarded
-from engagement_platform.adapters.platform.connection import connect
+from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import Happened
 from engagement_platform.cli import group as commands
@@ -140,7 +140,7 @@ def test_the_commands_that_the_stop_prints_bring_what_was_published_since_and_la
 
 def published_long_ago(settings: Settings) -> None:
     """What the relay has published until now it published an hour ago."""
-    with connect(settings, "test") as connection:
+    with connect_platform(settings, "test") as connection:
         connection.execute(
             "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = recorded_at - interval '1 hour'"
         )

@@ -126,9 +126,9 @@ def test_a_hand_over_takes_nothing_from_what_an_operator_decided(to: To, receive
 def test_what_was_decided_for_an_earlier_standstill_is_not_used_for_a_later_one(to: To, in_environment: None) -> None:
     ensure_schema(to())
     forwarded.decide(to(), 5, "somebody")
-    from engagement_platform.adapters.platform.connection import connect
+    from engagement_platform.adapters.platform.connection import connect_platform
 
-    with connect(to(), "test") as connection:
+    with connect_platform(to(), "test") as connection:
         connection.execute("UPDATE engagement_platform.forward_decision SET decided_at = now() - interval '2 hours'")
     with forwarded.open_positions(to()) as positions:
         positions.asks = True

@@ -106,7 +106,7 @@ def test_a_loop_that_hangs_for_long_is_ended(platform: Settings, monkeypatch: py
 
 
 def silent_for(leases: Leases) -> timedelta:
-    return leases.board().now - heartbeat(leases)
+    return leases.snapshot().now - heartbeat(leases)
 
 
 def test_a_loop_that_waits_for_a_slow_server_is_vouched_for(
@@ -124,7 +124,7 @@ def test_a_loop_that_waits_for_a_slow_server_is_vouched_for(
 
 
 def heartbeat(leases: Leases) -> datetime:
-    (loop,) = leases.board().loops
+    (loop,) = leases.snapshot().loops
     return loop.heartbeat_at
 
 

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.domain.leases import GONE_AFTER, Board, alive, waiting
+from engagement_platform.domain.leases import GONE_AFTER, LeaseSnapshot, alive, waiting
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.stream.lease.conftest import LOOPS, Start
@@ -24,10 +24,10 @@ from engagement_platform_tests.stream.lease.conftest import LOOPS, Start
 pytestmark = pytest.mark.slow
 
 
-def read(settings: Settings) -> Board:
+def read(settings: Settings) -> LeaseSnapshot:
     leases = Leases(Session(settings, "test"))
     try:
-        return leases.board()
+        return leases.snapshot()
     finally:
         leases.close()
 
@@ -187,9 +187,9 @@ def test_of_the_runs_that_start_beside_one_that_waits_all_end_at_once(start: Sta
     for each in surplus:
         assert "Another run waits for the turn already." in each.sees("log The loop ends before its turn came.")
         assert each.process.wait(10) == 0
-    board = read(platform)
-    assert board.epoch == 1
-    assert waiting(board) == {"waits"}
+    snapshot = read(platform)
+    assert snapshot.epoch == 1
+    assert waiting(snapshot) == {"waits"}
 
 
 def test_sessions_that_are_cut_cost_no_lease(start: Start, platform: Settings, stack: Endpoints) -> None:

@@ -193,7 +193,7 @@ def test_a_sequence_that_starts_over_below_zero_is_adopted(settings: Settings, w
 def test_ids_that_no_sequence_gives_stop_the_stream_with_what_the_owner_can_do(
     settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_watch, "MOST_FOREIGN", 50)
+    monkeypatch.setattr(source_watch, "MAX_FOREIGN_RANGES", 50)
     ids = insert(writer, 3)
     with relaying(settings, monkeypatch) as control:
         wait_for(lambda: control.progress.events == 3, "the first rows")

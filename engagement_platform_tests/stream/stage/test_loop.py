@@ -20,7 +20,7 @@ from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
@@ -60,7 +60,7 @@ def due_days(loads: Loads) -> DueDays:
 
 
 def table_id(settings: Settings) -> str:
-    return connect(settings).ensure(ENGAGEMENT_EVENTS)
+    return open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
 
 
 def stream(settings: Settings) -> None:
@@ -254,7 +254,7 @@ def test_an_open_load_is_completed_by_whoever_settles_it_and_its_process_changes
             settled.append(load)
             with Loads.opened(settings, "settler") as others:
                 (open_load,) = others.open_loads(table_id(settings))
-                open_loads.settle_load(connect(settings), others, open_load, settings)
+                open_loads.settle_load(open_warehouse(settings), others, open_load, settings)
         append(self, load, batch)
 
     monkeypatch.setattr(DeltaWarehouse, "append", freezes)

@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from engagement_platform.adapters.kafka import consumer
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
@@ -27,7 +27,7 @@ def topic(settings: Settings) -> Iterator[Topic]:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
+    with connect_redis(settings) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
-from engagement_platform.adapters.redis.connection import connect
+from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped
@@ -144,7 +144,7 @@ def test_kafka_goes_and_comes_back(
     monkeypatch.setattr(consumer, "REFRESH_MS", 1_000)
     settings = make_settings(own_stack, "unused", "unused")
     topic, kafka = Topic(settings), server(own_stack_folder, "kafka")
-    with connect(settings) as client, caplog.at_level(logging.WARNING, "engagement_platform"):
+    with connect_redis(settings) as client, caplog.at_level(logging.WARNING, "engagement_platform"):
         views = Views(client, settings.redis_namespace)
         sent = topic.send(event(n) for n in range(50))
         running = start(settings)
@@ -177,7 +177,7 @@ def test_a_tally_that_starts_before_kafka_waits_for_it(
     kafka.daemon.stop(kafka.stop_signal)
     running = start(settings)
     kafka.start()
-    with connect(settings) as client:
+    with connect_redis(settings) as client:
         becomes_exact(Views(client, settings.redis_namespace), sent, settings)
     running.finish()
 

@@ -21,7 +21,7 @@ from engagement_platform.domain.errors import EngagementError, Unavailable
 
 Job: TypeAlias = bigquery.LoadJob | bigquery.QueryJob
 
-MOST_ERRORS_TOLD = 20
+MAX_ERRORS_SHOWN = 20
 _TRANSIENT = {
     *("backendError", "internalError", "jobBackendError", "jobInternalError", "tableUnavailable", "timeout"),
     *("rateLimitExceeded", "jobRateLimitExceeded", "quotaExceeded", "resourcesExceeded", "stopped"),
@@ -144,7 +144,7 @@ def failure_of(job: Job, told: Callable[[str], str] = str) -> LoadFailed | Query
     if reason == "invalidQuery":
         return QueryFailed(what, "The table is as it was.")
     errors = [error for error in job.errors or [] if error != job.error_result] or [job.error_result]
-    rows = tuple(told(_line_of(error)) for error in errors[:MOST_ERRORS_TOLD])
+    rows = tuple(told(_line_of(error)) for error in errors[:MAX_ERRORS_SHOWN])
     return LoadFailed(what, "The table is as it was.", rows)
 
 

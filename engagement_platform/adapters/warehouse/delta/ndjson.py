@@ -11,7 +11,7 @@ from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import id_of
 from engagement_platform.domain.table import Table
 
-_MOST_ROWS_TOLD = 20
+_MAX_ROWS_SHOWN = 20
 
 
 def read(table: Table, path: Path) -> pa.RecordBatch:
@@ -57,6 +57,6 @@ def _reasons(data: bytes, schema: pa.Schema) -> tuple[str, ...]:
             _parse(line, schema)
         except pa.ArrowException as error:
             found.append(f"line {number} (id {id_of(line) or 'unknown'}): {error}")
-            if len(found) == _MOST_ROWS_TOLD:
+            if len(found) == _MAX_ROWS_SHOWN:
                 break
     return tuple(found)

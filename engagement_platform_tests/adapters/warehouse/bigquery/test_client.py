@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, Unavailable
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
@@ -75,7 +75,7 @@ def test_no_credentials_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     with pytest.raises(EngagementError, match="no usable Google credentials") as raised:
-        connect(warehouse_settings(warehouse="bigquery", warehouse_uri="a-project.engagement"))
+        open_warehouse(warehouse_settings(warehouse="bigquery", warehouse_uri="a-project.engagement"))
     assert "ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE" in raised.value.todo
 
 
@@ -144,7 +144,7 @@ def test_a_server_that_is_not_there(stand_in: StandIn, store: BigQueryStore) -> 
 @pytest.mark.parametrize("uri", [None, "", "project", "project.", ".dataset", "project.data-set", "Project.dataset"])
 def test_a_uri_that_names_no_dataset(uri: str | None) -> None:
     with pytest.raises(SettingsError, match="ENGAGEMENT_WAREHOUSE_URI"):
-        connect(warehouse_settings(warehouse="bigquery", warehouse_uri=uri))
+        open_warehouse(warehouse_settings(warehouse="bigquery", warehouse_uri=uri))
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_a_uri_that_names_no_dataset(uri: str | None) -> None:
 )
 def test_an_endpoint_that_cannot_be_used(endpoint: str) -> None:
     with pytest.raises(SettingsError, match="ENGAGEMENT_BIGQUERY_ENDPOINT") as raised:
-        connect(
+        open_warehouse(
             warehouse_settings(warehouse="bigquery", warehouse_uri="a-project.engagement", bigquery_endpoint=endpoint)
         )
     assert "u:p" not in str(raised.value)
 
 
 def test_the_settings_lead_here(stand_in: StandIn, tmp_path: Path) -> None:
-    opened = connect(
+    opened = open_warehouse(
         warehouse_settings(
             warehouse="bigquery",
             warehouse_uri=f"{stand_in.project}.engagement",

@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, Field, Schema
 from deltalake.schema import PrimitiveType
 
-from engagement_platform.adapters.warehouse.connect import connect
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta import tables
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -27,7 +27,7 @@ class DeltaStore:
         self.folder = folder
 
     def open(self) -> Warehouse:
-        return connect(warehouse_settings(warehouse="delta", warehouse_uri=str(self.folder)))
+        return open_warehouse(warehouse_settings(warehouse="delta", warehouse_uri=str(self.folder)))
 
     def drop(self, name: str) -> None:
         shutil.rmtree(self.folder / name)

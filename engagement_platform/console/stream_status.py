@@ -13,17 +13,17 @@ from rich.text import Text
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.loop_status import loops_of
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
-from engagement_platform.adapters.platform.standing import loops_of
 from engagement_platform.dead_letters.list import letters_of
-from engagement_platform.domain.dead_letters import Chosen, State
+from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.leases import Board
+from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
-from engagement_platform.domain.standing import LoopStanding, Summary, lease_in_words, loop_in_words, summarize
+from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, summarize
 from engagement_platform.settings import Settings
 
 SILENT_SECONDS = 20.0
@@ -34,10 +34,10 @@ SILENT_SECONDS = 20.0
 class Status:
     """All that is shown."""
 
-    board: Board
-    loops: Mapping[str, LoopStanding]
+    snapshot: LeaseSnapshot
+    loops: Mapping[str, LoopStatus]
     pauses: Mapping[str, Pause]
-    letters: Mapping[State, int] | str
+    letters: Mapping[DeadLetterState, int] | str
     """How many letters are in each state, or why that is not known."""
     runs: Sequence[AtWork] = ()
     """The runs that rebuild, compare or sum up days at this moment."""
@@ -45,15 +45,15 @@ class Status:
     @property
     def summary(self) -> Summary:
         """The sentence that comes first."""
-        return summarize(self.board, self.loops, self.pauses, LOOPS)
+        return summarize(self.snapshot, self.loops, self.pauses, LOOPS)
 
 
 def show(present: Status) -> None:
     """Print the status for people."""
     summary = present.summary
     click.secho(summary.sentence, fg="green" if summary.well else "red", bold=True)
-    if not summary.well and present.board.lease is not None:
-        click.echo(lease_in_words(present.board))
+    if not summary.well and present.snapshot.lease is not None:
+        click.echo(lease_in_words(present.snapshot))
     Console().print(_table(present))
     click.echo(f"Dead letters: {_letters_in_words(present.letters)}")
     for run in present.runs:
@@ -64,11 +64,11 @@ def read(settings: Settings) -> Status:
     """Read everything. Raises Unavailable without the platform database; Kafka may be away."""
     ensure_schema(settings)
     with Session(settings, "status") as session:
-        board = Leases(session).board()
+        snapshot = Leases(session).snapshot()
         pauses = Pauses(session).present()
-        loops = loops_of(session, board.lease.run_id) if board.lease else {}
+        loops = loops_of(session, snapshot.lease.run_id) if snapshot.lease else {}
         runs = RunBeats(session).at_work()
-    return Status(board, loops, pauses, _letters(settings), runs)
+    return Status(snapshot, loops, pauses, _letters(settings), runs)
 
 
 def run_in_words(run: AtWork) -> str:
@@ -82,7 +82,7 @@ def run_in_words(run: AtWork) -> str:
     )
 
 
-def _letters(settings: Settings) -> Mapping[State, int] | str:
+def _letters(settings: Settings) -> Mapping[DeadLetterState, int] | str:
     try:
         with letters_of(settings) as letters:
             return Counter(letter.state for letter in letters.chosen(Chosen()))
@@ -90,10 +90,10 @@ def _letters(settings: Settings) -> Mapping[State, int] | str:
         return str(error)
 
 
-def _letters_in_words(letters: Mapping[State, int] | str) -> str:
+def _letters_in_words(letters: Mapping[DeadLetterState, int] | str) -> str:
     if isinstance(letters, str):
         return f"not known. {letters}"
-    return ", ".join(f"{letters.get(state, 0)} {state.value}" for state in State)
+    return ", ".join(f"{letters.get(state, 0)} {state.value}" for state in DeadLetterState)
 
 
 def _table(present: Status) -> Table:
@@ -102,19 +102,19 @@ def _table(present: Status) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", overflow="fold")
     for loop in LOOPS:
-        standing = present.loops.get(loop)
+        status = present.loops.get(loop)
         # As a text, for what a server answered may stand in it, and brackets are no markup.
-        words = Text(loop_in_words(standing, present.pauses.get(loop)))
-        table.add_row(loop, *(["-"] * 5 if standing is None else _figures(standing)), words)
+        words = Text(loop_in_words(status, present.pauses.get(loop)))
+        table.add_row(loop, *(["-"] * 5 if status is None else _figures(status)), words)
     return table
 
 
-def _figures(standing: LoopStanding) -> list[str]:
-    lag = standing.lag
-    latencies = [standing.latency(name) for name in ("p50", "p99")]
+def _figures(status: LoopStatus) -> list[str]:
+    lag = status.lag
+    latencies = [status.latency(name) for name in ("p50", "p99")]
     return [
-        f"{standing.silent_seconds:.0f} s ago",
-        f"{standing.progress.get('events', 0):,}",
+        f"{status.silent_seconds:.0f} s ago",
+        f"{status.progress.get('events', 0):,}",
         "-" if lag is None else f"{lag:,}",
         *("-" if value is None else f"{value:,.0f} ms" for value in latencies),
     ]
@@ -125,8 +125,8 @@ def as_object(present: Status) -> dict[str, Any]:
     letters = present.letters
     told = {
         "summary": present.summary,
-        "lease": present.board.lease,
-        "lease_in_words": lease_in_words(present.board),
+        "lease": present.snapshot.lease,
+        "lease_in_words": lease_in_words(present.snapshot),
         "loops": [
             {
                 "loop": loop,
@@ -138,7 +138,7 @@ def as_object(present: Status) -> dict[str, Any]:
         ],
         "dead_letters": letters
         if isinstance(letters, str)
-        else {state.value: letters.get(state, 0) for state in State},
+        else {state.value: letters.get(state, 0) for state in DeadLetterState},
         "runs": present.runs,
     }
     shown: dict[str, Any] = msgspec.to_builtins(told)

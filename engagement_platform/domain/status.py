@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engagement_platform.domain.leases import SILENT_AFTER, Board, alive, silence
+from engagement_platform.domain.leases import SILENT_AFTER, LeaseSnapshot, alive, silence
 from engagement_platform.domain.loop_state import Kind, LoopState, from_object, in_words
 from engagement_platform.domain.pauses import Pause
 
@@ -13,7 +13,7 @@ STARTS_WITHIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class LoopStanding:
+class LoopStatus:
     """One loop of a run, as it was at its last heartbeat."""
 
     loop: str
@@ -55,56 +55,56 @@ class Summary:
 
 
 def summarize(
-    board: Board, loops: Mapping[str, LoopStanding], pauses: Mapping[str, Pause], names: Sequence[str]
+    snapshot: LeaseSnapshot, loops: Mapping[str, LoopStatus], pauses: Mapping[str, Pause], names: Sequence[str]
 ) -> Summary:
     """Say in one sentence whether all is well; `names` are those of all loops there should be."""
-    if not alive(board):
-        return Summary(well=False, sentence=lease_in_words(board))
-    now = board.now.timestamp()
+    if not alive(snapshot):
+        return Summary(well=False, sentence=lease_in_words(snapshot))
+    now = snapshot.now.timestamp()
     still = [name for name in names if stands_still(loops.get(name), pauses.get(name), now)]
     if not still:
-        return Summary(well=True, sentence=f"All well. {lease_in_words(board)}")
+        return Summary(well=True, sentence=f"All well. {lease_in_words(snapshot)}")
     each = "; ".join(f"{name} {loop_in_words(loops.get(name), pauses.get(name))}" for name in still)
     verb = "stands" if len(still) == 1 else "stand"
     return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {each}")
 
 
-def stands_still(standing: LoopStanding | None, pause: Pause | None, now: float) -> bool:
+def stands_still(status: LoopStatus | None, pause: Pause | None, now: float) -> bool:
     """Say whether no events pass a loop of the run that streams; `now` in seconds since 1970."""
-    if pause is not None or standing is None or standing.is_silent:
+    if pause is not None or status is None or status.is_silent:
         return True
-    state = standing.state
-    if standing.ended or state is None:
+    state = status.state
+    if status.ended or state is None:
         return False
     if state.kind is Kind.STARTS:
         return now - state.since > STARTS_WITHIN_SECONDS
     return not state.is_healthy
 
 
-def lease_in_words(board: Board) -> str:
+def lease_in_words(snapshot: LeaseSnapshot) -> str:
     """Say who streams."""
-    lease = board.lease
+    lease = snapshot.lease
     if lease is None:
         return "Nothing has streamed yet."
     run = f"Run {lease.run_id}, epoch {lease.epoch}"
     if lease.released_at is not None:
         return f"Nobody streams. {run}, has ended."
-    if not alive(board):
-        return f"Nobody streams. {run}, has been silent for {silence(board, lease).total_seconds():.0f} s."
-    left = (lease.ends_at - board.now).total_seconds()
+    if not alive(snapshot):
+        return f"Nobody streams. {run}, has been silent for {silence(snapshot, lease).total_seconds():.0f} s."
+    left = (lease.ends_at - snapshot.now).total_seconds()
     return f"{run}, streams for another {left:.0f} s." if left > 0 else f"{run}, streams until its successor comes."
 
 
-def loop_in_words(standing: LoopStanding | None, pause: Pause | None) -> str:
+def loop_in_words(status: LoopStatus | None, pause: Pause | None) -> str:
     """Say what a loop does; None stands for a loop that has not begun."""
-    state = None if standing is None else standing.state
+    state = None if status is None else status.state
     if pause is not None:
-        rests = standing is None or standing.ended or (state is not None and state.kind is Kind.PAUSED)
+        rests = status is None or status.ended or (state is not None and state.kind is Kind.PAUSED)
         return f"{'paused' if rests else 'is being paused,'} {pause}"
-    if standing is None:
+    if status is None:
         return "has not begun"
-    if standing.ended:
+    if status.ended:
         return "has ended"
-    if standing.is_silent:
-        return f"is silent for {standing.silent_seconds:.0f} s"
+    if status.is_silent:
+        return f"is silent for {status.silent_seconds:.0f} s"
     return in_words(state) if state else "streams"

@@ -2,15 +2,15 @@
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.domain.standing import LoopStanding
+from engagement_platform.domain.status import LoopStatus
 from engagement_platform.settings import Settings
 
-_SQL = sql.load(__package__, "standing.sql")
+_SQL = sql.load(__package__, "loop_status.sql")
 
 
-def loops_of(session: Session, run_id: str) -> dict[str, LoopStanding]:
+def loops_of(session: Session, run_id: str) -> dict[str, LoopStatus]:
     """Return the loops of a run by name. Raises Unavailable."""
-    return {each.loop: each for each in session.objects(LoopStanding, _SQL["loops"], run_id=run_id)}
+    return {each.loop: each for each in session.objects(LoopStatus, _SQL["loops"], run_id=run_id)}
 
 
 def offsets_of_stage(settings: Settings, topic_id: str) -> dict[int, int]:
