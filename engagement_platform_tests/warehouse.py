@@ -12,6 +12,7 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.enrichment import engagement_pct, engagement_seconds
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 
@@ -95,8 +96,6 @@ def oracle_rows(source: SourceDatabase) -> list[dict[str, Any]]:
 
 
 def _enriched(duration_ms: int | None, length_seconds: int | None) -> dict[str, Decimal | None]:
-    from engagement_platform.domain.event import engagement_pct, engagement_seconds
-
     return {
         "engagement_seconds": engagement_seconds(duration_ms),
         "engagement_pct": engagement_pct(duration_ms, length_seconds),

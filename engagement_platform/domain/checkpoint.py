@@ -49,7 +49,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
     @property
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """What tells the later of two checkpoints."""
         return (self.generation, self.hi)
 
@@ -173,7 +173,7 @@ def require_not_set_back(numbered: int, highest_given: int) -> None:
 
 def require_not_behind(checkpoint: Checkpoint | None, copy: Checkpoint | None) -> None:
     """Raise StreamStopped when Kafka's checkpoint is gone or older than the mirror in the platform database."""
-    if copy is None or (checkpoint is not None and checkpoint.place >= copy.place):
+    if copy is None or (checkpoint is not None and checkpoint.position >= copy.position):
         return
     found = "is empty" if checkpoint is None else f"stands at id {checkpoint.hi}"
     raise StreamStopped(

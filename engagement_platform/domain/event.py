@@ -7,7 +7,7 @@ and is its JSON Schema.
 
 import re
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -164,20 +164,3 @@ def _raw_schema(kind: type) -> dict[str, Any]:
     if kind is msgspec.Raw:
         return {"description": "any JSON value"}
     raise NotImplementedError(kind)
-
-
-_CENT = Decimal("0.01")
-
-
-def engagement_seconds(duration_ms: int | None) -> Decimal | None:
-    """Return the engagement in seconds. The oracle of the SQL enrichment, never on the path of an event."""
-    if duration_ms is None:
-        return None
-    return (Decimal(duration_ms) / 1000).quantize(_CENT, ROUND_HALF_UP)
-
-
-def engagement_pct(duration_ms: int | None, length_seconds: int | None) -> Decimal | None:
-    """Return the share of the content that was consumed, as a ratio. Oracle of the SQL enrichment."""
-    if duration_ms is None or not length_seconds:
-        return None
-    return (Decimal(duration_ms) / (1000 * Decimal(length_seconds))).quantize(_CENT, ROUND_HALF_UP)

@@ -14,7 +14,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from engagement_platform import orchestration
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.stream_job import LOOPS, engagement_stream
+from engagement_platform.orchestration.stream_job import LOOPS, PRELOADED, engagement_stream
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("google.cloud", "dagster_gcp", "pandas", "deltalake", "pyarrow", "duckdb", "sqlglot", "adbc_driver_postgresql")
@@ -56,9 +56,9 @@ def test_the_ops_are_the_loops_of_the_lease() -> None:
     assert {node.name for node in engagement_stream.nodes} == set(LOOPS)
 
 
-@pytest.mark.parametrize("module", ["engagement_platform.definitions", "engagement_platform.orchestration.warm"])
-def test_heavy_modules_stay_out(module: str) -> None:
-    program = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+@pytest.mark.parametrize("modules", ["engagement_platform.definitions", ", ".join(PRELOADED)])
+def test_heavy_modules_stay_out(modules: str) -> None:
+    program = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
 

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import re
 import subprocess
 import sys
 import threading
@@ -92,10 +91,6 @@ class Forward:
     def said(self) -> str:
         """Return what it has logged since the beginning."""
         return self._log.read_text(errors="replace")
-
-    def caught_up_per_second(self) -> list[int]:
-        """Return what it has said of its own speed, at the end of each backlog."""
-        return [int(found) for found in re.findall(r"Caught up: .*, (\d+) a second", self.said())]
 
 
 @dataclass

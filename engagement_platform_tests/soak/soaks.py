@@ -4,7 +4,6 @@ import random
 import time
 
 from engagement_platform.local.stack import Endpoints
-from engagement_platform.stream.forward.pace import Pace
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.live import latencies
 from engagement_platform_tests.soak.evidence import Evidence
@@ -56,22 +55,14 @@ def outage(endpoints: Endpoints, seconds: float, rate: float) -> list[Figure]:
         wait_for(lambda: on.receiver.state.events - before >= len(waiting), "what has waited", seconds=120)
         took = time.monotonic() - began
         speed = (on.receiver.state.events - count) / took
-        said = _said(on) if took > 2 * Pace.WINDOW_SECONDS else []
         seen = on.settle()
         return [
             *promises(on, seen),
             Figure("events that waited", len(waiting)),
             Figure("then delivered, as the partner sees it", speed, "/s", at_least=CATCH_UP_PER_SECOND),
-            *(Figure("the same, as forward says it", each, "/s", at_least=CATCH_UP_PER_SECOND) for each in said),
             Figure("most events in a request", on.receiver.state.largest, at_least=200),
             *latencies("throughout", on.measuring.seen.latency_ms),
         ]
-
-
-def _said(on: Scene) -> list[int]:
-    """Return what forward says of its speed; it says nothing when it took a moment only."""
-    found: list[int] = wait_for(on.forward.caught_up_per_second, "forward to say how fast it was")
-    return found
 
 
 def kills(endpoints: Endpoints, times: int, rate: float) -> list[Figure]:

@@ -283,7 +283,7 @@ class Dispatch:
             before = event.tried
             seconds, first = (before.seconds, datetime.fromtimestamp(before.first, UTC)) if before else (0, None)
             since = (parcel.clock - seconds, first or parcel.first_try or datetime.fromtimestamp(0, UTC))
-            oldest = min(oldest, self._tried_since.setdefault(event.place, since)[0])
+            oldest = min(oldest, self._tried_since.setdefault(event.record_position, since)[0])
         return clock - oldest >= self._policy.retry
 
     def _wake(self, now: float) -> None:
@@ -314,7 +314,7 @@ class Dispatch:
 
     def _bury(self, parcel: Parcel, outcome: Outcome) -> Settled:
         (event,) = parcel.events
-        _, first = self._tried_since.get(event.place, (0.0, parcel.first_try))
+        _, first = self._tried_since.get(event.record_position, (0.0, parcel.first_try))
         failed = Failed(event, outcome.reason, outcome.status, outcome.response, first, parcel.last_try)
         self._credit.spend()
         return self._done(parcel, Settled(failed=(failed,)))
@@ -325,7 +325,7 @@ class Dispatch:
         self.tally.dead_letters += len(settled.failed)
         self.held.add(parcel.events, -1)
         for event in parcel.events:
-            self._tried_since.pop(event.place, None)
+            self._tried_since.pop(event.record_position, None)
         if parcel.behind:
             self._rest(part_of(parcel, parcel.behind[0], parcel.behind[1:]), 0.0)
         else:

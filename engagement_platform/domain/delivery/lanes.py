@@ -20,7 +20,7 @@ class Outgoing:
     """The content that its order is kept for."""
     value: bytes
     """The message's value, JSON."""
-    place: tuple[str, int, int]
+    record_position: tuple[str, int, int]
     """Topic, partition and offset."""
     arrived: float
     """When it was read, by the clock of the loop."""

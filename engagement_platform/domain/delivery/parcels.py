@@ -11,14 +11,16 @@ from engagement_platform.domain.delivery.lanes import Outgoing
 class Policy:
     """How to deliver. Times are in seconds, rates in things a second."""
 
-    batch_size: int = 200
-    wait: float = 0.1
+    batch_size: int
+    wait: float
     """For how long an event waits for others to fill its array."""
-    in_flight: int = 8
-    retry: float = 900.0
+    in_flight: int
+    retry: float
     """For how long an event is tried before it is a dead letter; time with the breaker open does not count."""
-    opens_after: int = 5
-    probe: float = 5.0
+    opens_after: int
+    """Consecutive failures that open the circuit breaker."""
+    probe: float
+    """Between requests while the breaker is open."""
     events_per_second: float | None = None
     requests_per_second: float | None = None
 

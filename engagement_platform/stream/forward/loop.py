@@ -37,7 +37,6 @@ from engagement_platform.stream.backlog import lag_behind_group
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
 from engagement_platform.stream.forward.dead_letters import letter_of_rejected, letters
-from engagement_platform.stream.forward.pace import Pace
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic, outgoing
 from engagement_platform.stream.supervisor import Supervision, supervise
@@ -164,7 +163,6 @@ class _Forward:
         self._supervision = supervision
         self._dispatch = Dispatch(policy_of(settings))
         self._requests = Requests(clients.partner.post, settings.api_in_flight)
-        self._pace = Pace()
         self._stored_at = self._stored_all_at = self._stored_tries_at = time.monotonic()
         self._down_since: float | None = None
         self._held = False
@@ -249,7 +247,7 @@ class _Forward:
         now = time.monotonic()
         if now - self._stored_at >= STORE_SECONDS:
             self._store(now)
-            self._report(now)
+            self._report()
             self._follow_decisions(now)
 
     # Messages in
@@ -309,7 +307,7 @@ class _Forward:
             self._bury(letters(failed, self._largest_letter))
         delivered = [event for one in settled for event in one.delivered]
         for event in [*delivered, *(each.event for each in failed)]:
-            name, partition, offset = event.place
+            name, partition, offset = event.record_position
             self._topics[name].settle(partition, offset)
         self._note(delivered, len(failed))
 
@@ -360,7 +358,7 @@ class _Forward:
         self._positions.unused = self._dispatch.granted
         now = time.monotonic()
         self._store(now, everything=True)
-        self._report(now)
+        self._report()
 
     def _await_requests(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -377,7 +375,7 @@ class _Forward:
             if event.unseen_at is not None:
                 progress.latency.add((now_us - event.unseen_at) / 1_000)
 
-    def _report(self, now: float) -> None:
+    def _report(self) -> None:
         progress, dispatch = self._control.progress, self._dispatch
         tally = dispatch.tally
         progress.lag = sum(topic.reader.waiting() for topic in self._topics.values()) + dispatch.held.events
@@ -389,23 +387,7 @@ class _Forward:
             "halved": tally.halved,
             "dead_letters": tally.dead_letters,
         }
-        self._report_pace(now)
         self._standstill.log_changes(time.time())
-
-    def _report_pace(self, now: float) -> None:
-        dispatch, progress = self._dispatch, self._control.progress
-        per_second, end = None, ""
-        if dispatch.breaker is BreakerState.CLOSED:
-            settled = dispatch.tally.delivered + dispatch.tally.dead_letters
-            per_second, end = self._pace.note(now, settled, progress.lag or 0, 10 * self._settings.api_batch_size)
-        else:
-            self._pace.interrupt()
-        if per_second is not None:
-            progress.detail["catching_up_per_second"] = per_second
-        if end or dispatch.breaker is not BreakerState.CLOSED:
-            progress.detail.pop("catching_up_per_second", None)
-        if end:
-            log.info("%s", end)
 
     def _since(self) -> str:
         """Return the time before which all that was published is settled, as a command takes it; TIME: not known."""

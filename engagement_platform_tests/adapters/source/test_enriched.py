@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement_platform.adapters.source.reader import ENRICHED
-from engagement_platform.domain.event import engagement_pct, engagement_seconds
 from engagement_platform.local.stack import Endpoints
+from engagement_platform_tests.enrichment import engagement_pct, engagement_seconds
 
 INT4 = st.integers(-(2**31), 2**31 - 1)
 # Halves, where rounding goes wrong first, and their neighbours.

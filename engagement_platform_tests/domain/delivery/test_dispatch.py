@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,12 @@ from engagement_platform.domain.delivery.tries import Tried
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 Partner = Callable[[Parcel], Answer | NoAnswer]
+
+
+def policy_with(**changes: Any) -> Policy:
+    """A policy in which only what a test is about differs."""
+    usual: dict[str, Any] = {"batch_size": 200, "wait": 0.1, "in_flight": 8, "retry": 900, "opens_after": 5, "probe": 5}
+    return Policy(**usual | changes)
 
 
 def outgoing(number: int, content: object, arrived: float = 0.0) -> Outgoing:
@@ -100,7 +107,7 @@ def test_halving_finds_exactly_the_events_that_are_refused(
     def partner(parcel: Parcel) -> Answer:
         return Answer(status if any(event.id in poison for event in parcel.events) else 200)
 
-    world = World(Policy(batch_size=batch, in_flight=in_flight, wait=0.1), partner)
+    world = World(policy_with(batch_size=batch, in_flight=in_flight, wait=0.1), partner)
     for number, lane in enumerate(lanes):
         world.dispatch.add(outgoing(number, lane))
     ids = set(range(len(lanes)))
@@ -128,7 +135,7 @@ def test_whatever_the_partner_does_every_event_arrives_or_is_a_dead_letter_and_c
             return Answer(200)
         return luck.choice(bad)
 
-    world = World(Policy(batch_size=batch, in_flight=in_flight, retry=60), partner, seed)
+    world = World(policy_with(batch_size=batch, in_flight=in_flight, retry=60), partner, seed)
     for number, lane in enumerate(lanes):
         world.dispatch.add(outgoing(number, lane))
         world.step()
@@ -140,7 +147,7 @@ def test_whatever_the_partner_does_every_event_arrives_or_is_a_dead_letter_and_c
 
 
 def test_an_outage_costs_one_request_every_few_seconds_and_no_dead_letter_however_long_it_lasts() -> None:
-    policy = Policy(batch_size=10, in_flight=4, retry=60, opens_after=5, probe=5)
+    policy = policy_with(batch_size=10, in_flight=4, retry=60, opens_after=5, probe=5)
     world = World(policy, lambda parcel: NoAnswer("refused"))
     for number in range(1000):
         world.dispatch.add(outgoing(number, number % 50))
@@ -159,7 +166,7 @@ def test_an_outage_costs_one_request_every_few_seconds_and_no_dead_letter_howeve
 
 def test_an_event_that_breaks_the_partner_is_found_and_the_others_do_not_wait_for_its_time_to_pass() -> None:
     """Status 500 for every array with event 77: the others arrive within seconds, and in the end it is a letter."""
-    policy = Policy(batch_size=200, in_flight=4, retry=600)
+    policy = policy_with(batch_size=200, in_flight=4, retry=600)
     world = World(policy, lambda parcel: Answer(500 if 77 in {event.id for event in parcel.events} else 200))
     for number in range(200):
         world.dispatch.add(outgoing(number, number))
@@ -178,7 +185,7 @@ def test_an_event_that_breaks_the_partner_is_found_and_the_others_do_not_wait_fo
 
 
 def test_an_event_that_breaks_the_partner_does_not_keep_the_breaker_open_for_the_others() -> None:
-    world = World(Policy(in_flight=4, wait=0), lambda parcel: Answer(500 if parcel.events[0].id == 77 else 200))
+    world = World(policy_with(in_flight=4, wait=0), lambda parcel: Answer(500 if parcel.events[0].id == 77 else 200))
     world.dispatch.add(outgoing(77, "broken"))
     while world.dispatch.breaker is BreakerState.CLOSED:
         world.step()
@@ -192,7 +199,7 @@ def test_an_event_that_breaks_the_partner_does_not_keep_the_breaker_open_for_the
 
 
 def test_time_of_an_outage_is_not_counted() -> None:
-    policy = Policy(batch_size=1, in_flight=1, retry=100, opens_after=2, probe=5)
+    policy = policy_with(batch_size=1, in_flight=1, retry=100, opens_after=2, probe=5)
     world = World(policy, lambda parcel: NoAnswer("down") if world.now < 5000 else Answer(500))
     world.dispatch.add(outgoing(1, "a"))
     while world.now < 5000:
@@ -204,7 +211,7 @@ def test_time_of_an_outage_is_not_counted() -> None:
 
 
 def test_what_is_for_a_person_stops_everything_until_it_is_put_right() -> None:
-    world = World(Policy(batch_size=10, in_flight=4), lambda parcel: Answer(401))
+    world = World(policy_with(batch_size=10, in_flight=4), lambda parcel: Answer(401))
     for number in range(100):
         world.dispatch.add(outgoing(number, number))
     while world.now < 1000:
@@ -220,19 +227,19 @@ def test_what_is_for_a_person_stops_everything_until_it_is_put_right() -> None:
 
 def test_the_partners_patience_is_kept() -> None:
     answers = iter([Answer(429, "30"), Answer(200)])
-    world = World(Policy(batch_size=1, wait=0), lambda parcel: next(answers))
+    world = World(policy_with(batch_size=1, wait=0), lambda parcel: next(answers))
     world.dispatch.add(outgoing(1, "a"))
     world.run()
     assert 30 <= world.now < 34
 
 
 def test_rates_are_kept() -> None:
-    world = World(Policy(batch_size=50, in_flight=4, events_per_second=100), lambda parcel: Answer(200))
+    world = World(policy_with(batch_size=50, in_flight=4, events_per_second=100), lambda parcel: Answer(200))
     for number in range(1000):
         world.dispatch.add(outgoing(number, number))
     world.run(100_000)
     assert 8.4 <= world.now <= 10.5
-    slow = World(Policy(batch_size=1, in_flight=4, wait=0, requests_per_second=10), lambda parcel: Answer(200))
+    slow = World(policy_with(batch_size=1, in_flight=4, wait=0, requests_per_second=10), lambda parcel: Answer(200))
     for number in range(100):
         slow.dispatch.add(outgoing(number, number))
     slow.run(100_000)
@@ -240,7 +247,7 @@ def test_rates_are_kept() -> None:
 
 
 def test_an_array_waits_for_others_only_so_long() -> None:
-    dispatch = Dispatch(Policy(batch_size=3, wait=0.1))
+    dispatch = Dispatch(policy_with(batch_size=3, wait=0.1))
     dispatch.add(outgoing(1, "a", arrived=5.0))
     assert dispatch.next(5.05, AT) is None
     assert dispatch.next_due(5.05) == 0.1 - 0.05 or abs((dispatch.next_due(5.05) or 0) - 0.05) < 1e-9
@@ -256,7 +263,7 @@ def test_an_array_waits_for_others_only_so_long() -> None:
 
 def test_an_event_that_a_firewall_forbids_is_found_and_the_others_go_on() -> None:
     world = World(
-        Policy(batch_size=8, wait=0.0),
+        policy_with(batch_size=8, wait=0.0),
         lambda parcel: Answer(403) if any(event.id == 13 for event in parcel.events) else Answer(200),
     )
     for number in range(400):
@@ -270,7 +277,7 @@ def test_an_event_that_a_firewall_forbids_is_found_and_the_others_go_on() -> Non
 
 
 def test_credentials_that_are_refused_bury_nothing_however_long() -> None:
-    world = World(Policy(batch_size=1, wait=0.0), lambda parcel: Answer(401 if parcel.events[0].id % 2 else 200))
+    world = World(policy_with(batch_size=1, wait=0.0), lambda parcel: Answer(401 if parcel.events[0].id % 2 else 200))
     for number in range(40):
         world.dispatch.add(outgoing(number, number))
     for _ in range(2_000):
@@ -280,7 +287,7 @@ def test_credentials_that_are_refused_bury_nothing_however_long() -> None:
 
 def test_patience_that_is_asked_for_has_an_end() -> None:
     answers = iter([Answer(503, "31536000")])
-    world = World(Policy(wait=0.0), lambda _: next(answers, Answer(200)))
+    world = World(policy_with(wait=0.0), lambda _: next(answers, Answer(200)))
     world.dispatch.add(outgoing(1, 1))
     world.run()
     assert world.delivered == {1: 1}
@@ -289,7 +296,7 @@ def test_patience_that_is_asked_for_has_an_end() -> None:
 
 def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_events_is_over() -> None:
     """It takes nothing for longer than an event is tried: no event's fault, so none is given up."""
-    world = World(Policy(batch_size=64, wait=0.0, retry=100), lambda _: Answer(429, "60"))
+    world = World(policy_with(batch_size=64, wait=0.0, retry=100), lambda _: Answer(429, "60"))
     for number in range(64):
         world.dispatch.add(outgoing(number, number))
     minutes: Counter[int] = Counter()
@@ -318,7 +325,7 @@ def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_even
 def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests(
     status: int, batch: int, in_flight: int, contents: int
 ) -> None:
-    world = World(Policy(batch_size=batch, in_flight=in_flight, wait=0), lambda _: Answer(status))
+    world = World(policy_with(batch_size=batch, in_flight=in_flight, wait=0), lambda _: Answer(status))
     for number in range(1_000):
         world.dispatch.add(outgoing(number, number % contents))
     while world.now < 600:
@@ -339,7 +346,7 @@ def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests
 
 @pytest.mark.parametrize("batch", [1, 20, 200])
 def test_a_partner_that_begins_to_refuse_everything_gets_some_events_buried_at_most(batch: int) -> None:
-    world = World(Policy(batch_size=batch, in_flight=8, wait=0), lambda _: Answer(200))
+    world = World(policy_with(batch_size=batch, in_flight=8, wait=0), lambda _: Answer(200))
     for number in range(1_000):
         world.dispatch.add(outgoing(number, number % 50))
     world.run()
@@ -361,7 +368,7 @@ def test_poison_up_to_a_large_part_is_buried_without_a_standstill(share: float) 
     luck = random.Random(7)
     poison = {number for number in range(5_000) if luck.random() < share}
     world = World(
-        Policy(batch_size=50, in_flight=4, wait=0),
+        policy_with(batch_size=50, in_flight=4, wait=0),
         lambda parcel: Answer(422) if any(event.id in poison for event in parcel.events) else Answer(200),
     )
     for number in range(5_000):
@@ -373,7 +380,7 @@ def test_poison_up_to_a_large_part_is_buried_without_a_standstill(share: float) 
 
 
 def test_an_operator_can_let_what_is_refused_become_dead_letters() -> None:
-    world = World(Policy(batch_size=10, in_flight=4, wait=0), lambda _: Answer(422))
+    world = World(policy_with(batch_size=10, in_flight=4, wait=0), lambda _: Answer(422))
     for number in range(100):
         world.dispatch.add(outgoing(number, number % 10))
     while world.now < 60:
@@ -396,7 +403,7 @@ def test_an_operator_can_let_what_is_refused_become_dead_letters() -> None:
 @pytest.mark.parametrize("answer", [Answer(401), Answer(500), Answer(302), Answer(429)])
 def test_an_operator_can_give_up_what_is_answered_with_any_failure(answer: Answer) -> None:
     """Also where nothing but events that break the partner is left, which looks like a partner that is down."""
-    world = World(Policy(batch_size=10, in_flight=4, wait=0), lambda _: answer)
+    world = World(policy_with(batch_size=10, in_flight=4, wait=0), lambda _: answer)
     for number in range(30):
         world.dispatch.add(outgoing(number, number % 10))
     while world.now < 60:
@@ -407,7 +414,7 @@ def test_an_operator_can_give_up_what_is_answered_with_any_failure(answer: Answe
 
 
 def test_an_outage_does_not_use_up_what_an_operator_decided() -> None:
-    world = World(Policy(batch_size=10, wait=0), lambda _: NoAnswer("refused"))
+    world = World(policy_with(batch_size=10, wait=0), lambda _: NoAnswer("refused"))
     for number in range(30):
         world.dispatch.add(outgoing(number, number))
     world.dispatch.give_up(30, 0.0)
@@ -421,7 +428,7 @@ def test_an_outage_does_not_use_up_what_an_operator_decided() -> None:
 
 def test_the_time_of_earlier_runs_counts() -> None:
     """Each run is shorter than the time for which an event is tried; what is told of the tries is handed on."""
-    policy = Policy(batch_size=20, in_flight=4, retry=300, opens_after=50)
+    policy = policy_with(batch_size=20, in_flight=4, retry=300, opens_after=50)
     tried: dict[tuple[str, int, int], Tried] = {}
     dead: list[Failed] = []
     runs = 0
@@ -430,7 +437,7 @@ def test_the_time_of_earlier_runs_counts() -> None:
         for number in range(20):
             event = outgoing(number, number)
             if runs == 0 or number == 7:
-                world.dispatch.add(replace(event, tried=tried.get(event.place)))
+                world.dispatch.add(replace(event, tried=tried.get(event.record_position)))
         number = 100
         while world.now < 100 and not dead:
             world.dispatch.add(outgoing(number := number + 1, number, world.now))
@@ -446,7 +453,7 @@ def test_the_time_of_earlier_runs_counts() -> None:
 
 
 def test_what_was_never_tried_in_vain_is_not_told_of() -> None:
-    world = World(Policy(batch_size=5, in_flight=1), lambda _: Answer(200))
+    world = World(policy_with(batch_size=5, in_flight=1), lambda _: Answer(200))
     for number in range(20):
         world.dispatch.add(outgoing(number, number))
     world.run()
