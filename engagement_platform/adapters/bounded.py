@@ -37,16 +37,16 @@ class BoundedConnection(psycopg.Connection[Row]):
         """Stand between psycopg's protocol and its waiting, which reports silence ten times a second."""
         heard = time.monotonic()
         try:
-            wanted = next(gen)
+            event = next(gen)
             while True:
-                ready = yield wanted
+                ready = yield event
                 now = time.monotonic()
                 if ready:
                     heard = now
                 elif now - heard > self.patience:
                     self.close()  # so that no later command waits for the answer to this one
                     raise psycopg.OperationalError(f"the server was silent for {self.patience:.0f} s")
-                wanted = gen.send(ready)
+                event = gen.send(ready)
         except StopIteration as end:
             result: RV = end.value
             return result

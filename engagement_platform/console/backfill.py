@@ -74,5 +74,5 @@ def backfill(
 
 
 def _require_one(*chosen: str | None) -> None:
-    if sum(each is not None for each in chosen) != 1:
+    if sum(choice is not None for choice in chosen) != 1:
         raise click.UsageError("Give one of --since, --ids, --resume, --retry and --cancel.")

@@ -115,13 +115,13 @@ def adopt(*, force: bool, yes: bool) -> None:
     click.echo(f"The relay goes on from {_described(relay.adopt(load(), force=force))}")
 
 
-def _described(found: "Checkpoint | None") -> str:
-    if found is None:
+def _described(last: "Checkpoint | None") -> str:
+    if last is None:
         return "none"
     from engagement_platform.domain.checkpoint import open_ids
 
-    source = found.source
-    return f"id {found.hi}, {open_ids(found)} ids below it open, database {source.database}, timeline {source.timeline}"
+    source = last.source
+    return f"id {last.hi}, {open_ids(last)} ids below it open, database {source.database}, timeline {source.timeline}"
 
 
 @click.group()

@@ -147,15 +147,15 @@ def plain(text: str) -> str:
 def show(address: Address, form: str) -> None:
     """Show a letter with its event, and what was done with it; `list` shows where it lies."""
     with _opened() as letters:
-        found = next(letters.chosen(Chosen(addresses=[address])), None)
-    if found is None:
+        letter = next(letters.chosen(Chosen(addresses=[address])), None)
+    if letter is None:
         raise click.UsageError(f"No letter lies at {address}.")
     if form == "json":
-        click.echo(_json(found))
+        click.echo(_json(letter))
         return
-    _print(_fields(found))
-    if found.content.event != NO_EVENT:
-        event = _formatted(bytes(found.content.event), indent=2).decode()
+    _print(_fields(letter))
+    if letter.content.event != NO_EVENT:
+        event = _formatted(bytes(letter.content.event), indent=2).decode()
         click.echo("\n".join(map(plain, event.split("\n"))))
 
 
@@ -170,8 +170,10 @@ def _fields(letter: Letter) -> "Table":
     table = Table("", Column("", overflow="fold"), show_header=False, box=None)
     for name, value in ({"letter": letter.address, "state": letter.state.value} | content).items():
         table.add_row(name, Text(plain(str(value))))
-    for each in letter.actions:
-        table.add_row(each.kind, Text(plain(_told(each.who, each.why, each.begun_at, each.outcome, each.note))))
+    for action in letter.actions:
+        table.add_row(
+            action.kind, Text(plain(_told(action.who, action.why, action.begun_at, action.outcome, action.note)))
+        )
     return table
 
 
@@ -216,9 +218,11 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
     from engagement_platform.settings import load
 
     def tell(some: "Sequence[Redriven]") -> None:
-        for each in some:
-            mark = "would be redriven" if dry_run and each.done else "redriven" if each.done else "stays"
-            click.echo(f"{each.letter.address} event {each.letter.content.event_id}: {mark}, {plain(each.note)}")
+        for redriven in some:
+            mark = "would be redriven" if dry_run and redriven.done else "redriven" if redriven.done else "stays"
+            click.echo(
+                f"{redriven.letter.address} event {redriven.letter.content.event_id}: {mark}, {plain(redriven.note)}"
+            )
 
     done, failed = redrive_letters(load(), chosen, who(), why, tell, dry_run=dry_run)
     click.echo(f"{done} letters {'would be ' if dry_run else ''}redriven, {failed} cannot be.")
@@ -239,18 +243,20 @@ def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
     from engagement_platform.settings import load
 
     with _opened() as letters:
-        found = [_without_event(letter) for letter in letters.chosen(chosen)]
+        chosen_letters = [_without_event(letter) for letter in letters.chosen(chosen)]
         topic_id = letters.topic_id
-    _print(_table(found))
-    if dry_run or not found:
-        click.echo(f"{len(found)} letters would be discarded.")
+    _print(_table(chosen_letters))
+    if dry_run or not chosen_letters:
+        click.echo(f"{len(chosen_letters)} letters would be discarded.")
         return
     if not yes:
         click.confirm("Neither the partner nor the warehouse gets what is in these letters. Go on?", abort=True)
-    done = record_discard(load(), found, topic_id, who(), why)
+    done = record_discard(load(), chosen_letters, topic_id, who(), why)
     click.echo(f"{len(done)} letters are discarded.")
-    if len(done) < len(found):
-        click.echo(f"{len(found) - len(done)} were redriven or discarded by somebody meanwhile, and stay as they are.")
+    if len(done) < len(chosen_letters):
+        click.echo(
+            f"{len(chosen_letters) - len(done)} were redriven or discarded by somebody meanwhile, and stay as they are."
+        )
 
 
 def _chosen(options: dict[str, Any], states: Collection[DeadLetterState]) -> Chosen:

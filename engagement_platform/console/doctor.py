@@ -116,9 +116,9 @@ def _source(settings: Settings) -> Iterator[Finding]:
 
 def _tables(sight: Sight) -> Iterator[Finding]:
     for name, needed in TABLES.items():
-        found = faults_of(sight, name)
-        yield from (Finding("fault", fault.what, fault.todo) for fault in found)
-        if not found:
+        faults = faults_of(sight, name)
+        yield from (Finding("fault", fault.what, fault.todo) for fault in faults)
+        if not faults:
             columns = f"the {len(needed)} columns that are read are there, with their types"
             yield Finding("ok", f"source: SELECT on {sight.tables[name].name}; {columns}; no row is hidden")
 
@@ -206,14 +206,14 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         existing = set(client.list_topics())
     yield Finding("ok", f"Kafka: {settings.kafka_bootstrap_servers} answers")
     by_arrival = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
-    for topic, wanted in (
+    for topic, expected in (
         (settings.topic, by_arrival),
         (settings.checkpoint_topic, {"cleanup.policy": "compact"}),
         (settings.dead_letter_topic, by_arrival),
         (settings.replay_topic, {"cleanup.policy": "delete"}),
     ):
         if topic in existing:
-            yield from _topic(settings, topic, wanted)
+            yield from _topic(settings, topic, expected)
         else:
             yield _missing(settings, topic)
     yield from _limits(settings)
@@ -250,15 +250,15 @@ def _limits(settings: Settings) -> Iterator[Finding]:
             yield Finding(level, one.what, one.remedy(settings.kafka_bootstrap_servers))
 
 
-def _topic(settings: Settings, topic: str, wanted: dict[str, str]) -> Iterator[Finding]:
-    found = topic_configuration(settings, topic)
-    for name, value in wanted.items():
-        if found.get(name) == value:
+def _topic(settings: Settings, topic: str, expected: dict[str, str]) -> Iterator[Finding]:
+    present = topic_configuration(settings, topic)
+    for name, value in expected.items():
+        if present.get(name) == value:
             yield Finding("ok", f"Kafka: {topic} has {name}={value}")
         else:
             yield Finding(
                 "fault",
-                f"Kafka: {topic} has {name}={found.get(name)}, not {value}",
+                f"Kafka: {topic} has {name}={present.get(name)}, not {value}",
                 f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {name}={value}",
             )
 
@@ -279,12 +279,12 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 def _warehouse(settings: Settings) -> Iterator[Finding]:
     warehouse = open_warehouse(settings)
     name = {"bigquery": "BigQuery", "delta": "Delta Lake"}[settings.warehouse]
-    place = redact(settings.effective_warehouse_uri)
+    uri = redact(settings.effective_warehouse_uri)
     for table in (ENGAGEMENT_EVENTS, *MARTS):
         if warehouse.has(table):
-            yield Finding("ok", f"warehouse: {name} in {place} has {table.name}, as the platform needs it")
+            yield Finding("ok", f"warehouse: {name} in {uri} has {table.name}, as the platform needs it")
         else:
-            yield Finding("note", f"warehouse: no table {table.name} in {place} yet", "The first write creates it.")
+            yield Finding("note", f"warehouse: no table {table.name} in {uri} yet", "The first write creates it.")
 
 
 def _partner(settings: Settings) -> Iterator[Finding]:

@@ -27,15 +27,15 @@ def erase_user(user_id: UUID, *, dry_run: bool) -> None:
     if dry_run or not days:
         _tell_remains()
         return
-    known = [day for day in days if is_known(day, datetime.now(UTC).date())]
-    others, why = [day for day in days if day not in known], f"erase user {user_id}"
-    for each in rebuild_days(settings, others, why, allow_removal=True):
-        click.echo(f"{each.day} done: a day that Dagster does not know.")
+    partitions = [day for day in days if is_known(day, datetime.now(UTC).date())]
+    others, why = [day for day in days if day not in partitions], f"erase user {user_id}"
+    for rebuilt in rebuild_days(settings, others, why, allow_removal=True):
+        click.echo(f"{rebuilt.day} done: a day that Dagster does not know.")
     done = True
-    if known:
+    if partitions:
         with instance() as dagster:
             graph = definitions.resolve_asset_graph()
-            done = watch(dagster, graph, launch(dagster, graph, known, why, allow_removal=True))
+            done = watch(dagster, graph, launch(dagster, graph, partitions, why, allow_removal=True))
     left = days_of_user(settings, user_id)
     if left:
         raise EngagementError(
@@ -51,7 +51,9 @@ def _tell_remains() -> None:
     from engagement_platform.settings import load
 
     click.echo("Copies of events that were published or loaded earlier remain in:")
-    for each in remains(load(), datetime.now(UTC)):
-        until = "until somebody removes them" if each.until is None else f"until {each.until:%Y-%m-%d %H:%M} UTC"
-        click.echo(f"  {each.place}, {until}")
+    for remainder in remains(load(), datetime.now(UTC)):
+        until = (
+            "until somebody removes them" if remainder.until is None else f"until {remainder.until:%Y-%m-%d %H:%M} UTC"
+        )
+        click.echo(f"  {remainder.place}, {until}")
     click.echo("Redis holds no user ids.")

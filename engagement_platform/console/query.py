@@ -33,15 +33,15 @@ def sql(query: str, form: str, max_rows: int) -> None:
     warehouse = open_warehouse(load())
     for table in (ENGAGEMENT_EVENTS, *MARTS):
         warehouse.ensure(table)
-    found = warehouse.query(query)
-    rows = (tuple(row.values()) for batch in found.to_batches() for row in batch.to_pylist())
-    names = found.column_names
+    answer = warehouse.query(query)
+    rows = (tuple(row.values()) for batch in answer.to_batches() for row in batch.to_pylist())
+    names = answer.column_names
     if form == "csv":
         _write_csv(names, rows)
     elif form == "json":
         _write_json(names, rows)
     else:
-        _print_table(names, rows, max_rows, found.num_rows)
+        _print_table(names, rows, max_rows, answer.num_rows)
 
 
 def _write_csv(names: Sequence[str], rows: Iterable[Row]) -> None:

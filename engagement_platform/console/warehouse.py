@@ -33,20 +33,20 @@ def status() -> None:
     with Loads.opened(settings, "status") as loads:
         click.echo(f"table: {table_id}")
         click.echo(f"last load: {_described(loads.last_load(table_id, WRITER))}")
-        for each in loads.open_loads(table_id):
-            click.echo(f"open load: {_described(each)}")
+        for open_load in loads.open_loads(table_id):
+            click.echo(f"open load: {_described(open_load)}")
         for rebuild in Rebuilds(loads.session).all_open(table_id):
             click.echo(f"open rebuild: {rebuild.day}, run {rebuild.run_id}, silent for {rebuild.silent_seconds:.0f} s")
         for due in DueDays(loads.session).all():
             click.echo(f"due: {due.day}, {due.reason}")
 
 
-def _described(found: "LoadRow | None") -> str:
-    if found is None:
+def _described(load: "LoadRow | None") -> str:
+    if load is None:
         return "none"
-    left_out = f", {found.covered} left out, {found.rejected} rejected" if found.covered or found.rejected else ""
-    ids = f", ids {found.lowest_id} to {found.highest_id}" if found.rows else ""
-    return f"number {found.version}, {found.rows} rows{ids}{left_out}, {found.load_id}, opened {found.opened_at}"
+    left_out = f", {load.covered} left out, {load.rejected} rejected" if load.covered or load.rejected else ""
+    ids = f", ids {load.lowest_id} to {load.highest_id}" if load.rows else ""
+    return f"number {load.version}, {load.rows} rows{ids}{left_out}, {load.load_id}, opened {load.opened_at}"
 
 
 @warehouse.command()

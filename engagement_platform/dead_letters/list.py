@@ -22,10 +22,10 @@ class Letters:
         """Yield the letters that are meant, by address, as they stand now. To be taken without long pauses."""
         actions = self.actions.all()
         if chosen.addresses:
-            found = self._reader.at(chosen.addresses)
+            letters = self._reader.at(chosen.addresses)
         else:
-            found = self._reader.between(chosen.since, chosen.until)
-        for letter in found:
+            letters = self._reader.between(chosen.since, chosen.until)
+        for letter in letters:
             told = replace(letter, actions=actions.get(letter.address, ()))
             if chosen.has(told):
                 yield told

@@ -90,18 +90,18 @@ def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> 
 
 def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> Plans:
     contents = [letter.content for letter in letters]
-    ids = {each.event_id for each in contents if needs_source(each) and each.event_id is not None}
-    found: dict[int | None, SourceEvent] = {}
+    ids = {content.event_id for content in contents if needs_source(content) and content.event_id is not None}
+    events: dict[int | None, SourceEvent] = {}
     if ids:
-        found.update(messages_of(settings.source_dsn.get_secret_value(), sorted(ids), targets.largest_value).items())
-    return [(letter, plan(letter.content, found.get(letter.content.event_id), targets)) for letter in letters]
+        events.update(messages_of(settings.source_dsn.get_secret_value(), sorted(ids), targets.largest_value).items())
+    return [(letter, plan(letter.content, events.get(letter.content.event_id), targets)) for letter in letters]
 
 
 def _carry_out(settings: Settings, plans: Plans) -> None:
-    messages = [Message(settings.replay_topic, each.key, each.value, _HEADERS) for _, each in plans if each.value]
+    messages = [Message(settings.replay_topic, plan.key, plan.value, _HEADERS) for _, plan in plans if plan.value]
     if messages:
         send_all(settings, messages, largest_message=max(len(message.value) for message in messages))
-    days = {each.day: str(letter.address) for letter, each in plans if each.day is not None}
+    days = {plan.day: str(letter.address) for letter, plan in plans if plan.day is not None}
     if days:
         _note_due(settings, days)
 
@@ -113,8 +113,8 @@ def _note_due(settings: Settings, days: Mapping[date, str]) -> None:
             due_days.note(table_id, [day], f"redrive of dead letter {address}")
 
 
-def _note(settings: Settings, found: Plan) -> str:
+def _note(settings: Settings, plan: Plan) -> str:
     """Say what is done."""
-    sent = [f"to {settings.replay_topic} for the API"] if found.value else []
-    due = [f"{found.day} is due for a rebuild"] if found.day else []
-    return "; ".join([*sent, *due, *([found.fault] if found.fault else [])])
+    sent = [f"to {settings.replay_topic} for the API"] if plan.value else []
+    due = [f"{plan.day} is due for a rebuild"] if plan.day else []
+    return "; ".join([*sent, *due, *([plan.fault] if plan.fault else [])])

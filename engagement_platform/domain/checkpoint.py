@@ -175,9 +175,9 @@ def require_not_behind(checkpoint: Checkpoint | None, copy: Checkpoint | None) -
     """Raise StreamStopped when Kafka's checkpoint is gone or older than the mirror in the platform database."""
     if copy is None or (checkpoint is not None and checkpoint.position >= copy.position):
         return
-    found = "is empty" if checkpoint is None else f"stands at id {checkpoint.hi}"
+    state = "is empty" if checkpoint is None else f"stands at id {checkpoint.hi}"
     raise StreamStopped(
-        f"The checkpoint topic {found}, but the relay had come to id {copy.hi}: Kafka has lost data.",
+        f"The checkpoint topic {state}, but the relay had come to id {copy.hi}: Kafka has lost data.",
         "Take up the mirrored checkpoint with: engagement-platform checkpoint restore. "
         f"Or start anew with: {RESET}. Then rebuild the days in question.",
     )

@@ -53,16 +53,16 @@ def common(one: Coverage, other: Coverage) -> Coverage:
     return Coverage(hi, tuple(missing))
 
 
-def advanced(known: Coverage, found: Iterable[int], above: Iterable[int]) -> Coverage:
+def advanced(covered: Coverage, visible: Iterable[int], above: Iterable[int]) -> Coverage:
     """Return the coverage of a snapshot, from what the relay had seen when it was taken.
 
     `known` is the relay's checkpoint, read before the snapshot. `found` are the ids missing in it that the snapshot
     sees, ascending: they committed in between, and the relay is still to publish them. `above` are all ids above
     `known.hi` that the snapshot sees, ascending; they are read once, and not kept.
     """
-    hi, gaps = known.hi, []
+    hi, gaps = covered.hi, []
     for event_id in above:
         if event_id > hi + 1:
             gaps.append(IdRange(hi + 1, event_id - 1))
         hi = event_id
-    return Coverage(hi, (*without(known.missing, found), *gaps))
+    return Coverage(hi, (*without(covered.missing, visible), *gaps))

@@ -59,12 +59,12 @@ def object_of(value: bytes, event_id: int, disclosure: Disclosure) -> bytes:
 
     Values are passed on as they stand in the message, to the last digit.
     """
-    found, aside = decoded(_parts.decode, value)
+    parts, aside = decoded(_parts.decode, value)
     shown = [b'"key":"%s"' % event_key(event_id).encode()]
     for name in disclosure.fields:
         if name == "user_id" and disclosure.user_id == "drop":
             continue
-        raw = aside.get(name) or bytes(found[name])
+        raw = aside.get(name) or bytes(parts[name])
         if name == "user_id" and disclosure.user_id == "hash" and raw != b"null":
             raw = b'"%s"' % hashed(msgspec.json.decode(raw, type=str).lower(), disclosure.hash_key).encode()
         shown.append(b'"%s":%s' % (name.encode(), raw))

@@ -19,8 +19,8 @@ def redact(text: str) -> str:
     Both kinds are looked for in the text as it came: what hides one password may be what marks the other.
     """
     shown, end = [], 0
-    found = (match.span("secret") for kind in (_PASSWORD_IN_URL, _PASSWORD_IN_DSN) for match in kind.finditer(text))
-    for begin, after in sorted(found):
+    spans = (match.span("secret") for kind in (_PASSWORD_IN_URL, _PASSWORD_IN_DSN) for match in kind.finditer(text))
+    for begin, after in sorted(spans):
         if begin >= end:
             shown += [text[end:begin], "***"]
         end = max(end, after)

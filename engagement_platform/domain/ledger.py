@@ -114,8 +114,8 @@ def begin(hi: int, missing: Iterable[IdRange], holders: Holders, given: int | No
     would read as given up, while its transaction may be open. `given` is the id that the sequence gave last, None where
     that is not seen. `hi`, `missing` and `given` must be known before `holders` are taken.
     """
-    known, ungiven = split_after(tuple(missing), EVERYTHING if given is None else given)
-    return Ledger(hi, _merge([_new_gap(holders, known)]), ungiven)
+    given_ids, ungiven = split_after(tuple(missing), EVERYTHING if given is None else given)
+    return Ledger(hi, _merge([_new_gap(holders, given_ids)]), ungiven)
 
 
 def reopened(ledger: Ledger, ids: Sequence[int], holders: Holders) -> Ledger:
@@ -149,13 +149,13 @@ def absorb(ledger: Ledger, before: Holders, seen: Seen, after: Holders) -> Ledge
     id that the read did not return leaves the ledger for good, unless the read was cut off before it.
     """
     step = _advance(ledger, seen)
-    found = seen.ids[: bisect_right(seen.ids, ledger.hi)]
+    visible = seen.ids[: bisect_right(seen.ids, ledger.hi)]
     horizon = seen.ids[-1] if seen.cut else ledger.hi
-    gaps = [part for gap in ledger.gaps for part in _after_probe(gap, before, found, horizon)]
+    gaps = [part for gap in ledger.gaps for part in _after_probe(gap, before, visible, horizon)]
     gaps.append(_new_gap(after, step.skipped))
     ungiven = step.ungiven
     if seen.given is None:
-        ungiven = _remembered((*ungiven, *_given_up(ledger, before, found, horizon)))
+        ungiven = _remembered((*ungiven, *_given_up(ledger, before, visible, horizon)))
     return Ledger(step.hi, _merge(gaps), ungiven)
 
 
@@ -200,10 +200,10 @@ def _passed_unseen(
     return tuple(skipped), tuple(ungiven)
 
 
-def _given_up(ledger: Ledger, now: Holders, found: Sequence[int], horizon: int) -> Iterable[IdRange]:
+def _given_up(ledger: Ledger, now: Holders, visible: Sequence[int], horizon: int) -> Iterable[IdRange]:
     for gap in ledger.gaps:
         if gap.is_provable(now):
-            yield from without(split_after(gap.ranges, horizon)[0], found)
+            yield from without(split_after(gap.ranges, horizon)[0], visible)
 
 
 def _remembered(ranges: Iterable[IdRange]) -> tuple[IdRange, ...]:
@@ -223,7 +223,7 @@ def _new_gap(holders: Holders, ranges: tuple[IdRange, ...]) -> Gap:
     return Gap(holders.virtual | {_ENDED_UNSEEN}, ranges)
 
 
-def _after_probe(gap: Gap, now: Holders, found: Sequence[int], horizon: int) -> Iterable[Gap]:
+def _after_probe(gap: Gap, now: Holders, visible: Sequence[int], horizon: int) -> Iterable[Gap]:
     if not gap.is_worth_probing(now):
         yield gap
         return
@@ -231,7 +231,7 @@ def _after_probe(gap: Gap, now: Holders, found: Sequence[int], horizon: int) -> 
     yield Gap(gap.holders, beyond)
     if not gap.is_provable(now):
         # A prepared holder may have another id than the recorded one: with its present id, its end will be noticed.
-        yield Gap((gap.holders & now.virtual) | now.prepared, without(looked_at, found))
+        yield Gap((gap.holders & now.virtual) | now.prepared, without(looked_at, visible))
 
 
 def _merge(gaps: Iterable[Gap]) -> tuple[Gap, ...]:

@@ -57,7 +57,7 @@ class Findings:
     @property
     def differs(self) -> bool:
         """Say whether a rebuild of the day would change something."""
-        return any(each.count for each in (self.missing, self.surplus, self.moved, self.doubled, self.different))
+        return any(ids.count for ids in (self.missing, self.surplus, self.moved, self.doubled, self.different))
 
     @property
     def repair(self) -> str:

@@ -63,7 +63,7 @@ def needs_source(content: DeadLetter) -> bool:
     return content.source in (WAREHOUSE, PUBLISHER) or (content.source == API and _kept(content) is None)
 
 
-def plan(content: DeadLetter, found: SourceEvent | None, targets: Targets) -> Plan:
+def plan(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> Plan:
     """Return how a letter is redriven; `found` is the event as the source has it, where that was asked."""
     if content.source not in (API, WAREHOUSE, PUBLISHER):
         return Plan(fault=f"there is no redrive for letters of {content.source}")
@@ -71,31 +71,31 @@ def plan(content: DeadLetter, found: SourceEvent | None, targets: Targets) -> Pl
         return Plan(fault="there is no partner: ENGAGEMENT_API_URL is not set")
     if content.source == API and (message := _kept(content)) is not None:
         return Plan(key=message[0], value=message[1])
-    return _again(content, found, targets)
+    return _again(content, event, targets)
 
 
-def _again(content: DeadLetter, found: SourceEvent | None, targets: Targets) -> Plan:
+def _again(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> Plan:
     """Return how a letter is redriven whose event has to come from the source."""
     if content.event_id is None:
         return Plan(fault="the letter does not say which event it was")
-    if found is None:
+    if event is None:
         return Plan(fault=f"the source has no event {content.event_id}")
-    if found.day is None:
+    if event.day is None:
         return Plan(fault="event_ts is outside the years 1 to 9999, or infinite; its owner has to put it right")
-    return _from_source(content.source, found, targets)
+    return _from_source(content.source, event, targets)
 
 
-def _from_source(source: str, found: SourceEvent, targets: Targets) -> Plan:
-    known = targets.knows(found.day)
-    day = found.day if source != API and known else None
+def _from_source(source: str, event: SourceEvent, targets: Targets) -> Plan:
+    is_day = targets.knows(event.day)
+    day = event.day if source != API and is_day else None
     if source == WAREHOUSE or not targets.api:
-        return Plan(day=day, fault="" if known else f"{found.day} is no day that can be rebuilt")
-    if found.value is None:
-        size, limit = found.size, targets.largest_value
+        return Plan(day=day, fault="" if is_day else f"{event.day} is no day that can be rebuilt")
+    if event.value is None:
+        size, limit = event.size, targets.largest_value
         return Plan(
             day=day, fault=f"too large: the message would have {size} bytes, the topic of replays takes {limit}"
         )
-    return Plan(key=found.key, value=found.value, day=day)
+    return Plan(key=event.key, value=event.value, day=day)
 
 
 def _kept(content: DeadLetter) -> tuple[bytes | None, bytes] | None:

@@ -60,9 +60,9 @@ def signature(secrets: Sequence[bytes], webhook_id: str, timestamp: int, body: b
 
 def is_signed(secrets: Sequence[bytes], webhook_id: str, timestamp: int, body: bytes, given: str) -> bool:
     """Say whether one of the signatures given was made with one of the secrets. The time is the caller's to check."""
-    wanted = signature(secrets, webhook_id, timestamp, body).split()
-    found = [hmac.compare_digest(mine.encode(), theirs.encode()) for mine in wanted for theirs in given.split()]
-    return any(found)
+    expected = signature(secrets, webhook_id, timestamp, body).split()
+    matches = [hmac.compare_digest(mine.encode(), theirs.encode()) for mine in expected for theirs in given.split()]
+    return any(matches)
 
 
 def headers(secrets: Sequence[bytes], webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:

@@ -137,9 +137,9 @@ def faults_of(sight: Sight, name: str) -> list[Fault]:
     table = sight.tables.get(name)
     if table is None:
         return [_not_in_sight(sight, name)]
-    found = list(_columns(table, TABLES[name]))
+    faults = list(_columns(table, TABLES[name]))
     if any(not column.readable for column in _present(table, TABLES[name])):
-        found.append(
+        faults.append(
             Fault(
                 f"The source has no SELECT on {name} for {sight.role}.",
                 f"Ask the owner to run: GRANT SELECT ON {table.name} TO {sight.role}",
@@ -147,8 +147,8 @@ def faults_of(sight: Sight, name: str) -> list[Fault]:
             )
         )
     if table.filtered:
-        found.append(_filtered(sight, name, table))
-    return found
+        faults.append(_filtered(sight, name, table))
+    return faults
 
 
 def _present(table: Table, needed: Iterable[Needed]) -> Iterator[Column]:
@@ -221,9 +221,9 @@ def _in_url(search_path: str) -> str:
     return f"-csearch_path%3D{quote(escaped, safe='')}"
 
 
-def error_of(found: Iterable[Fault]) -> EngagementError | None:
+def error_of(faults: Iterable[Fault]) -> EngagementError | None:
     """Return one error that says all faults; None without any. Refused where only rights are missing."""
-    listed = list(found)
+    listed = list(faults)
     if not listed:
         return None
     what = " ".join(fault.what for fault in listed)

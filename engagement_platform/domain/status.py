@@ -64,9 +64,9 @@ def summarize(
     still = [name for name in names if stands_still(loops.get(name), pauses.get(name), now)]
     if not still:
         return Summary(well=True, sentence=f"All well. {lease_in_words(snapshot)}")
-    each = "; ".join(f"{name} {loop_in_words(loops.get(name), pauses.get(name))}" for name in still)
+    sentences = "; ".join(f"{name} {loop_in_words(loops.get(name), pauses.get(name))}" for name in still)
     verb = "stands" if len(still) == 1 else "stand"
-    return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {each}")
+    return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {sentences}")
 
 
 def stands_still(status: LoopStatus | None, pause: Pause | None, now: float) -> bool:

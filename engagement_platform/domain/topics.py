@@ -167,13 +167,13 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
 
 
 def unmet(
-    wanted: tuple[Demand, ...], names: Mapping[Topic, str], present: Mapping[str, Mapping[str, str]]
+    demands: tuple[Demand, ...], names: Mapping[Topic, str], present: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Unmet]:
     """Return the demands that the present configurations, by the names of the topics, do not meet.
 
     What Kafka does not tell, of an older version or to this user, is not held against it.
     """
-    for demand in wanted:
+    for demand in demands:
         topic = names[demand.topic]
         value = present.get(topic, {}).get(demand.name)
         if value is not None and not demand.is_met(value):

@@ -62,9 +62,9 @@ def judge(
     `started` are the runs whose process has said that it starts.
     """
     recent = memory is not None and timedelta(0) <= now - memory.looked_at <= RECENT
-    known = memory.runs if memory is not None and recent else {}
+    seen_runs = memory.runs if memory is not None and recent else {}
     runs = {
-        run_id: _seen(known.get(run_id), Seen(beat_at, now, run_id in started)) for run_id, beat_at in beats.items()
+        run_id: _seen(seen_runs.get(run_id), Seen(beat_at, now, run_id in started)) for run_id, beat_at in beats.items()
     }
     dead = {run_id: seen for run_id, seen in runs.items() if now - seen.since >= _patience(seen)}
     return Verdict(Memory(now, runs), dead)

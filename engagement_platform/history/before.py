@@ -116,7 +116,7 @@ def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -
         begins = reader.beginning_offsets()
         if last is not None and last.topic_id == reader.topic_id:
             begins = {p: max(begin, last.next_offsets.get(p, 0)) for p, begin in begins.items()}
-        return {number for each in _records(reader, begins) if (number := id_of(each.value or b"")) in among}
+        return {number for record in _records(reader, begins) if (number := id_of(record.value or b"")) in among}
     finally:
         reader.close()
 

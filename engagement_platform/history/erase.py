@@ -43,8 +43,8 @@ def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
         )
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    found = warehouse.query(_DAYS, {"user_id": str(user_id)})
-    return [day for day in found.column("day").to_pylist() if day is not None]
+    answer = warehouse.query(_DAYS, {"user_id": str(user_id)})
+    return [day for day in answer.column("day").to_pylist() if day is not None]
 
 
 def remains(settings: Settings, now: datetime) -> list[Remains]:

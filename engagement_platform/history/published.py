@@ -25,8 +25,8 @@ def between(settings: Settings, since: datetime, until: datetime | None = None) 
     if not generations:
         return happened
     kept = published.before(settings, since - _CLOCKS_APART)
-    found = _published(settings, kept or generations[0][0], since, until)
-    return found if kept is not None else Either(happened, found)
+    ids = _published(settings, kept or generations[0][0], since, until)
+    return ids if kept is not None else Either(happened, ids)
 
 
 def _published(settings: Settings, then: Checkpoint, since: datetime, until: datetime | None) -> Published:

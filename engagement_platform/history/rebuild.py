@@ -217,15 +217,15 @@ class _Rebuild:
 
     def _replace(self) -> Iterator[tuple[date, Rebuilt | None]]:
         """Read the checkpoint, take the snapshot, store what it sees, replace day by day."""
-        known = self._seen_by_relay()
+        relayed = self._seen_by_relay()
         started = time.monotonic()
         with open_history(self._settings.source_dsn.get_secret_value()) as history:
-            coverage = history.coverage(known)
+            coverage = history.coverage(relayed)
             for number in self._open.values():
                 if not self._rebuilds.cover(number, coverage):
                     raise self._lost()
             by_day = history.rows(list(self._open), arrow_schema(ENGAGEMENT_EVENTS))
-            expected = published.since_start(self._settings), known
+            expected = published.since_start(self._settings), relayed
             for day, number in list(self._open.items()):
                 looked = self._looked_at(day, number, expected)
                 rows = self._replace_day(day, number, by_day, looked)

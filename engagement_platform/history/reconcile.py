@@ -109,14 +109,14 @@ def _held_since_rebuild(settings: Settings, table_id: str, days: Sequence[date])
 
 def _read_source(settings: Settings, day: date) -> _Day:
     with open_history(settings.source_dsn.get_secret_value()) as history:
-        found = history.figures(day)
-    return _Day(found.column("id").to_numpy(), found.column("ms").to_numpy())
+        table = history.figures(day)
+    return _Day(table.column("id").to_numpy(), table.column("ms").to_numpy())
 
 
 def _read_table(warehouse: Warehouse, day: date) -> _Day:
     begin, end = bounds(day)
-    found = warehouse.query(_TABLE, {"begin": begin, "end": end})
-    columns = (found.column(name).to_numpy() for name in ("id", "ms", "without_content"))
+    answer = warehouse.query(_TABLE, {"begin": begin, "end": end})
+    columns = (answer.column(name).to_numpy() for name in ("id", "ms", "without_content"))
     return _Day(*columns)
 
 
@@ -133,7 +133,7 @@ def _compare(settings: Settings, day: date, source: _Day, table: _Day, sure: Cov
     different = common[source.ms[in_source] != table.ms[first][in_table]]
     compared = ~np.isin(table.ids, later)
     lacking = set(missing.tolist()) - dead
-    awaited = set() if sure is None else {each for each in lacking if not sure.covers(each)}
+    awaited = set() if sure is None else {number for number in lacking if not sure.covers(number)}
     assert table.without_content is not None, "the table was read with it"  # noqa: S101
     return Findings(
         day=day,
@@ -163,9 +163,9 @@ def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int]
     for at in range(0, len(ids), _LOOKED_UP):
         now |= days_of(settings.source_dsn.get_secret_value(), ids[at : at + _LOOKED_UP])
     return (
-        [each for each in ids if each not in now],
-        [each for each in ids if now.get(each, day) != day],
-        [each for each in ids if now.get(each) == day],
+        [number for number in ids if number not in now],
+        [number for number in ids if now.get(number, day) != day],
+        [number for number in ids if now.get(number) == day],
     )
 
 
@@ -240,12 +240,12 @@ def new_values(settings: Settings, since: datetime) -> list[NewValue]:
     """
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    found = []
+    new = []
     for column, expected in (("event_type", settings.event_types), ("content_type", settings.content_types)):
-        known = {each.strip() for each in expected.split(",")}
+        values = {each.strip() for each in expected.split(",")}
         rows = warehouse.query(_VALUES.format(column=column, most=_MAX_VALUES), {"begin": since}).to_pylist()
-        found += [NewValue(column, **row) for row in rows if row["value"] not in known]
-    return found
+        new += [NewValue(column, **row) for row in rows if row["value"] not in values]
+    return new
 
 
 @dataclass(frozen=True, slots=True)

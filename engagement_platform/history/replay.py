@@ -33,9 +33,9 @@ def replay(
     ensure_topics(settings)
     ensure_replay_topic(settings)
     limit = int(topic_configuration(settings, settings.replay_topic)["max.message.bytes"])
-    found = messages(settings.source_dsn.get_secret_value(), chosen, largest_value(limit))
+    records = messages(settings.source_dsn.get_secret_value(), chosen, largest_value(limit))
     headers = (*_HEADERS, (HEADER_TO, TO_API)) if to_api else _HEADERS
-    sent = (Message(settings.replay_topic, key, value, headers) for key, value in found)
+    sent = (Message(settings.replay_topic, key, value, headers) for key, value in records)
     return send_all(settings, _told(sent, tell), limit)
 
 

@@ -54,9 +54,9 @@ def start(folder: Path) -> "Endpoints":
     from engagement_platform.local import stack
 
     with bars() as progress:
-        found = stack.up(folder, progress=progress)
-    stack.write_environment(stack.environment(found, folder), folder)
-    return found
+        endpoints = stack.up(folder, progress=progress)
+    stack.write_environment(stack.environment(endpoints, folder), folder)
+    return endpoints
 
 
 @click.command()

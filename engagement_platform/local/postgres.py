@@ -164,8 +164,8 @@ def _forget_killed(data: Path) -> None:
 
 def _is_in_use(data: Path) -> bool:
     """Say whether a living process works in the folder, as the server and each of its children do."""
-    place = str(data.resolve())
-    return any(process.info["cwd"] == place for process in psutil.process_iter(["cwd"]))
+    folder = str(data.resolve())
+    return any(process.info["cwd"] == folder for process in psutil.process_iter(["cwd"]))
 
 
 def create_source_tables(owner_url: str) -> None:

@@ -32,9 +32,9 @@ class Daemon:
     def process(self) -> psutil.Process | None:
         """Return the process if it lives and is the one that was started."""
         try:
-            known = json.loads(self.pid_file.read_text())
-            process = psutil.Process(known["pid"])
-            if not _is_same(process, known):
+            noted = json.loads(self.pid_file.read_text())
+            process = psutil.Process(noted["pid"])
+            if not _is_same(process, noted):
                 return None
             if process.status() == psutil.STATUS_ZOMBIE:
                 _reap(process.pid)
@@ -85,9 +85,9 @@ class Daemon:
                 user=user,
                 extra_groups=None if user is None else (),
             )
-        known = {"pid": child.pid, "began": psutil.Process(child.pid).create_time(), "birth": _birth(child.pid)}
+        noted = {"pid": child.pid, "began": psutil.Process(child.pid).create_time(), "birth": _birth(child.pid)}
         temporary = self.pid_file.with_suffix(".new")
-        temporary.write_text(json.dumps(known))
+        temporary.write_text(json.dumps(noted))
         temporary.replace(self.pid_file)
 
     def wait_until(self, is_ready: Callable[[], bool], seconds: float) -> None:
@@ -189,11 +189,11 @@ def _birth(pid: int) -> str | None:
         return None
 
 
-def _is_same(process: psutil.Process, known: Mapping[str, object]) -> bool:
+def _is_same(process: psutil.Process, noted: Mapping[str, object]) -> bool:
     """Say whether a process is the one that was recorded, not another with its number."""
-    if known.get("birth") is not None:
-        return _birth(process.pid) == known["birth"]
-    return abs(process.create_time() - float(str(known["began"]))) < 1
+    if noted.get("birth") is not None:
+        return _birth(process.pid) == noted["birth"]
+    return abs(process.create_time() - float(str(noted["began"]))) < 1
 
 
 def _reap(pid: int) -> None:

@@ -148,7 +148,9 @@ class Receiver:
                 return "poison", behaviour
             if mode in _RECORDED:
                 now = time.time()
-                self.deliveries.extend(Delivery(each.key, each.content_id, name, now, each.id) for each in events)
+                self.deliveries.extend(
+                    Delivery(received.key, received.content_id, name, now, received.id) for received in events
+                )
                 state.events += len(events)
                 state.largest = max(state.largest, len(events))
             return mode, behaviour
@@ -177,10 +179,10 @@ _decoder: msgspec.json.Decoder[list[_Posted] | _Posted] = msgspec.json.Decoder(l
 def _events(body: bytes) -> list[_Posted]:
     """Return the events of a body; none when it is malformed."""
     try:
-        found = _decoded(body)
+        decoded = _decoded(body)
     except (msgspec.DecodeError, ValueError):  # ValueError: not UTF-8
         return []
-    return found if isinstance(found, list) else [found]
+    return decoded if isinstance(decoded, list) else [decoded]
 
 
 def _decoded(body: bytes) -> list[_Posted] | _Posted:

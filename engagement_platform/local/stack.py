@@ -85,23 +85,23 @@ def up(
     """
     watcher = progress or Silent()
     with state.exclusive(folder.absolute(), "up"), _readable_errors(folder):
-        known = state.load(folder)
-        known.durable = durable
-        _choose_ports(known, use_usual_ports=use_usual_ports)
+        stack = state.load(folder)
+        stack.durable = durable
+        _choose_ports(stack, use_usual_ports=use_usual_ports)
         for owner in ("postgres", "media_owner", "engagement_reader", "engagement_platform", "valkey"):
-            known.password(owner)
-        known.save()
-        if "kafka" in [server.name for server in servers(known) if not server.daemon.is_running]:
+            stack.password(owner)
+        stack.save()
+        if "kafka" in [server.name for server in servers(stack) if not server.daemon.is_running]:
             watcher.started("download", "Apache Kafka, at the first start")
             kafka.class_path()
             watcher.done("download")
         with ThreadPoolExecutor(len(LAYERS)) as pool:
-            for _ in pool.map(lambda server: _start(server, known, watcher), servers(known)):
+            for _ in pool.map(lambda server: _start(server, stack, watcher), servers(stack)):
                 pass
     return endpoints(folder)
 
 
-def _start(server: Server, known: StackState, progress: Progress) -> None:
+def _start(server: Server, stack: StackState, progress: Progress) -> None:
     """Start a server; on other ports when another program took one between the choice and the start."""
     progress.started(server.name, "starting")
     for tries in range(_PORT_TRIES):
@@ -109,34 +109,34 @@ def _start(server: Server, known: StackState, progress: Progress) -> None:
             server.start()
             break
         except EngagementError:
-            if tries == _PORT_TRIES - 1 or not _was_taken(server, known):
+            if tries == _PORT_TRIES - 1 or not _was_taken(server, stack):
                 raise
             for name in server.ports:
-                known.ports[name] = state.choose_port(None, None)
-            known.save()
+                stack.ports[name] = state.choose_port(None, None)
+            stack.save()
     progress.done(server.name)
 
 
-def _was_taken(server: Server, known: StackState) -> bool:
+def _was_taken(server: Server, stack: StackState) -> bool:
     """Say whether the server ended because another one has its port."""
     if server.daemon.is_running:
         return False
-    return any(not state.is_free(known.ports[name]) for name in server.ports) or any(
+    return any(not state.is_free(stack.ports[name]) for name in server.ports) or any(
         text in server.daemon.log_tail().lower() for text in _IN_USE
     )
 
 
-def _choose_ports(known: StackState, *, use_usual_ports: bool) -> None:
-    for server in servers(known):
+def _choose_ports(stack: StackState, *, use_usual_ports: bool) -> None:
+    for server in servers(stack):
         if not server.daemon.is_running:
             for name in server.ports:
                 usual = USUAL_PORTS[name] if use_usual_ports else None
-                known.ports[name] = state.choose_port(known.ports.get(name), usual)
+                stack.ports[name] = state.choose_port(stack.ports.get(name), usual)
 
 
-def servers(known: StackState) -> list[Server]:
+def servers(stack: StackState) -> list[Server]:
     """Return all servers of a state folder."""
-    return [postgres.Postgres(known), kafka.Kafka(known), valkey.Valkey(known), httpbin.Httpbin(known)]
+    return [postgres.Postgres(stack), kafka.Kafka(stack), valkey.Valkey(stack), httpbin.Httpbin(stack)]
 
 
 def server(folder: Path, name: str) -> Server:
@@ -157,9 +157,9 @@ def down(folder: Path) -> None:
         _stop(state.load(folder))
 
 
-def _stop(known: StackState) -> None:
+def _stop(stack: StackState) -> None:
     with ThreadPoolExecutor(len(LAYERS)) as pool:
-        for _ in pool.map(lambda server: server.daemon.stop(server.stop_signal), servers(known)):
+        for _ in pool.map(lambda server: server.daemon.stop(server.stop_signal), servers(stack)):
             pass
 
 
@@ -169,9 +169,9 @@ def reset(folder: Path) -> None:
         return
     state.load_to_delete(folder)  # before the lock, which would leave a file in a folder that is not ours
     with state.exclusive(folder.absolute(), "up"):
-        known = state.load_to_delete(folder)
-        _stop(known)
-        known.delete()
+        stack = state.load_to_delete(folder)
+        _stop(stack)
+        stack.delete()
 
 
 @contextmanager
@@ -185,28 +185,28 @@ def _readable_errors(folder: Path) -> Iterator[None]:
 
 def endpoints(folder: Path) -> Endpoints:
     """Return where the servers of a folder answer."""
-    known = state.load(folder)
-    database = postgres.Postgres(known)
+    stack = state.load(folder)
+    database = postgres.Postgres(stack)
     return Endpoints(
         source_dsn=database.url(postgres.READER, postgres.SOURCE),
         writer_dsn=database.url(postgres.OWNER, postgres.SOURCE),
         admin_dsn=database.url("postgres", "postgres"),
         platform_dsn=database.url(postgres.PLATFORM, postgres.PLATFORM),
-        kafka_bootstrap_servers=kafka.Kafka(known).bootstrap_servers,
-        redis_url=valkey.Valkey(known).url,
-        api_url=httpbin.Httpbin(known).url,
+        kafka_bootstrap_servers=kafka.Kafka(stack).bootstrap_servers,
+        redis_url=valkey.Valkey(stack).url,
+        api_url=httpbin.Httpbin(stack).url,
     )
 
 
-def environment(found: Endpoints, folder: Path) -> dict[str, str]:
+def environment(addresses: Endpoints, folder: Path) -> dict[str, str]:
     """Return the environment variables with which any program reaches the stack."""
     return {
-        "ENGAGEMENT_SOURCE_DSN": found.source_dsn,
-        "ENGAGEMENT_PLATFORM_DSN": found.platform_dsn,
-        "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": found.kafka_bootstrap_servers,
-        "ENGAGEMENT_REDIS_URL": found.redis_url,
-        "ENGAGEMENT_API_URL": found.api_url,
-        "ENGAGEMENT_LOCAL_WRITER_DSN": found.writer_dsn,
+        "ENGAGEMENT_SOURCE_DSN": addresses.source_dsn,
+        "ENGAGEMENT_PLATFORM_DSN": addresses.platform_dsn,
+        "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap_servers,
+        "ENGAGEMENT_REDIS_URL": addresses.redis_url,
+        "ENGAGEMENT_API_URL": addresses.api_url,
+        "ENGAGEMENT_LOCAL_WRITER_DSN": addresses.writer_dsn,
         "ENGAGEMENT_STATE_DIR": str(folder.absolute()),
         # The local source is new: its whole history is wanted.
         "ENGAGEMENT_START": "earliest",

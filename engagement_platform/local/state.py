@@ -87,7 +87,7 @@ def load_to_delete(folder: Path) -> StackState:
     """Read as much of a state as deleting it takes, of any version. Raises EngagementError when it is not a stack's."""
     folder = folder.resolve()
     data = _read(folder)
-    holds_more = any(Path(place).resolve().is_relative_to(folder) for place in (Path.cwd(), Path.home()))
+    holds_more = any(Path(path).resolve().is_relative_to(folder) for path in (Path.cwd(), Path.home()))
     if data is None or holds_more:
         raise EngagementError(
             f"{folder} is not the folder of a local stack alone, so it is not deleted.",

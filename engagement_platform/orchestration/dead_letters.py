@@ -35,13 +35,13 @@ def counted(settings: Settings, day: date) -> Counter[Key]:
     """Return how many letters were written on a day, by source, reason and state. Raises Unavailable."""
     since, until = bounds(day)
     with letters_of(settings) as letters:
-        found = letters.chosen(Chosen(since=since, until=until))
-        return Counter((each.content.source, each.content.reason, each.state) for each in found)
+        selected = letters.chosen(Chosen(since=since, until=until))
+        return Counter((letter.content.source, letter.content.reason, letter.state) for letter in selected)
 
 
 def figures(counts: Mapping[Key, int]) -> dict[str, dg.MetadataValue | int]:
     """Return the metadata of a day: all letters, those that wait for somebody, and a table, the most frequent first."""
-    rows = sorted(counts.items(), key=lambda each: -each[1])[:_MAX_ROWS]
+    rows = sorted(counts.items(), key=lambda count: -count[1])[:_MAX_ROWS]
     records = [
         dg.TableRecord({"source": source, "reason": reason, "state": state.value, "letters": number})
         for (source, reason, state), number in rows
@@ -96,9 +96,9 @@ def redrive_letters_of_a_day(context: dg.OpExecutionContext) -> None:
     since, until = bounds(day)
 
     def tell(some: Sequence[Redriven]) -> None:
-        for each in some:
-            say = context.log.info if each.done else context.log.warning
-            say(f"{each.letter.address}, event {each.letter.content.event_id}: {each.note}")
+        for redriven in some:
+            say = context.log.info if redriven.done else context.log.warning
+            say(f"{redriven.letter.address}, event {redriven.letter.content.event_id}: {redriven.note}")
 
     with explained():
         settings = load()

@@ -39,7 +39,7 @@ def _is_usable(reader: GroupReader) -> bool:
     stored, oldest = reader.stored(), reader.beginning_offsets()
     # Nothing stored is not usable: the copy in the platform's database may be of a topic that is gone.
     return bool(stored) and all(
-        each.topic_id == reader.topic_id and each.offset >= oldest[p] for p, each in stored.items()
+        offset.topic_id == reader.topic_id and offset.offset >= oldest[p] for p, offset in stored.items()
     )
 
 

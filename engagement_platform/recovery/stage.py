@@ -60,11 +60,11 @@ def give_up(settings: Settings, load_id: str) -> list[date]:
     warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     with Loads.opened(settings, "give-up") as loads:
-        found = [load for load in loads.open_loads(table_id) if load.load_id == load_id]
-        if not found:
+        chosen = [load for load in loads.open_loads(table_id) if load.load_id == load_id]
+        if not chosen:
             still = ", ".join(load.load_id for load in loads.open_loads(table_id)) or "none"
             raise EngagementError(f"No load {load_id} is open.", f"Open are: {still}.")
-        return _close(warehouse, loads, found[0])
+        return _close(warehouse, loads, chosen[0])
 
 
 def _close(warehouse: Warehouse, loads: Loads, load: LoadRow) -> list[date]:

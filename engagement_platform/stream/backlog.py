@@ -37,7 +37,9 @@ def _of_forward(settings: Settings) -> int:
 def _of_group(settings: Settings, topic: str) -> int:
     reader = GroupReader(settings, topic)
     try:
-        stored = {p: each.offset for p, each in reader.stored().items() if each.topic_id in (reader.topic_id, "")}
+        stored = {
+            p: position.offset for p, position in reader.stored().items() if position.topic_id in (reader.topic_id, "")
+        }
         return _beyond(stored, reader)
     finally:
         reader.close()

@@ -27,7 +27,7 @@ from deltalake.transaction import AddAction
 from engagement_platform.adapters.warehouse.delta.tables import (
     DERIVED_DAY,
     LOG_KEPT_HOURS,
-    Place,
+    Storage,
     open_table,
 )
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
@@ -64,11 +64,11 @@ class _Month:
 
     def __init__(self, folder: Path) -> None:
         self._root = folder
-        place = Place(str(folder / "warehouse"))
-        self._warehouse = DeltaWarehouse(place)
+        storage = Storage(str(folder / "warehouse"))
+        self._warehouse = DeltaWarehouse(storage)
         self._warehouse.ensure(ENGAGEMENT_EVENTS)
-        self._place = place
-        self._folder = Path(place.of(ENGAGEMENT_EVENTS.name))
+        self._storage = storage
+        self._folder = Path(storage.of(ENGAGEMENT_EVENTS.name))
         self._log = self._folder / "_delta_log"
         (folder / "batches").mkdir(parents=True)
         rows = [_rows(FIRST, number) for number in range(BATCHES)]
@@ -124,7 +124,7 @@ class _Month:
     def _hour_by_links(self, day: date, files: Sequence[Path]) -> float:
         """Enter files, and as many versions as if each were of its own; return the seconds of the upkeep."""
         self._link(day, files)
-        version = open_table(self._place, ENGAGEMENT_EVENTS.name).version()
+        version = open_table(self._storage, ENGAGEMENT_EVENTS.name).version()
         for number in range(version + 1, version + len(files)):
             entry = {"commitInfo": {"timestamp": time.time_ns() // 1_000_000, "operation": "WRITE"}}
             (self._log / f"{number:020}.json").write_text(json.dumps(entry))
@@ -139,7 +139,7 @@ class _Month:
 
     def _files(self, day: date | None = None) -> list[Path]:
         """Return the files that the table's latest version has, of all days or of one."""
-        found = open_table(self._place, ENGAGEMENT_EVENTS.name).file_uris(
+        found = open_table(self._storage, ENGAGEMENT_EVENTS.name).file_uris(
             [(DERIVED_DAY, "=", str(day))] if day else None
         )
         return [Path(uri.removeprefix("file://")) for uri in found]
@@ -163,7 +163,7 @@ class _Month:
 
     def _link(self, day: date, files: Sequence[Path]) -> None:
         """Enter links to files as files of a day, all in one version."""
-        handle = open_table(self._place, ENGAGEMENT_EVENTS.name)
+        handle = open_table(self._storage, ENGAGEMENT_EVENTS.name)
         handle.create_write_transaction(
             [self._linked(day, file) for file in files],
             mode="append",

@@ -35,12 +35,12 @@ class LetterReader:
 
     def at(self, addresses: Collection[Address]) -> Iterator[Letter]:
         """Yield the letters at these addresses, by address; nothing for one where no letter lies."""
-        wanted, ranges = frozenset(addresses), {}
+        chosen, ranges = frozenset(addresses), {}
         first, ends = self._reader.beginning_offsets(), self._reader.end_offsets()
-        for partition in {address.partition for address in wanted} & ends.keys():
-            offsets = [address.offset for address in wanted if address.partition == partition]
+        for partition in {address.partition for address in chosen} & ends.keys():
+            offsets = [address.offset for address in chosen if address.partition == partition]
             ranges[partition] = max(min(offsets), first[partition]), min(max(offsets) + 1, ends[partition])
-        return (letter for letter in self._within(ranges) if letter.address in wanted)
+        return (letter for letter in self._within(ranges) if letter.address in chosen)
 
     def _offsets_at(self, moment: datetime, later_ms: int) -> dict[int, int]:
         return self._reader.offsets_at(max(0, int(moment.timestamp() * 1000) + later_ms))

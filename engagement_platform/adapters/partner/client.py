@@ -182,8 +182,8 @@ def _words(settings: Settings, token: str | None) -> list[str]:
     address, proxy = urlsplit(settings.api_url.get_secret_value()), settings.api_proxy.get_secret_value()
     password = urlsplit(proxy).password or ""
     signing_keys, hash_key = secrets.secret(settings, "api_signing_key"), secrets.secret(settings, "api_hash_key")
-    found = {token or "", *(signing_keys or "").split(), hash_key or "", password, unquote(password), address.query}
+    words = {token or "", *(signing_keys or "").split(), hash_key or "", password, unquote(password), address.query}
     # What an address holds may be a secret, too: a token in the query, a hook's name in the path.
-    found |= {value for _, value in parse_qsl(address.query) if len(value) >= _MIN_VALUE}
-    found |= {part for part in address.path.split("/") if len(part) >= _MIN_PART}
-    return sorted(found - {""}, key=len, reverse=True)
+    words |= {value for _, value in parse_qsl(address.query) if len(value) >= _MIN_VALUE}
+    words |= {part for part in address.path.split("/") if len(part) >= _MIN_PART}
+    return sorted(words - {""}, key=len, reverse=True)

@@ -193,7 +193,7 @@ def _length(head: _Head) -> int | Literal["chunked", "unknown"]:
     if head.status in _WITHOUT_BODY:
         return 0
     if codings:
-        is_clear = not lengths and head.minor > 0 and [each.lower() for each in codings] == ["chunked"]
+        is_clear = not lengths and head.minor > 0 and [coding.lower() for coding in codings] == ["chunked"]
         return "chunked" if is_clear else "unknown"
     if len(lengths) == 1 and _DIGITS.fullmatch(lengths[0].encode("latin-1")):
         return int(lengths[0])

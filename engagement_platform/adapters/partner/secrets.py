@@ -31,10 +31,10 @@ def secret(settings: Settings, field: str) -> str | None:
 def _read(field: str, file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            found = opened.read(_LARGEST_FILE + 1)
-        if len(found) > _LARGEST_FILE:
+            content = opened.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
             raise SettingsError(f"The file of {variable(field)}_FILE is too large.", "It must hold the secret only.")
-        return found.decode()
+        return content.decode()
     except (OSError, ValueError) as error:  # ValueError: it is not text
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"The file of {variable(field)}_FILE cannot be read: {why}.", f"See to {file}.") from None
@@ -42,20 +42,20 @@ def _read(field: str, file: Path) -> str:
 
 def token(settings: Settings) -> str | None:
     """Return the bearer token. Raises SettingsError when it could not stand in a header."""
-    found = secret(settings, "api_token")
-    if found is not None and not all("!" <= each <= "~" for each in found):
+    token = secret(settings, "api_token")
+    if token is not None and not all("!" <= character <= "~" for character in token):
         raise SettingsError(
             f"{variable('api_token')} or its file holds what cannot stand in a header.",
             "A bearer token is one line of ASCII without spaces.",
         )
-    return found
+    return token
 
 
 def signing_keys(settings: Settings) -> tuple[bytes, ...]:
     """Return the keys that sign requests; none when none is set. Raises SettingsError."""
-    found = secret(settings, "api_signing_key")
+    keys = secret(settings, "api_signing_key")
     try:
-        return () if found is None else signing.secrets_of(found)
+        return () if keys is None else signing.secrets_of(keys)
     except ValueError as error:
         raise SettingsError(
             f"{variable('api_signing_key')} or its file cannot be used: {error}.",

@@ -57,9 +57,9 @@ class LetterActions(Store):
 
     def end(self, ended: Sequence[Ended]) -> None:
         """Note what came of the actions that are open."""
-        outcomes = ["done" if each.done else "failed" for each in ended]
-        of_letters = self._of([each.address for each in ended])
-        self.session.execute(_SQL["end"], **of_letters, outcomes=outcomes, notes=[each.note for each in ended])
+        outcomes = ["done" if action.done else "failed" for action in ended]
+        of_letters = self._of([action.address for action in ended])
+        self.session.execute(_SQL["end"], **of_letters, outcomes=outcomes, notes=[action.note for action in ended])
 
     def _of(self, addresses: Sequence[Address]) -> Mapping[str, object]:
         return {

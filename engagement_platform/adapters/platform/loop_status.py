@@ -10,7 +10,7 @@ _SQL = sql.load(__package__, "loop_status.sql")
 
 def loops_of(session: Session, run_id: str) -> dict[str, LoopStatus]:
     """Return the loops of a run by name. Raises Unavailable."""
-    return {each.loop: each for each in session.objects(LoopStatus, _SQL["loops"], run_id=run_id)}
+    return {row.loop: row for row in session.objects(LoopStatus, _SQL["loops"], run_id=run_id)}
 
 
 def offsets_of_stage(settings: Settings, topic_id: str) -> dict[int, int]:

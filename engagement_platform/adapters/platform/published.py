@@ -40,8 +40,8 @@ def before_unseen(settings: Settings, unseen_at: int) -> Checkpoint | None:
 
 def generations(settings: Settings, since: datetime | None = None) -> Sequence[tuple[Checkpoint, datetime]]:
     """Return the first checkpoint of each generation, those kept before `since` left out. Raises Unavailable."""
-    found = _rows(settings, "generations", moment=since)
-    return [(from_bytes(row["checkpoint"]), row["recorded_at"]) for row in found]
+    rows = _rows(settings, "generations", moment=since)
+    return [(from_bytes(row["checkpoint"]), row["recorded_at"]) for row in rows]
 
 
 def thin(settings: Settings, hours: int) -> None:

@@ -112,16 +112,16 @@ class Views:
 
     def snapshot(self) -> Snapshot:
         """Return everything, as of one moment."""
-        wanted = [(dimension, measure) for dimension in DIMENSIONS for measure in MEASURES]
+        names = [(dimension, measure) for dimension in DIMENSIONS for measure in MEASURES]
         with reaching(self._client), self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(self._keys.meta)
             pipe.hgetall(self._keys.offsets)
             pipe.hgetall(self._keys.display)
-            for dimension, measure in wanted:
+            for dimension, measure in names:
                 pipe.zrange(self._keys.view(dimension, measure), 0, -1, withscores=True)
             meta, offsets, display, *rows = pipe.execute()
         views: Adds = {dimension: {} for dimension in DIMENSIONS}
-        for (dimension, measure), scores in zip(wanted, rows, strict=True):
+        for (dimension, measure), scores in zip(names, rows, strict=True):
             for member, score in scores:
                 views[dimension].setdefault(member, [0, 0])[MEASURES.index(measure)] = int(score)
         shown = {member: _read(text) for member, text in display.items()}

@@ -32,14 +32,14 @@ class History:
         self._dsn = dsn
         self._cursor = cursor
 
-    def coverage(self, known: Coverage) -> Coverage:
+    def coverage(self, covered: Coverage) -> Coverage:
         """Return which ids the snapshot sees, from what the relay had seen before it was taken."""
-        found: list[int] = []
-        if known.missing:
-            firsts = ",".join(str(r.first) for r in known.missing)
-            lasts = ",".join(str(r.last) for r in known.missing)
-            found = list(self._ids("visible_among", firsts=firsts, lasts=lasts))
-        return advanced(known, found, self._ids("visible_above", hi=known.hi))
+        visible: list[int] = []
+        if covered.missing:
+            firsts = ",".join(str(r.first) for r in covered.missing)
+            lasts = ",".join(str(r.last) for r in covered.missing)
+            visible = list(self._ids("visible_among", firsts=firsts, lasts=lasts))
+        return advanced(covered, visible, self._ids("visible_above", hi=covered.hi))
 
     def _ids(self, name: str, **values: object) -> Iterator[int]:
         """Yield ids batch by batch: there may be as many as the source has rows."""
@@ -160,7 +160,7 @@ def _chosen(chosen: Chosen) -> _Choice:
     if not isinstance(chosen, Published):
         return _Choice("numbered", {"ids": list(chosen)})
     missing = chosen.since.missing
-    ranges = {"firsts": [each.first for each in missing], "lasts": [each.last for each in missing]}
+    ranges = {"firsts": [ids.first for ids in missing], "lasts": [ids.last for ids in missing]}
     return _Choice("published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges})
 
 

@@ -172,8 +172,8 @@ class Source:
     def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
         """Return the ids that are not visible among the last `ids` up to `hi`."""
         with session.reaching(self._dsn):
-            found = self._connection.execute(_SQL["visible_ids"], {"hi": hi, "ids": ids}).fetchall()
-        return gaps_between(max(hi - ids, 0), [row[0] for row in found])
+            rows = self._connection.execute(_SQL["visible_ids"], {"hi": hi, "ids": ids}).fetchall()
+        return gaps_between(max(hi - ids, 0), [row[0] for row in rows])
 
     def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
         """Return the events above `hi` and those in `probes`, from one snapshot.

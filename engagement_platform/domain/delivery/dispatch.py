@@ -202,8 +202,8 @@ class Dispatch:
         """Return topic, partition and offset -> for how long it was tried, of the events that were tried in vain."""
         clock = self._breaker.clock(now)
         return {
-            place: Tried(max(0, int(clock - began)), max(0, int(first.timestamp())))
-            for place, (began, first) in self._tried_since.items()
+            position: Tried(max(0, int(clock - began)), max(0, int(first.timestamp())))
+            for position, (began, first) in self._tried_since.items()
         }
 
     def _understood(self, parcel: Parcel, outcome: Outcome) -> Outcome:

@@ -77,13 +77,13 @@ class Outcome:
         return self.verdict is not Verdict.AGAIN or self.status in (_TOO_EARLY, _TOO_MANY_REQUESTS)
 
 
-def judge(found: Answer | NoAnswer, now: datetime) -> Outcome:
+def judge(answer: Answer | NoAnswer, now: datetime) -> Outcome:
     """Say what an outcome means. `now` is what a Retry-After with a date is measured from."""
-    if isinstance(found, NoAnswer):
-        return Outcome(Verdict.STOP if found.for_a_person else Verdict.AGAIN, found.reason)
-    verdict, reason = _meaning(found)
-    wait = seconds_until(found.retry_after, now) if verdict is Verdict.AGAIN else None
-    return Outcome(verdict, reason, found.status, found.excerpt, wait)
+    if isinstance(answer, NoAnswer):
+        return Outcome(Verdict.STOP if answer.for_a_person else Verdict.AGAIN, answer.reason)
+    verdict, reason = _meaning(answer)
+    wait = seconds_until(answer.retry_after, now) if verdict is Verdict.AGAIN else None
+    return Outcome(verdict, reason, answer.status, answer.excerpt, wait)
 
 
 def _meaning(answer: Answer) -> tuple[Verdict, str]:

@@ -100,17 +100,17 @@ class KeyDifference:
         return self._off(+1)
 
     def _off(self, sign: int) -> int:
-        count, ms = ((found - expected) * sign for found, expected in zip(self.found, self.expected, strict=True))
+        count, ms = ((actual - expected) * sign for actual, expected in zip(self.found, self.expected, strict=True))
         return max(count, 0) if count else int(ms > 0)
 
 
-def compare_views(expected: Adds, found: Adds) -> list[KeyDifference]:
+def compare_views(expected: Adds, present: Adds) -> list[KeyDifference]:
     """Return every key whose count or milliseconds differ. A key with nothing is as good as no key."""
     return [
-        KeyDifference(dimension, member, wanted, there)
-        for dimension in sorted(expected.keys() | found.keys())
-        for member in sorted(expected.get(dimension, {}).keys() | found.get(dimension, {}).keys())
-        if (wanted := _pair(expected, dimension, member)) != (there := _pair(found, dimension, member))
+        KeyDifference(dimension, member, sums, there)
+        for dimension in sorted(expected.keys() | present.keys())
+        for member in sorted(expected.get(dimension, {}).keys() | present.get(dimension, {}).keys())
+        if (sums := _pair(expected, dimension, member)) != (there := _pair(present, dimension, member))
     ]
 
 

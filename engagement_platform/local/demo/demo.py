@@ -176,9 +176,9 @@ class _Demo:
         _say(self._console, "The generator has stopped. Comparing PostgreSQL, Kafka and Redis …")
         self._stop.interrupts = True
         seen = self._measuring.finish()
-        found = reconcile(self._settings)
+        result = reconcile(self._settings)
         figures = report(
-            found,
+            result,
             seen,
             hand_overs=max(self._observer.epochs() - 1, 0),
             to_first=self._first_seen_at() - self._launched_ns / 1e9,

@@ -99,13 +99,13 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
         try:
             topic.read_to_end(time.monotonic() + reading)
             dead = dead_letters(settings)
-            found = _until(
+            differences = _until(
                 lambda: _compare_topic(committed, topic, dead, began + patience + reading),
                 lambda difference: not difference[0].lost,
                 patience,
             )
             views, snapshot, in_window = _until(
-                lambda: _compare_redis(settings, source, found[1], dead),
+                lambda: _compare_redis(settings, source, differences[1], dead),
                 lambda compared: not compared[0],
                 began + patience - time.monotonic(),
             )
@@ -114,7 +114,7 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
     return Reconciliation(
         committed=committed.total,
         in_kafka=topic.ids.total,
-        topic=found[0],
+        topic=differences[0],
         first_id=topic.first_id,
         dead_letters=len(dead),
         in_window=in_window,
@@ -182,7 +182,9 @@ def dead_letters(settings: Settings) -> set[int]:
         ends = reader.end_offsets()
         while any(position < ends.get(p, 0) for p, position in reader.positions().items()):
             for records in reader.poll(200).values():
-                ids.update(found for record in records if (found := letter_of(record).content.event_id) is not None)
+                ids.update(
+                    event_id for record in records if (event_id := letter_of(record).content.event_id) is not None
+                )
             if time.monotonic() > deadline:
                 raise Unavailable("The dead letters could not be read in time.", "Compare again when Kafka is idle.")
     finally:

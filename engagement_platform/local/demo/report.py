@@ -12,16 +12,16 @@ _SHOWN = 20
 
 
 def report(
-    found: Reconciliation, seen: Sighting, *, hand_overs: int, to_first: float | None, rate: float
+    result: Reconciliation, seen: Sighting, *, hand_overs: int, to_first: float | None, rate: float
 ) -> dict[str, Any]:
     """Return what was measured, ready for JSON. Times end in their unit; `rate` is events a second."""
-    missing, surplus = events_off(found.views)
+    missing, surplus = events_off(result.views)
     return {
-        "committed": found.committed,
-        "in_kafka": found.in_kafka,
-        "in_redis": total(found.snapshot.views),
-        "lost": len(found.topic.lost) + missing,
-        "doubled": len(found.topic.doubled) + surplus,
+        "committed": result.committed,
+        "in_kafka": result.in_kafka,
+        "in_redis": total(result.snapshot.views),
+        "lost": len(result.topic.lost) + missing,
+        "doubled": len(result.topic.doubled) + surplus,
         "late": seen.late,
         "latency_ms": {name: getattr(seen.latency_ms, name) for name in ("p50", "p95", "p99", "max")},
         "hand_overs": hand_overs,
@@ -34,15 +34,15 @@ def report(
             {"id": event_id, "ms": round(ms, 1), "at_seconds": round((at_ns - (seen.first_visible_ns or 0)) / 1e9, 1)}
             for ms, at_ns, event_id in reversed(seen.slowest)
         ],
-        "in_window": found.in_window,
-        "unknown": len(found.topic.unknown),
-        "dead_letters": found.dead_letters,
-        "compared_from_id": found.first_id,
+        "in_window": result.in_window,
+        "unknown": len(result.topic.unknown),
+        "dead_letters": result.dead_letters,
+        "compared_from_id": result.first_id,
         "examples": {
-            "lost": found.topic.lost[:_SHOWN],
-            "doubled": found.topic.doubled[:_SHOWN],
-            "unknown": found.topic.unknown[:_SHOWN],
-            "views": [describe(difference) for difference in found.views[:_SHOWN]],
+            "lost": result.topic.lost[:_SHOWN],
+            "doubled": result.topic.doubled[:_SHOWN],
+            "unknown": result.topic.unknown[:_SHOWN],
+            "views": [describe(difference) for difference in result.views[:_SHOWN]],
         },
     }
 

@@ -159,10 +159,10 @@ def _top(ranked: tuple[Ranked, ...]) -> Table:
     table.add_column("time", justify="right", min_width=9)
     table.add_column("kind", min_width=8)
     table.add_column("title", no_wrap=True, overflow="ellipsis", max_width=60)
-    for place, each in enumerate(ranked, 1):
-        kind = (each.shown.content_type if each.shown else None) or ""
-        title = (each.shown.title if each.shown else None) or each.member
-        table.add_row(str(place), duration(each.value / 1000), kind, isolated(title))
+    for rank, item in enumerate(ranked, 1):
+        kind = (item.shown.content_type if item.shown else None) or ""
+        title = (item.shown.title if item.shown else None) or item.member
+        table.add_row(str(rank), duration(item.value / 1000), kind, isolated(title))
     return table
 
 

@@ -163,13 +163,13 @@ class Visibility:
         """Note when the commit of these ids had returned."""
         for event_id in ids:
             self.noted += 1
-            known = event_id in self._unnoted
+            is_unnoted = event_id in self._unnoted
             visible_ns = self._unnoted.pop(event_id, None)
             if visible_ns is not None:
                 self._measure(event_id, committed_ns, visible_ns)
                 continue
             self._waiting[event_id] = committed_ns
-            self.unpublished += not known
+            self.unpublished += not is_unnoted
 
     def message(self, partition: int, offset: int, event_id: int) -> None:
         """Note where in the topic an event is."""

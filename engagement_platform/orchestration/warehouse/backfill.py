@@ -47,7 +47,7 @@ class Progress:
 
     def in_state(self, state: DayState) -> list[date]:
         """Return the days in a state, ascending."""
-        return [day for day, each in self.days.items() if each is state]
+        return [day for day, day_state in self.days.items() if day_state is state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def start(
 
 def progress(instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> Progress:
     """Return how far a backfill is. Raises EngagementError when there is none of that id."""
-    found = _get(instance, backfill_id)
-    data = found.get_asset_backfill_data(graph)
+    backfill = _get(instance, backfill_id)
+    data = backfill.get_asset_backfill_data(graph)
     parts = [
         Parts(*(_days(subset, key) for subset in subsets))
         for key in data.target_subset.asset_keys
@@ -128,8 +128,8 @@ def progress(instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_
             (data.target_subset, data.materialized_subset, data.failed_and_downstream_subset, data.requested_subset)
         ]
     ]
-    error = found.error.message.strip() if found.error else None
-    return Progress(backfill_id, found.status.value, found.status in _ENDED, states(parts), error)
+    error = backfill.error.message.strip() if backfill.error else None
+    return Progress(backfill_id, backfill.status.value, backfill.status in _ENDED, states(parts), error)
 
 
 def _days(subset: object, key: dg.AssetKey) -> frozenset[str]:
@@ -140,19 +140,19 @@ def _days(subset: object, key: dg.AssetKey) -> frozenset[str]:
 
 def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:
     """Ask the daemon to end a backfill; the runs in hand are ended, days that are done stay done."""
-    found = _get(instance, backfill_id)
-    if found.status not in _ENDED:
-        instance.update_backfill(found.with_status(BulkActionStatus.CANCELING))  # type: ignore[no-untyped-call]
+    backfill = _get(instance, backfill_id)
+    if backfill.status not in _ENDED:
+        instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELING))  # type: ignore[no-untyped-call]
 
 
 def unfinished(instance: dg.DagsterInstance) -> list[str]:
     """Return the ids of the backfills that have not ended, the newest first."""
-    return [found.backfill_id for found in instance.get_backfills(limit=50) if found.status not in _ENDED]
+    return [backfill.backfill_id for backfill in instance.get_backfills(limit=50) if backfill.status not in _ENDED]
 
 
 def _get(instance: dg.DagsterInstance, backfill_id: str) -> PartitionBackfill:
-    found = instance.get_backfill(backfill_id)
-    if found is None:
-        known = [each.backfill_id for each in instance.get_backfills(limit=5)]
-        raise EngagementError(f"There is no backfill {backfill_id}.", f"The latest are: {', '.join(known) or 'none'}.")
-    return found
+    backfill = instance.get_backfill(backfill_id)
+    if backfill is None:
+        latest = [recent.backfill_id for recent in instance.get_backfills(limit=5)]
+        raise EngagementError(f"There is no backfill {backfill_id}.", f"The latest are: {', '.join(latest) or 'none'}.")
+    return backfill

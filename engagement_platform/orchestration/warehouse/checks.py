@@ -58,13 +58,13 @@ PROPERTIES = (
     name="reconciliation",
     specs=[
         dg.AssetCheckSpec(
-            each.name,
+            checked.name,
             asset=engagement_events,
-            description=each.meaning,
-            blocking=each.blocking,
+            description=checked.meaning,
+            blocking=checked.blocking,
             partitions_def=DAYS,
         )
-        for each in PROPERTIES
+        for checked in PROPERTIES
     ],
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
 )
@@ -74,27 +74,29 @@ def reconciliation(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetC
     days = [date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
     with explained():
         findings = reconcile_days(settings, days)
-    for each in PROPERTIES:
-        yield result(each, findings)
+    for checked in PROPERTIES:
+        yield result(checked, findings)
 
 
 def result(checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResult:
     """Return the outcome of one property over the days of a run: the ids that break it, and the command that helps."""
-    broken = {found.day: {kind: ids for kind, ids in checked.broken(found).items() if ids.count} for found in findings}
+    broken = {
+        finding.day: {kind: ids for kind, ids in checked.broken(finding).items() if ids.count} for finding in findings
+    }
     faults = {day: kinds for day, kinds in broken.items() if kinds}
     said = [f"{day}: {ids.count} {kind}: {ids}" for day, kinds in faults.items() for kind, ids in kinds.items()]
     figures: dict[str, int | str] = {
-        "rows in the source": sum(found.source_rows for found in findings),
-        "rows in the warehouse": sum(found.table_rows for found in findings),
-        "milliseconds in the source": sum(found.source_ms for found in findings),
-        "milliseconds in the warehouse": sum(found.table_ms for found in findings),
-        "dead letters": sum(found.dead_letters for found in findings),
-        "on their way": sum(found.awaited.count for found in findings),
+        "rows in the source": sum(finding.source_rows for finding in findings),
+        "rows in the warehouse": sum(finding.table_rows for finding in findings),
+        "milliseconds in the source": sum(finding.source_ms for finding in findings),
+        "milliseconds in the warehouse": sum(finding.table_ms for finding in findings),
+        "dead letters": sum(finding.dead_letters for finding in findings),
+        "on their way": sum(finding.awaited.count for finding in findings),
     }
     if faults:
-        figures["repair"] = "; ".join(found.repair for found in findings if found.day in faults)
-    late = [found for found in findings if found.awaited.count] if checked.awaits else []
-    said += [f"{found.day}: {found.awaited.count} are on their way, but the stream is behind" for found in late]
+        figures["repair"] = "; ".join(finding.repair for finding in findings if finding.day in faults)
+    late = [finding for finding in findings if finding.awaited.count] if checked.awaits else []
+    said += [f"{finding.day}: {finding.awaited.count} are on their way, but the stream is behind" for finding in late]
     return dg.AssetCheckResult(
         asset_key=engagement_events.key,
         check_name=checked.name,
@@ -116,13 +118,13 @@ def days_known() -> dg.AssetCheckResult:
     """Look for events on days that Dagster does not know."""
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     with explained():
-        found = strange_days(load(), first_day(), tomorrow)
-    said = f"{found.events} events lie between {found.first} and {found.last}. "
+        strange = strange_days(load(), first_day(), tomorrow)
+    said = f"{strange.events} events lie between {strange.first} and {strange.last}. "
     return dg.AssetCheckResult(
-        passed=not found.events,
+        passed=not strange.events,
         severity=dg.AssetCheckSeverity.WARN,
-        description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if found.events else "None.",
-        metadata={"events": found.events},
+        description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if strange.events else "None.",
+        metadata={"events": strange.events},
     )
 
 
@@ -135,16 +137,16 @@ def values_known() -> dg.AssetCheckResult:
     """Look for values that the source's owner has added."""
     since = datetime.now(UTC) - timedelta(days=_VALUES_OF_DAYS)
     with explained():
-        found = new_values(load(), since)
-    said = [_said(each) for each in found[:_VALUES_NAMED]]
-    if len(found) > len(said):
-        said.append(f"{len(found) - len(said)} more")
+        values = new_values(load(), since)
+    said = [_said(value) for value in values[:_VALUES_NAMED]]
+    if len(values) > len(said):
+        said.append(f"{len(values) - len(said)} more")
     todo = f"Once people know them, add them to {variable('event_types')} or {variable('content_types')}."
     return dg.AssetCheckResult(
-        passed=not found,
+        passed=not values,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"New: {'; '.join(said)}. {todo}" if found else "None.",
-        metadata={"new values": len(found), "events": sum(each.events for each in found)},
+        description=f"New: {'; '.join(said)}. {todo}" if values else "None.",
+        metadata={"new values": len(values), "events": sum(value.events for value in values)},
     )
 
 

@@ -116,10 +116,10 @@ def refresh_late_days(context: dg.ScheduleEvaluationContext) -> list[dg.RunReque
             days = loads.days_loaded(_LATE_HOURS, before=moment.date())
     except EngagementError as error:
         return dg.SkipReason(str(error))
-    wanted = [day for day in days if is_known(day, moment.date())]
+    partitions = [day for day in days if is_known(day, moment.date())]
     return [
         dg.RunRequest(run_key=f"{day} late, {moment.date()}", partition_key=day.isoformat(), tags=QUEUED)
-        for day in wanted
+        for day in partitions
     ] or dg.SkipReason("No late events came.")
 
 
@@ -146,12 +146,12 @@ def rebuild_days_that_are_due(context: dg.SensorEvaluationContext) -> list[dg.Ru
         settings = load()
         ensure_schema(settings)
         with Loads.opened(settings, "due") as loads:
-            due = {each.day: each for each in (*_not_settled(loads, now), *DueDays(loads.session).all())}
+            due = {due_day.day: due_day for due_day in (*_not_settled(loads, now), *DueDays(loads.session).all())}
     except EngagementError as error:
         return dg.SkipReason(str(error))
     busy = days_at_work(context.instance)
     chosen = [due[day] for day in sorted(due) if is_known(day, now.date()) and day.isoformat() not in busy]
-    return [request(each, now) for each in chosen] or dg.SkipReason("No day is due.")
+    return [request(due_day, now) for due_day in chosen] or dg.SkipReason("No day is due.")
 
 
 def _not_settled(loads: Loads, now: datetime) -> list[Due]:

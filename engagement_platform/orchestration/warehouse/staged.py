@@ -55,8 +55,8 @@ def report_staged_days(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             until, brought = loads.brought(told.until)
     except EngagementError as error:
         return dg.SkipReason(str(error))
-    known = {day: number for day, number in brought.items() if is_known(day, until.date())}
-    chosen, after = due(told, until, known)
+    partitions = {day: number for day, number in brought.items() if is_known(day, until.date())}
+    chosen, after = due(told, until, partitions)
     for day, number in chosen.items():
         figures: dict[str, int | str] = {"filled by": "the stream", "loads": number}
         context.instance.report_runless_asset_event(

@@ -14,7 +14,7 @@ SOURCE = "forward"
 
 def letters(failed: Iterable[Failed], largest: int) -> list[DeadLetter]:
     """Return the letters of events that could not be delivered. Their topic takes messages up to `largest` bytes."""
-    return [_letter(each, largest) for each in failed]
+    return [_letter(event, largest) for event in failed]
 
 
 def _letter(failed: Failed, largest: int) -> DeadLetter:

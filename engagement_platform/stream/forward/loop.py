@@ -293,27 +293,27 @@ class _Forward:
 
     def _take_outcomes(self, seconds: float) -> None:
         """Settle what has come back; wait up to so long for the first."""
-        found = self._requests.outcome(seconds)
+        result = self._requests.outcome(seconds)
         settled: list[Settled] = []
-        while found is not None:
-            parcel, answer = found
+        while result is not None:
+            parcel, answer = result
             if not (self._is_ending and isinstance(answer, NoAnswer)):  # else it is the end of the run that failed it
                 outcome = judge(answer, datetime.now(UTC))
                 settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
-            found = self._requests.outcome(0.0)
-        failed = [each for one in settled for each in one.failed]
+            result = self._requests.outcome(0.0)
+        failed = [failure for one in settled for failure in one.failed]
         if failed:
             log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
             self._bury(letters(failed, self._largest_letter))
         delivered = [event for one in settled for event in one.delivered]
-        for event in [*delivered, *(each.event for each in failed)]:
+        for event in [*delivered, *(failure.event for failure in failed)]:
             name, partition, offset = event.record_position
             self._topics[name].settle(partition, offset)
         self._note(delivered, len(failed))
 
-    def _bury(self, found: list[DeadLetter]) -> None:
+    def _bury(self, dead_letters: list[DeadLetter]) -> None:
         """Keep what was given up. Its offsets are stored only after this."""
-        send_letters(self._settings, found)
+        send_letters(self._settings, dead_letters)
 
     # Where it stands
 
@@ -392,5 +392,5 @@ class _Forward:
     def _since(self) -> str:
         """Return the time before which all that was published is settled, as a command takes it; TIME: not known."""
         times = [topic.settled_to for topic in self._topics.values() if topic.is_begun]
-        known = [each for each in times if each is not None]
-        return f"{min(known) - _MARGIN:%Y-%m-%dT%H:%M:%S}" if known and len(known) == len(times) else "TIME"
+        settled = [moment for moment in times if moment is not None]
+        return f"{min(settled) - _MARGIN:%Y-%m-%dT%H:%M:%S}" if settled and len(settled) == len(times) else "TIME"

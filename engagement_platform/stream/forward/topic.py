@@ -115,8 +115,8 @@ class Topic:
     def settled_to(self) -> datetime | None:
         """The time before which everything that arrived in Kafka is delivered or a dead letter; None: not known."""
         times = [self._settled_to.get(partition) for partition in self._prefixes]
-        known = [time for time in times if time is not None]
-        return min(known) if times and len(known) == len(times) else None
+        settled = [time for time in times if time is not None]
+        return min(settled) if times and len(settled) == len(times) else None
 
     def has_settled(self, ends: Mapping[int, int]) -> bool:
         """Say whether everything before these ends is settled."""

@@ -321,8 +321,8 @@ class _Stage:
         batch came has no message of an earlier transaction left.
         """
         ends, newest = self._reader.end_offsets(), max(gathered.latest.values(), default=0)
-        known = {**self._unseen, **gathered.latest}
-        return {p: max(known.get(p, 0), newest if at >= ends.get(p, 0) else 0) for p, at in positions.items()}
+        latest = {**self._unseen, **gathered.latest}
+        return {p: max(latest.get(p, 0), newest if at >= ends.get(p, 0) else 0) for p, at in positions.items()}
 
     def _bury(self, rejected: list[Rejected], name: str) -> None:
         """Keep what was rejected where people find it. A stage that dies after this does it again."""

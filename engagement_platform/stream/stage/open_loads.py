@@ -55,9 +55,9 @@ def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Set
         loads.close_load(load)
         return
     log.info("load %s is open: it is completed", load.load_id)
-    found = [line_of(record.value) for record in read_ranges(settings, load)]
+    checked = [line_of(record.value) for record in read_ranges(settings, load)]
     coverages = Rebuilds(loads.session).coverages(load.table_id, load.days)
-    lines = uncovered((one for one in found if isinstance(one, Line)), coverages)
+    lines = uncovered((one for one in checked if isinstance(one, Line)), coverages)
     deliver(warehouse, loads, load, lines, settings)
 
 
@@ -109,11 +109,11 @@ def _gone(load: LoadRow, why: str) -> StreamStopped:
     )
 
 
-def split(found: Iterable[Line | Rejected]) -> tuple[list[Line], list[Rejected]]:
+def split(checked: Iterable[Line | Rejected]) -> tuple[list[Line], list[Rejected]]:
     """Return the lines, and what was rejected."""
     lines: list[Line] = []
     rejected: list[Rejected] = []
-    for one in found:
+    for one in checked:
         if isinstance(one, Line):
             lines.append(one)
         else:

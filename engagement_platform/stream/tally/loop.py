@@ -388,9 +388,9 @@ def _written_ends(settings: Settings, partitions: Collection[int]) -> dict[int, 
     committed behind that. Whoever reads up to this end waits for those transactions, at most for their timeout.
     Raises Unavailable.
     """
-    wanted = {TopicPartition(settings.topic, partition): OffsetSpec.LATEST for partition in partitions}
+    latest = {TopicPartition(settings.topic, partition): OffsetSpec.LATEST for partition in partitions}
     with admin(settings) as client:
-        return {at.partition: found.offset for at, found in client.list_partition_offsets(wanted).items()}
+        return {at.partition: end.offset for at, end in client.list_partition_offsets(latest).items()}
 
 
 def _topic_mismatch(what: str) -> StreamStopped:

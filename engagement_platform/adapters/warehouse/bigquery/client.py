@@ -23,7 +23,7 @@ _GOOGLES_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DatasetAddress:
     """Where the tables are, and how they are reached."""
 
     project: str
@@ -55,51 +55,51 @@ class Patience:
     """Pause before a job is looked at again; it grows to 25 times as much."""
 
 
-def place_of(settings: Settings) -> Place:
+def address_of(settings: Settings) -> DatasetAddress:
     """Return the place that the settings name. Raises SettingsError."""
-    found = _URI.fullmatch(settings.warehouse_uri or "")
-    if found is None:
+    match = _URI.fullmatch(settings.warehouse_uri or "")
+    if match is None:
         raise SettingsError(
             f"{variable('warehouse_uri')} is not the name of a BigQuery dataset.", "Set it to project.dataset."
         )
     _check_endpoint(settings.bigquery_endpoint)
-    return Place(
-        found["project"],
-        found["dataset"],
+    return DatasetAddress(
+        match["project"],
+        match["dataset"],
         settings.bigquery_location,
         settings.bigquery_credentials_file,
         settings.bigquery_endpoint,
     )
 
 
-def open_client(place: Place) -> bigquery.Client:
+def open_client(address: DatasetAddress) -> bigquery.Client:
     """Return a client made by dagster-gcp's resource. Raises SettingsError, EngagementError.
 
     A plain-http endpoint on this machine is spoken to without credentials unless a key file is given.
     """
-    endpoint = None if place.endpoint is None else place.endpoint.rstrip("/")
-    if endpoint and _is_plain(endpoint) and place.credentials is None:
-        return _at(endpoint, place, AnonymousCredentials())  # type: ignore[no-untyped-call]
-    with explained(str(place), "connecting"):
-        made = _made_by_resource(place)
+    endpoint = None if address.endpoint is None else address.endpoint.rstrip("/")
+    if endpoint and _is_plain(endpoint) and address.credentials is None:
+        return _at(endpoint, address, AnonymousCredentials())  # type: ignore[no-untyped-call]
+    with explained(str(address), "connecting"):
+        made = _made_by_resource(address)
     # The resource knows no endpoint, so a client of that address takes over the credentials that it found.
-    return made if endpoint is None else _at(endpoint, place, made._credentials)
+    return made if endpoint is None else _at(endpoint, address, made._credentials)
 
 
-def _at(endpoint: str, place: Place, credentials: Credentials) -> bigquery.Client:
+def _at(endpoint: str, address: DatasetAddress, credentials: Credentials) -> bigquery.Client:
     return bigquery.Client(
-        project=place.project,
+        project=address.project,
         credentials=credentials,
-        location=place.location,
+        location=address.location,
         client_options={"api_endpoint": endpoint},
     )
 
 
-def _made_by_resource(place: Place) -> bigquery.Client:
+def _made_by_resource(address: DatasetAddress) -> bigquery.Client:
     from dagster_gcp import BigQueryResource  # noqa: PLC0415
 
-    key = None if place.credentials is None else _encoded(place.credentials)
-    resource = BigQueryResource(project=place.project, location=place.location, gcp_credentials=key)
+    key = None if address.credentials is None else _encoded(address.credentials)
+    resource = BigQueryResource(project=address.project, location=address.location, gcp_credentials=key)
     with _without_googles_variable(key is not None), resource.get_client() as client:
         return client
 

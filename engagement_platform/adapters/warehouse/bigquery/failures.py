@@ -29,7 +29,7 @@ _RIGHTS = (
 
 
 @contextmanager
-def explained(place: str, doing: str) -> Iterator[None]:
+def explained(dataset: str, doing: str) -> Iterator[None]:
     """Turn what goes wrong in the block into the errors of the port. `place` is shown.
 
     Conflict and NotFound of a job are answers: who sends or looks up a job catches them inside the block.
@@ -38,36 +38,36 @@ def explained(place: str, doing: str) -> Iterator[None]:
         yield
     except auth.DefaultCredentialsError as error:
         raise EngagementError(
-            f"There are no usable Google credentials for {place}: {_one_line(error)}.",
+            f"There are no usable Google credentials for {dataset}: {_one_line(error)}.",
             "Set ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE to the key file of a service account, or log in with "
             "`gcloud auth application-default login`.",
         ) from error
     except _SILENT as error:
-        raise _silent(error, place, doing) from error
+        raise _silent(error, dataset, doing) from error
     except auth.GoogleAuthError as error:
-        raise _refused_credentials(place, str(error.args[0]) if error.args else str(error)) from error
+        raise _refused_credentials(dataset, str(error.args[0]) if error.args else str(error)) from error
     except google.GoogleAPICallError as error:
-        raise _told(error, place, doing) from error
+        raise _told(error, dataset, doing) from error
 
 
-def _refused_credentials(place: str, why: str) -> Refused:
+def _refused_credentials(dataset: str, why: str) -> Refused:
     return Refused(
-        f"Google does not accept the credentials for {place}: {why.rstrip('.')}.",
+        f"Google does not accept the credentials for {dataset}: {why.rstrip('.')}.",
         "Check ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE, or Google's default credentials, and that the key was not "
         "deleted or disabled.",
         server=_SERVER,
     )
 
 
-def _silent(error: Exception, place: str, doing: str) -> Unavailable:
+def _silent(error: Exception, dataset: str, doing: str) -> Unavailable:
     cause = error.cause if isinstance(error, google.RetryError) and error.cause is not None else error
     return Unavailable(
-        f"BigQuery does not answer to {doing} in {place}: {_one_line(cause)}.", "It is tried again.", server=_SERVER
+        f"BigQuery does not answer to {doing} in {dataset}: {_one_line(cause)}.", "It is tried again.", server=_SERVER
     )
 
 
-def _told(error: google.GoogleAPICallError, place: str, doing: str) -> EngagementError:
-    what = f"BigQuery refuses {doing} in {place}: {message_of(error)}."
+def _told(error: google.GoogleAPICallError, dataset: str, doing: str) -> EngagementError:
+    what = f"BigQuery refuses {doing} in {dataset}: {message_of(error)}."
     if reason_of(error) in _QUOTAS:
         return Unavailable(
             what,
@@ -76,7 +76,7 @@ def _told(error: google.GoogleAPICallError, place: str, doing: str) -> Engagemen
             server=_SERVER,
         )
     if isinstance(error, google.Unauthorized):
-        return _refused_credentials(place, message_of(error))
+        return _refused_credentials(dataset, message_of(error))
     if isinstance(error, google.Forbidden):
         return Refused(what, _RIGHTS, server=_SERVER)
     if isinstance(error, google.NotFound):

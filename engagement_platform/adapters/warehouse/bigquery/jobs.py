@@ -14,7 +14,7 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery import DEFAULT_RETRY
 
-from engagement_platform.adapters.warehouse.bigquery.client import Patience, Place
+from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress, Patience
 from engagement_platform.adapters.warehouse.bigquery.failures import explained
 from engagement_platform.adapters.warehouse.port import LoadFailed, QueryFailed
 from engagement_platform.domain.errors import EngagementError, Unavailable
@@ -32,9 +32,9 @@ _TRANSIENT = {
 class Jobs:
     """The jobs of one project, in the location of the dataset."""
 
-    def __init__(self, client: bigquery.Client, place: Place, patience: Patience) -> None:
+    def __init__(self, client: bigquery.Client, address: DatasetAddress, patience: Patience) -> None:
         self.client = client
-        self.place = place
+        self.address = address
         self.patience = patience
 
     @property
@@ -45,26 +45,26 @@ class Jobs:
     @cached_property
     def location(self) -> str:
         """Where the dataset is, and so its jobs. BigQuery finds a job only by this."""
-        with explained(str(self.place), "reading the dataset"):
-            reference = bigquery.DatasetReference(self.place.project, self.place.dataset)
+        with explained(str(self.address), "reading the dataset"):
+            reference = bigquery.DatasetReference(self.address.project, self.address.dataset)
             return str(self.client.get_dataset(reference, retry=self.retry, timeout=self.patience.request).location)
 
     def find(self, job_id: str) -> Job | None:
         """Return the job of that id as it is now, or None."""
-        with explained(str(self.place), "looking up a job"):
+        with explained(str(self.address), "looking up a job"):
             try:
-                found = self.client.get_job(
+                job = self.client.get_job(
                     job_id, location=self.location, retry=self.retry, timeout=self.patience.request
                 )
             except google.NotFound:
                 return None
-        if not isinstance(found, bigquery.LoadJob | bigquery.QueryJob):
-            raise EngagementError(f"Job {job_id} in {self.place} is not the platform's.", "Look who made it.")
-        return found
+        if not isinstance(job, bigquery.LoadJob | bigquery.QueryJob):
+            raise EngagementError(f"Job {job_id} in {self.address} is not the platform's.", "Look who made it.")
+        return job
 
     def insert(self, send: Callable[[], Job], doing: str) -> Job | None:
         """Send a job; None when its id is taken: by what we sent before, or by somebody else."""
-        with explained(str(self.place), doing):
+        with explained(str(self.address), doing):
             try:
                 return send()
             except google.Conflict:
@@ -91,12 +91,12 @@ class Jobs:
         while job.state != "DONE":
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"Job {job.job_id} in {self.place} has not ended in {self.patience.job:.0f} s.",
+                    f"Job {job.job_id} in {self.address} has not ended in {self.patience.job:.0f} s.",
                     "It is looked at again; BigQuery's console shows what it waits for.",
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, self.patience.poll * 25)
-            with explained(str(self.place), "looking up a job"):
+            with explained(str(self.address), "looking up a job"):
                 job.reload(retry=self.retry, timeout=self.patience.request)
         return job
 

@@ -18,7 +18,7 @@ def answer(jobs: Jobs, sql: str, parameters: Mapping[str, Parameter]) -> pa.Tabl
     limited: the filter on the day, which the tables require, is what keeps an answer from reading everything.
     """
     jobs.location  # noqa: B018 - a missing dataset is no fault of the query
-    with explained(str(jobs.place), "a query"), blaming_sql():
+    with explained(str(jobs.address), "a query"), blaming_sql():
         trial = jobs.query(sql, None, config(jobs, parameters, dry_run=True))
         if trial.statement_type != "SELECT":
             raise QueryFailed("Only one SELECT is answered, nothing that changes something.", "Write a single SELECT.")
@@ -31,7 +31,7 @@ def answer(jobs: Jobs, sql: str, parameters: Mapping[str, Parameter]) -> pa.Tabl
 def config(jobs: Jobs, parameters: Mapping[str, Parameter], dry_run: bool = False) -> bigquery.QueryJobConfig:
     """Return how a query is run: GoogleSQL, its tables in the platform's dataset."""
     made = bigquery.QueryJobConfig(
-        default_dataset=bigquery.DatasetReference(jobs.place.project, jobs.place.dataset),
+        default_dataset=bigquery.DatasetReference(jobs.address.project, jobs.address.dataset),
         query_parameters=[
             bigquery.ScalarQueryParameter(name, _kind(value), value) for name, value in parameters.items()
         ],

@@ -62,11 +62,11 @@ def located(file: IO[bytes]) -> Callable[[str], str]:
     """Return what puts the number of the line before an error that names a position in the file."""
 
     def told(error: str) -> str:
-        found = _POSITION.search(error)
-        if found is None:
+        match = _POSITION.search(error)
+        if match is None:
             return error
         file.seek(0)
-        before = file.read(int(found[1] or found[2]))
+        before = file.read(int(match[1] or match[2]))
         return f"line {before.count(10) + 1}: {error}"
 
     return told

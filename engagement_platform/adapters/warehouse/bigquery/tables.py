@@ -4,7 +4,7 @@ from google.api_core import exceptions as google
 from google.api_core.retry import Retry
 from google.cloud import bigquery
 
-from engagement_platform.adapters.warehouse.bigquery.client import Place
+from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress
 from engagement_platform.adapters.warehouse.port import TableUnusable
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Column, Kind, Table
@@ -35,96 +35,98 @@ def partitioning_of(table: Table) -> bigquery.TimePartitioning:
     return bigquery.TimePartitioning(type_=bigquery.TimePartitioningType.DAY, field=table.day)
 
 
-def reference(place: Place, table: Table) -> bigquery.TableReference:
+def reference(address: DatasetAddress, table: Table) -> bigquery.TableReference:
     """Return the name of a table."""
-    return bigquery.DatasetReference(place.project, place.dataset).table(table.name)
+    return bigquery.DatasetReference(address.project, address.dataset).table(table.name)
 
 
-def ensure_dataset(client: bigquery.Client, place: Place, retry: Retry, timeout: float) -> str:
+def ensure_dataset(client: bigquery.Client, address: DatasetAddress, retry: Retry, timeout: float) -> str:
     """Return the location of the dataset, which is created when it is missing. Raises SettingsError."""
-    wanted = bigquery.Dataset(bigquery.DatasetReference(place.project, place.dataset))
+    dataset = bigquery.Dataset(bigquery.DatasetReference(address.project, address.dataset))
     try:
-        found = client.get_dataset(wanted.reference, retry=retry, timeout=timeout)
+        present = client.get_dataset(dataset.reference, retry=retry, timeout=timeout)
     except google.NotFound:
-        wanted.location = place.location
-        found = client.create_dataset(wanted, exists_ok=True, retry=retry, timeout=timeout)
-    location = str(found.location)
-    if place.location is not None and place.location.upper() != location.upper():
+        dataset.location = address.location
+        present = client.create_dataset(dataset, exists_ok=True, retry=retry, timeout=timeout)
+    location = str(present.location)
+    if address.location is not None and address.location.upper() != location.upper():
         raise SettingsError(
-            f"The dataset {place} is in {location}, but {variable('bigquery_location')} is {place.location}.",
+            f"The dataset {address} is in {location}, but {variable('bigquery_location')} is {address.location}.",
             f"Set it to {location} or leave it out: a dataset cannot be moved.",
         )
     return location
 
 
-def ensure_table(client: bigquery.Client, place: Place, table: Table, retry: Retry, timeout: float) -> bigquery.Table:
+def ensure_table(
+    client: bigquery.Client, address: DatasetAddress, table: Table, retry: Retry, timeout: float
+) -> bigquery.Table:
     """Return a table, which is created when it is missing. Raises TableUnusable."""
-    found = find_table(client, place, table, retry, timeout)
-    if found is None:
-        found = client.create_table(_wanted(place, table), exists_ok=True, retry=retry, timeout=timeout)
-        check(found, table)
-    return found
+    present = find_table(client, address, table, retry, timeout)
+    if present is None:
+        present = client.create_table(_described(address, table), exists_ok=True, retry=retry, timeout=timeout)
+        check(present, table)
+    return present
 
 
 def find_table(
-    client: bigquery.Client, place: Place, table: Table, retry: Retry, timeout: float
+    client: bigquery.Client, address: DatasetAddress, table: Table, retry: Retry, timeout: float
 ) -> bigquery.Table | None:
     """Return a table, or None where there is none. Raises TableUnusable."""
     try:
-        found = client.get_table(reference(place, table), retry=retry, timeout=timeout)
+        present = client.get_table(reference(address, table), retry=retry, timeout=timeout)
     except google.NotFound:
         return None
-    check(found, table)
-    return found
+    check(present, table)
+    return present
 
 
-def identity_of(found: bigquery.Table) -> str:
+def identity_of(present: bigquery.Table) -> str:
     """Return what tells a table from another one that had its name before."""
-    if found.created is None:
-        raise TableUnusable(f"{found.reference} has no time of creation.", "Let the name stand for a plain table.")
-    return f"bigquery:{found.reference}@{round(found.created.timestamp() * 1_000)}"
+    if present.created is None:
+        raise TableUnusable(f"{present.reference} has no time of creation.", "Let the name stand for a plain table.")
+    return f"bigquery:{present.reference}@{round(present.created.timestamp() * 1_000)}"
 
 
-def _wanted(place: Place, table: Table) -> bigquery.Table:
-    wanted = bigquery.Table(reference(place, table), schema=schema_of(table))
-    wanted.description = table.meaning
-    wanted.time_partitioning = partitioning_of(table)
-    wanted.clustering_fields = list(table.clustered_by)
-    wanted.require_partition_filter = True
-    return wanted
+def _described(address: DatasetAddress, table: Table) -> bigquery.Table:
+    made = bigquery.Table(reference(address, table), schema=schema_of(table))
+    made.description = table.meaning
+    made.time_partitioning = partitioning_of(table)
+    made.clustering_fields = list(table.clustered_by)
+    made.require_partition_filter = True
+    return made
 
 
-def check(found: bigquery.Table, table: Table) -> None:
+def check(present: bigquery.Table, table: Table) -> None:
     """Raise TableUnusable, with every difference, when a table has not the columns and partitions it needs.
 
     Clustering, descriptions and the filter that is required may be changed: nothing depends on them.
     """
-    differences = [*_column_differences(found, table), *_partition_differences(found, table)]
-    if found.table_type != "TABLE":
-        differences = [f"it is a {found.table_type}, not a table"]
+    differences = [*_column_differences(present, table), *_partition_differences(present, table)]
+    if present.table_type != "TABLE":
+        differences = [f"it is a {present.table_type}, not a table"]
     if differences:
         raise TableUnusable(
-            f"{found.reference} is not as the platform needs it: {'; '.join(differences)}.",
+            f"{present.reference} is not as the platform needs it: {'; '.join(differences)}.",
             "Change it back, or rename it: it is made again, and its days are rebuilt with "
             "`engagement-platform backfill`.",
         )
 
 
-def _column_differences(found: bigquery.Table, table: Table) -> list[str]:
-    has = {field.name: field for field in found.schema}
+def _column_differences(present: bigquery.Table, table: Table) -> list[str]:
+    has = {field.name: field for field in present.schema}
     needed = {field.name: field for field in schema_of(table)}
     missing = [f"column {name} is missing" for name in needed if name not in has]
     extra = [f"column {name} is not the platform's" for name in has if name not in needed]
     both = [(has[name], needed[name]) for name in needed if name in has]
     changed = [
-        f"column {field.name} is {_type(field)}, not {_type(wanted)}"
-        for field, wanted in both
-        if _type(field) != _type(wanted)
+        f"column {field.name} is {_type(field)}, not {_type(expected)}"
+        for field, expected in both
+        if _type(field) != _type(expected)
     ]
     modes = [
-        f"column {field.name} is {field.mode}, not {wanted.mode}"
-        for field, wanted in both
-        if field.mode == "REPEATED" or (field.mode == "REQUIRED" and wanted.mode != "REQUIRED")
+        f"column {field.name} is {field.mode}, not {expected.mode}"
+        for field, expected in both
+        if field.mode == "REPEATED" or (field.mode == "REQUIRED" and expected.mode != "REQUIRED")
     ]
     return missing + extra + changed + modes
 
@@ -136,8 +138,8 @@ def _type(field: bigquery.SchemaField) -> str:
     return f"{kind}({field.precision}, {field.scale or 0})" if limited else kind
 
 
-def _partition_differences(found: bigquery.Table, table: Table) -> list[str]:
-    by = found.time_partitioning
+def _partition_differences(present: bigquery.Table, table: Table) -> list[str]:
+    by = present.time_partitioning
     if by is not None and by.type_ == bigquery.TimePartitioningType.DAY and by.field == table.day:
         return []
     described = "nothing" if by is None else f"{by.type_} of {by.field or 'the time of loading'}"

@@ -95,10 +95,10 @@ class Turns:
 
     def _last(self) -> Job | None:
         """Return the job of the last turn, ended; None when no turn was taken."""
-        found: Job | None = None
+        newest: Job | None = None
         low, step = self._taken, 1
         while (job := self._jobs.find(self._id(low + step))) is not None:
-            found, low, step = job, low + step, step * 2
+            newest, low, step = job, low + step, step * 2
         free = low + step
         while free - low > 1:
             middle = (low + free) // 2
@@ -106,11 +106,11 @@ class Turns:
             if job is None:
                 free = middle
             else:
-                found, low = job, middle
+                newest, low = job, middle
         self._taken = low
-        if found is None and low >= 0:
-            found = self._jobs.find(self._id(low))
-        return None if found is None else self._jobs.ended(found)
+        if newest is None and low >= 0:
+            newest = self._jobs.find(self._id(low))
+        return None if newest is None else self._jobs.ended(newest)
 
     def _take(self, send: Callable[[str], Job], doing: str) -> None:
         """Take the turn behind the last one, or leave it to a faster one; whose it is, shows at the next look."""

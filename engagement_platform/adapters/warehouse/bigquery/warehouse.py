@@ -13,7 +13,7 @@ import pyarrow as pa
 from google.cloud import bigquery
 
 from engagement_platform.adapters.warehouse.bigquery import queries, tables
-from engagement_platform.adapters.warehouse.bigquery.client import Patience, Place, open_client, place_of
+from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress, Patience, address_of, open_client
 from engagement_platform.adapters.warehouse.bigquery.failures import blaming_sql, explained
 from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, failure_of
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, parquet_of, size_of
@@ -37,35 +37,37 @@ _LOAD = "engagement_load"
 
 def open_bigquery(settings: Settings) -> Warehouse:
     """Return the warehouse in the dataset of ENGAGEMENT_WAREHOUSE_URI. Raises SettingsError, EngagementError."""
-    place = place_of(settings)
-    return BigQueryWarehouse(open_client(place), place, settings.state_dir / "bigquery_days")
+    address = address_of(settings)
+    return BigQueryWarehouse(open_client(address), address, settings.state_dir / "bigquery_days")
 
 
 class BigQueryWarehouse:
     """Keeps the promises of `port.Warehouse`. Conflict is never raised: turns are waited for."""
 
-    def __init__(self, client: bigquery.Client, place: Place, scratch: Path, patience: Patience | None = None) -> None:
-        self._place = place
+    def __init__(
+        self, client: bigquery.Client, address: DatasetAddress, scratch: Path, patience: Patience | None = None
+    ) -> None:
+        self._address = address
         self._scratch = scratch
-        self._jobs = Jobs(client, place, patience or Patience())
+        self._jobs = Jobs(client, address, patience or Patience())
         self._identities: dict[str, str] = {}
         self._turns: dict[tuple[str, date], Turns] = {}
 
     def ensure(self, table: Table) -> str:
         """Create dataset and table when they are missing, and return the table's identity."""
         jobs = self._jobs
-        with explained(str(self._place), f"preparing {table.name}"):
-            jobs.location = tables.ensure_dataset(jobs.client, self._place, jobs.retry, jobs.patience.request)
-            found = tables.ensure_table(jobs.client, self._place, table, jobs.retry, jobs.patience.request)
-        self._identities[table.name] = identity = tables.identity_of(found)
+        with explained(str(self._address), f"preparing {table.name}"):
+            jobs.location = tables.ensure_dataset(jobs.client, self._address, jobs.retry, jobs.patience.request)
+            present = tables.ensure_table(jobs.client, self._address, table, jobs.retry, jobs.patience.request)
+        self._identities[table.name] = identity = tables.identity_of(present)
         return identity
 
     def has(self, table: Table) -> bool:
         """Say whether the table is there, and change nothing."""
         jobs = self._jobs
-        with explained(str(self._place), f"looking at {table.name}"):
-            found = tables.find_table(jobs.client, self._place, table, jobs.retry, jobs.patience.request)
-        return found is not None
+        with explained(str(self._address), f"looking at {table.name}"):
+            present = tables.find_table(jobs.client, self._address, table, jobs.retry, jobs.patience.request)
+        return present is not None
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch by one load job, whose id is made from the load's number and the table."""
@@ -133,7 +135,7 @@ class BigQueryWarehouse:
         config = self._load_config(ENGAGEMENT_EVENTS, bigquery.SourceFormat.NEWLINE_DELIMITED_JSON)
         config.write_disposition = bigquery.WriteDisposition.WRITE_APPEND
         config.labels = {_LOAD: _digest(load.id)}
-        table = tables.reference(self._place, ENGAGEMENT_EVENTS)
+        table = tables.reference(self._address, ENGAGEMENT_EVENTS)
         return self._jobs.load(file, size_of(file), table, self._job_id(load), config)
 
     def _load_config(self, table: Table, kind: str) -> bigquery.LoadJobConfig:
@@ -159,10 +161,10 @@ class BigQueryWarehouse:
 
     def _check_is_of(self, job: Job, load: Load) -> None:
         if job.labels.get(_LOAD) != _digest(load.id):
-            raise NumberTaken(str(self._place), load)
+            raise NumberTaken(str(self._address), load)
 
     def _partition(self, replacement: Replacement) -> bigquery.TableReference:
-        dataset = bigquery.DatasetReference(self._place.project, self._place.dataset)
+        dataset = bigquery.DatasetReference(self._address.project, self._address.dataset)
         return dataset.table(f"{replacement.table.name}${replacement.day:%Y%m%d}")
 
     def _turns_of(self, replacement: Replacement) -> Turns:
@@ -182,7 +184,7 @@ class BigQueryWarehouse:
         """Return how many rows a job has written."""
         if isinstance(job, bigquery.LoadJob):
             return int(job.output_rows or 0)
-        with explained(str(self._place), "counting the rows of a query"):
+        with explained(str(self._address), "counting the rows of a query"):
             patience = self._jobs.patience
             answer = job.result(max_results=0, retry=self._jobs.retry, timeout=patience.request, job_retry=None)
             return int(answer.total_rows or 0)
@@ -195,12 +197,12 @@ class BigQueryWarehouse:
     def _check_same(self, table: Table) -> None:
         """Raise TableUnusable when the table is missing, or another one than the ensured one."""
         jobs = self._jobs
-        with explained(str(self._place), f"reading {table.name}"):
-            reference = tables.reference(self._place, table)
-            found = tables.identity_of(
+        with explained(str(self._address), f"reading {table.name}"):
+            reference = tables.reference(self._address, table)
+            identity = tables.identity_of(
                 jobs.client.get_table(reference, retry=jobs.retry, timeout=jobs.patience.request)
             )
-        if found != self._identities.setdefault(table.name, found):
+        if identity != self._identities.setdefault(table.name, identity):
             raise TableUnusable(
                 f"The table {reference} was made anew while it was in use.",
                 "Its days have to be rebuilt: start the process again.",

@@ -42,7 +42,7 @@ def translate(sql: str) -> Translated:
     query = statements[0]
     tables = _bare_tables(query)
     _set_right(query)
-    parameters = frozenset(found.name for found in query.find_all(exp.Parameter))
+    parameters = frozenset(parameter.name for parameter in query.find_all(exp.Parameter))
     try:
         return Translated(query.sql(dialect="duckdb"), tables, parameters)
     except SqlglotError as error:

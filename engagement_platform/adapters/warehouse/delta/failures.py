@@ -30,7 +30,7 @@ _LONGEST = 500
 
 
 @contextmanager
-def explained(place: str, doing: str) -> Iterator[None]:
+def explained(path: str, doing: str) -> Iterator[None]:
     """Turn what goes wrong in the block into the errors of the port. `place` is shown, so it holds no secret.
 
     Nothing that fails here has changed the table: a commit of Delta Lake is one file that is there or not.
@@ -40,32 +40,32 @@ def explained(place: str, doing: str) -> Iterator[None]:
     except CommitFailedError as error:
         raise Conflict(_one_line(error)) from error
     except (DeltaError, OSError) as error:
-        raise _told(error, place, doing) from error
+        raise _told(error, path, doing) from error
 
 
-def _told(error: Exception, place: str, doing: str) -> EngagementError:
+def _told(error: Exception, path: str, doing: str) -> EngagementError:
     text = str(error).lower()
     if any(sign in text for sign in _FULL):
         return Unavailable(
-            f"There is no room left in {place} for {doing}; the table is as it was.",
+            f"There is no room left in {path} for {doing}; the table is as it was.",
             "Make room on the disk; it is tried again.",
         )
     if any(sign in text for sign in _FORBIDDEN):
         return TableUnusable(
-            f"{place} refuses {doing}: {_one_line(error)}.",
+            f"{path} refuses {doing}: {_one_line(error)}.",
             "Give the platform's user the right to read and write there, mend the storage's credentials in the "
             "environment, or let ENGAGEMENT_WAREHOUSE_URI name another place.",
         )
     if any(sign in text for sign in _REFUSED):
-        return LoadFailed(f"{place} refuses rows: {_one_line(error)}.", "A required column is null in them.")
+        return LoadFailed(f"{path} refuses rows: {_one_line(error)}.", "A required column is null in them.")
     if isinstance(error, TableNotFoundError):
         return TableUnusable(
-            f"There is no table in {place} any more.", "Start the process again; its days have to be rebuilt."
+            f"There is no table in {path} any more.", "Start the process again; its days have to be rebuilt."
         )
     if any(sign in text for sign in _SILENT) or isinstance(error, OSError):
-        return Unavailable(f"{place} does not answer to {doing}: {_one_line(error)}.", "It is tried again.")
+        return Unavailable(f"{path} does not answer to {doing}: {_one_line(error)}.", "It is tried again.")
     return Unavailable(
-        f"{doing.capitalize()} in {place} failed: {_one_line(error)}.",
+        f"{doing.capitalize()} in {path} failed: {_one_line(error)}.",
         "It is tried again. If it stays so, look at the folder `_delta_log` of the table.",
     )
 

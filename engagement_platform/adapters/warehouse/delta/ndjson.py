@@ -51,12 +51,12 @@ def _parse(data: bytes, schema: pa.Schema) -> pa.RecordBatch:
 
 def _reasons(data: bytes, schema: pa.Schema) -> tuple[str, ...]:
     """Return what is wrong with which line, of the first such lines. Slow: it is for people only."""
-    found: list[str] = []
+    reasons: list[str] = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             _parse(line, schema)
         except pa.ArrowException as error:
-            found.append(f"line {number} (id {id_of(line) or 'unknown'}): {error}")
-            if len(found) == _MAX_ROWS_SHOWN:
+            reasons.append(f"line {number} (id {id_of(line) or 'unknown'}): {error}")
+            if len(reasons) == _MAX_ROWS_SHOWN:
                 break
-    return tuple(found)
+    return tuple(reasons)

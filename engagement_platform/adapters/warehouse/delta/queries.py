@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from engagement_platform.adapters.warehouse.delta import dialect
 from engagement_platform.adapters.warehouse.delta.dataset import files_of
 from engagement_platform.adapters.warehouse.delta.failures import explained
-from engagement_platform.adapters.warehouse.delta.tables import DERIVED, Place, open_table
+from engagement_platform.adapters.warehouse.delta.tables import DERIVED, Storage, open_table
 from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed
 from engagement_platform.domain.errors import redact
 from engagement_platform.domain.table import Column, Kind, Table
@@ -41,7 +41,7 @@ _ROWS_AT_ONCE = 32_768
 
 @contextmanager
 def answered(
-    place: Place, sql: str, parameters: Mapping[str, Parameter] | None, shape: Table | None = None
+    storage: Storage, sql: str, parameters: Mapping[str, Parameter] | None, shape: Table | None = None
 ) -> Iterator[pa.RecordBatchReader]:
     """Give the answer to a query in BigQuery's dialect, batch by batch. Raises QueryFailed.
 
@@ -51,7 +51,7 @@ def answered(
     given = _chosen(query, parameters or {})
     with _connection() as connection, _explained():
         for name in query.tables:
-            _show(connection, place, name)
+            _show(connection, storage, name)
         answer = connection.sql(query.sql, params=given) if given else connection.sql(query.sql)
         typed = answer.project(_columns(answer) if shape is None else _shaped(answer, shape))
         yield typed.to_arrow_reader(_ROWS_AT_ONCE)
@@ -84,19 +84,19 @@ def _explained() -> Iterator[None]:
         raise QueryFailed(f"The query failed: {' '.join(what.split()).rstrip('.')}.") from error
 
 
-def _show(connection: duckdb.DuckDBPyConnection, place: Place, name: str) -> None:
+def _show(connection: duckdb.DuckDBPyConnection, storage: Storage, name: str) -> None:
     """Make a table known under its bare name, without the columns that the adapter derives."""
-    handle = _existing(place, name)
-    with explained(redact(place.of(name)), "reading"):
+    handle = _existing(storage, name)
+    with explained(redact(storage.of(name)), "reading"):
         connection.register(f"stored {name}", files_of(handle))
     shown = ", ".join(_quoted(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
     connection.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {shown} FROM {_quoted('stored ' + name)}")  # noqa: S608
 
 
-def _existing(place: Place, name: str) -> DeltaTable:
-    if not name.isidentifier() or not place.has(name):
-        raise QueryFailed(f"There is no table {name}.", f"There are: {', '.join(place.names()) or 'none'}.")
-    return open_table(place, name)
+def _existing(storage: Storage, name: str) -> DeltaTable:
+    if not name.isidentifier() or not storage.has(name):
+        raise QueryFailed(f"There is no table {name}.", f"There are: {', '.join(storage.names()) or 'none'}.")
+    return open_table(storage, name)
 
 
 def _columns(answer: duckdb.DuckDBPyRelation) -> str:
@@ -113,11 +113,11 @@ def _columns(answer: duckdb.DuckDBPyRelation) -> str:
 
 
 def _shaped(answer: duckdb.DuckDBPyRelation, shape: Table) -> str:
-    wanted = [column.name for column in shape.columns]
-    if sorted(answer.columns) != sorted(wanted):
+    names = [column.name for column in shape.columns]
+    if sorted(answer.columns) != sorted(names):
         raise QueryFailed(
             f"The query for {shape.name} gives the columns {', '.join(answer.columns)}.",
-            f"It must give {', '.join(wanted)}.",
+            f"It must give {', '.join(names)}.",
         )
     return ", ".join(f"{_typed(column)} AS {_quoted(column.name)}" for column in shape.columns)
 

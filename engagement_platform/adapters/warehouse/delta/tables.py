@@ -42,7 +42,7 @@ _CONFIGURATION: dict[str, str | None] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Storage:
     """The folder, or the URL of object storage, that holds the tables. Credentials come from the environment."""
 
     root: str
@@ -78,8 +78,8 @@ class Place:
             return []
         with explained(redact(self.root), "listing the tables"):
             files = pa.fs.PyFileSystem(DeltaStorageHandler(self.root, self.options))
-            found = files.get_file_info(pa.fs.FileSelector("", recursive=False))
-            folders = (one.base_name for one in found if one.type == pa.fs.FileType.Directory)
+            entries = files.get_file_info(pa.fs.FileSelector("", recursive=False))
+            folders = (one.base_name for one in entries if one.type == pa.fs.FileType.Directory)
             return sorted(name for name in folders if self.has(name))
 
 
@@ -116,37 +116,37 @@ def predicate(table: Table, day: date) -> str:
     return f"{day_column(table)} = '{day.isoformat()}'"
 
 
-def open_table(place: Place, name: str) -> DeltaTable:
+def open_table(storage: Storage, name: str) -> DeltaTable:
     """Return a handle on the table's latest version. Raises TableUnusable, Unavailable."""
-    with explained(redact(place.of(name)), "reading"):
-        return DeltaTable(place.of(name), storage_options=place.options)
+    with explained(redact(storage.of(name)), "reading"):
+        return DeltaTable(storage.of(name), storage_options=storage.options)
 
 
-def ensure(place: Place, table: Table) -> DeltaTable:
+def ensure(storage: Storage, table: Table) -> DeltaTable:
     """Return a handle on the table, which is created when it is missing. Raises TableUnusable, Unavailable."""
-    found = find(place, table)
-    if found is None:
-        found = _create(place, table)
-        _check(found, table, redact(place.of(table.name)))
-    return found
+    handle = find(storage, table)
+    if handle is None:
+        handle = _create(storage, table)
+        _check(handle, table, redact(storage.of(table.name)))
+    return handle
 
 
-def find(place: Place, table: Table) -> DeltaTable | None:
+def find(storage: Storage, table: Table) -> DeltaTable | None:
     """Return a handle on the table's latest version, or None where nothing is. Raises TableUnusable, Unavailable."""
-    with explained(redact(place.of(table.name)), "reading"):
+    with explained(redact(storage.of(table.name)), "reading"):
         try:
-            found = DeltaTable(place.of(table.name), storage_options=place.options)
+            handle = DeltaTable(storage.of(table.name), storage_options=storage.options)
         except TableNotFoundError:
-            _check_empty(place, table)
+            _check_empty(storage, table)
             return None
-    _check(found, table, redact(place.of(table.name)))
-    return found
+    _check(handle, table, redact(storage.of(table.name)))
+    return handle
 
 
-def _check_empty(place: Place, table: Table) -> None:
-    if place.folder is None:
+def _check_empty(storage: Storage, table: Table) -> None:
+    if storage.folder is None:
         return
-    folder = place.folder / table.name
+    folder = storage.folder / table.name
     with explained(str(folder), "reading"):
         if folder.exists() and (not folder.is_dir() or any(path.name != "_delta_log" for path in folder.iterdir())):
             raise TableUnusable(
@@ -155,40 +155,40 @@ def _check_empty(place: Place, table: Table) -> None:
             )
 
 
-def _create(place: Place, table: Table) -> DeltaTable:
+def _create(storage: Storage, table: Table) -> DeltaTable:
     try:
-        with explained(redact(place.of(table.name)), "creating the table"):
+        with explained(redact(storage.of(table.name)), "creating the table"):
             return DeltaTable.create(
-                place.of(table.name),
+                storage.of(table.name),
                 Schema.from_arrow(stored_schema(table)),
                 mode="error",
                 partition_by=[day_column(table)],
                 name=table.name,
                 description=table.meaning,
                 configuration=_CONFIGURATION,
-                storage_options=place.options,
+                storage_options=storage.options,
                 # Tried again, it would become a second version, and give the table of a faster process its own id.
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
     except Exception as error:
         cause = error.__cause__
         if isinstance(error, Conflict) or (isinstance(cause, DeltaError) and "already exists" in str(cause)):
-            return open_table(place, table.name)  # another process was faster
+            return open_table(storage, table.name)  # another process was faster
         raise
 
 
-def _check(found: DeltaTable, table: Table, place: str) -> None:
-    differences = [*_column_differences(found, table), *_partition_differences(found, table)]
+def _check(handle: DeltaTable, table: Table, path: str) -> None:
+    differences = [*_column_differences(handle, table), *_partition_differences(handle, table)]
     if differences:
         raise TableUnusable(
-            f"The table in {place} is not as the platform needs it: {'; '.join(differences)}.",
+            f"The table in {path} is not as the platform needs it: {'; '.join(differences)}.",
             "Change it back, or move its folder away: it is made again, and its days are rebuilt with "
             "`engagement-platform backfill`.",
         )
 
 
-def _column_differences(found: DeltaTable, table: Table) -> list[str]:
-    has = pa.schema(found.schema().to_arrow())
+def _column_differences(handle: DeltaTable, table: Table) -> list[str]:
+    has = pa.schema(handle.schema().to_arrow())
     needed = stored_schema(table)
     missing = [f"column {name} is missing" for name in needed.names if name not in has.names]
     extra = [f"column {name} is not the platform's" for name in has.names if name not in needed.names]
@@ -198,8 +198,8 @@ def _column_differences(found: DeltaTable, table: Table) -> list[str]:
     return missing + extra + changed + strict
 
 
-def _partition_differences(found: DeltaTable, table: Table) -> list[str]:
-    by = found.metadata().partition_columns
+def _partition_differences(handle: DeltaTable, table: Table) -> list[str]:
+    by = handle.metadata().partition_columns
     if by == [day_column(table)]:
         return []
     return [f"it is partitioned by {', '.join(by) or 'nothing'}, not by {day_column(table)}"]

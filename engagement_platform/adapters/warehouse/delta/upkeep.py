@@ -25,17 +25,17 @@ SMALL_FILES = 8
 """A day with that many small files is compacted."""
 
 
-def care_for(handle: DeltaTable, place: str, kept_hours: int = KEPT_HOURS) -> dict[str, int]:
+def care_for(handle: DeltaTable, path: str, kept_hours: int = KEPT_HOURS) -> dict[str, int]:
     """Do all of it for one table; return figures.
 
     Vacuum comes first, since on a full disk it makes the room that compaction needs.
     """
     figures: Counter[str] = Counter()
-    figures.update(files_deleted=_unless_conflict(place, lambda: _vacuum(handle, kept_hours)))
+    figures.update(files_deleted=_unless_conflict(path, lambda: _vacuum(handle, kept_hours)))
     for day, files in sorted(_small_files(handle).items()):
         if files >= SMALL_FILES:
-            figures.update(files_compacted=_unless_conflict(place, partial(_compact, handle, day)))
-    with explained(place, "writing"):
+            figures.update(files_compacted=_unless_conflict(path, partial(_compact, handle, day)))
+    with explained(path, "writing"):
         handle.update_incremental()
         handle.create_checkpoint()
         handle.cleanup_metadata()
@@ -43,13 +43,13 @@ def care_for(handle: DeltaTable, place: str, kept_hours: int = KEPT_HOURS) -> di
     return dict(figures)
 
 
-def _unless_conflict(place: str, act: Callable[[], int]) -> int:
+def _unless_conflict(path: str, act: Callable[[], int]) -> int:
     """Return what `act` returns, or 0 when another writer was faster: then the next upkeep does it."""
     try:
-        with explained(place, "writing"):
+        with explained(path, "writing"):
             return act()
     except Conflict:
-        log.info("%s was written to during upkeep; the rest is left to the next one", place)
+        log.info("%s was written to during upkeep; the rest is left to the next one", path)
         return 0
 
 

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 from engagement_platform.adapters.warehouse.delta import ndjson, queries, tables, upkeep, writes
 from engagement_platform.adapters.warehouse.delta.failures import explained
-from engagement_platform.adapters.warehouse.delta.tables import Place
+from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.port import (
     Conflict,
     Load,
@@ -30,25 +30,25 @@ _RETIRE_TRIES = 20
 
 def open_delta(settings: Settings) -> Warehouse:
     """Return the warehouse in the folder, or under the URL, of ENGAGEMENT_WAREHOUSE_URI."""
-    return DeltaWarehouse(Place(settings.effective_warehouse_uri))
+    return DeltaWarehouse(Storage(settings.effective_warehouse_uri))
 
 
 class DeltaWarehouse:
     """Keeps the promises of `port.Warehouse`. Every method opens the table anew and works on its latest version."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._identities: dict[str, str] = {}
 
     def ensure(self, table: Table) -> str:
         """Create the table when it is missing, and return its identity, which Delta keeps in its metadata."""
-        handle = tables.ensure(self._place, table)
+        handle = tables.ensure(self._storage, table)
         self._identities[table.name] = identity = str(handle.metadata().id)
         return f"delta:{identity}"
 
     def has(self, table: Table) -> bool:
         """Say whether the table is there, and change nothing."""
-        return tables.find(self._place, table) is not None
+        return tables.find(self._storage, table) is not None
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch, once. Attempts play no part: a load that failed has left nothing."""
@@ -71,7 +71,7 @@ class DeltaWarehouse:
 
     def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
         """Replace a day by the result of a query, in the types of its table."""
-        with queries.answered(self._place, sql, parameters, replacement.table) as rows:
+        with queries.answered(self._storage, sql, parameters, replacement.table) as rows:
             return self.replace_day(replacement, rows)
 
     def retire(self, replacement: Replacement) -> bool:
@@ -91,19 +91,19 @@ class DeltaWarehouse:
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """Return the answer of DuckDB over the latest version of the tables that the query names."""
-        with queries.answered(self._place, sql, parameters) as rows:
+        with queries.answered(self._storage, sql, parameters) as rows:
             return rows.read_all()
 
     def upkeep(self) -> dict[str, int]:
         """Compact, vacuum and clean up the log of every table of the folder, and of those that were ensured."""
         figures: Counter[str] = Counter()
-        for name in sorted({*self._identities, *self._place.names()}):
-            figures.update(upkeep.care_for(tables.open_table(self._place, name), self._where_name(name)))
+        for name in sorted({*self._identities, *self._storage.names()}):
+            figures.update(upkeep.care_for(tables.open_table(self._storage, name), self._where_name(name)))
         return dict(figures)
 
     def _open(self, table: Table) -> DeltaTable:
         """Return a handle on the latest version. Raises TableUnusable when it is another table than the ensured one."""
-        handle = tables.open_table(self._place, table.name)
+        handle = tables.open_table(self._storage, table.name)
         with explained(self._where(table), "reading"):
             identity = str(handle.metadata().id)
         if identity != self._identities.setdefault(table.name, identity):
@@ -117,4 +117,4 @@ class DeltaWarehouse:
         return self._where_name(table.name)
 
     def _where_name(self, name: str) -> str:
-        return redact(self._place.of(name))
+        return redact(self._storage.of(name))

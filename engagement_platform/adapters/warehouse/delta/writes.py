@@ -26,7 +26,7 @@ LOAD_ID = "engagementLoadId"
 """Under this name the id of a load stands in its commit."""
 
 
-def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, place: str) -> None:
+def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, path: str) -> None:
     """Append the rows of a load that `has_load` did not find on this handle. Raises Conflict."""
     properties = CommitProperties(
         custom_metadata={LOAD_ID: load.id},
@@ -35,11 +35,11 @@ def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, p
             Transaction(_load_id_app(load), _digest(load.id)),
         ],
     )
-    with explained(place, "writing"):
+    with explained(path, "writing"):
         write_deltalake(handle, with_day(table, rows), mode="append", commit_properties=properties)
 
 
-def has_load(handle: DeltaTable, load: Load, place: str) -> bool:
+def has_load(handle: DeltaTable, load: Load, path: str) -> bool:
     """Say whether the table has a load.
 
     Raises NumberTaken when it has another one under the same or a higher version, and this one is not known.
@@ -49,10 +49,10 @@ def has_load(handle: DeltaTable, load: Load, place: str) -> bool:
         return False
     if stored == load.version and handle.transaction_version(_load_id_app(load)) == _digest(load.id):
         return True
-    with explained(place, "reading"):
-        known = any(commit.get(LOAD_ID) == load.id for commit in handle.history())
-    if not known:
-        raise NumberTaken(place, load)
+    with explained(path, "reading"):
+        is_loaded = any(commit.get(LOAD_ID) == load.id for commit in handle.history())
+    if not is_loaded:
+        raise NumberTaken(path, load)
     return True
 
 
@@ -79,14 +79,14 @@ def is_replaced(handle: DeltaTable, replacement: Replacement) -> bool:
     return False
 
 
-def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchReader, place: str) -> int:
+def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchReader, path: str) -> int:
     """Replace a day, which `is_replaced` denied on this handle; return how many rows it has now.
 
     The rows are written as they come. Raises Conflict, and LoadFailed when a row is of another day.
     """
     with DayStream(replacement.table, replacement.day, rows) as stream:
         try:
-            with explained(place, "writing"):
+            with explained(path, "writing"):
                 write_deltalake(
                     handle,
                     stream.reader(),
@@ -99,7 +99,7 @@ def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchRe
         return stream.rows
 
 
-def retire(handle: DeltaTable, replacement: Replacement, place: str) -> bool:
+def retire(handle: DeltaTable, replacement: Replacement, path: str) -> bool:
     """Leave a mark that keeps a replacement from taking effect, unless it has; return whether it has.
 
     One whose handle is older than the mark conflicts with it; one that begins later finds it. Of one that a later
@@ -107,7 +107,7 @@ def retire(handle: DeltaTable, replacement: Replacement, place: str) -> bool:
     """
     stored = _stored(handle, replacement)
     if stored < _retired(replacement):
-        with explained(place, "writing"):
+        with explained(path, "writing"):
             handle.create_write_transaction(
                 [],
                 mode="append",
@@ -118,9 +118,9 @@ def retire(handle: DeltaTable, replacement: Replacement, place: str) -> bool:
     return stored == _written(replacement)
 
 
-def rows_of_day(handle: DeltaTable, table: Table, day: date, place: str) -> int:
+def rows_of_day(handle: DeltaTable, table: Table, day: date, path: str) -> int:
     """Return how many rows a day has."""
-    with explained(place, "reading"):
+    with explained(path, "reading"):
         files = handle.to_pyarrow_dataset(file_pruning_predicate=predicate(table, day))
         return int(files.count_rows(filter=pc.field(day_column(table)) == pa.scalar(day)))
 

@@ -64,7 +64,7 @@ def test_default_credentials(
     from engagement_platform.adapters.warehouse.bigquery import client
 
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file))
-    place = client.Place(stand_in.project, "engagement", endpoint="https://bigquery.internal:8443")
+    place = client.DatasetAddress(stand_in.project, "engagement", endpoint="https://bigquery.internal:8443")
     opened = client.open_client(place)
     assert opened._credentials.service_account_email == "platform@a-project.iam.gserviceaccount.com"
     assert opened._connection.API_BASE_URL == "https://bigquery.internal:8443"

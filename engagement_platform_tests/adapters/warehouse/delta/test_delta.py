@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from engagement_platform.adapters.warehouse.delta import upkeep
-from engagement_platform.adapters.warehouse.delta.tables import Place
+from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import TableUnusable
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def warehouse(folder: Path) -> DeltaWarehouse:
-    opened = DeltaWarehouse(Place(str(folder)))
+    opened = DeltaWarehouse(Storage(str(folder)))
     opened.ensure(ENGAGEMENT_EVENTS)
     return opened
 
@@ -48,14 +48,14 @@ def test_a_folder_that_is_no_table_is_said_and_left_alone(
     other.parent.mkdir(parents=True)
     other.write_text("of somebody else")
     with pytest.raises(TableUnusable, match="is not a Delta table") as raised:
-        act(DeltaWarehouse(Place(str(folder))), ENGAGEMENT_EVENTS)
+        act(DeltaWarehouse(Storage(str(folder))), ENGAGEMENT_EVENTS)
     assert "ENGAGEMENT_WAREHOUSE_URI" in raised.value.todo
     assert [path.name for path in other.parent.iterdir()] == ["notes.txt"]
 
 
 def test_a_folder_that_refuses_names_itself() -> None:
     with pytest.raises(TableUnusable, match="/sys/kernel/engagement") as raised:  # where not even root may
-        DeltaWarehouse(Place("/sys/kernel/engagement")).ensure(ENGAGEMENT_EVENTS)
+        DeltaWarehouse(Storage("/sys/kernel/engagement")).ensure(ENGAGEMENT_EVENTS)
     assert "the right to read and write" in raised.value.todo
 
 
@@ -63,14 +63,14 @@ def in_little_room(folder: Path, scratch: Path, write: str) -> str:
     """Do `write` in a process none of whose files may grow beyond `_ROOM` bytes; return what it says."""
     program = f"""
         import pathlib, sys
-        from engagement_platform.adapters.warehouse.delta.tables import Place
+        from engagement_platform.adapters.warehouse.delta.tables import Storage
         from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
         from engagement_platform.domain.errors import Unavailable
         from engagement_platform.domain.table import ENGAGEMENT_EVENTS
         from engagement_platform_tests.adapters.warehouse.rows import batch, event, events, reader
         from engagement_platform_tests.adapters.warehouse.support import load, replacement
 
-        warehouse = DeltaWarehouse(Place({str(folder)!r}))
+        warehouse = DeltaWarehouse(Storage({str(folder)!r}))
         warehouse.ensure(ENGAGEMENT_EVENTS)
         rows = [event(n, user_id=f"{{n * 7919:036d}}") for n in range({_MANY})]
         try:
