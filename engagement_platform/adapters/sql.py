@@ -21,4 +21,9 @@ def load(package: str, file: str) -> dict[str, str]:
     names, bodies = parts[::2], parts[1::2]
     if len(set(names)) < len(names):
         raise ValueError(f"{file} of {package} uses the name of a statement twice.")
-    return {name: _COMMENT.sub("", body).strip().removesuffix(";") for name, body in zip(names, bodies, strict=True)}
+    return {name: bare(body) for name, body in zip(names, bodies, strict=True)}
+
+
+def bare(statement: str) -> str:
+    """Return a statement without comment lines and final semicolon."""
+    return _COMMENT.sub("", statement).strip().removesuffix(";")

@@ -22,7 +22,8 @@ from engagement_platform.adapters.platform.connection import connect_platform, t
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source import session
-from engagement_platform.adapters.source.reader import DOUBLED_CONTENT, open_source
+from engagement_platform.adapters.source.history import DOUBLED_CONTENT
+from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact

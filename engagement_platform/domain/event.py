@@ -1,7 +1,7 @@
 """The enriched event as it travels through Kafka: its one typed definition, its headers, its dead letters.
 
 The value of a message is UTF-8 JSON with exactly the fields of `EnrichedEvent`, in that order. PostgreSQL writes
-it (`adapters/source/enriched.sql`), so that stream, rebuild and checks cannot differ; this definition validates it
+it (`streams/engagement/enriched.sql`), so that stream, rebuild and checks cannot differ; this definition validates it
 and is its JSON Schema.
 """
 

@@ -13,7 +13,7 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.cli import group
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
-from engagement_platform.history.marts.refresh import refresh_day
+from engagement_platform.history.marts import refresh_day
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase

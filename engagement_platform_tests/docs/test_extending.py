@@ -24,7 +24,7 @@ _ASK = """
 from datetime import date
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.marts import DAILY_DEVICE
-from engagement_platform.history.marts.refresh import refresh_day
+from engagement_platform.history.marts import refresh_day
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import load
 import engagement_platform

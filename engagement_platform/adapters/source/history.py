@@ -12,7 +12,7 @@ import psycopg
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.by_day import ByDay
-from engagement_platform.adapters.source.reader import BEYOND_JSON, DOUBLED_CONTENT, ENRICHED
+from engagement_platform.adapters.source.reader import BEYOND_JSON, ENRICHED
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SQL = sql.load(__package__, "history.sql")
+DOUBLED_CONTENT = _SQL["doubled_content"]
 _HIGHEST_ID = (1 << 63) - 1
 
 

@@ -112,3 +112,17 @@ SELECT event.id,
   FROM ({enriched}) AS event
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
  WHERE event.id = ANY(%(ids)s)
+
+-- name: doubled_content
+-- A content id that has several rows, with which the enrichment would return events several times; no row where there is
+-- none. Nothing of content is read where a unique index vouches for it, which a view has not.
+SELECT id::text AS id
+  FROM content
+ WHERE NOT EXISTS (
+       SELECT FROM pg_index
+         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+        WHERE indrelid = to_regclass('content') AND indisunique AND indisvalid AND indnkeyatts = 1 AND attname = 'id'
+          AND indpred IS NULL)
+ GROUP BY id
+HAVING count(*) > 1
+ LIMIT 1

@@ -14,13 +14,13 @@ from psycopg.rows import RowMaker, namedtuple_row
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.look import SQL, UNCHANGED, look
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange, gaps_between
 from engagement_platform.domain.ledger import EVERYTHING, Holders
 
-ENRICHED = sql.load(__package__, "enriched.sql")["enriched"]
-DOUBLED_CONTENT = sql.load(__package__, "enriched.sql")["doubled_content"]
+ENRICHED = packaged().enriched
 _SQL = sql.load(__package__, "relay.sql")
 _READ = (
     _SQL["read"]

@@ -6,7 +6,7 @@ import dagster as dg
 
 from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY
 from engagement_platform.domain.table import Table
-from engagement_platform.history.marts.refresh import code_version, refresh_day
+from engagement_platform.history.marts import code_version, refresh_day
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
 from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN, GROUP, engagement_events

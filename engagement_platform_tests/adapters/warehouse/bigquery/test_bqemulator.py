@@ -26,7 +26,7 @@ from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.table import Table
-from engagement_platform.history.marts.refresh import query_of
+from engagement_platform.history.marts import query_of
 from engagement_platform_tests.adapters.warehouse.bigquery.support import QUICK, BigQueryStore
 from engagement_platform_tests.adapters.warehouse.contract_loads import EDGES, TableContract
 from engagement_platform_tests.adapters.warehouse.contract_queries import QueryContract

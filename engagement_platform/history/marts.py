@@ -3,9 +3,9 @@
 import hashlib
 from datetime import date
 
-from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement
 from engagement_platform.domain.days import bounds
@@ -18,7 +18,7 @@ _TRIES = 5
 
 def query_of(mart: Table) -> str:
     """Return the query of a mart in BigQuery's dialect; its parameters are @day, @begin and @end, times in UTC."""
-    return sql.load(__package__, f"{mart.name}.sql")[mart.name]
+    return packaged().marts[mart.name]
 
 
 def code_version(mart: Table) -> str:

@@ -1,4 +1,3 @@
--- name: enriched
 -- The enrichment: one event with the columns of its content. Stream, rebuild and checks all read this text, so a
 -- value cannot differ between them. round() of NUMERIC rounds half away from zero; numeric division keeps at least
 -- 16 significant digits, more than enough for two decimals of a quotient of 32-bit integers. Texts may be enums, varchar
@@ -19,17 +18,3 @@ SELECT event.id,
        round(event.duration_ms::numeric / 1000 / nullif(content.length_seconds, 0), 2) AS engagement_pct
   FROM engagement_events AS event
   LEFT JOIN content ON content.id = event.content_id
-
--- name: doubled_content
--- A content id that has several rows, with which the enrichment would return events several times; no row where there is
--- none. Nothing of content is read where a unique index vouches for it, which a view has not.
-SELECT id::text AS id
-  FROM content
- WHERE NOT EXISTS (
-       SELECT FROM pg_index
-         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-        WHERE indrelid = to_regclass('content') AND indisunique AND indisvalid AND indnkeyatts = 1 AND attname = 'id'
-          AND indpred IS NULL)
- GROUP BY id
-HAVING count(*) > 1
- LIMIT 1

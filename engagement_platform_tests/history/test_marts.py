@@ -14,7 +14,7 @@ import sqlglot
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY, MARTS
 from engagement_platform.domain.table import Table
-from engagement_platform.history.marts.refresh import code_version, query_of, refresh_day
+from engagement_platform.history.marts import code_version, query_of, refresh_day
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay

@@ -1,0 +1,60 @@
+"""Folders of streams: the packaged one, and what is wrong with others."""
+
+from pathlib import Path
+
+import pytest
+
+from engagement_platform.adapters.streams import packaged, read
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event import json_schema
+from engagement_platform.domain.marts import MARTS
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.windows import DIMENSIONS, MEASURES
+
+GOOD = """
+name = "orders"
+meaning = "What was bought."
+source = { table = "orders", id = "id", time = "at" }
+message = { key = "customer" }
+warehouse = { table = "orders" }
+views.dimensions.country.column = "country"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "stream.toml").write_text(GOOD)
+    (tmp_path / "enriched.sql").write_text("-- The events.\nSELECT id, at, customer, country FROM orders;\n")
+    return tmp_path
+
+
+def test_the_packaged_stream_is_what_it_was() -> None:
+    stream = packaged()
+    assert list(stream.meanings) == [column.name for column in ENGAGEMENT_EVENTS.columns]
+    assert list(stream.meanings) == list(json_schema()["$defs"]["EnrichedEvent"]["properties"])
+    assert stream.table == ENGAGEMENT_EVENTS.name
+    assert stream.clustered_by == ENGAGEMENT_EVENTS.clustered_by
+    assert stream.marts.keys() == {mart.name for mart in MARTS}
+    assert tuple(dimension.name for dimension in stream.views.dimensions) == DIMENSIONS
+    assert tuple(measure.name for measure in stream.views.measures) == MEASURES
+
+
+def test_statements_come_without_comments_and_semicolon(folder: Path) -> None:
+    (folder / "marts").mkdir()
+    (folder / "marts" / "daily_orders.sql").write_text("-- A row a day.\nSELECT @day AS day\n")
+    (folder / "marts" / "notes.txt").write_text("not a table")
+    stream = read(folder)
+    assert stream.enriched == "SELECT id, at, customer, country FROM orders"
+    assert stream.marts == {"daily_orders": "SELECT @day AS day"}
+
+
+def test_a_file_that_is_missing_is_named(folder: Path) -> None:
+    (folder / "enriched.sql").unlink()
+    with pytest.raises(SettingsError, match=r"enriched\.sql"):
+        read(folder)
+
+
+def test_toml_that_is_none_is_said_with_its_line(folder: Path) -> None:
+    (folder / "stream.toml").write_text('name = "orders"\nmeaning = What\n')
+    with pytest.raises(SettingsError, match="line 2"):
+        read(folder)

@@ -1,0 +1,62 @@
+"""What `stream.toml` may say, and what is said where it cannot be used."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, SourceTable, Views, stream_of
+
+ORDERS: dict[str, Any] = {
+    "name": "orders",
+    "meaning": "What was bought.",
+    "source": {"table": "shop.orders", "id": "order_no", "time": "placed_at"},
+    "message": {"key": "customer_id"},
+    "views": {
+        "dimensions": {"country": {"column": "country"}, "customer": {"column": "customer_id", "shown": ["name"]}},
+        "measures": {"cents": "amount_cents"},
+    },
+    "warehouse": {"table": "orders"},
+}
+
+
+def made(**changes: Any) -> EventStream:
+    return stream_of(copy.deepcopy(ORDERS) | changes, "SELECT 1", {}, "orders/stream.toml")
+
+
+def test_a_folder_is_one_value() -> None:
+    orders = made()
+    assert orders.source == SourceTable("shop.orders", "order_no", "placed_at")
+    assert orders.views.dimensions == (Dimension("country", "country"), Dimension("customer", "customer_id", ("name",)))
+    assert orders.views.measures == (Measure("count", None), Measure("cents", "amount_cents"))
+    assert orders.user is None
+
+
+def test_each_column_that_is_counted_or_shown_is_named_once() -> None:
+    views = Views((Dimension("a", "x", ("y", "x")), Dimension("b", "y")), (Measure("count", None), Measure("n", "x")))
+    assert views.columns == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "Orders"}, "'Orders' is no name"),
+        ({"name": "orders; DROP"}, "is no name"),
+        ({"surce": {}}, "unknown field `surce`"),
+        ({"source": {"table": "orders", "id": "order_no"}}, "required field `time`"),
+        ({"views": {"dimensions": {}}}, "views.dimensions has none"),
+        ({"views": {"dimensions": {"a:b": {"column": "a"}}}}, "'a:b' is no name"),
+        (
+            {"views": {"dimensions": {"a": {"column": "a"}}, "measures": {"count": "n"}}},
+            "count is the number of events",
+        ),
+        ({"views": {"dimensions": {"a": {"column": 1}}}}, "$.views.dimensions[...].column"),
+        ({"warehouse": {"table": "a.b"}}, "'a.b' is no name"),
+    ],
+)
+def test_what_cannot_be_used_is_said_with_the_file(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        made(**changes)
+    assert said in str(error.value)
+    assert str(error.value).startswith("orders/stream.toml cannot be used")
