@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What installs: `make PIP="uv pip" ...` for those who have uv.
 PIP ?= $(BIN)/pip --disable-pip-version-check
 # How many processes test beside each other, on two cores; each has servers of its own, half a gigabyte.
-PROCESSES ?= 2
+PROCESSES ?= 3
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
 # What makes locks.
@@ -19,8 +19,8 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-vers
 demo: .venv/installed
 	@$(BIN)/engagement-platform demo $(ARGS)
 
-# The files of tests run beside each other, each process with servers of its own: most of a test is waiting. They are
-# begun in the order of conftest.py; xdist would begin with the files that have the most tests, not with the longest.
+# The files of tests run beside each other, each process with servers of its own: most of a test is waiting. conftest.py
+# says which go together and in which order; xdist would begin with the files that have the most tests.
 test: .venv/installed
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
@@ -28,7 +29,7 @@ forget(os.environ)
 hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
-SERVER_FIXTURES = {"stack", "source_db", "platform_db", "settings", "own_stack"}
+SERVER_FIXTURES = {"stack", "source_db", "platform_db", "settings", "own_stack", "own_stack_folder"}
 
 
 def pytest_configure() -> None:
@@ -44,9 +45,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_order)
 
 
-def _order(item: pytest.Item) -> tuple[bool, bool]:
+WHOLE_SYSTEMS = (
+    "engagement_platform_tests/integration/test_dagster_dev.py",
+    "engagement_platform_tests/integration/test_own_servers.py",
+    "engagement_platform_tests/local/demo/test_demo.py",
+    "engagement_platform_tests/orchestration/test_lease_run.py",
+    "engagement_platform_tests/soak/test_soaks.py",
+)
+"""Files whose tests take both cores for themselves."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole files, as `--dist loadfile` does, but all whole systems to one, one after another."""
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = _scope
+    return scheduling
+
+
+def _scope(nodeid: str) -> str:
+    file = nodeid.split("::")[0]
+    return "whole systems" if file in WHOLE_SYSTEMS else file
+
+
+def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
     """What takes longest comes first, so that nothing long is left to one process at the end."""
-    return item.get_closest_marker("slow") is None, item.get_closest_marker("servers") is None
+    return (
+        item.nodeid.split("::")[0] not in WHOLE_SYSTEMS,
+        item.get_closest_marker("slow") is None,
+        item.get_closest_marker("servers") is None,
+    )
 
 
 def _folder() -> Path:

@@ -120,4 +120,5 @@ def test_the_demo_from_the_wheel_in_an_environment_of_its_own(tmp_path: Path, en
     finally:
         run(own / "engagement-platform", "reset", "--yes")
     figures = json.loads((tmp_path / "report.json").read_text())
-    assert figures["committed"] == figures["in_kafka"] == figures["in_redis"] >= 5_000
+    assert figures["committed"] == figures["in_kafka"] == figures["in_redis"] == figures["measured"] >= 5_000
+    assert figures["lost"] == figures["doubled"] == figures["late"] == figures["hand_overs"] == 0

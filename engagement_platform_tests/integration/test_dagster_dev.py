@@ -1,5 +1,9 @@
-"""A backfill under `dagster dev` while events are written, with kills: afterwards every day equals the source."""
+"""The whole platform under `dagster dev`, as an operator runs it, with kills: the stream, then a backfill beside it.
 
+All tests share one platform: what is killed comes back.
+"""
+
+import json
 import random
 import re
 import subprocess
@@ -14,35 +18,42 @@ import psutil
 import psycopg
 import pytest
 
+from engagement_platform.adapters.redis.views import Views
 from engagement_platform.cli import main
+from engagement_platform.local import stack as local_stack
 from engagement_platform.local.demo.programs import Dagster
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
-from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, dagster_dev, environment, kill
-from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, children, dagster_dev, environment, kill
+from engagement_platform_tests.streaming import insert, read_all, wait_for
 from engagement_platform_tests.warehouse import ids_by_day, source_ids, source_ids_by_day, table_ids, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-DAYS = 30
+DAYS = 21  # three runs of the backfill, of which two are at work and one waits
 ROWS = 100
 TODAY = datetime.now(UTC).date()
 FIRST = TODAY - timedelta(days=DAYS - 1)
 
 
-@pytest.fixture
-def source(own_stack: Endpoints) -> SourceDatabase:
-    return make_source(own_stack)[1]
+@pytest.fixture(scope="module")
+def endpoints(own_stack_folder: Path) -> Endpoints:
+    return local_stack.up(own_stack_folder, durable=False, use_usual_ports=False)
 
 
-@pytest.fixture
-def own_settings(own_stack: Endpoints, own_stack_folder: Path, source: SourceDatabase) -> Settings:
+@pytest.fixture(scope="module")
+def source(endpoints: Endpoints) -> SourceDatabase:
+    return make_source(endpoints)[1]
+
+
+@pytest.fixture(scope="module")
+def own_settings(endpoints: Endpoints, own_stack_folder: Path, source: SourceDatabase) -> Settings:
     return make_settings(
-        own_stack,
+        endpoints,
         source.dsn,
-        own_stack.platform_dsn,
+        endpoints.platform_dsn,
         lease_seconds=600,
         first_day=FIRST,
         stage_seconds=5.0,  # each load writes a file for each of its days, and every scan plans over all of them
@@ -51,26 +62,65 @@ def own_settings(own_stack: Endpoints, own_stack_folder: Path, source: SourceDat
     )
 
 
-@pytest.fixture
-def variables(
-    own_stack: Endpoints, own_stack_folder: Path, own_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Mapping[str, str]:
-    monkeypatch.chdir(ROOT)
-    found = environment(own_stack, own_stack_folder, own_settings)
-    for name, value in found.items():
-        if name.startswith(("ENGAGEMENT_", "DAGSTER_")):
-            monkeypatch.setenv(name, value)
-    return found
+@pytest.fixture(scope="module")
+def variables(endpoints: Endpoints, own_stack_folder: Path, own_settings: Settings) -> Iterator[Mapping[str, str]]:
+    """The environment of every program of the platform, and of this process."""
+    made = environment(endpoints, own_stack_folder, own_settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        for name, value in made.items():
+            if name.startswith(("ENGAGEMENT_", "DAGSTER_")):
+                patch.setenv(name, value)
+        yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dagster(own_stack_folder: Path, variables: Mapping[str, str]) -> Iterator[Dagster]:
     with dagster_dev(own_stack_folder, variables) as program:
         yield program
 
 
+def counted(settings: Settings) -> int:
+    views = Views.connect(settings)
+    try:
+        return views.totals().count
+    finally:
+        views.close()
+
+
+def commit(source: SourceDatabase, n: int) -> None:
+    with psycopg.connect(source.writer_dsn) as connection:
+        insert(connection, n)
+
+
+def committed(source: SourceDatabase) -> list[int]:
+    with psycopg.connect(source.writer_dsn) as connection:
+        return [row[0] for row in connection.execute("SELECT id FROM engagement_events ORDER BY id")]
+
+
+def test_events_reach_redis_and_a_killed_run_loses_and_doubles_nothing(
+    dagster: Dagster, own_settings: Settings, source: SourceDatabase
+) -> None:
+    commit(source, 20)
+    wait_for(lambda: counted(own_settings) == 20, "the first events in Redis", PATIENCE)
+    with psycopg.connect(source.writer_dsn) as late:
+        insert(late, 3)
+        commit(source, 20)
+        wait_for(lambda: counted(own_settings) == 40, "events beside an open transaction")
+        victims = children(dagster, "multiprocessing")  # the worker of the streaming run with its ops
+        assert len(victims) > 2
+        kill(victims)
+        commit(source, 20)
+        late.commit()
+    commit(source, 5)
+    wait_for(lambda: counted(own_settings) >= 68, "events after the kill", PATIENCE)
+    published = sorted(json.loads(record.value)["id"] for record in read_all(own_settings, own_settings.topic))
+    assert published == committed(source)
+    assert counted(own_settings) == 68
+
+
 class Writer:
-    """Writes some 300 events a second: most of them of today, some of any day of the last month, some late."""
+    """Writes some 120 events a second: most of them of today, some of any day of the last weeks, some late."""
 
     def __init__(self, source: SourceDatabase) -> None:
         self._source = source
@@ -88,7 +138,7 @@ class Writer:
     def _write(self) -> None:
         chance = random.Random(7)
         with psycopg.connect(self._source.writer_dsn) as quick, psycopg.connect(self._source.writer_dsn) as slow:
-            while not self._stop.wait(0.1):
+            while not self._stop.wait(0.25):
                 write(quick, 20, TODAY)
                 write(quick, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
                 write(slow, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
@@ -141,7 +191,7 @@ def backfill_workers(instance: dg.DagsterInstance) -> list[psutil.Process]:
     return [each for run_id in mine for each in started_processes(instance, run_id, "Started process for run")]
 
 
-def test_a_month_is_rebuilt_while_events_come_and_processes_are_killed(
+def test_weeks_are_rebuilt_while_events_come_and_processes_are_killed(
     dagster: Dagster, variables: Mapping[str, str], own_settings: Settings, source: SourceDatabase
 ) -> None:
     with psycopg.connect(source.writer_dsn) as connection:
