@@ -66,7 +66,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _scope(nodeid: str) -> str:
-    file = nodeid.split("::")[0]
+    file = nodeid.split("::", maxsplit=1)[0]
     return "whole systems" if file in WHOLE_SYSTEMS else file
 
 

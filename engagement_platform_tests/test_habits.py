@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from engagement_platform_tests.conftest import WHOLE_SYSTEMS
+
 ROOT = Path(__file__).parents[1]
 HOOKS = ROOT / ".pre-commit-config.yaml"
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -141,3 +143,8 @@ def test_the_newest_releases_are_tried_in_a_clone_and_named(repository: Path) ->
 
 def test_make_lock_check_is_the_weekly_run_with_the_quick_tests() -> None:
     assert commands_of("lock-check") == ["PYTHON=python3 .ci/run newest lint test-fast"]
+
+
+def test_the_files_that_take_both_cores_for_themselves_are_there() -> None:
+    """Else they would run beside each other, and starve."""
+    assert all((ROOT / file).is_file() for file in WHOLE_SYSTEMS)

@@ -234,11 +234,13 @@ def test_a_paused_loop_claims_and_its_heart_beats(settings: Settings, pauses: Pa
         first = leases.snapshot().of("run")["tally"].heartbeat_at
         wait_for(lambda: leases.snapshot().of("run")["tally"].heartbeat_at > first, "a beat")
         assert alive(leases.snapshot())
-        with leases.session.connected() as connection:
-            told = connection.execute(
-                "SELECT progress->'state'->>'reason' FROM engagement_platform.stream_loop"
-            ).fetchall()
-        assert [row[0].startswith("since ") for row in told] == [True]
+
+        def reasons() -> list[str]:
+            with leases.session.connected() as connection:
+                statement = "SELECT progress->'state'->>'reason' FROM engagement_platform.stream_loop"
+                return [row[0] for row in connection.execute(statement)]
+
+        wait_for(lambda: [reason.startswith("since ") for reason in reasons()] == [True], "the pause's state")
         leases.claim("next", leases.register("next", "tally"), 60, ["tally"])
         thread.join(10)
         assert not thread.is_alive()

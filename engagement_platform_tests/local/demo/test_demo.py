@@ -15,6 +15,8 @@ from engagement_platform.local import stack
 ROOT = Path(__file__).parents[3]
 DEMO = [sys.executable, "-c", "from engagement_platform.cli import main; main()", "demo"]
 
+BEGUN: list[subprocess.Popen[str]] = []
+
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(700)]
 
 
@@ -29,11 +31,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _removed(folder: Path) -> object:
     yield
+    for demo in BEGUN:
+        if demo.poll() is None:  # a test has failed; what the demo runs would outlive its servers
+            demo.terminate()
+            demo.communicate(timeout=60)
     stack.reset(folder)
 
 
 def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    demo = subprocess.Popen(
         [*DEMO, "--state-dir", str(folder), *options],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -41,6 +47,8 @@ def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
         text=True,
         env={name: value for name, value in os.environ.items() if not name.startswith(("ENGAGEMENT_", "DAGSTER_"))},
     )
+    BEGUN.append(demo)
+    return demo
 
 
 def read_until(demo: subprocess.Popen[str], text: str) -> None:

@@ -43,14 +43,14 @@ def test_an_answer_that_was_lost_is_looked_up(stand_in: StandIn, warehouse: BigQ
     assert ids(warehouse) == [1, 2]
 
 
-def test_a_look_up_that_is_behind_is_waited_for(
-    stand_in: StandIn, warehouse: BigQueryWarehouse, tmp_path: Path
-) -> None:
+def test_a_look_up_that_is_behind_is_waited_for(stand_in: StandIn, store: BigQueryStore, tmp_path: Path) -> None:
+    patient = store.open(replace(QUICK, retries=30))
+    patient.ensure(ENGAGEMENT_EVENTS)
     stand_in.faults.dropped["jobs.insert"] = 1
     stand_in.faults.hidden = 3
-    warehouse.append(load(1), batch(tmp_path, events([1])))
+    patient.append(load(1), batch(tmp_path, events([1])))
     assert stand_in.faults.hidden == 0
-    assert ids(warehouse) == [1]
+    assert ids(patient) == [1]
 
 
 def test_an_outcome_that_was_never_learned_is_learned_later(
