@@ -6,7 +6,6 @@ stored before the day is replaced, and comes into force in the step that closes 
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.topics import ensure_topics
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
+from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
 from engagement_platform.adapters.source.reader import open_source
@@ -305,18 +306,10 @@ class _Rebuild:
 @contextmanager
 def _beating(settings: Settings, rebuilds: dict[date, int]) -> Iterator[None]:
     """Give signs of life, from a thread while the block runs, for the rebuilds that are in the mapping by then."""
-    ended = threading.Event()
+    beats = Rebuilds(Session(settings, "rebuild-beat"))
 
     def beat() -> None:
-        with Rebuilds.opened(settings, "rebuild-beat") as beats:
-            while not ended.wait(BEAT_SECONDS):
-                with suppress(Unavailable):
-                    beats.beat(list(rebuilds.copy().values()))
+        beats.beat(rebuilds.copy().values())
 
-    thread = threading.Thread(target=beat, name="rebuild-beat", daemon=True)
-    thread.start()
-    try:
+    with Repeated("rebuild-beat", beat, BEAT_SECONDS, log=log, at_end=beats.close, patience=BEAT_SECONDS):
         yield
-    finally:
-        ended.set()
-        thread.join(BEAT_SECONDS)

@@ -7,9 +7,8 @@ the heartbeats that are written here.
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 
 import dagster as dg
 from dagster._core.events import DagsterEvent
@@ -18,14 +17,19 @@ from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
 
+from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
+from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import BEAT_SECONDS
-from engagement_platform.settings import load
+from engagement_platform.settings import Settings, load
 
 _INTERRUPT = signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
 """What ends this process: what a shell's `nohup … &` has started ignores SIGINT."""
+
+_AGAIN_SECONDS = 1.0
+"""After how long a heartbeat that failed is tried again."""
 
 log = logging.getLogger("engagement_platform.living")
 
@@ -47,39 +51,51 @@ def beating(run_id: str, job: str, subject: str) -> Iterator[None]:
     Nothing that happens to the thread ends the block, except that the run was given up: then another run does its
     work, and this process is interrupted as by a termination from the UI.
     """
-    ended = threading.Event()
-    thread = threading.Thread(target=_beat, args=(run_id, job, subject, ended), name="run-beat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(2.0)
-
-
-def _beat(run_id: str, job: str, subject: str, ended: threading.Event) -> None:
     try:
         settings = load()
     except EngagementError as error:  # the run says so itself as soon as it needs them
         log.warning("no heartbeat for run %s: %s", run_id, error)
+        yield
         return
-    with RunBeats.opened(settings, "run-beat") as beats:
-        while True:
-            try:
-                ensure_schema(settings)
-                while beats.beat(run_id, job, subject):
-                    if ended.wait(BEAT_SECONDS):
-                        beats.end(run_id)
-                        return
-                log.error("Run %s was taken for dead: it gave no sign of life for too long. It ends.", run_id)
-                os.kill(os.getpid(), _INTERRUPT)
-                return
-            except Exception as error:  # a thread that is gone would let the run be taken for dead
-                log.warning("no heartbeat for run %s: %s", run_id, error)
-                if ended.wait(1.0):
-                    with suppress(EngagementError):
-                        beats.end(run_id)
-                    return
+    with _Heart(settings, run_id, job, subject).thread:
+        yield
+
+
+class _Heart:
+    """What the thread does that gives signs of life for a run."""
+
+    def __init__(self, settings: Settings, run_id: str, job: str, subject: str) -> None:
+        self._settings = settings
+        self._run = (run_id, job, subject)
+        self._beats = RunBeats(Session(settings, "run-beat"))
+        self._is_given_up = self._has_schema = False
+        self.thread = Repeated(
+            "run-beat", self._beat, BEAT_SECONDS, log=log, first=0.0, failures=self, at_end=self._end, patience=2.0
+        )
+
+    def failed(self, error: EngagementError) -> float:
+        """Say that the run may be taken for dead; return the seconds until the next beat."""
+        self._has_schema = False  # perhaps it is that
+        log.warning("no heartbeat for run %s: %s", self._run[0], error)
+        return _AGAIN_SECONDS
+
+    def worked(self) -> None:
+        """Nothing is to be said."""
+
+    def _beat(self) -> None:
+        if not self._has_schema:
+            ensure_schema(self._settings)
+            self._has_schema = True
+        if not self._beats.beat(*self._run):
+            self._is_given_up = True
+            self.thread.end()
+            log.error("Run %s was taken for dead: it gave no sign of life for too long. It ends.", self._run[0])
+            os.kill(os.getpid(), _INTERRUPT)
+
+    def _end(self) -> None:
+        with closing(self._beats):
+            if not self._is_given_up:
+                self._beats.end(self._run[0])
 
 
 class _LivingExecutor(InProcessExecutor):

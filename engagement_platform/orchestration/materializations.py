@@ -5,13 +5,13 @@ stopped there is no materialization: one observation tells its state instead, so
 """
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 
+from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.latency import Histogram
 from engagement_platform.domain.loop_state import Kind, LoopState, in_words
 from engagement_platform.stream.control import Progress
@@ -75,7 +75,7 @@ def reported(context: dg.OpExecutionContext, asset: dg.AssetKey, progress: Progr
 
     From a thread, because the loop must go on while Dagster's storage does not answer.
     """
-    reporter, closing = Reporter(asset, progress), threading.Event()
+    reporter = Reporter(asset, progress)
 
     def log_once(*, last: bool = False) -> None:
         try:
@@ -85,17 +85,8 @@ def reported(context: dg.OpExecutionContext, asset: dg.AssetKey, progress: Progr
         except Exception as error:  # a figure that is not plotted must not end the stream
             log.warning("the materialization of %s was not stored: %s", asset.to_user_string(), error)
 
-    def log_until_closed() -> None:
-        pause = FIRST_SECONDS
-        while not closing.wait(pause):
-            log_once()
-            pause = EVERY_SECONDS
-
-    thread = threading.Thread(target=log_until_closed, name="materializations", daemon=True)
-    thread.start()
     try:
-        yield
+        with Repeated("materializations", log_once, EVERY_SECONDS, log=log, first=FIRST_SECONDS):
+            yield
     finally:
-        closing.set()
-        thread.join(1.0)
         log_once(last=True)

@@ -96,13 +96,16 @@ class Standalone:
         """Nobody watches."""
 
 
-def once(action: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that does `action` until it has worked once: a loop claims its lease a single time."""
-    pending = [action]
+class Claim:
+    """The claim of a lease: a loop makes it a single time, however often it begins anew."""
 
-    def do() -> None:
-        if pending:
-            pending[0]()
-            pending.clear()
+    def __init__(self, claim: Callable[[], None]) -> None:
+        self._claim = claim
+        self.is_made = False
+        """Whether it has succeeded."""
 
-    return do
+    def __call__(self) -> None:
+        """Wait until the run holds the lease, unless it does. Raises what the claim raises, as Superseded."""
+        if not self.is_made:
+            self._claim()
+            self.is_made = True

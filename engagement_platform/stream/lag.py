@@ -2,9 +2,9 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.stream.control import Progress
 
@@ -18,13 +18,13 @@ class LagCount:
         self._progress = progress
         self._count = count
         self._log = log
-        self._counted_at = float("-inf")
+        self._counts = Interval(COUNT_SECONDS, is_due=True)
         self._thread = threading.Thread()
 
     def look(self) -> None:
         """Begin to count when it is due. Returns at once."""
-        if time.monotonic() - self._counted_at >= COUNT_SECONDS and not self._thread.is_alive():
-            self._counted_at = time.monotonic()
+        if self._counts.is_due and not self._thread.is_alive():
+            self._counts.restart()
             self._thread = threading.Thread(target=self._note, name="lag", daemon=True)
             self._thread.start()
 

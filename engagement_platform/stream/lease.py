@@ -4,7 +4,6 @@ Without the platform database a loop that has claimed goes on, for Kafka and Red
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from datetime import timedelta
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.repeated import Interval, Repeated
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
 from engagement_platform.domain.leases import (
     ClaimState,
@@ -72,7 +72,7 @@ class LeaseControl:
         self._lease_seconds = lease_seconds
         self._leases = Leases(Session(settings, f"{loop}-lease"))
         self._awaits: int | None = None
-        self._keeper = _Keeper(self)
+        self._keeper = _Keeper(settings, self)
         self.last_asked = time.monotonic()
         """When the loop last showed that it is not hung, by the monotonic clock."""
 
@@ -112,7 +112,7 @@ class LeaseControl:
     def start(self) -> None:
         """Register as waiting and begin to beat. Waits for the platform database."""
         self._persist(self._register)
-        self._keeper.start(self._settings, self._awaits or 0)
+        self._keeper.start(self._awaits or 0)
 
     def end(self, *, planned: bool) -> None:
         """Stop beating; say that the end was planned, so that nobody has to wait for silence."""
@@ -171,47 +171,41 @@ class LeaseControl:
 class _Keeper:
     """The thread that beats for a loop and looks whether it was superseded."""
 
-    def __init__(self, control: LeaseControl) -> None:
+    def __init__(self, settings: Settings, control: LeaseControl) -> None:
         self._control = control
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, settings: Settings, awaits: int) -> None:
-        self._leases = Leases(Session(settings, f"{self._control.loop}-heartbeat"))
+        self._leases = Leases(Session(settings, f"{control.loop}-heartbeat"))
         self._grace = timedelta(seconds=settings.lease_grace_seconds)
+        self._awaits = 0
+        self._beats = Interval(BEAT_SECONDS - POLL_SECONDS / 2, is_due=True)
+        self._thread = Repeated(
+            "heartbeat",
+            self._keep,
+            POLL_SECONDS,
+            log=log,
+            first=0.0,
+            failures=Outage(log.warning, longest=BEAT_SECONDS),
+            at_end=self._leases.close,
+            patience=BEAT_SECONDS,
+        )
+
+    def start(self, awaits: int) -> None:
         self._awaits = awaits
-        self._beaten = float("-inf")
-        self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the thread; it may be waiting for a database that does not answer, and is left behind then."""
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join(BEAT_SECONDS)
+        self._thread.close()
 
     def _keep(self) -> None:
-        outage = Outage(log.warning, longest=BEAT_SECONDS)
-        pause = 0.0
-        while not self._closing.wait(pause):
-            try:
-                self._end_when_hung()
-                self._beat_when_due()
-                self._look()
-                outage.worked()
-                pause = POLL_SECONDS
-            except Unavailable as error:
-                pause = outage.failed(error)
-            except Exception:  # whatever it is, a thread that is gone would let the run be taken for dead
-                log.exception("the heartbeat failed")
-                pause = BEAT_SECONDS
-        self._leases.close()
+        self._end_when_hung()
+        self._beat_when_due()
+        self._look()
 
     def _beat_when_due(self) -> None:
-        control, now = self._control, time.monotonic()
-        if now - self._beaten >= BEAT_SECONDS - POLL_SECONDS / 2 and now - control.last_asked < HUNG_SECONDS:
+        control = self._control
+        if self._beats.is_due and time.monotonic() - control.last_asked < HUNG_SECONDS:
             self._leases.beat(control.run_id, control.loop, self._awaits, figures(control.progress))
-            self._beaten = now
+            self._beats.restart()
 
     def _end_when_hung(self) -> None:
         patience = END_HUNG_SECONDS if self._control.stop.reason is None else END_STOPPING_SECONDS

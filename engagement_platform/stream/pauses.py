@@ -5,20 +5,20 @@ last holds on. A paused loop keeps its place in its run: it has claimed, its hea
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog
 from engagement_platform.stream.backoff import Outage
-from engagement_platform.stream.control import Control, once
+from engagement_platform.stream.control import Claim, Control
 from engagement_platform.stream.lag import LagCount
 
 log = logging.getLogger("engagement_platform.pausing")
@@ -35,7 +35,7 @@ def run_pausable(
     A paused loop that drains ends at once, and says so. Waits for the platform database before the first begin, for
     what could not be read is never taken for the absence of a pause. Raises what the loop raises.
     """
-    claim = once(control.claim)
+    claim = Claim(control.claim)
     with _watching(settings, control, loop) as watch:
         while not control.should_stop():
             pause = watch.present
@@ -113,8 +113,16 @@ class _Watch:
         self.present: Pause | None = None
         self._loop = loop
         self._pauses = Pauses(Session(settings, f"{loop}-pause"))
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="pauses", daemon=True)
+        # The lease, which looks more often, says what ails the database.
+        self._thread = Repeated(
+            "pauses",
+            self.look,
+            LOOK_SECONDS,
+            log=log,
+            failures=Outage(log.debug, longest=LOOK_SECONDS),
+            at_end=self._pauses.close,
+            patience=LOOK_SECONDS,
+        )
 
     def look(self) -> None:
         """Look once. Raises Unavailable."""
@@ -126,24 +134,7 @@ class _Watch:
 
     def close(self) -> None:
         """End the thread; behind a database that does not answer it is left to end by itself."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(LOOK_SECONDS)
-
-    def _keep_looking(self) -> None:
-        outage = Outage(log.debug, longest=LOOK_SECONDS)  # the lease, which looks more often, says it
-        pause = LOOK_SECONDS
-        while not self._closing.wait(pause):
-            try:
-                self.look()
-                outage.worked()
-                pause = LOOK_SECONDS
-            except Unavailable as error:
-                pause = outage.failed(error)
-            except Exception:  # whatever it is, a thread that is gone would leave a loop paused for ever
-                log.exception("it was not seen whether %s is paused", self._loop)
-                pause = LOOK_SECONDS
-        self._pauses.close()
+        self._thread.close()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState, state_of
 from engagement_platform.stream.backoff import Outage, Spacing
-from engagement_platform.stream.control import Control
+from engagement_platform.stream.control import Claim, Control
 from engagement_platform.stream.lag import LagCount
 
 LOOK_AGAIN_SECONDS = 10.0
@@ -61,15 +61,9 @@ class Supervision:
         self._outage = Outage(log.warning, longest=max_pause)
         self._faults = Spacing(_MAX_FAULT_PAUSE)
         self._lag = LagCount(control.progress, count_lag, log)
-        self._claimed = False
+        self.claim = Claim(control.claim)
         self.once = Once()
         """Filters the loop's log."""
-
-    def claim(self) -> None:
-        """Wait until the run holds the lease; a loop claims a single time. Raises Superseded."""
-        if not self._claimed:
-            self.control.claim()
-            self._claimed = True
 
     def works(self, *, but: LoopState | None = None) -> None:
         """Note that every server answers; `but` says why no events flow all the same."""
@@ -94,7 +88,7 @@ class Supervision:
         self.control.progress.enter(state_of(error, time.time()))
         self._outage.passed()
         self._log.error("%s", error)
-        if not self._claimed:
+        if not self.claim.is_made:
             self.claim()
             return
         self._lag.look()

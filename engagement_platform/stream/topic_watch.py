@@ -5,12 +5,12 @@ where nothing can be lost yet: see `domain.topics`. Kafka being away is for othe
 """
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engagement_platform.adapters.kafka.topics import TopicConfigurations
-from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
+from engagement_platform.adapters.repeated import Repeated
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.topics import Topic, Unmet, User, demands, unmet
 from engagement_platform.domain.windows import Window
 from engagement_platform.settings import Settings
@@ -92,28 +92,10 @@ def watching(settings: Settings, user: User, log: logging.Logger) -> Iterator[To
     Raises Unavailable, and StreamStopped when a demand is not met already.
     """
     watch = TopicWatch(settings, user, log)
-    ended = threading.Event()
     try:
         watch.look()
         watch.require()
-        thread = threading.Thread(target=_look_again, args=(watch.look, ended, log), name="topic-watch", daemon=True)
-        thread.start()
-        try:
+        with Repeated("topic-watch", watch.look, LOOK_SECONDS, log=log):
             yield watch
-        finally:
-            ended.set()
-            thread.join(1)
     finally:
-        ended.set()
         watch.close()
-
-
-def _look_again(look: Callable[[], None], ended: threading.Event, log: logging.Logger) -> None:
-    while not ended.wait(LOOK_SECONDS):
-        try:
-            look()
-        except EngagementError:
-            continue
-        except Exception:  # whatever it is, without the thread a change would go unseen
-            if not ended.is_set():  # else the connection was closed under it
-                log.warning("the configuration of the topics could not be read", exc_info=True)

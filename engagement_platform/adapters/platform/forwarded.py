@@ -5,27 +5,24 @@ where Kafka has no offsets, to tell a first start from a topic or a group that w
 """
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, connect_platform, translated
+from engagement_platform.adapters.platform.connection import NoTable, Session
+from engagement_platform.adapters.platform.copies import Copier, Write
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _SQL = sql.load(__package__, "forwarded.sql")
-_SECONDS = 1.0
-_CLOSE_SECONDS = CONNECT_SECONDS + 1
 _TIME_ALONE = timedelta(seconds=30)
 
 
@@ -42,27 +39,24 @@ class Position:
 
 def read(settings: Settings, topic: str) -> Position | None:
     """Return where forward stood; None when it never began. Raises Unavailable."""
-    with translated(), connect_platform(settings, "forward") as connection:
-        try:
-            row = connection.execute(_SQL["read"], {"group": settings.forward_group, "topic": topic}).fetchone()
-        except psycopg.errors.UndefinedTable:
-            return None  # the schema is made at the first start
-    if row is None:
-        return None
-    topic_id, offsets, settled_to, _ = row
-    return Position(topic_id, {int(partition): offset for partition, offset in offsets.items()}, settled_to)
+    with Session(settings, "forward") as session, suppress(NoTable):
+        row = session.one(_SQL["read"], group=settings.forward_group, topic=topic)
+        if row is not None:
+            offsets = {int(partition): offset for partition, offset in row["next_offsets"].items()}
+            return Position(row["topic_id"], offsets, row["settled_to"])
+    return None
 
 
 def write(settings: Settings, topic: str, position: Position) -> None:
     """Set where forward stands, as an operator has chosen. Raises Unavailable."""
-    with translated(), connect_platform(settings, "forward") as connection:
-        connection.execute(_SQL["write"], _parameters(settings, topic, position))
+    with Session(settings, "forward") as session:
+        session.execute(_SQL["write"], **_parameters(settings, topic, position))
 
 
 def decide(settings: Settings, events: int, who: str) -> None:
     """Let forward make dead letters of up to so many events that the partner refuses. Raises Unavailable."""
-    with translated(), connect_platform(settings, "forward") as connection:
-        connection.execute(_SQL["decide"], {"group": settings.forward_group, "events": events, "who": who})
+    with Session(settings, "forward") as session:
+        session.execute(_SQL["decide"], group=settings.forward_group, events=events, who=who)
 
 
 def _parameters(settings: Settings, topic: str, position: Position) -> dict[str, object]:
@@ -81,12 +75,9 @@ class Positions:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._latest: dict[str, Position] = {}
-        self._written: dict[str, Position] = {}
+        self._written: dict[str, Position] = {}  # of the thread
         self._decisions: SimpleQueue[int] = SimpleQueue()
-        self._connection: psycopg.Connection[Any] | None = None  # of the thread
-        self._answers = True
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._work_until_closed, name="forward-positions", daemon=True)
+        self.copier = Copier(settings, "forward-positions", self._news, log, self._last_news)
         self.asks = False
         """Whether it is looked for decisions."""
         self.unused = 0
@@ -105,63 +96,35 @@ class Positions:
             except Empty:
                 return events
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def _news(self) -> list[Write]:
+        return [*self._new_positions(), self._take_decisions] if self.asks else self._new_positions()
 
-    def close(self) -> None:
-        """Write what is left, within a few seconds; a database that is away is not waited for."""
-        self._closing.set()
-        if self._answers:
-            self._thread.join(_CLOSE_SECONDS)
+    def _last_news(self) -> list[Write]:
+        return [self._give_back, *self._new_positions()]
 
-    def _work_until_closed(self) -> None:
-        closing = False
-        while not closing:
-            closing = self._closing.wait(_SECONDS)
-            self.asks = self.asks and not closing
-            self._answers = self._work()
-        self._give_back()
-        self._disconnect()
+    def _new_positions(self) -> list[Write]:
+        return [
+            partial(self._write, topic, position)
+            for topic, position in list(self._latest.items())
+            if _is_new(position, self._written.get(topic))
+        ]
 
-    def _give_back(self) -> None:
+    def _write(self, topic: str, position: Position, session: Session) -> None:
+        session.execute(_SQL["write"], **_parameters(self._settings, topic, position))
+        self._written[topic] = position
+
+    def _take_decisions(self, session: Session) -> None:
+        for row in session.all(_SQL["take_decisions"], group=self._settings.forward_group):
+            self._decisions.put(row["events"])
+
+    def _give_back(self, session: Session) -> None:
         left = self.unused + self.decided()
         if not left:
             return
         try:
-            self._connection = self._connection or connect_platform(self._settings, "forward-positions")
-            self._connection.execute(_SQL["give_back"], {"group": self._settings.forward_group, "events": left})
-        except (psycopg.Error, Unavailable) as error:
+            session.execute(_SQL["give_back"], group=self._settings.forward_group, events=left)
+        except Unavailable as error:
             log.warning("That %d more events may be given up was forgotten, decide again: %s", left, error)
-
-    def _work(self) -> bool:
-        """Write what is new and look for decisions; say whether that worked. The next try connects anew if not."""
-        new = {topic: each for topic, each in list(self._latest.items()) if _is_new(each, self._written.get(topic))}
-        if not new and not self.asks:
-            return self._answers
-        try:
-            self._connection = self._connection or connect_platform(self._settings, "forward-positions")
-            for topic, position in new.items():
-                self._connection.execute(_SQL["write"], _parameters(self._settings, topic, position))
-                self._written[topic] = position
-            if self.asks:
-                for (events,) in self._connection.execute(
-                    _SQL["take_decisions"], {"group": self._settings.forward_group}
-                ):
-                    self._decisions.put(events)
-        except psycopg.Error as error:
-            log.debug("where forward stands was not copied: %s", error)
-        except Exception:  # whatever it is: without the thread the copy would grow old unnoticed
-            log.exception("where forward stands was not copied")
-        else:
-            return True
-        self._disconnect()
-        return False
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
 
 def _is_new(position: Position, written: Position | None) -> bool:
@@ -177,8 +140,8 @@ def _is_new(position: Position, written: Position | None) -> bool:
 def open_positions(settings: Settings) -> Iterator[Positions]:
     """Keep the copy while the block runs."""
     positions = Positions(settings)
-    positions.start()
+    positions.copier.start()
     try:
         yield positions
     finally:
-        positions.close()
+        positions.copier.close()

@@ -15,6 +15,7 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.loop_status import loops_of
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Ranked, Views
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source import session
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.loops import LOOPS
@@ -90,7 +91,7 @@ class Observer:
         self._rows = SourceRows(settings)
         self._away: dict[str, Away] = {}
         self._handled = Handled()
-        self._status_at = float("-inf")
+        self._looks = Interval(STATUS_SECONDS, is_due=True)
         self._first_epoch = self._epoch_before()
         self.last = Figures(0, (), None, 0)
 
@@ -108,8 +109,8 @@ class Observer:
         top, age = self._asked("valkey", self._read_views, stale)
         self._asked("kafka", self._reach_kafka, None)
         self.last = replace(last, source_rows=rows, top=top, as_of_age_ms=age)
-        if time.monotonic() - self._status_at >= STATUS_SECONDS:
-            self._status_at = time.monotonic()
+        if self._looks.is_due:
+            self._looks.restart()
             with suppress(Unavailable):
                 self._read_status()
         self.last = replace(self.last, away=tuple(self._away.values()))

@@ -23,6 +23,7 @@ from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
@@ -163,7 +164,9 @@ class _Forward:
         self._supervision = supervision
         self._dispatch = Dispatch(policy_of(settings))
         self._requests = Requests(clients.partner.post, settings.api_in_flight)
-        self._stored_at = self._stored_all_at = self._stored_tries_at = time.monotonic()
+        self._stores = Interval(STORE_SECONDS, is_due=False)
+        self._stores_of_all = Interval(_STORE_ALL_SECONDS, is_due=False)
+        self._stores_of_tries = Interval(_STORE_TRIES_SECONDS, is_due=False)
         self._down_since: float | None = None
         self._held = False
         self._is_resumed = self._is_ending = False
@@ -244,8 +247,8 @@ class _Forward:
         self._take_outcomes(0.0)
         self._send()
         self._read()
-        now = time.monotonic()
-        if now - self._stored_at >= STORE_SECONDS:
+        if self._stores.is_due:
+            now = time.monotonic()
             self._store(now)
             self._report()
             self._follow_decisions(now)
@@ -326,16 +329,16 @@ class _Forward:
 
     def _store(self, now: float, *, everything: bool = False) -> None:
         tried = self._dispatch.tried(now)
-        everything |= now - self._stored_all_at >= _STORE_ALL_SECONDS
-        with_tries = bool(tried) and now - self._stored_tries_at >= _STORE_TRIES_SECONDS
+        everything |= self._stores_of_all.is_due
+        with_tries = bool(tried) and self._stores_of_tries.is_due
         for topic in self._topics.values():
             position = topic.store(tried, self._dispatch.credit, everything=everything or with_tries)
             self._positions.record(topic.name, position)
-        self._stored_at = now
+        self._stores.restart()
         if everything:
-            self._stored_all_at = now
+            self._stores_of_all.restart()
         if everything or with_tries:
-            self._stored_tries_at = now
+            self._stores_of_tries.restart()
 
     def _has_drained(self, goals: Mapping[str, Mapping[int, int]]) -> bool:
         """Say whether everything up to the goals is settled. Raises StreamStopped when it cannot come to that."""

@@ -15,6 +15,7 @@ from engagement_platform.adapters.kafka.checkpoints import Checkpoints, key, ope
 from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source.reader import Altered, Limits, Rows, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
@@ -159,7 +160,7 @@ class _Relay:
         self.ledger = ledger
         self._generation = generation
         self._written: Ledger | None = ledger
-        self._written_at = time.monotonic()
+        self._checkpoints = Interval(CHECKPOINT_SECONDS, is_due=False)
         self.unseen_at = unseen_at
         """When the last poll that was not cut off began: what it did not see was committed later."""
 
@@ -184,7 +185,7 @@ class _Relay:
         """Look at the source where that is due, take the ledger's four steps once, and publish what was found."""
         self._clients.watch.require()
         self._clients.watch.require_limits(events=self._clients.largest_message, letters=self._clients.largest_letter)
-        is_look = self._watch.is_due
+        is_look = self._watch.looks.is_due
         try:
             if is_look:
                 self._look()
@@ -192,7 +193,7 @@ class _Relay:
         except Altered:
             if is_look:  # just looked at: whoever goes on like this would ask without a pause
                 raise
-            self._watch.expire()
+            self._watch.looks.expire()
             return Rows([], cut=True)
 
     def _look(self) -> None:
@@ -220,7 +221,7 @@ class _Relay:
         self._report(rows)
         if not rows.cut:
             self.unseen_at = started
-        if ledger != self._written and time.monotonic() - self._written_at > CHECKPOINT_SECONDS:
+        if ledger != self._written and self._checkpoints.is_due:
             self.write_checkpoint()
         return rows
 
@@ -254,7 +255,8 @@ class _Relay:
         )
         value = checkpoints.to_bytes(record)
         self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, key(self._settings), value)])
-        self._written, self._written_at = ledger, time.monotonic()
+        self._written = ledger
+        self._checkpoints.restart()
         self._clients.mirror.record(record)
 
     def _report(self, rows: Rows) -> None:

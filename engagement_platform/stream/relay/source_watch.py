@@ -4,9 +4,9 @@ Server, table and sequence are looked at about once a second; whatever is conclu
 look in the same statement, so nothing is given up or published by the rules of a table that is no more there.
 """
 
-import time
 from collections.abc import Sequence
 
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source.reader import Limits, Row, Rows, Source
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.checkpoint import (
@@ -65,16 +65,7 @@ class SourceWatch:
         self._source = source
         self._limits = limits
         self._saw_sequence = source.sees_sequence
-        self._looked_at = float("-inf")
-
-    @property
-    def is_due(self) -> bool:
-        """Say whether it is time for a look."""
-        return time.monotonic() - self._looked_at >= LOOK_SECONDS
-
-    def expire(self) -> None:
-        """Make a look due."""
-        self._looked_at = float("-inf")
+        self.looks = Interval(LOOK_SECONDS, is_due=True)
 
     def look(self, ledger: Ledger) -> Ledger:
         """Look anew, and return the ledger with what may come back. Raises StreamStopped, Unavailable, Altered."""
@@ -88,7 +79,7 @@ class SourceWatch:
         if self.numbered is None and given is not None and given >= ledger.hi:
             self.numbered = ledger.hi
         self.identity = now
-        self._looked_at = time.monotonic()
+        self.looks.restart()
         return ledger
 
     def note(self, rows: Rows) -> None:

@@ -21,6 +21,7 @@ from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicCha
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, ViewsState
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
 from engagement_platform.domain.playback import Evictions, Playback, Resume, display_of, may_lack, read, resume
@@ -126,11 +127,10 @@ class _Tally:
         self._target = _Target("")
         self._offsets: dict[int, int] = {}
         self._goal: Mapping[int, int] = {}
-        self._goal_at = 0.0
-        self._applied_at = 0.0
+        self._slides = Interval(SLIDE_SECONDS, is_due=True)
         self._evictions: Evictions | None = None
         """What the server had evicted when the build of the target began."""
-        self._looked_at = time.monotonic()
+        self._looks = Interval(LOOK_SECONDS, is_due=False)
 
     def run(self) -> None:
         drain_to = _written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
@@ -171,7 +171,7 @@ class _Tally:
 
         Raises StreamStopped while it may.
         """
-        self._looked_at = time.monotonic()
+        self._looks.restart()
         if may_lack(self._evictions, self._counts.evictions()):
             self._require_lease()
             log.warning("Redis has evicted keys, perhaps of the views. They are built anew.")
@@ -192,7 +192,7 @@ class _Tally:
     def _step(self) -> None:
         if self._failures.has_failed:
             self._take_up()
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+        if self._looks.is_due:
             self._look_at_redis()
         if self._target.build and self._counts.state().generation != self._target.base:
             self._replaced("raced")
@@ -205,7 +205,7 @@ class _Tally:
 
     def _is_due(self) -> bool:
         """Say whether an empty batch is wanted: now and then to slide, at once when someone waits for an end."""
-        if time.monotonic() - self._applied_at >= SLIDE_SECONDS:
+        if self._slides.is_due:
             return True
         return (self._control.drain or self._target.build) and self._reader.positions() != self._offsets
 
@@ -229,7 +229,7 @@ class _Tally:
         self._offsets = positions
         if not self._target.build:
             self._control.progress.offsets = positions
-        self._applied_at = time.monotonic()
+        self._slides.restart()
         self._report(records, outcome, lag, unreadable)
 
     def _refused(self, outcome: Refused) -> None:
@@ -295,12 +295,12 @@ class _Tally:
         log.info("building new views from the offsets %s", start)
 
     def _read_goal(self) -> None:
-        self._goal, self._goal_at = self._reader.end_offsets(), time.monotonic()
+        self._goal, self._goal_ages = self._reader.end_offsets(), Interval(FRESH_SECONDS, is_due=False)
 
     def _promote_when_caught_up(self) -> None:
         if not _reached(self._offsets, self._goal):
             return
-        if time.monotonic() - self._goal_at > FRESH_SECONDS:
+        if self._goal_ages.is_due:
             self._read_goal()
             return
         target = self._target

@@ -88,7 +88,7 @@ def test_the_mirror_outlives_a_frozen_server(platform: Settings, own_stack_folde
         with frozen_postgres(own_stack_folder):
             later = Checkpoint(source=CHECKPOINT.source, hi=2, missing=[], unseen_at=0)
             copy.record(later)
-            wait_for(lambda: copy._connection is None, "the thread to give up")
+            wait_for(lambda: not copy.copier.session.is_connected, "the thread to give up")
         wait_for(lambda: mirror.read(platform) == later, "the copy after the freeze")
 
 

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from engagement_platform.adapters.platform import mirror
+from engagement_platform.adapters import repeated
+from engagement_platform.adapters.platform import connection, mirror
 from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Unavailable
@@ -55,8 +56,9 @@ def test_the_thread_survives_whatever_a_write_raises(migrated: Settings, monkeyp
             raise failures.pop()
         return connect_platform(migrated, "test")
 
+    monkeypatch.setattr(repeated, "FAULT_SECONDS", 0.1)
     with mirror.open_mirror(migrated) as copy, monkeypatch.context() as patch:
-        patch.setattr(mirror, "connect_platform", fail)
+        patch.setattr(connection, "connect_platform", fail)
         copy.record(checkpoint(1))
         wait_for(lambda: not failures, "the failures")
         wait_for(lambda: mirror.read(migrated) == checkpoint(1), "the copy, in spite of them")
