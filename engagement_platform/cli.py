@@ -30,7 +30,7 @@ COMMANDS = {
         "console.dead_letters:dead_letters",
         "Show what could not be delivered, send it again, discard it.",
     ),
-    "pause": ("console.pauses:pause", "Let forward, stage or tally stand still until it is resumed."),
+    "pause": ("console.pauses:pause", "Let one sink stand still until it is resumed, while the others run."),
     "resume": ("console.pauses:resume", "Let a loop that was paused go on from where it stood."),
     "erase-user": ("console.erase:erase_user", "Rebuild the days that hold events of a user who was deleted."),
     "sql": ("console.query:sql", "Run a SELECT on the warehouse."),

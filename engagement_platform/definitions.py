@@ -2,14 +2,7 @@
 
 import dagster as dg
 
-from engagement_platform.orchestration.assets import (
-    partner_api,
-    redis_views,
-    source_content,
-    source_events,
-    staged_batches,
-    topic_events,
-)
+from engagement_platform.orchestration.assets import STREAM
 from engagement_platform.orchestration.dead_letters import (
     count_dead_letters,
     count_dead_letters_hourly,
@@ -45,12 +38,7 @@ from engagement_platform.orchestration.warehouse.staged import report_staged_day
 
 definitions = dg.Definitions(
     assets=[
-        source_content,
-        source_events,
-        topic_events,
-        redis_views,
-        staged_batches,
-        partner_api,
+        *STREAM,
         dead_letters,
         engagement_events,
         daily_content_engagement,

@@ -16,6 +16,7 @@ from engagement_platform.console.people import who
 from engagement_platform.console.times import utc
 from engagement_platform.domain.dead_letters import UNSETTLED, Address, Chosen, DeadLetterState, Letter, address_of
 from engagement_platform.domain.event import NO_EVENT
+from engagement_platform.stream.registry import LOOPS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,9 +41,10 @@ def _time(text: str) -> datetime:
         raise click.BadParameter(f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T08:30:00.") from None
 
 
+_SOURCES = ", ".join(loop.name for loop in LOOPS if loop.lacking)
 _FILTERS = (
     click.option("--reason", default="", help="Only letters with this in their reason."),
-    click.option("--source", "sources", multiple=True, help="Only letters of relay, stage or forward."),
+    click.option("--source", "sources", multiple=True, help=f"Only letters of {_SOURCES}."),
     click.option("--since", type=_time, metavar="TIME", help="Only letters written at this time (UTC) or later."),
     click.option("--until", type=_time, metavar="TIME", help="Only letters written before this time (UTC)."),
     click.option("--id", "event_ids", type=int, multiple=True, help="Only letters of this event."),

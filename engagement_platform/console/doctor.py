@@ -15,7 +15,7 @@ import psycopg
 from pydantic import SecretStr
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.kafka.topics import TopicConfigurations, admin, topic_configuration
+from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.connection import connect_platform, translated
@@ -30,8 +30,9 @@ from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.source_tables import TABLES, Sight, faults, faults_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform.domain.topics import demands, unmet
+from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.settings import ADDRESSES, Settings, variable
+from engagement_platform.stream.registry import LOOPS
 from engagement_platform.stream.topic_watch import names_of, window_of
 
 Level = Literal["ok", "note", "warning", "fault"]
@@ -206,18 +207,10 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     with admin(settings) as client:
         existing = set(client.list_topics())
     yield Finding("ok", f"Kafka: {settings.kafka_bootstrap_servers} answers")
-    by_arrival = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
-    for topic, expected in (
-        (settings.topic, by_arrival),
-        (settings.checkpoint_topic, {"cleanup.policy": "compact"}),
-        (settings.dead_letter_topic, by_arrival),
-        (settings.replay_topic, {"cleanup.policy": "delete"}),
-    ):
-        if topic in existing:
-            yield from _topic(settings, topic, expected)
-        else:
-            yield _missing(settings, topic)
-    yield from _limits(settings)
+    used = {topic for loop in LOOPS for topic in loop.topics}
+    for topic, name in names_of(settings).items():
+        if topic in used:
+            yield from _topic(settings, topic, name) if name in existing else [_missing(settings, name)]
 
 
 def _missing(settings: Settings, topic: str) -> Finding:
@@ -237,31 +230,15 @@ def _missing(settings: Settings, topic: str) -> Finding:
     )
 
 
-def _limits(settings: Settings) -> Iterator[Finding]:
-    """Look at what the loops look at again while they run, but for what `_topic` has shown."""
-    names = names_of(settings)
-    configurations = TopicConfigurations(settings, list(names.values()))
-    try:
-        present = configurations.read()
-    finally:
-        configurations.close()
-    for one in unmet(demands(window_of(settings).replay_ms), names, present):
-        if one.demand.name not in ("cleanup.policy", "message.timestamp.type"):
-            level: Level = "fault" if one.demand.stops else "note"
-            yield Finding(level, one.what, one.remedy(settings.kafka_bootstrap_servers))
-
-
-def _topic(settings: Settings, topic: str, expected: dict[str, str]) -> Iterator[Finding]:
-    present = topic_configuration(settings, topic)
-    for name, value in expected.items():
-        if present.get(name) == value:
-            yield Finding("ok", f"Kafka: {topic} has {name}={value}")
-        else:
-            yield Finding(
-                "fault",
-                f"Kafka: {topic} has {name}={present.get(name)}, not {value}",
-                f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {name}={value}",
-            )
+def _topic(settings: Settings, topic: Topic, name: str) -> Iterator[Finding]:
+    """Look at what the loops look at again while they run. A demand that stops none of them is a note."""
+    present = {name: topic_configuration(settings, name)}
+    broken = list(unmet(demands(window_of(settings).replay_ms), {topic: name}, present))
+    for one in broken:
+        level: Level = "fault" if one.demand.stops else "note"
+        yield Finding(level, one.what, one.remedy(settings.kafka_bootstrap_servers))
+    if not broken:
+        yield Finding("ok", f"Kafka: topic {name} is configured as the loops rely on")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -43,10 +43,10 @@ def give_up(*, events: int | None, yes: bool) -> None:
     from engagement_platform.console.people import who
     from engagement_platform.recovery import forward as recovery
     from engagement_platform.settings import load
-    from engagement_platform.stream.backlog import lag_behind_group
+    from engagement_platform.stream.forward.loop import backlog
 
     settings = load()
-    most = lag_behind_group(settings) if events is None else events
+    most = backlog(settings) if events is None else events
     if most == 0:
         click.echo("No event waits for the partner.")
         return

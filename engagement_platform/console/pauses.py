@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engagement_platform.console.people import who
-from engagement_platform.domain.pauses import PAUSABLE
+from engagement_platform.stream.registry import PAUSABLE, loop_named
 
 if TYPE_CHECKING:
     from engagement_platform.adapters.platform.pauses import Pauses
@@ -16,23 +16,19 @@ _NOT_THE_RELAY = (
     "The relay is not paused by itself: it is what fills Kafka, from which every other loop could catch up. To let "
     "everything rest, turn the sensor keep_engagement_stream_alive off and end the run."
 )
-_WHAT_IT_MEANS = {
-    "forward": "Nothing is delivered to the partner; events wait in Kafka.",
-    "stage": "Nothing is loaded into the warehouse; events wait in Kafka. Rebuilds of days go on.",
-    "tally": "The views in Redis stand still, and their as_of with them: readers see that they are stale.",
-}
+_ANY = f"{', '.join(PAUSABLE[:-1])} or {PAUSABLE[-1]}"
 
 
-@click.command()
+@click.command(help=f"Let {_ANY} stand still, within two seconds, until it is resumed.")
 @click.argument("loop", metavar="|".join(PAUSABLE))
 @click.option("--why", default="", help="Shown wherever the pause is.")
 def pause(loop: str, why: str) -> None:
-    """Let forward, stage or tally stand still, within two seconds, until it is resumed."""
+    """Pause a loop."""
     with _pauses(loop) as pauses:
         begun = pauses.pause(loop, who(), why)
         present = pauses.present().get(loop)
     if begun:
-        click.echo(f"{loop} is paused. {_WHAT_IT_MEANS[loop]}")
+        click.echo(f"{loop} is paused. {loop_named(loop).pause}")
     elif present is not None:
         click.echo(f"{loop} is paused already, {present}.")
 

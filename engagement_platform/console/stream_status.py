@@ -21,10 +21,10 @@ from engagement_platform.dead_letters.list import letters_of
 from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import LeaseSnapshot
-from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, summarize
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import NAMES
 
 SILENT_SECONDS = 20.0
 """A run of the warehouse that gives no sign of life for this long may be dead: four heartbeats are missing."""
@@ -45,7 +45,7 @@ class Status:
     @property
     def summary(self) -> Summary:
         """The sentence that comes first."""
-        return summarize(self.snapshot, self.loops, self.pauses, LOOPS)
+        return summarize(self.snapshot, self.loops, self.pauses, NAMES)
 
 
 def show(present: Status) -> None:
@@ -101,7 +101,7 @@ def _table(present: Status) -> Table:
     for name in ("heartbeat", "events", "lag", "p50", "p99"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", overflow="fold")
-    for loop in LOOPS:
+    for loop in NAMES:
         status = present.loops.get(loop)
         # As a text, for what a server answered may stand in it, and brackets are no markup.
         words = Text(loop_in_words(status, present.pauses.get(loop)))
@@ -134,7 +134,7 @@ def as_object(present: Status) -> dict[str, Any]:
                 "heartbeat": present.loops.get(loop),
                 "pause": present.pauses.get(loop),
             }
-            for loop in LOOPS
+            for loop in NAMES
         ],
         "dead_letters": letters
         if isinstance(letters, str)

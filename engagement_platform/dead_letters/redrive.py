@@ -24,6 +24,7 @@ from engagement_platform.domain.messages import largest_value
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
+from engagement_platform.stream import registry
 
 _HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()), (HEADER_TO, TO_API))
 _MAX_LETTERS = 500
@@ -77,6 +78,7 @@ def _targets(settings: Settings) -> Targets:
         largest_value=largest_value(limit),
         first_day=settings.first_day,
         last_day=datetime.now(UTC).date(),
+        lacking=registry.lacking(),
     )
 
 
@@ -90,7 +92,7 @@ def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> 
 
 def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> Plans:
     contents = [letter.content for letter in letters]
-    ids = {content.event_id for content in contents if needs_source(content) and content.event_id is not None}
+    ids = {content.event_id for content in contents if needs_source(content, targets) and content.event_id is not None}
     events: dict[int | None, SourceEvent] = {}
     if ids:
         events.update(messages_of(settings.source_dsn.get_secret_value(), sorted(ids), targets.largest_value).items())

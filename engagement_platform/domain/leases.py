@@ -31,8 +31,8 @@ PATIENCE = timedelta(seconds=15)
 LONG_PATIENCE = timedelta(seconds=60)
 """The same for a loop whose readers wait for seconds: it must not cost relay and tally their lease."""
 
-UNHURRIED = frozenset({"stage", "forward"})
-"""The loops whose readers wait for seconds; they run at a lower priority."""
+HURRIED = frozenset({"relay", "tally"})
+"""The loops whose readers wait for milliseconds. The readers of all others wait for seconds."""
 
 READY_PATIENCE = timedelta(seconds=10)
 """How long a waiting run that could stream at once waits for its own slower loops: their server may be away."""
@@ -175,10 +175,10 @@ def missing(snapshot: LeaseSnapshot) -> frozenset[str]:
 def _is_excused(snapshot: LeaseSnapshot, lease: Lease, name: str, loop: Loop | None) -> bool:
     """Say whether a loop lives, or may yet come back. One that has ended as planned does not."""
     sign = lease.claimed_at if loop is None else loop.heartbeat_at
-    unhurried = name in UNHURRIED
+    hurried = name in HURRIED
     if loop is not None and loop.ended_at is not None:
-        return snapshot.unseen(sign) <= (PATIENCE if unhurried else GONE_AFTER)
-    return snapshot.unseen(sign) <= (LONG_PATIENCE if unhurried else PATIENCE)
+        return snapshot.unseen(sign) <= (GONE_AFTER if hurried else PATIENCE)
+    return snapshot.unseen(sign) <= (PATIENCE if hurried else LONG_PATIENCE)
 
 
 def alive(snapshot: LeaseSnapshot) -> bool:

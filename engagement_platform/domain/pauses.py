@@ -1,11 +1,7 @@
-"""Which loops an operator may pause, and what is said of a pause."""
+"""What is said of a pause."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-PAUSABLE = ("forward", "stage", "tally")
-"""The sinks. The relay is not among them: Kafka is the buffer of all others, and the source's ids age while nobody
-looks at them. Whoever wants it to rest ends the stream."""
 
 
 @dataclass(frozen=True, slots=True)

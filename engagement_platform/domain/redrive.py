@@ -1,18 +1,23 @@
 """How a dead letter is redriven: what is sent, which day is rebuilt, or why neither can be."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum, auto
 from typing import TypeVar
 
 import msgspec
 
 from engagement_platform.domain.event import NO_EVENT, DeadLetter, decode
 
-API, WAREHOUSE, PUBLISHER = "forward", "stage", "relay"
-"""The sources of letters that can be redriven: where their events are missing."""
-
 _Item = TypeVar("_Item")
+
+
+class Sink(Enum):
+    """Where an event can be missing that is a dead letter, and can be brought again."""
+
+    API = auto()
+    WAREHOUSE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,16 @@ class Targets:
     first_day: date
     last_day: date
     """The days that can be rebuilt."""
+    lacking: Mapping[str, frozenset[Sink]]
+    """Source of letters -> where their events are missing; nowhere that can be mended, where it has no entry."""
 
     def knows(self, day: date | None) -> bool:
         """Say whether a day can be rebuilt."""
         return day is not None and self.first_day <= day <= self.last_day
+
+    def lack(self, content: DeadLetter) -> frozenset[Sink]:
+        """Return where the event of a letter is missing."""
+        return self.lacking.get(content.source, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +69,22 @@ class Plan:
     """Why it cannot be redriven."""
 
 
-def needs_source(content: DeadLetter) -> bool:
+def needs_source(content: DeadLetter, targets: Targets) -> bool:
     """Say whether the event has to be read from the source again."""
-    return content.source in (WAREHOUSE, PUBLISHER) or (content.source == API and _kept(content) is None)
+    lacking = targets.lack(content)
+    return Sink.WAREHOUSE in lacking or (bool(lacking) and _kept(content) is None)
 
 
 def plan(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> Plan:
     """Return how a letter is redriven; `found` is the event as the source has it, where that was asked."""
-    if content.source not in (API, WAREHOUSE, PUBLISHER):
+    lacking = targets.lack(content)
+    if not lacking:
         return Plan(fault=f"there is no redrive for letters of {content.source}")
-    if content.source == API and not targets.api:
-        return Plan(fault="there is no partner: ENGAGEMENT_API_URL is not set")
-    if content.source == API and (message := _kept(content)) is not None:
-        return Plan(key=message[0], value=message[1])
+    if Sink.WAREHOUSE not in lacking:
+        if not targets.api:
+            return Plan(fault="there is no partner: ENGAGEMENT_API_URL is not set")
+        if (message := _kept(content)) is not None:
+            return Plan(key=message[0], value=message[1])
     return _again(content, event, targets)
 
 
@@ -82,13 +96,13 @@ def _again(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> 
         return Plan(fault=f"the source has no event {content.event_id}")
     if event.day is None:
         return Plan(fault="event_ts is outside the years 1 to 9999, or infinite; its owner has to put it right")
-    return _from_source(content.source, event, targets)
+    return _from_source(targets.lack(content), event, targets)
 
 
-def _from_source(source: str, event: SourceEvent, targets: Targets) -> Plan:
+def _from_source(lacking: frozenset[Sink], event: SourceEvent, targets: Targets) -> Plan:
     is_day = targets.knows(event.day)
-    day = event.day if source != API and is_day else None
-    if source == WAREHOUSE or not targets.api:
+    day = event.day if Sink.WAREHOUSE in lacking and is_day else None
+    if Sink.API not in lacking or not targets.api:
         return Plan(day=day, fault="" if is_day else f"{event.day} is no day that can be rebuilt")
     if event.value is None:
         size, limit = event.size, targets.largest_value
@@ -112,7 +126,7 @@ def _kept(content: DeadLetter) -> tuple[bytes | None, bytes] | None:
 
 def weight(content: DeadLetter, targets: Targets) -> int:
     """Return how many bytes a redrive of the letter holds in memory, at most."""
-    return len(bytes(content.event)) + (targets.largest_value if needs_source(content) else 0)
+    return len(bytes(content.event)) + (targets.largest_value if needs_source(content, targets) else 0)
 
 
 def chunks(weighed: Iterable[tuple[_Item, int]], most: int, heaviest: int) -> Iterator[list[_Item]]:

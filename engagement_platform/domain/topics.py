@@ -21,6 +21,7 @@ class Topic(StrEnum):
     EVENTS = "events"
     CHECKPOINT = "checkpoint"
     LETTERS = "letters"
+    REPLAYS = "replays"
 
 
 class User(StrEnum):
@@ -30,7 +31,8 @@ class User(StrEnum):
     TALLY = "tally"
     BUILD = "build"
     """The tally, when it builds views anew."""
-    STAGE = "stage"
+    SINK = "sink"
+    """Any other loop: what Kafka forgets before it is read is gone for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Unmet:
 def demands(replay_ms: int) -> tuple[Demand, ...]:
     """Return all demands. `replay_ms` is how far back views are built from."""
     expires = "what is not loaded and delivered within that limit has to be read from the source again"
+    replays_expire = "what is not delivered within that limit has to be replayed again"
     return (
         Demand(
             Topic.EVENTS,
@@ -79,7 +82,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             "delete",
             "compaction removes events that nobody has read yet",
             stops=frozenset({User.RELAY}),
-            warns=frozenset({User.STAGE}),
+            warns=frozenset({User.SINK}),
         ),
         Demand(
             Topic.EVENTS,
@@ -105,7 +108,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             lambda value: _at_least(value, DAY_MS),
             str(WEEK_MS),
             expires,
-            warns=frozenset({User.STAGE}),
+            warns=frozenset({User.SINK}),
         ),
         Demand(
             Topic.EVENTS,
@@ -113,7 +116,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             lambda value: value == "-1",
             "-1",
             expires,
-            warns=frozenset({User.STAGE}),
+            warns=frozenset({User.SINK}),
         ),
         Demand(
             Topic.EVENTS,
@@ -149,6 +152,14 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
         ),
         Demand(
             Topic.LETTERS,
+            "message.timestamp.type",
+            lambda value: value == "LogAppendTime",
+            "LogAppendTime",
+            "dead letters cannot be chosen by when they arrived",
+            warns=frozenset({User.RELAY}),
+        ),
+        Demand(
+            Topic.LETTERS,
             "retention.ms",
             lambda value: value == "-1",
             "-1",
@@ -163,6 +174,30 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             "dead letters would be gone before anybody has looked at them",
             warns=frozenset({User.RELAY}),
         ),
+        Demand(
+            Topic.REPLAYS,
+            "cleanup.policy",
+            lambda value: value == "delete",
+            "delete",
+            "compaction removes replayed events that were not delivered yet",
+            warns=frozenset({User.SINK}),
+        ),
+        Demand(
+            Topic.REPLAYS,
+            "retention.ms",
+            lambda value: _at_least(value, DAY_MS),
+            str(WEEK_MS),
+            replays_expire,
+            warns=frozenset({User.SINK}),
+        ),
+        Demand(
+            Topic.REPLAYS,
+            "retention.bytes",
+            lambda value: value == "-1",
+            "-1",
+            replays_expire,
+            warns=frozenset({User.SINK}),
+        ),
     )
 
 
@@ -171,10 +206,11 @@ def unmet(
 ) -> Iterator[Unmet]:
     """Return the demands that the present configurations, by the names of the topics, do not meet.
 
-    What Kafka does not tell, of an older version or to this user, is not held against it.
+    What Kafka does not tell, of an older version or to this user, is not held against it. A topic without a name is not
+    looked at.
     """
     for demand in demands:
-        topic = names[demand.topic]
+        topic = names.get(demand.topic, "")
         value = present.get(topic, {}).get(demand.name)
         if value is not None and not demand.is_met(value):
             yield Unmet(demand, topic, value)

@@ -19,8 +19,10 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.event import id_of
 from engagement_platform.domain.reconciliation import Ids, named
+from engagement_platform.domain.redrive import Sink
 from engagement_platform.domain.removal import Removal
 from engagement_platform.settings import Settings
+from engagement_platform.stream import registry
 from engagement_platform.stream.stage.loop import WRITER
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _ANYWHERE = """
 SELECT DISTINCT id FROM engagement_events WHERE event_ts >= TIMESTAMP '0001-01-01 00:00:00+00' AND id IN ({ids})
 """
 _LOOKED_UP = 10_000
-_EXCUSED_BY = frozenset({"relay", WRITER})
+_EXCUSED_BY = frozenset(source for source, lacking in registry.lacking().items() if Sink.WAREHOUSE in lacking)
 """Whose dead letters the warehouse need not have; what the partner refused it has."""
 
 

@@ -3,9 +3,12 @@
 Nothing here can be materialized from the UI; the ops of `engagement_stream` report what they have done.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
+
+from engagement_platform.stream.registry import loop_named
 
 SOURCE_GROUP = "source"
 STREAM_GROUP = "stream"
@@ -30,47 +33,32 @@ source_events = dg.AssetSpec(
     group_name=SOURCE_GROUP,
 )
 
-topic_events = dg.AssetSpec(
-    ["kafka", "engagement_events"],
-    deps=[source_events, source_content],
-    description="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
-    kinds={"kafka"},
-    group_name=STREAM_GROUP,
-    freshness_policy=STREAMED,
-    metadata={"kept up to date by": _JOB},
-)
 
-redis_views = dg.AssetSpec(
-    ["redis", "engagement_views"],
-    deps=[topic_events],
-    description=(
-        "Engagement of the last ten minutes, count and milliseconds, by content, content type and device; "
-        "readable the moment an event is applied."
-    ),
-    kinds={"redis"},
-    group_name=STREAM_GROUP,
-    freshness_policy=STREAMED,
-    metadata={"kept up to date by": _JOB},
-)
+def _streamed(name: str, kind: str, deps: Sequence[dg.AssetSpec]) -> dg.AssetSpec:
+    """Return what a loop keeps up to date, as its entry in the registry tells."""
+    loop = loop_named(name)
+    return dg.AssetSpec(
+        loop.asset,
+        deps=deps,
+        description=loop.keeps,
+        kinds={kind},
+        group_name=STREAM_GROUP,
+        freshness_policy=STREAMED,
+        metadata={"kept up to date by": _JOB},
+    )
 
-staged_batches = dg.AssetSpec(
-    ["warehouse", "staged_batches"],
-    deps=[topic_events],
-    description="Batches of events, checked line by line and loaded into the warehouse's table every few seconds, "
-    "each exactly once.",
-    kinds={"json"},
-    group_name=STREAM_GROUP,
-    freshness_policy=STREAMED,
-    metadata={"kept up to date by": _JOB},
-)
 
-partner_api = dg.AssetSpec(
-    ["partner", "api"],
-    deps=[topic_events],
-    description="Events delivered to the partner's HTTP API at least once, in order for each content. What the partner "
-    "does not take is kept as a dead letter.",
-    kinds={"api"},
-    group_name=STREAM_GROUP,
-    freshness_policy=STREAMED,
-    metadata={"kept up to date by": _JOB},
+topic_events = _streamed("relay", "kafka", [source_events, source_content])
+redis_views = _streamed("tally", "redis", [topic_events])
+staged_batches = _streamed("stage", "json", [topic_events])
+partner_api = _streamed("forward", "api", [topic_events])
+
+STREAM = (
+    source_content,
+    source_events,
+    topic_events,
+    redis_views,
+    staged_batches,
+    partner_api,
 )
+"""All of them, for the definitions."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
-from engagement_platform.domain.pauses import PAUSABLE
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.materializations import reported
 from engagement_platform.settings import Settings, load
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.lease import hold_lease
 from engagement_platform.stream.pauses import run_pausable
+from engagement_platform.stream.registry import Loop
 
 RunLoop = Callable[[Settings, Control], None]
 
@@ -29,27 +29,18 @@ RESTARTS = dg.RetryPolicy(max_retries=20)
 """An op whose process dies, or whose loop raises, is started again at once, beside its siblings."""
 
 
-def loop_op(
-    name: str,
-    run_loop: RunLoop,
-    asset: dg.AssetKey,
-    *,
-    loops: Sequence[str],
-    follows: bool,
-    description: str,
-    niceness: int = 0,
-) -> dg.OpDefinition:
+def loop_op(loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinition:
     """Return an op that runs a loop until its run is superseded, its lease is over or it is asked to stop.
 
     Its output only says that the loop runs: it comes at once, so that the ops downstream run beside it. When draining
-    it comes at the end, so that they drain what this one has written. `loops` are all loops of the job; with `follows`
-    the op has an input. With `niceness` its process leaves the processor to others when there is not enough of it.
+    it comes at the end, so that they drain what this one has written. `loops` are all loops of the job; those behind
+    the first have an input.
     """
 
     @dg.op(
-        name=name,
-        description=description,
-        ins={"upstream": dg.In(dg.Nothing)} if follows else None,
+        name=loop.name,
+        description=loop.description,
+        ins={"upstream": dg.In(dg.Nothing)} if loop.name != loops[0] else None,
         out=dg.Out(dg.Nothing),
         config_schema={"lease_seconds": LEASE_SECONDS},
         retry_policy=RESTARTS,
@@ -57,7 +48,7 @@ def loop_op(
     def op(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         in_own_process = multiprocessing.parent_process() is not None
         if in_own_process:
-            os.nice(niceness)
+            os.nice(loop.niceness)
         with explained():
             settings = load()
         chosen = context.op_config["lease_seconds"]
@@ -69,15 +60,15 @@ def loop_op(
             hold_lease(
                 settings,
                 run_id=context.run_id,
-                loop=name,
+                loop=loop.name,
                 loops=loops,
                 lease_seconds=lease_seconds,
                 end_hung=_kill_this_process if in_own_process else _let_it_hang,
             ) as control,
-            reported(context, asset, control.progress),
+            reported(context, dg.AssetKey(loop.asset), control.progress),
         ):
-            if name in PAUSABLE:
-                run_pausable(run_loop, settings, control, name)
+            if loop.is_pausable:
+                run_pausable(run_loop, settings, control, loop.name)
             else:
                 run_loop(settings, control)
         if control.stop.reason:

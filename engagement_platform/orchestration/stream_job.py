@@ -5,23 +5,14 @@ from typing import Any
 
 import dagster as dg
 
-from engagement_platform.domain import loops
-from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
-from engagement_platform.stream.forward import loop as forward
-from engagement_platform.stream.relay import loop as relay
-from engagement_platform.stream.stage import loop as stage
-from engagement_platform.stream.tally import loop as tally
+from engagement_platform.stream.registry import LOOPS, NAMES
 
 NAME = "engagement_stream"
-LOOPS = loops.LOOPS
 
 # Highest priority in the queue, so that a backfill never keeps the stream waiting. The sensor alone replaces a run that
 # has ended, so that Dagster's own retry of runs must not.
 TAGS = {"dagster/priority": "10", "dagster/max_retries": "0"}
-
-_NOT_MILLISECONDS = 10
-"""The niceness of loops whose readers wait for seconds: where a burst takes all processors, Redis goes first."""
 
 PRELOADED = (
     "alembic.command",
@@ -49,48 +40,12 @@ SIDE_BY_SIDE = dg.multiprocess_executor.configured(
 )
 
 
-def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop, run_forward: RunLoop) -> dg.JobDefinition:
-    """Return the job with the loops given. Its config is `lease_seconds`, for all ops alike."""
-    relay_op = loop_op(
-        "relay",
-        run_relay,
-        topic_events.key,
-        loops=LOOPS,
-        follows=False,
-        description="PostgreSQL to Kafka: every committed event exactly once, with the checkpoint in the transaction.",
-    )
-    tally_op = loop_op(
-        "tally",
-        run_tally,
-        redis_views.key,
-        loops=LOOPS,
-        follows=True,
-        description="Kafka to Redis: engagement of the last ten minutes, each event counted exactly once.",
-    )
-
-    stage_op = loop_op(
-        "stage",
-        run_stage,
-        staged_batches.key,
-        loops=LOOPS,
-        follows=True,
-        description="Kafka to the warehouse: checked batches of NDJSON, every event in the table exactly once.",
-        niceness=_NOT_MILLISECONDS,
-    )
-
-    forward_op = loop_op(
-        "forward",
-        run_forward,
-        partner_api.key,
-        loops=LOOPS,
-        follows=True,
-        description="Kafka to the partner's HTTP API: every event at least once, in order for each content, or kept as "
-        "a dead letter.",
-        niceness=_NOT_MILLISECONDS,
-    )
+def stream_job(run: Mapping[str, RunLoop]) -> dg.JobDefinition:
+    """Return the job with these functions of the loops, by name. Its config is `lease_seconds`, for all ops alike."""
+    first, *others = [loop_op(loop, run[loop.name], NAMES) for loop in LOOPS]
 
     def all_alike(config: Mapping[str, Any]) -> dict[str, Any]:
-        return {"ops": {name: {"config": {"lease_seconds": config["lease_seconds"]}} for name in LOOPS}}
+        return {"ops": {name: {"config": {"lease_seconds": config["lease_seconds"]}} for name in NAMES}}
 
     @dg.job(
         name=NAME,
@@ -101,12 +56,11 @@ def stream_job(run_relay: RunLoop, run_tally: RunLoop, run_stage: RunLoop, run_f
         tags=TAGS,
     )
     def job() -> None:
-        published = relay_op()
-        tally_op(published)
-        stage_op(published)
-        forward_op(published)
+        published = first()
+        for follow in others:
+            follow(published)
 
     return job
 
 
-engagement_stream = stream_job(relay.run, tally.run, stage.run, forward.run)
+engagement_stream = stream_job({loop.name: loop.imported().run for loop in LOOPS})

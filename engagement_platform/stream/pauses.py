@@ -16,10 +16,10 @@ from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import backlog
 from engagement_platform.stream.backoff import Outage
 from engagement_platform.stream.control import Claim, Control
 from engagement_platform.stream.lag import LagCount
+from engagement_platform.stream.registry import loop_named
 
 log = logging.getLogger("engagement_platform.pausing")
 
@@ -61,7 +61,7 @@ def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: P
     """Wait until the loop is resumed or has to stop, and tell meanwhile how much waits for it."""
     log.info("%s is paused %s.", pause.loop, pause)
     control.progress.enter(_paused(pause))
-    lag = LagCount(control.progress, lambda: backlog(settings, pause.loop), log)
+    lag = LagCount(control.progress, lambda: loop_named(pause.loop).imported().backlog(settings), log)
     while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
         lag.look()
     if watch.present is None:

@@ -14,6 +14,7 @@ from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.topics import Topic, Unmet, User, demands, unmet
 from engagement_platform.domain.windows import Window
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import Loop
 
 LOOK_SECONDS = 10.0
 
@@ -24,6 +25,7 @@ def names_of(settings: Settings) -> dict[Topic, str]:
         Topic.EVENTS: settings.topic,
         Topic.CHECKPOINT: settings.checkpoint_topic,
         Topic.LETTERS: settings.dead_letter_topic,
+        Topic.REPLAYS: settings.replay_topic,
     }
 
 
@@ -35,11 +37,11 @@ def window_of(settings: Settings) -> Window:
 class TopicWatch:
     """What the last look at the topics found for one loop. Made by `watching`."""
 
-    def __init__(self, settings: Settings, user: User, log: logging.Logger) -> None:
+    def __init__(self, settings: Settings, loop: Loop, log: logging.Logger) -> None:
         self._settings = settings
-        self._user = user
+        self._user = loop.role
         self._log = log
-        self._names = names_of(settings)
+        self._names = {topic: name for topic, name in names_of(settings).items() if topic in loop.topics}
         self._demands = demands(window_of(settings).replay_ms)
         self._configurations = TopicConfigurations(settings, list(self._names.values()))
         self._unmet: list[Unmet] = []
@@ -86,12 +88,12 @@ class TopicWatch:
 
 
 @contextmanager
-def watching(settings: Settings, user: User, log: logging.Logger) -> Iterator[TopicWatch]:
+def watching(settings: Settings, loop: Loop, log: logging.Logger) -> Iterator[TopicWatch]:
     """Look now, and from a thread again every `LOOK_SECONDS` while the block runs.
 
     Raises Unavailable, and StreamStopped when a demand is not met already.
     """
-    watch = TopicWatch(settings, user, log)
+    watch = TopicWatch(settings, loop, log)
     try:
         watch.look()
         watch.require()

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from kafka.admin import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
@@ -59,6 +60,24 @@ def test_a_topic_without_log_append_time_is_a_fault(settings: Settings) -> None:
     with admin(settings) as client:
         client.create_topics({settings.topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
     assert any("message.timestamp.type=LogAppendTime" in fault for fault in faults(settings))
+
+
+def test_it_looks_at_the_topics_of_all_loops_as_they_do(settings: Settings) -> None:
+    ensure_topics(settings)
+    ensure_replay_topic(settings)
+    topics = (settings.topic, settings.checkpoint_topic, settings.dead_letter_topic, settings.replay_topic)
+    good = [f.what for f in doctor.examine(settings) if f.level == "ok"]
+    assert all(f"Kafka: topic {topic} is configured as the loops rely on" in good for topic in topics)
+    with admin(settings) as client:
+        for topic, configs in (
+            (settings.replay_topic, {"cleanup.policy": "compact"}),
+            (settings.dead_letter_topic, {"message.timestamp.type": "CreateTime"}),
+            (settings.checkpoint_topic, {"cleanup.policy": "delete"}),
+        ):
+            client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    bad = {f.what: f.level for f in doctor.examine(settings) if "Kafka" in f.what and f.level != "ok"}
+    levels = {topic: next(level for what, level in bad.items() if f"topic {topic} has" in what) for topic in topics[1:]}
+    assert list(levels.values()) == ["fault", "note", "note"], "a note stops nothing"
 
 
 def test_a_warehouse_without_tables_is_a_note_and_stays_without(settings: Settings) -> None:

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.console.pauses import pause, resume
-from engagement_platform.domain.pauses import PAUSABLE, Pause
-from engagement_platform.orchestration.stream_job import LOOPS
+from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import NAMES, PAUSABLE
 
 
 def present(settings: Settings) -> dict[str, Pause]:
@@ -39,4 +39,4 @@ def test_the_relay_is_not_paused_and_why_is_said() -> None:
 
 
 def test_all_loops_but_the_relay_can_be_paused() -> None:
-    assert set(PAUSABLE) == set(LOOPS) - {"relay"}
+    assert set(PAUSABLE) == set(NAMES) - {"relay"}

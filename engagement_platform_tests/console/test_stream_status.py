@@ -17,8 +17,8 @@ from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.console.status import status
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.domain.dead_letters import Chosen
-from engagement_platform.domain.loops import LOOPS
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.dead_letters.support import bury, letter
 
 STOPPED = {"kind": "stopped", "since": 0, "reason": "[red]status 401[/]"}
@@ -30,9 +30,9 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     bury(settings, [letter(1), letter(2)])
     redrive(settings.model_copy(update={"api_url": settings.redis_url}), Chosen(event_ids=[2]), "", "")
     with Leases.opened(settings, "test") as leases, Pauses.opened(settings, "test") as pauses:
-        for loop in LOOPS:
+        for loop in NAMES:
             awaits = leases.register("abc", loop)
-        leases.claim("abc", awaits, 60, LOOPS)
+        leases.claim("abc", awaits, 60, NAMES)
         latency = {"count": 3, "p50": 21.4, "p99": 88.6, "max": 90}
         leases.beat("abc", "tally", awaits, {"events": 1234, "lag": 5, "latency_ms": latency})
         leases.beat("abc", "forward", awaits, {"events": 0, "lag": 0, "state": STOPPED})
@@ -54,7 +54,7 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     assert told["lease"]["epoch"] == 1
     assert (told["summary"]["well"], told["summary"]["sentence"]) == (False, sentence)
     assert told["loops"][3]["heartbeat"]["progress"]["state"] == STOPPED
-    assert [each["loop"] for each in told["loops"]] == list(LOOPS)
+    assert [each["loop"] for each in told["loops"]] == list(NAMES)
     assert told["dead_letters"]["open"] == 1
 
     monkeypatch.setattr(connection, "BOOTSTRAP_MS", 300)
@@ -67,17 +67,17 @@ def test_before_the_first_start_it_says_so(settings: Settings) -> None:
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
     assert shown.exit_code == 1, "nobody streams"
     assert shown.output.splitlines()[0] == "Nothing has streamed yet."
-    assert shown.output.count("has not begun") == len(LOOPS)
+    assert shown.output.count("has not begun") == len(NAMES)
     assert "Dead letters: not known." in shown.output
 
 
 def test_all_well_is_said_first_and_an_unknown_lag_is_none(settings: Settings) -> None:
     ensure_schema(settings)
     with Leases.opened(settings, "test") as leases:
-        for loop in LOOPS:
+        for loop in NAMES:
             awaits = leases.register("abc", loop)
-        leases.claim("abc", awaits, 60, LOOPS)
-        for loop in LOOPS:
+        leases.claim("abc", awaits, 60, NAMES)
+        for loop in NAMES:
             leases.beat("abc", loop, awaits, {"events": 1, "lag": None, "state": {"kind": "streams", "since": 0}})
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
     assert (shown.exit_code, shown.output[:9]) == (0, "All well.")

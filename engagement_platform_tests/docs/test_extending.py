@@ -7,15 +7,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import ModuleType
 
 import psycopg
 import pytest
 
 from engagement_platform.settings import Settings
-from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.warehouse import DAY, write
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +35,8 @@ print(open_warehouse(settings).query("SELECT device, pauses FROM daily_device_en
 
 
 def blocks(language: str) -> list[str]:
-    return [textwrap.dedent(found) for found in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)]
+    """Return the page's blocks of code, those of a list without its indentation."""
+    return [textwrap.dedent(code) for code in re.findall(rf"```{language}\n(.*?)(?<=\n) *```", PAGE, re.DOTALL)]
 
 
 def insert_before(file: Path, mark: str, text: str) -> None:
@@ -57,7 +55,8 @@ def test_a_column(settings: Settings, source_db: SourceDatabase, tmp_path: Path)
     package = tmp_path / "engagement_platform"
     shutil.copytree(ROOT / "engagement_platform", package, ignore=shutil.ignore_patterns("__pycache__"))
     (sql,), (column,) = blocks("sql"), blocks("diff")
-    insert_before(package / "history" / "marts" / "daily_device_engagement.sql", "COUNT(DISTINCT user_id)", sql)
+    marts = package / "streams" / "engagement" / "marts"
+    insert_before(marts / "daily_device_engagement.sql", "COUNT(DISTINCT user_id)", sql)
     insert_before(package / "domain" / "marts.py", "_USERS,", column.removeprefix("+"))
     done = subprocess.run(
         [sys.executable, "-c", _ASK.format(day=DAY)], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -68,23 +67,82 @@ def test_a_column(settings: Settings, source_db: SourceDatabase, tmp_path: Path)
     assert found == "[{'device': 'ios', 'pauses': 3}, {'device': 'web', 'pauses': 0}]"
 
 
-@pytest.fixture
-def sink() -> ModuleType:
-    module = ModuleType("finished")
-    exec(compile(blocks("python")[0], "docs/extending.md", "exec"), module.__dict__)
-    return module
+_RUN = """
+import sys
+import dagster as dg
+from click.testing import CliRunner
+from engagement_platform.cli import group
+from engagement_platform.definitions import definitions
+from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.settings import load
+from engagement_platform.stream.registry import loop_named
+import engagement_platform
+
+def drain(instance):
+    assert engagement_stream.execute_in_process(run_config={"lease_seconds": 0}, instance=instance).success
+
+def told(instance):
+    event = instance.get_latest_materialization_event(dg.AssetKey(["sqlite", "finished"]))
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+def use(*arguments, code=0):
+    done = CliRunner().invoke(group, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == code, done.output
+    return done.output
+
+def tell(*words):
+    print("told:", *words, flush=True)
+
+dg.Definitions.validate_loadable(definitions)
+tell(engagement_platform.__file__)
+with dg.DagsterInstance.ephemeral() as instance:
+    drain(instance)
+    tell(told(instance)["events"], loop_named("finished").imported().backlog(load()))
+    tell(use("pause", "finished", "--why", "the disk is full").strip())
+    sys.stdin.readline()  # more events are written
+    drain(instance)
+    tell(loop_named("finished").imported().backlog(load()) >= 2, "the disk is full" in use("status", code=1))
+    tell(use("resume", "finished").strip())
+    drain(instance)
+    tell(told(instance)["events"], loop_named("finished").imported().backlog(load()))
+"""
+
+
+def add_sink(package: Path) -> None:
+    """Do what the page says: one file, one entry in the registry, one asset."""
+    module, entry, asset = (block for block in blocks("python") if not block.startswith("run("))
+    (package / "stream" / "finished.py").write_text(module)
+    registry, assets = package / "stream" / "registry.py", package / "orchestration" / "assets.py"
+    registry.write_text(registry.read_text().replace("\n)\n\nNAMES", f"\n{entry.rstrip()},\n)\n\nNAMES"))
+    text = assets.read_text().replace("\nSTREAM = (", f"{asset}\n\nSTREAM = (")
+    assets.write_text(text.replace("    partner_api,\n)", "    partner_api,\n    finished,\n)"))
 
 
 @pytest.mark.servers
-def test_a_sink(settings: Settings, source_db: SourceDatabase, sink: ModuleType) -> None:
+@pytest.mark.usefixtures("in_environment")
+def test_a_sink(settings: Settings, source_db: SourceDatabase, tmp_path: Path) -> None:
+    package = tmp_path / "engagement_platform"
+    shutil.copytree(ROOT / "engagement_platform", package, ignore=shutil.ignore_patterns("__pycache__"))
+    add_sink(package)
     with psycopg.connect(source_db.writer_dsn) as connection:
-        wanted = write(connection, 5, event_type="finish")
+        finished = write(connection, 5, event_type="finish")
         write(connection, 5, event_type="play")
-    drain(relay.run, settings)
-    assert drain(sink.run, settings).progress.events == 10
-    with psycopg.connect(source_db.writer_dsn) as connection:
-        wanted += write(connection, 2, event_type="finish")
-    drain(relay.run, settings)
-    assert drain(sink.run, settings).progress.events == 2, "it goes on where it was"
+    with subprocess.Popen(
+        [sys.executable, "-c", _RUN], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told = (line.removeprefix("told: ").strip() for line in process.stdout if line.startswith("told: "))
+        assert Path(next(told)).is_relative_to(tmp_path)
+        assert next(told) == "10 0"
+        assert next(told) == "finished is paused. The file stands still; events wait in Kafka."
+        with psycopg.connect(source_db.writer_dsn) as connection:
+            finished += write(connection, 2, event_type="finish")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert next(told) == "True True", "what was written while it was paused waits for it"
+        assert next(told) == "finished goes on from where it stood."
+        assert next(told) == "2 0", "it goes on where it was"
+    assert process.returncode == 0
     with sqlite3.connect(settings.state_dir / "finished.db") as database:
-        assert [row[0] for row in database.execute("SELECT id FROM finished ORDER BY id")] == wanted
+        assert [row[0] for row in database.execute("SELECT id FROM finished ORDER BY id")] == finished

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.event import DeadLetter
-from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
+from engagement_platform.domain.redrive import Plan, Sink, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform_tests.dead_letters.support import letter
 from engagement_platform_tests.partner import message
 
@@ -22,14 +22,23 @@ NO_TIME = SourceEvent(b"content", b"{}", 2, None)
 LONG_AGO = SourceEvent(b"content", b"{}", 2, date(1999, 1, 1))
 
 
+LACKING = {
+    "relay": frozenset({Sink.API, Sink.WAREHOUSE}),
+    "tally": frozenset[Sink](),
+    "stage": frozenset({Sink.WAREHOUSE}),
+    "forward": frozenset({Sink.API}),
+}
+
+
 def targets(**changes: Any) -> Targets:
-    return replace(Targets(api=True, largest_value=1_000, first_day=date(2024, 1, 1), last_day=DAY), **changes)
+    usual = Targets(api=True, largest_value=1_000, first_day=date(2024, 1, 1), last_day=DAY, lacking=LACKING)
+    return replace(usual, **changes)
 
 
 def test_an_event_that_is_in_the_letter_is_sent_under_its_content() -> None:
     value = message(7, content_id=CONTENT)
     content = letter(7, event=msgspec.Raw(value))
-    assert not needs_source(content)
+    assert not needs_source(content, targets())
     assert plan(content, None, targets()) == Plan(key=CONTENT.encode(), value=value)
     assert plan(letter(7), None, targets()) == Plan(key=None, value=message(7))
 
@@ -45,7 +54,7 @@ def test_an_event_that_is_in_the_letter_is_sent_under_its_content() -> None:
     ],
 )
 def test_others_are_read_from_the_source(content: DeadLetter, found: SourceEvent, wanted: Plan) -> None:
-    assert needs_source(content)
+    assert needs_source(content, targets())
     assert plan(content, found, targets()) == wanted
 
 
@@ -81,7 +90,7 @@ def test_without_a_partner_only_the_warehouse_is_left() -> None:
 
 def test_an_event_in_the_letter_that_is_none_is_looked_for_in_the_source() -> None:
     content = letter(7, event=msgspec.Raw(b'{"id": 7}'))
-    assert needs_source(content)
+    assert needs_source(content, targets())
     assert plan(content, THERE, targets()).value == b"{}"
     assert weight(content, targets()) == 1_009
     assert weight(letter(7), targets()) == len(message(7))

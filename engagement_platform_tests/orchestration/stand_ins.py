@@ -10,6 +10,7 @@ from engagement_platform.orchestration.loop_op import RunLoop
 from engagement_platform.orchestration.stream_job import stream_job
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.registry import NAMES
 
 NOTES = "STAND_IN_NOTES"
 
@@ -29,7 +30,7 @@ def stand_in(name: str) -> RunLoop:
 
 def job() -> dg.JobDefinition:
     """Return the job."""
-    return stream_job(stand_in("relay"), stand_in("tally"), stand_in("stage"), stand_in("forward"))
+    return stream_job({name: stand_in(name) for name in NAMES})
 
 
 def execute() -> None:

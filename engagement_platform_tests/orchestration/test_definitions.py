@@ -14,7 +14,8 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from engagement_platform import orchestration
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.stream_job import LOOPS, PRELOADED, engagement_stream
+from engagement_platform.orchestration.stream_job import PRELOADED, engagement_stream
+from engagement_platform.stream.registry import NAMES
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("google.cloud", "dagster_gcp", "pandas", "deltalake", "pyarrow", "duckdb", "sqlglot", "adbc_driver_postgresql")
@@ -53,7 +54,7 @@ def test_the_assets_have_a_lineage_and_only_those_with_days_a_button() -> None:
 
 
 def test_the_ops_are_the_loops_of_the_lease() -> None:
-    assert {node.name for node in engagement_stream.nodes} == set(LOOPS)
+    assert {node.name for node in engagement_stream.nodes} == set(NAMES)
 
 
 @pytest.mark.parametrize("modules", ["engagement_platform.definitions", ", ".join(PRELOADED)])

@@ -13,8 +13,8 @@ import pytest
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.leases import alive
-from engagement_platform.orchestration.stream_job import LOOPS
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.orchestration import stand_ins
 
 pytestmark = pytest.mark.slow
@@ -55,10 +55,10 @@ def until(condition: Callable[[], bool], seconds: float) -> float:
 
 
 def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
-    until(lambda: all(pids(tmp_path, loop) for loop in LOOPS), 60)
+    until(lambda: all(pids(tmp_path, loop) for loop in NAMES), 60)
     assert alive(leases.snapshot()), "the ops run side by side"
     assert leases.snapshot().epoch == 1
-    niceness = {loop: os.getpriority(os.PRIO_PROCESS, pids(tmp_path, loop)[0]) for loop in LOOPS}
+    niceness = {loop: os.getpriority(os.PRIO_PROCESS, pids(tmp_path, loop)[0]) for loop in NAMES}
     assert niceness["relay"] == niceness["tally"] < niceness["stage"] == niceness["forward"], "Redis goes first"
 
     os.kill(pids(tmp_path, "relay")[0], signal.SIGKILL)
@@ -72,7 +72,7 @@ def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_pat
 
 
 def test_ending_a_run_gives_its_lease_back(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
-    until(lambda: all(pids(tmp_path, loop) for loop in LOOPS), 60)
+    until(lambda: all(pids(tmp_path, loop) for loop in NAMES), 60)
     lease_run.send_signal(signal.SIGINT)
     until(lambda: leases.latest().lease.released_at is not None, 10)  # type: ignore[union-attr]
     until(lambda: lease_run.poll() is not None, 30)

@@ -9,9 +9,10 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.orchestration.assets import partner_api, redis_views
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import LOOPS, stream_job
+from engagement_platform.orchestration.stream_job import stream_job
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.registry import NAMES
 
 
 def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
@@ -30,7 +31,9 @@ def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
     with Pauses.opened(platform, "test") as pauses:
         pauses.pause("forward", "me@here", "maintenance")
     with dg.DagsterInstance.ephemeral() as instance:
-        result = stream_job(*map(named, LOOPS)).execute_in_process(run_config={"lease_seconds": 0}, instance=instance)
+        result = stream_job({name: named(name) for name in NAMES}).execute_in_process(
+            run_config={"lease_seconds": 0}, instance=instance
+        )
         assert result.success
         assert sorted(ran) == ["relay", "stage", "tally"]
         assert instance.get_latest_materialization_event(partner_api.key) is None

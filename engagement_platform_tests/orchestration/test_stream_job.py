@@ -8,9 +8,10 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import LOOPS, stream_job
+from engagement_platform.orchestration.stream_job import stream_job
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.registry import NAMES
 
 DRAIN = {"lease_seconds": 0}
 
@@ -32,7 +33,7 @@ class Loops:
         return run
 
     def job(self) -> dg.JobDefinition:
-        return stream_job(*map(self.named, LOOPS))
+        return stream_job({name: self.named(name) for name in NAMES})
 
 
 def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) -> None:
@@ -75,7 +76,7 @@ def test_the_config_wins_over_the_setting(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(loops.told[1:]) == [("forward", True), ("stage", True), ("tally", True)]
     loops = Loops()
     assert loops.job().execute_in_process(run_config={"lease_seconds": 30}).success
-    assert sorted(loops.told) == [(name, False) for name in sorted(LOOPS)]
+    assert sorted(loops.told) == [(name, False) for name in sorted(NAMES)]
 
 
 @pytest.mark.usefixtures("platform")
@@ -101,7 +102,7 @@ def test_what_a_person_must_put_right_is_not_tried_again() -> None:
         tries.append(1)
         raise StreamStopped("The source went back in time.", "Run this command.")
 
-    job = stream_job(stops, *map(Loops().named, LOOPS[1:]))
+    job = stream_job({name: Loops().named(name) for name in NAMES} | {"relay": stops})
     result = job.execute_in_process(run_config=DRAIN, raise_on_error=False)
     assert not result.success
     assert len(tries) == 1
@@ -121,6 +122,8 @@ def test_anything_else_is_tried_again_at_once() -> None:
         if len(tries) < 3:
             raise RuntimeError
 
-    result = stream_job(fails_twice, *map(Loops().named, LOOPS[1:])).execute_in_process(run_config=DRAIN)
+    result = stream_job({name: Loops().named(name) for name in NAMES} | {"relay": fails_twice}).execute_in_process(
+        run_config=DRAIN
+    )
     assert result.success
     assert len(tries) == 3

@@ -119,7 +119,7 @@ def test_what_waits_for_a_paused_loop_is_unknown_while_a_server_is_away_and_noth
         answers.wait(20)
         raise Unavailable("Kafka does not answer.", server="Kafka")
 
-    monkeypatch.setattr(module, "backlog", away)
+    monkeypatch.setattr(tally, "backlog", away)
     pauses.pause("tally", "", "")
     loop = Noting()
     with running(pausable(loop), settings) as control:

@@ -10,7 +10,7 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 from psycopg.types.json import Jsonb
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.loop_state import Kind
@@ -19,37 +19,43 @@ from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor, topic_watch
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.registry import LOOPS, loop_named
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 
-NAMES = {Topic.EVENTS: "e", Topic.CHECKPOINT: "c", Topic.LETTERS: "l"}
+NAMES = {Topic.EVENTS: "e", Topic.CHECKPOINT: "c", Topic.LETTERS: "l", Topic.REPLAYS: "r"}
 AS_CREATED = {
     "e": {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"},
     "c": {"cleanup.policy": "compact", "max.message.bytes": "1048588"},
     "l": {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
+    "r": {"cleanup.policy": "delete", "retention.ms": "604800000", "retention.bytes": "-1"},
 }
 
 
 @pytest.mark.parametrize(
     ("topic", "name", "value", "stops", "warns"),
     [
-        ("e", "cleanup.policy", "compact", {User.RELAY}, {User.STAGE}),
-        ("e", "cleanup.policy", "compact,delete", {User.RELAY}, {User.STAGE}),
+        ("e", "cleanup.policy", "compact", {User.RELAY}, {User.SINK}),
+        ("e", "cleanup.policy", "compact,delete", {User.RELAY}, {User.SINK}),
         ("e", "message.timestamp.type", "CreateTime", {User.BUILD}, {User.TALLY}),
-        ("e", "retention.ms", "60000", {User.BUILD}, {User.TALLY, User.STAGE}),
-        ("e", "retention.ms", str(DAY_MS - 1), set(), {User.STAGE}),
+        ("e", "retention.ms", "60000", {User.BUILD}, {User.TALLY, User.SINK}),
+        ("e", "retention.ms", str(DAY_MS - 1), set(), {User.SINK}),
         ("e", "retention.ms", str(DAY_MS), set(), set()),
         ("e", "retention.ms", "-1", set(), set()),
-        ("e", "retention.bytes", "1000000", set(), {User.STAGE}),
+        ("e", "retention.bytes", "1000000", set(), {User.SINK}),
         ("e", "max.message.bytes", "2000", set(), {User.RELAY}),
         ("c", "cleanup.policy", "delete", {User.RELAY}, set()),
         ("c", "max.message.bytes", "2000", {User.RELAY}, set()),
         ("l", "cleanup.policy", "compact", set(), {User.RELAY}),
         ("l", "retention.ms", "3600000", set(), {User.RELAY}),
         ("l", "retention.bytes", "1000000", set(), {User.RELAY}),
+        ("l", "message.timestamp.type", "CreateTime", set(), {User.RELAY}),
+        ("r", "cleanup.policy", "compact", set(), {User.SINK}),
+        ("r", "retention.ms", "3600000", set(), {User.SINK}),
+        ("r", "retention.bytes", "1000000", set(), {User.SINK}),
     ],
 )
 def test_what_a_change_means_for_whom(topic: str, name: str, value: str, stops: set[User], warns: set[User]) -> None:
@@ -65,8 +71,9 @@ def test_what_a_change_means_for_whom(topic: str, name: str, value: str, stops: 
 
 def test_topics_as_a_first_start_creates_them_meet_all_demands(settings: Settings) -> None:
     ensure_topics(settings)
-    for user in User:
-        watch = topic_watch.TopicWatch(settings, user, logging.getLogger("test"))
+    ensure_replay_topic(settings)
+    for loop in LOOPS:
+        watch = topic_watch.TopicWatch(settings, loop, logging.getLogger("test"))
         watch.look()
         watch.require()
         assert watch._unmet == []
@@ -181,7 +188,7 @@ def test_views_are_not_built_by_times_that_are_not_those_of_arrival(
 
 
 def _seen_by(settings: Settings) -> str:
-    watch = topic_watch.TopicWatch(settings, User.TALLY, logging.getLogger("test"))
+    watch = topic_watch.TopicWatch(settings, loop_named("tally"), logging.getLogger("test"))
     watch.look()
     watch.close()
     return " ".join(one.what for one in watch._unmet)
@@ -201,5 +208,5 @@ def test_a_look_that_fails_in_a_way_that_nobody_foresaw_is_not_the_last(
         look(watch)
 
     monkeypatch.setattr(topic_watch.TopicWatch, "look", fails_once)
-    with topic_watch.watching(settings, User.STAGE, logging.getLogger("test")):
+    with topic_watch.watching(settings, loop_named("stage"), logging.getLogger("test")):
         wait_for(lambda: len(looks) >= 4, "another look")

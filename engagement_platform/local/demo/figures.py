@@ -18,10 +18,10 @@ from engagement_platform.adapters.redis.views import Ranked, Views
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source import session
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.domain.loops import LOOPS
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.status import LoopStatus, Summary, summarize
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import NAMES
 
 TOP = 10
 STATUS_SECONDS = 1.0
@@ -130,7 +130,7 @@ class Observer:
             loops=loops,
             handled=dict(self._handled.totals),
             pauses=pauses,
-            summary=summarize(snapshot, loops, pauses, LOOPS),
+            summary=summarize(snapshot, loops, pauses, NAMES),
         )
 
     def epochs(self) -> int:

@@ -34,13 +34,15 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import lag_behind_group
+from engagement_platform.stream.backlog import beyond
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
 from engagement_platform.stream.forward.dead_letters import letter_of_rejected, letters
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic, outgoing
+from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.topic_watch import watching
 
 if TYPE_CHECKING:
     from engagement_platform.adapters.partner.client import Partner
@@ -92,7 +94,21 @@ def run(settings: Settings, control: Control) -> None:
             supervision.claim()
             _Forward(settings, control, clients, supervision).run()
 
-    supervise(control, attempt, log=log, count_lag=lambda: lag_behind_group(settings), max_pause=5.0)
+    supervise(control, attempt, log=log, count_lag=lambda: backlog(settings), max_pause=5.0)
+
+
+def backlog(settings: Settings) -> int:
+    """Return how many messages wait, as the offsets of the consumer group tell. Raises EngagementError."""
+    return sum(_waiting_in(settings, topic) for topic in (settings.topic, settings.replay_topic))
+
+
+def _waiting_in(settings: Settings, topic: str) -> int:
+    reader = GroupReader(settings, topic)
+    try:
+        stored = {p: each.offset for p, each in reader.stored().items() if each.topic_id in (reader.topic_id, "")}
+        return beyond(stored, reader)
+    finally:
+        reader.close()
 
 
 def _idle(control: Control, supervision: Supervision) -> None:
@@ -126,7 +142,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
         readers.append(GroupReader(settings, settings.replay_topic))
         limit = int(topic_configuration(settings, settings.dead_letter_topic)["max.message.bytes"])
         live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
-        with open_positions(settings) as positions:
+        with open_positions(settings) as positions, watching(settings, loop_named("forward"), log):
             yield _Clients(live, replays, positions, partner, min(limit, 1 << 20))
     finally:
         for reader in readers:

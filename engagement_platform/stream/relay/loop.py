@@ -24,10 +24,10 @@ from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
 from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
-from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Backoff
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision, supervise
 from engagement_platform.stream.topic_watch import TopicWatch, watching
@@ -56,7 +56,7 @@ def run(settings: Settings, control: Control) -> None:
             _wait_for_the_lease(control, supervision)
             raise Unavailable("Another relay has begun.") from error
 
-    supervise(control, attempt, log=log, count_lag=lambda: count_lag(settings))
+    supervise(control, attempt, log=log, count_lag=lambda: backlog(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
             limits,
             max_message,
             min(max_letter, max_message),
-            stack.enter_context(watching(settings, User.RELAY, log)),
+            stack.enter_context(watching(settings, loop_named("relay"), log)),
         )
 
 
@@ -299,7 +299,7 @@ def _wait_for_the_lease(control: Control, supervision: Supervision) -> None:
     raise Superseded("Another run has taken over.")
 
 
-def count_lag(settings: Settings) -> int:
+def backlog(settings: Settings) -> int:
     """Return how many ids the source has above the last checkpoint. Raises EngagementError."""
     with open_checkpoints(settings) as kept, open_source(settings.source_dsn.get_secret_value()) as source:
         last = kept.last()

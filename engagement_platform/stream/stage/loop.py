@@ -22,6 +22,7 @@ from engagement_platform.adapters.platform import published
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
+from engagement_platform.adapters.platform.loop_status import offsets_of_stage
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.history import days_published_since
@@ -34,10 +35,10 @@ from engagement_platform.domain.errors import StreamStopped, Superseded, Unavail
 from engagement_platform.domain.event import HEADER_UNSEEN_AT, DeadLetter, kept
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import lag_behind
+from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.open_loads import deliver, settle_load, split
 from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
@@ -84,6 +85,11 @@ def run(settings: Settings, control: Control) -> None:
     supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=5.0)
 
 
+def backlog(settings: Settings) -> int:
+    """Return how many messages wait, as the loads in the platform database tell. Raises EngagementError."""
+    return backlog_behind(settings, lambda topic_id: offsets_of_stage(settings, topic_id))
+
+
 @dataclass(frozen=True, slots=True)
 class _Clients:
     reader: TopicReader
@@ -102,7 +108,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
     records = min(_MAX_RECORDS, settings.stage_batch_rows)
     reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
     try:
-        with watching(settings, User.STAGE, log):
+        with watching(settings, loop_named("stage"), log):
             yield _Clients(reader, loads, warehouse, table_id)
     finally:
         reader.close()

@@ -28,9 +28,10 @@ from engagement_platform.domain.playback import Evictions, Playback, Resume, dis
 from engagement_platform.domain.topics import User
 from engagement_platform.domain.windows import Window, aggregate
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import lag_behind
+from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.clocks import ClockWatch
 from engagement_platform.stream.topic_watch import TopicWatch, watching
@@ -70,6 +71,13 @@ def run(settings: Settings, control: Control) -> None:
     supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=1.0)
 
 
+def backlog(settings: Settings) -> int:
+    """Return how many messages wait, as the offsets in Redis tell. Raises EngagementError."""
+    with connect_redis(settings) as client:
+        state = Counts(client, settings.redis_namespace, window_of(settings)).state()
+    return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
+
+
 @contextmanager
 def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
@@ -79,7 +87,7 @@ def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicW
         counts.check_policy()
         reader = TopicReader(settings)
         try:
-            with watching(settings, User.TALLY, log) as watch:
+            with watching(settings, loop_named("tally"), log) as watch:
                 yield reader, counts, watch
         finally:
             reader.close()

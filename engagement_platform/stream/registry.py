@@ -1,0 +1,129 @@
+"""The loops of the stream, in the order in which events pass them: one entry for each.
+
+Whatever is made for every loop reads its entry: job, assets, pauses, status, doctor, redrives. The modules of the loops
+are imported when they are needed, so that the console names loops without loading a client.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from engagement_platform.domain.leases import HURRIED
+from engagement_platform.domain.redrive import Sink
+from engagement_platform.domain.topics import Topic, User
+
+if TYPE_CHECKING:
+    from engagement_platform.settings import Settings
+    from engagement_platform.stream.control import Control
+
+_PATIENT = 10
+"""The niceness of loops whose readers wait for seconds: where a burst takes all processors, Redis goes first."""
+
+
+class Module(Protocol):
+    """What the module of a loop has."""
+
+    def run(self, settings: "Settings", control: "Control") -> None:
+        """Run the loop until the lease is over or, when draining, until all that was there before is done."""
+
+    def backlog(self, settings: "Settings") -> int:
+        """Return how many events wait, asked from outside of the loop. Raises EngagementError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What is true of one loop, wherever that is asked."""
+
+    name: str
+    """Also of its op, and the source of its dead letters."""
+    module: str
+    description: str
+    """What it does, as its op says."""
+    asset: tuple[str, ...]
+    """The key of the asset that it keeps up to date."""
+    keeps: str
+    """What that asset is."""
+    pause: str = ""
+    """What a pause of it means; empty for a loop that is not paused by itself."""
+    topics: tuple[Topic, ...] = (Topic.EVENTS,)
+    """The topics that it relies on."""
+    role: User = User.SINK
+    """As whom it relies on them."""
+    lacking: frozenset[Sink] = frozenset()
+    """Where the events of its dead letters are missing: there a redrive brings them."""
+
+    @property
+    def is_pausable(self) -> bool:
+        """Whether it may stand still while the others run."""
+        return bool(self.pause)
+
+    @property
+    def niceness(self) -> int:
+        """How far its process leaves the processor to others."""
+        return 0 if self.name in HURRIED else _PATIENT
+
+    def imported(self) -> Module:
+        """Import its module."""
+        return cast("Module", import_module(self.module))
+
+
+LOOPS = (
+    Loop(
+        name="relay",
+        module="engagement_platform.stream.relay.loop",
+        description="PostgreSQL to Kafka: every committed event exactly once, with the checkpoint in the transaction.",
+        asset=("kafka", "engagement_events"),
+        keeps="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
+        # Not paused: Kafka is the buffer of all others, and the source's ids age while nobody looks at them.
+        topics=(Topic.EVENTS, Topic.CHECKPOINT, Topic.LETTERS),
+        role=User.RELAY,
+        lacking=frozenset({Sink.API, Sink.WAREHOUSE}),
+    ),
+    Loop(
+        name="tally",
+        module="engagement_platform.stream.tally.loop",
+        description="Kafka to Redis: engagement of the last ten minutes, each event counted exactly once.",
+        asset=("redis", "engagement_views"),
+        keeps="Engagement of the last ten minutes, count and milliseconds, by content, content type and device; "
+        "readable the moment an event is applied.",
+        pause="The views in Redis stand still, and their as_of with them: readers see that they are stale.",
+        role=User.TALLY,
+    ),
+    Loop(
+        name="stage",
+        module="engagement_platform.stream.stage.loop",
+        description="Kafka to the warehouse: checked batches of NDJSON, every event in the table exactly once.",
+        asset=("warehouse", "staged_batches"),
+        keeps="Batches of events, checked line by line and loaded into the warehouse's table every few seconds, "
+        "each exactly once.",
+        pause="Nothing is loaded into the warehouse; events wait in Kafka. Rebuilds of days go on.",
+        topics=(Topic.EVENTS, Topic.LETTERS),
+        lacking=frozenset({Sink.WAREHOUSE}),
+    ),
+    Loop(
+        name="forward",
+        module="engagement_platform.stream.forward.loop",
+        description="Kafka to the partner's HTTP API: every event at least once, in order for each content, or kept as "
+        "a dead letter.",
+        asset=("partner", "api"),
+        keeps="Events delivered to the partner's HTTP API at least once, in order for each content. What the partner "
+        "does not take is kept as a dead letter.",
+        pause="Nothing is delivered to the partner; events wait in Kafka.",
+        topics=(Topic.EVENTS, Topic.REPLAYS, Topic.LETTERS),
+        lacking=frozenset({Sink.API}),
+    ),
+)
+
+NAMES = tuple(loop.name for loop in LOOPS)
+_BY_NAME = {loop.name: loop for loop in LOOPS}
+PAUSABLE = tuple(sorted(loop.name for loop in LOOPS if loop.is_pausable))
+
+
+def loop_named(name: str) -> Loop:
+    """Return the entry of a loop. Raises KeyError for a name that there is not."""
+    return _BY_NAME[name]
+
+
+def lacking() -> dict[str, frozenset[Sink]]:
+    """Return source of dead letters -> where their events are missing."""
+    return {each.name: each.lacking for each in LOOPS}

@@ -1,0 +1,58 @@
+"""The entries of the registry are true of the loops, and everything that is made for every loop is made from them."""
+
+import inspect
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from engagement_platform.definitions import definitions
+from engagement_platform.domain.leases import HURRIED
+from engagement_platform.domain.redrive import Sink
+from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.stream import registry
+from engagement_platform.stream.forward.dead_letters import SOURCE
+from engagement_platform.stream.registry import LOOPS, NAMES, PAUSABLE, Loop
+from engagement_platform.stream.stage.loop import WRITER
+from engagement_platform_tests.test_cli import HEAVY
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=NAMES)
+def test_a_module_has_what_is_asked_of_it(loop: Loop) -> None:
+    module = loop.imported()
+    assert list(inspect.signature(module.run).parameters) == ["settings", "control"]
+    assert list(inspect.signature(module.backlog).parameters) == ["settings"]
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=NAMES)
+def test_its_asset_is_registered_and_its_op_says_what_it_does(loop: Loop) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert graph.get(dg.AssetKey(loop.asset)).description == loop.keeps
+    op = engagement_stream.get_node_named(loop.name).definition
+    assert op.description == loop.description
+
+
+def test_names_are_those_that_stand_in_the_data() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert {SOURCE, WRITER} <= set(NAMES)
+    assert set(NAMES) >= HURRIED
+    assert set(PAUSABLE) < set(NAMES)
+
+
+def test_what_is_missing_of_a_dead_letter_is_where_its_loop_brings_events() -> None:
+    assert registry.lacking()[WRITER] == {Sink.WAREHOUSE}
+    assert registry.lacking()[SOURCE] == {Sink.API}
+    assert registry.lacking()["relay"] == set(Sink)
+
+
+def test_a_loop_whose_readers_wait_for_seconds_leaves_the_processor_to_others() -> None:
+    for loop in LOOPS:
+        assert (loop.niceness == 0) == (loop.name in HURRIED)
+    assert Loop("another", "", "", (), "").niceness > 0, "a new sink does not cost the others their lease"
+
+
+def test_it_names_the_loops_without_a_client() -> None:
+    program = f"import sys, engagement_platform.stream.registry; print(set({HEAVY}) & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"
