@@ -21,7 +21,7 @@ from engagement_platform.domain.event import id_of
 from engagement_platform.domain.windows import DIMENSIONS, NONE, Adds, Window
 from engagement_platform.local.demo.compare import IdCounts, KeyDifference, TopicDifference, compare_ids, compare_views
 from engagement_platform.settings import Settings
-from engagement_platform.stream.tally.loop import window_of
+from engagement_platform.stream.topic_watch import window_of
 
 PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.3

@@ -26,7 +26,7 @@ from engagement_platform.domain.errors import StreamStopped, Superseded, Unavail
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
 from engagement_platform.domain.playback import Evictions, Playback, Resume, display_of, may_lack, read, resume
 from engagement_platform.domain.topics import User
-from engagement_platform.domain.windows import Window, aggregate
+from engagement_platform.domain.windows import aggregate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.backoff import Spacing
@@ -34,7 +34,7 @@ from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.clocks import ClockWatch
-from engagement_platform.stream.topic_watch import TopicWatch, watching
+from engagement_platform.stream.topic_watch import TopicWatch, watching, window_of
 
 log = logging.getLogger("engagement_platform.tally")
 
@@ -91,11 +91,6 @@ def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicW
                 yield reader, counts, watch
         finally:
             reader.close()
-
-
-def window_of(settings: Settings) -> Window:
-    """Return the window that the settings describe."""
-    return Window.of_seconds(settings.window_seconds, settings.bucket_seconds, settings.max_future_seconds)
 
 
 @dataclass(frozen=True, slots=True)

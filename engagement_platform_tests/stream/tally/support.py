@@ -15,6 +15,7 @@ from engagement_platform.domain.windows import NONE, recount
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.tally import loop as tally
+from engagement_platform.stream.topic_watch import window_of
 from engagement_platform_tests.adapters.kafka.topic import Sent, eventually
 
 
@@ -80,7 +81,7 @@ def playbacks(sent: list[Sent]) -> list[Playback]:
 
 
 def difference(found: Snapshot, sent: list[Sent], settings: Settings) -> tuple[Any, Any] | None:
-    expected = recount(playbacks(sent), tally.window_of(settings), found.as_of_ms)
+    expected = recount(playbacks(sent), window_of(settings), found.as_of_ms)
     return None if found.as_of_ms and found.views == expected else (found.views, expected)
 
 

@@ -17,6 +17,7 @@ from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream.tally import loop as tally
+from engagement_platform.stream.topic_watch import window_of
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.stream.tally.support import (
@@ -192,7 +193,7 @@ def test_a_build_ends_as_soon_as_other_views_are_live(
     sent = topic.send(event(n) for n in range(100))
     running = start()
     eventually(lambda: builds(client, settings))
-    other = Counts(client, settings.redis_namespace, tally.window_of(settings))
+    other = Counts(client, settings.redis_namespace, window_of(settings))
     other.begin("other", topic_id(settings), {0: 0, 1: 0})
     assert other.promote("other", None) == "promoted"
     becomes_exact(views, sent, settings)
