@@ -17,6 +17,8 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from engagement_platform.adapters.source.origin import Origin
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.local.stack import Endpoints
@@ -154,6 +156,11 @@ def make_source(endpoints: Endpoints) -> tuple[str, SourceDatabase]:
     )
     create_source_tables(source.writer_dsn)
     return name, source
+
+
+def origin(dsn: str) -> Origin:
+    """Return where the packaged stream's events come from, on some server."""
+    return Origin(dsn, packaged())
 
 
 def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **changes: object) -> Settings:

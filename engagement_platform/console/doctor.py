@@ -23,12 +23,13 @@ from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.history import DOUBLED_CONTENT
+from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS
-from engagement_platform.domain.source_tables import TABLES, Sight, faults, faults_of
+from engagement_platform.domain.source_tables import Sight, faults, faults_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.settings import ADDRESSES, Settings, variable
@@ -99,39 +100,41 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _source(settings: Settings) -> Iterator[Finding]:
-    dsn = settings.source_dsn.get_secret_value()
-    sight = session.look(dsn)
-    yield from _tables(sight)
-    with closing(session.connect(dsn, "doctor", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])) as source:
-        yield from _surroundings(dsn, source, sight)
-    if faults(sight):
+    origin = origin_of(settings)
+    sight = session.look(origin)
+    yield from _tables(origin, sight)
+    with closing(
+        session.connect(origin.dsn, "doctor", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
+    ) as source:
+        yield from _surroundings(origin, source, sight)
+    if faults(sight, origin.stream.tables):
         return  # the relay would say the same again
-    with open_source(dsn) as reader:
+    with open_source(origin) as reader:
         identity = reader.identity
         yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
         if not reader.sees_sequence:
-            yield _unseen_sequence(reader.sequence_name, sight.role)
+            yield _unseen_sequence(origin, reader.sequence_name, sight.role)
         if reader.highest_id() > reader.highest_given():
-            yield _foreign_ids(reader.highest_id())
+            yield _foreign_ids(origin, reader.highest_id())
         reader.holders()
 
 
-def _tables(sight: Sight) -> Iterator[Finding]:
-    for name, needed in TABLES.items():
-        faults = faults_of(sight, name)
+def _tables(origin: Origin, sight: Sight) -> Iterator[Finding]:
+    for name, needed in origin.stream.tables.items():
+        faults = faults_of(sight, name, origin.stream.tables)
         yield from (Finding("fault", fault.what, fault.todo) for fault in faults)
         if not faults:
             columns = f"the {len(needed)} columns that are read are there, with their types"
             yield Finding("ok", f"source: SELECT on {sight.tables[name].name}; {columns}; no row is hidden")
 
 
-def _surroundings(dsn: str, source: psycopg.Connection[Any], sight: Sight) -> Iterator[Finding]:
-    """Look at what surrounds the two tables, as far as they are in sight."""
-    with session.reaching(dsn):
+def _surroundings(origin: Origin, source: psycopg.Connection[Any], sight: Sight) -> Iterator[Finding]:
+    """Look at what surrounds the tables, as far as they are in sight."""
+    with session.reaching(origin):
         yield _sight_of_locks(source)
-        if "engagement_events" in sight.tables:
-            yield _index(source)
-        if not faults(sight):
+        if origin.stream.source.name in sight.tables:
+            yield _index(origin, source)
+        if not faults(sight, origin.stream.tables):
             yield from _doubled_content(source)
 
 
@@ -156,33 +159,35 @@ def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
     )
 
 
-def _unseen_sequence(name: str, role: str) -> Finding:
+def _unseen_sequence(origin: Origin, name: str, role: str) -> Finding:
     """Then nobody can tell which ids it has given: see docs/own-servers.md. A schema out of sight is granted, too."""
     qualified = _QUALIFIED.match(name)
     reach = f"GRANT USAGE ON SCHEMA {qualified[1]} TO {role}; " if qualified else ""
     return Finding(
         "note",
-        "source: the role does not see the sequence of engagement_events; deleting the newest row looks like a "
-        "restore, and an id that somebody wrote is taken for one of its own",
+        f"source: the role does not see the sequence of {origin.stream.source.name}; deleting the newest row looks "
+        "like a restore, and an id that somebody wrote is taken for one of its own",
         f"Ask the owner to run: {reach}GRANT SELECT ON SEQUENCE {name} TO {role}",
     )
 
 
-def _foreign_ids(highest: int) -> Finding:
+def _foreign_ids(origin: Origin, highest: int) -> Finding:
     return Finding(
         "note",
-        f"source: engagement_events has ids that its sequence has not given, up to {highest}",
+        f"source: {origin.stream.source.name} has ids that its sequence has not given, up to {highest}",
         "They are published. Ask the owner who writes them; all ids should come from the sequence.",
     )
 
 
-def _index(connection: psycopg.Connection[Any]) -> Finding:
-    if _value(connection, "has_index_on_event_ts"):
-        return Finding("ok", "source: engagement_events has an index on event_ts")
+def _index(origin: Origin, connection: psycopg.Connection[Any]) -> Finding:
+    table, time = origin.stream.source.name, origin.stream.source.time
+    row = connection.execute(origin.plain(_SQL["has_index_on_time"]).encode()).fetchone()
+    if row is not None and row[0]:
+        return Finding("ok", f"source: {table} has an index on {time}")
     return Finding(
         "note",
-        "source: no index on engagement_events.event_ts, so rebuilding a day scans the whole table",
-        "Propose to the owner: CREATE INDEX CONCURRENTLY ON engagement_events (event_ts)",
+        f"source: no index on {table}.{time}, so rebuilding a day scans the whole table",
+        f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({time})",
     )
 
 

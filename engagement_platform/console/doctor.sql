@@ -6,12 +6,12 @@ SET statement_timeout = '10s'
 -- Whether the role sees locks: its own transaction always holds one.
 SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND virtualtransaction IS NOT NULL)
 
--- name: has_index_on_event_ts
--- Whether an index begins with event_ts.
+-- name: has_index_on_time
+-- Whether an index begins with the time column.
 SELECT EXISTS (
   SELECT FROM pg_index AS i
     JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-   WHERE i.indrelid = to_regclass('engagement_events') AND a.attname = 'event_ts' AND i.indisvalid AND i.indpred IS NULL)
+   WHERE i.indrelid = to_regclass({table_name}) AND a.attname = {time_name} AND i.indisvalid AND i.indpred IS NULL)
 
 -- name: may_create
 -- Whether the schema exists, or the role may create it.

@@ -15,6 +15,7 @@ from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic
 from engagement_platform.adapters.platform.dead_letters import Ended
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.dead_letters.list import letters_of
 from engagement_platform.domain.dead_letters import Address, Chosen, Letter
@@ -95,7 +96,7 @@ def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> P
     ids = {content.event_id for content in contents if needs_source(content, targets) and content.event_id is not None}
     events: dict[int | None, SourceEvent] = {}
     if ids:
-        events.update(messages_of(settings.source_dsn.get_secret_value(), sorted(ids), targets.largest_value).items())
+        events.update(messages_of(origin_of(settings), sorted(ids), targets.largest_value).items())
     return [(letter, plan(letter.content, events.get(letter.content.event_id), targets)) for letter in letters]
 
 

@@ -122,16 +122,18 @@ def marks_of(checkpoint: Checkpoint) -> Marks:
     return marking.decode(checkpoint.marks)
 
 
-def require_same_source(checkpoint: Checkpoint, now: SourceIdentity, highest_given: int) -> None:
+def require_same_source(checkpoint: Checkpoint, now: SourceIdentity, highest_given: int, table: str) -> None:
     """Raise StreamStopped when ids of the source may mean other events than when the checkpoint was written.
+
+    `table` is its name, for people.
 
     After a failover, ids that were given out before it can be given out again, for other events.
     """
-    require_same_identity(checkpoint.source, now)
+    require_same_identity(checkpoint.source, now, table)
     require_not_set_back(checkpoint.highest_numbered, highest_given)
 
 
-def require_same_identity(was: SourceIdentity, now: SourceIdentity) -> None:
+def require_same_identity(was: SourceIdentity, now: SourceIdentity, table: str) -> None:
     """Raise StreamStopped when server, database, table or sequence are others than before."""
     server = (was.system_identifier, was.timeline, was.database)
     if server != (now.system_identifier, now.timeline, now.database):
@@ -144,13 +146,13 @@ def require_same_identity(was: SourceIdentity, now: SourceIdentity) -> None:
         )
     if was.table not in {0, now.table}:
         raise StreamStopped(
-            f"engagement_events is another table than before: its oid was {was.table}, it is {now.table}.",
+            f"{table} is another table than before: its oid was {was.table}, it is {now.table}.",
             f"If it is a copy of that one, with the same ids, go on at the same id with: {ADOPT}. If all its rows are "
             f"new: {RESET_ALL} publishes them. Then rebuild the days in question.",
         )
     if was.sequence not in {0, now.sequence}:
         raise StreamStopped(
-            f"The ids of engagement_events come from another sequence than before: its oid was {was.sequence}, it is "
+            f"The ids of {table} come from another sequence than before: its oid was {was.sequence}, it is "
             f"{now.sequence}.",
             f"If the rows are those of before, go on at the same id with: {ADOPT}.",
         )

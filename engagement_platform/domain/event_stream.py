@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.source_tables import Form, Needed, Tables
 
 COUNT = "count"
 """The measure that every stream has: how many events."""
@@ -27,7 +28,7 @@ class SourceTable:
     """The append-only table in which the events appear."""
 
     name: str
-    """As SQL writes it, with or without its schema."""
+    """As SQL writes it, with its schema where that is not in the search_path."""
     id: str
     """The column that a sequence with CACHE 1 numbers."""
     time: str
@@ -90,6 +91,8 @@ class EventStream:
     """The column that names a person, for erasures; None where there is none."""
     meanings: Mapping[str, str]
     """Column -> a sentence for people."""
+    tables: Tables
+    """What the source's tables must have. At least the id and the time of `source`."""
     marts: Mapping[str, str]
     """Name of a daily table -> its query, in BigQuery's dialect."""
 
@@ -120,6 +123,12 @@ class _Warehouse(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
+class _Needed(msgspec.Struct, forbid_unknown_fields=True):
+    type: Form
+    meaning: str
+    nullable: bool = True
+
+
 class _Folder(msgspec.Struct, forbid_unknown_fields=True):
     """The form of `stream.toml`."""
 
@@ -129,6 +138,7 @@ class _Folder(msgspec.Struct, forbid_unknown_fields=True):
     message: _Message
     views: _Views
     warehouse: _Warehouse
+    tables: dict[str, dict[str, _Needed]] = {}
     columns: dict[str, str] = {}
 
 
@@ -161,8 +171,28 @@ def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], 
         clustered_by=folder.warehouse.clustered_by,
         user=folder.warehouse.user,
         meanings=folder.columns,
+        tables=_tables(folder),
         marts=marts,
     )
+
+
+def _tables(folder: _Folder) -> Tables:
+    """Return what is needed: what the folder lists, and in any case the id and the time."""
+    source = folder.source
+    tables = {
+        table: tuple(Needed(name, column.type, column.meaning, column.nullable) for name, column in columns.items())
+        for table, columns in folder.tables.items()
+    }
+    listed = {column.name for column in tables.get(source.table, ())}
+    always = (
+        Needed(source.id, Form.WHOLE, "Numbers the events.", nullable=False),
+        Needed(source.time, Form.TIME, "When it happened.", nullable=False),
+    )
+    tables[source.table] = (
+        *tables.get(source.table, ()),
+        *(column for column in always if column.name not in listed),
+    )
+    return tables
 
 
 def _require(condition: object, where: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""What the enrichment needs of the source's two tables, and what to say where they are not so. The one list of it."""
+"""What a stream needs of the source's tables, and what to say where they are not so. `stream.toml` lists it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,26 +49,8 @@ class Needed:
     """Whether null is an ordinary value. Nothing refuses a column that permits it."""
 
 
-TABLES: Mapping[str, tuple[Needed, ...]] = {
-    "content": (
-        Needed("id", Form.UUID, "Names the content; unique.", nullable=False),
-        Needed("slug", Form.TEXT, "Short name.", nullable=False),
-        Needed("title", Form.TEXT, "Title.", nullable=False),
-        Needed("content_type", Form.TEXT, "podcast, newsletter, video or another kind."),
-        Needed("length_seconds", Form.WHOLE, "Length in seconds."),
-    ),
-    "engagement_events": (
-        Needed("id", Form.WHOLE, "Numbers the events: BIGSERIAL or an identity column.", nullable=False),
-        Needed("content_id", Form.UUID, "The content; the key of the message."),
-        Needed("user_id", Form.UUID, "The user."),
-        Needed("event_type", Form.TEXT, "play, pause, finish, click or another kind."),
-        Needed("event_ts", Form.TIME, "When it happened.", nullable=False),
-        Needed("duration_ms", Form.WHOLE, "For how long, in milliseconds."),
-        Needed("device", Form.TEXT, "What it happened on."),
-        Needed("raw_payload", Form.JSON, "Whatever the application keeps with it."),
-    ),
-}
-"""The columns that `enriched.sql` reads, by table. Others may be there."""
+Tables = Mapping[str, tuple[Needed, ...]]
+"""Table, as SQL writes it -> the columns that a stream reads. Others may be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +109,18 @@ class Fault:
     """A right that is missing: it is granted, and everything goes on by itself."""
 
 
-def faults(sight: Sight) -> list[Fault]:
+def faults(sight: Sight, tables: Tables) -> list[Fault]:
     """Return all that keeps the enrichment from reading the source as it must."""
-    return [fault for name in TABLES for fault in faults_of(sight, name)]
+    return [fault for name in tables for fault in faults_of(sight, name, tables)]
 
 
-def faults_of(sight: Sight, name: str) -> list[Fault]:
-    """Return what is wrong with one of the two tables."""
+def faults_of(sight: Sight, name: str, tables: Tables) -> list[Fault]:
+    """Return what is wrong with one of the tables."""
     table = sight.tables.get(name)
     if table is None:
-        return [_not_in_sight(sight, name)]
-    faults = list(_columns(table, TABLES[name]))
-    if any(not column.readable for column in _present(table, TABLES[name])):
+        return [_not_in_sight(sight, name, tables)]
+    faults = list(_columns(table, tables[name]))
+    if any(not column.readable for column in _present(table, tables[name])):
         faults.append(
             Fault(
                 f"The source has no SELECT on {name} for {sight.role}.",
@@ -190,7 +172,7 @@ def _filtered(sight: Sight, name: str, table: Table) -> Fault:
     )
 
 
-def _not_in_sight(sight: Sight, name: str) -> Fault:
+def _not_in_sight(sight: Sight, name: str, tables: Tables) -> Fault:
     what = f"The source lacks table {name}: it is in no schema of the search_path ({sight.search_path})"
     schemas = sight.elsewhere.get(name, ())
     for other in schemas:
@@ -207,7 +189,7 @@ def _not_in_sight(sight: Sight, name: str) -> Fault:
             f"Ask the owner to run: ALTER ROLE {sight.role} SET search_path = {_path_to(sight, other.schema)}; or add"
             f" options={_in_url(_path_to(sight, other.schema))} to the URL in ENGAGEMENT_SOURCE_DSN",
         )
-    return Fault(f"{what}.", "Let ENGAGEMENT_SOURCE_DSN name the database that has content and engagement_events.")
+    return Fault(f"{what}.", f"Let ENGAGEMENT_SOURCE_DSN name the database that has {' and '.join(tables)}.")
 
 
 def _path_to(sight: Sight, schema: str) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.source.history import events_of_user
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse, replaced_rows_kept_hours
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
@@ -34,7 +35,7 @@ def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
 
     Raises EngagementError while the source still has some: a rebuild would only bring them back.
     """
-    left = events_of_user(settings.source_dsn.get_secret_value(), user_id)
+    left = events_of_user(origin_of(settings), user_id)
     if left:
         raise EngagementError(
             f"The source still has {left} events of user {user_id}.",

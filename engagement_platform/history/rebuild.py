@@ -22,6 +22,7 @@ from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
@@ -127,7 +128,7 @@ def missed_before(settings: Settings, run_id: str, days: Sequence[date]) -> dict
 
 
 def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
-    if len(days) > 1 and not has_index(settings.source_dsn.get_secret_value()):
+    if len(days) > 1 and not has_index(origin_of(settings)):
         yield from consecutive(days)
     else:
         yield from ([day] for day in sorted(set(days)))
@@ -220,7 +221,7 @@ class _Rebuild:
         """Read the checkpoint, take the snapshot, store what it sees, replace day by day."""
         relayed = self._seen_by_relay()
         started = time.monotonic()
-        with open_history(self._settings.source_dsn.get_secret_value()) as history:
+        with open_history(origin_of(self._settings)) as history:
             coverage = history.coverage(relayed)
             for number in self._open.values():
                 if not self._rebuilds.cover(number, coverage):
@@ -285,9 +286,9 @@ class _Rebuild:
         with open_checkpoints(self._settings) as checkpoints:
             last = checkpoints.last()
         if last is not None:
-            with open_source(self._settings.source_dsn.get_secret_value()) as source:
+            with open_source(origin_of(self._settings)) as source:
                 given = source.last_given()
-                require_same_source(last, source.identity, last.hi if given is None else given)
+                require_same_source(last, source.identity, last.hi if given is None else given, source.table)
         return Coverage(0) if last is None else Coverage(last.hi, tuple(missing_ranges(last)))
 
     def _settle_own(self) -> None:

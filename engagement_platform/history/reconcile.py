@@ -18,6 +18,7 @@ from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.history import days_of, open_history
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
@@ -108,7 +109,7 @@ def _held_since_rebuild(settings: Settings, table_id: str, days: Sequence[date])
 
 
 def _read_source(settings: Settings, day: date) -> _Day:
-    with open_history(settings.source_dsn.get_secret_value()) as history:
+    with open_history(origin_of(settings)) as history:
         table = history.figures(day)
     return _Day(table.column("id").to_numpy(), table.column("ms").to_numpy())
 
@@ -161,7 +162,7 @@ def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int]
     """Tell ids that the snapshot did not have apart: gone from the source, moved to another day, or just later."""
     now: dict[int, date] = {}
     for at in range(0, len(ids), _LOOKED_UP):
-        now |= days_of(settings.source_dsn.get_secret_value(), ids[at : at + _LOOKED_UP])
+        now |= days_of(origin_of(settings), ids[at : at + _LOOKED_UP])
     return (
         [number for number in ids if number not in now],
         [number for number in ids if now.get(number, day) != day],

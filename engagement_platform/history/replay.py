@@ -9,6 +9,7 @@ from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics, topic_configuration
 from engagement_platform.adapters.source.history import Chosen, messages
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
 from engagement_platform.domain.messages import largest_value
 from engagement_platform.settings import Settings
@@ -33,7 +34,7 @@ def replay(
     ensure_topics(settings)
     ensure_replay_topic(settings)
     limit = int(topic_configuration(settings, settings.replay_topic)["max.message.bytes"])
-    records = messages(settings.source_dsn.get_secret_value(), chosen, largest_value(limit))
+    records = messages(origin_of(settings), chosen, largest_value(limit))
     headers = (*_HEADERS, (HEADER_TO, TO_API)) if to_api else _HEADERS
     sent = (Message(settings.replay_topic, key, value, headers) for key, value in records)
     return send_all(settings, _told(sent, tell), limit)

@@ -14,6 +14,7 @@ from engagement_platform.adapters.kafka.topics import ensure_topics, topic_confi
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import Limits, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
@@ -66,7 +67,7 @@ def reset(settings: Settings, at: str) -> Checkpoint:
     events already, all that they have seen above the new place.
     """
     ensure_topics(settings)
-    with open_source(settings.source_dsn.get_secret_value()) as source:
+    with open_source(origin_of(settings)) as source:
         highest = source.highest_given()
         ledger = begin_at(source, _place(at, source), settings.start_lookback_ids)
         watch = SourceWatch(source, _limits(settings), source.identity)
@@ -86,7 +87,7 @@ def _has_published_rows(settings: Settings, source: Source) -> bool:
         last = show(settings).topic
         if last is None:
             return False
-        checkpoints.require_same_source(last, source.identity, source.highest_given())
+        checkpoints.require_same_source(last, source.identity, source.highest_given(), source.table)
         return not _watch(settings, source, last).compare().others
     except StreamStopped:
         return False
@@ -108,7 +109,7 @@ def adopt(settings: Settings, *, force: bool = False) -> Checkpoint:
     which of the rows are gone.
     """
     ensure_topics(settings)
-    with open_source(settings.source_dsn.get_secret_value()) as source, _fenced(settings) as producer:
+    with open_source(origin_of(settings)) as source, _fenced(settings) as producer:
         with open_checkpoints(settings) as topic:
             last = topic.last()
         if last is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.source.reader import ENRICHED
+from engagement_platform_tests.conftest import origin
 
 ROWS_AT_ONCE = 100_000
 
@@ -44,7 +44,8 @@ def _query(begin: str, end: str) -> str:
     text = sql.load("engagement_platform.adapters.source", "history.sql")["rows"]
     text = text.replace("engagement_seconds::text", "engagement_seconds")
     text = text.replace("engagement_pct::text", "engagement_pct")
-    return text.format(enriched=ENRICHED, begin=begin, end=end, order="")
+    text = text.replace("{begin}", begin).replace("{end}", end).replace("{order}", "")
+    return origin("").plain(text)
 
 
 def _events(dsn: str, query: str) -> Any:

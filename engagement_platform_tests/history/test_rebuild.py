@@ -26,7 +26,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform.stream.stage import open_rebuilds
-from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streaming import drain, running, wait_for
 from engagement_platform_tests.warehouse import (
     DAY,
@@ -437,7 +437,7 @@ def beat_at(loads: Loads, number: int) -> datetime:
 def test_a_source_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        opening = history.open_history(f"postgresql://nobody@127.0.0.1:{mute.getsockname()[1]}/media")
+        opening = history.open_history(origin(f"postgresql://nobody@127.0.0.1:{mute.getsockname()[1]}/media"))
         with pytest.raises(Unavailable, match="does not answer"), opening:
             pass
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
@@ -12,7 +12,8 @@ import psycopg
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.by_day import ByDay
-from engagement_platform.adapters.source.reader import BEYOND_JSON, ENRICHED
+from engagement_platform.adapters.source.origin import Origin
+from engagement_platform.adapters.source.reader import BEYOND_JSON
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
@@ -29,8 +30,8 @@ _HIGHEST_ID = (1 << 63) - 1
 class History:
     """One snapshot of the source. Methods raise Unavailable when the source does not answer any more."""
 
-    def __init__(self, dsn: str, cursor: Any) -> None:
-        self._dsn = dsn
+    def __init__(self, origin: Origin, cursor: Any) -> None:
+        self._origin = origin
         self._cursor = cursor
 
     def coverage(self, covered: Coverage) -> Coverage:
@@ -44,8 +45,8 @@ class History:
 
     def _ids(self, name: str, **values: object) -> Iterator[int]:
         """Yield ids batch by batch: there may be as many as the source has rows."""
-        with session.reaching_arrow(self._dsn):
-            self._cursor.execute(_SQL[name].format(**values))
+        with session.reaching_arrow(self._origin):
+            self._cursor.execute(self._statement(name, **values))
         for batch in self._batches(self._cursor.fetch_record_batch()):
             yield from batch.column(0).to_pylist()
 
@@ -55,9 +56,9 @@ class History:
         Raises EngagementError where the enrichment would return events more than once.
         """
         begin, end = bounds(days[0])[0], bounds(days[-1])[1]
-        order = "ORDER BY (event.event_ts AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
-        text = _SQL["rows"].format(enriched=ENRICHED, begin=begin.isoformat(), end=end.isoformat(), order=order)
-        with session.reaching_arrow(self._dsn):
+        order = "ORDER BY (event.{time} AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
+        text = self._statement("rows", begin=begin.isoformat(), end=end.isoformat(), order=order)
+        with session.reaching_arrow(self._origin):
             self._cursor.execute(DOUBLED_CONTENT)
             _require_single(row[0] for row in self._cursor.fetchall())
             self._cursor.execute(text)
@@ -66,26 +67,32 @@ class History:
     def figures(self, day: date) -> "pa.Table":
         """Return what a day is compared by: `id`, ascending, and `ms`, both int64."""
         begin, end = bounds(day)
-        with session.reaching_arrow(self._dsn):
-            self._cursor.execute(_SQL["reconcile"].format(begin=begin.isoformat(), end=end.isoformat()))
+        with session.reaching_arrow(self._origin):
+            self._cursor.execute(self._statement("reconcile", begin=begin.isoformat(), end=end.isoformat()))
             return self._cursor.fetch_arrow_table()
 
+    def _statement(self, name: str, **values: object) -> str:
+        text: str = _SQL[name]
+        for mark, value in values.items():
+            text = text.replace(f"{{{mark}}}", str(value))
+        return self._origin.plain(text)
+
     def _batches(self, reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
-        with session.reaching_arrow(self._dsn):
+        with session.reaching_arrow(self._origin):
             yield from reader
 
 
 @contextmanager
-def open_history(dsn: str) -> Iterator[History]:
+def open_history(origin: Origin) -> Iterator[History]:
     """Connect, with a transaction that sees one moment: that of the first read.
 
     Raises Unavailable, Refused, and StreamStopped where tables, columns or types are not as they must be.
     """
-    form = session.require_fit(dsn)
-    with session.connect_arrow(dsn, "history", _SQL["begin"]) as cursor:
-        with session.reaching_arrow(dsn):
+    form = session.require_fit(origin)
+    with session.connect_arrow(origin, "history", _SQL["begin"]) as cursor:
+        with session.reaching_arrow(origin):
             cursor.execute("SET LOCAL lock_timeout = '10s'")
-            cursor.execute(session.FORM)
+            cursor.execute(session.form(origin))
             seen = cursor.fetchone()[0]
         if not isinstance(seen, int):
             raise EngagementError(
@@ -95,29 +102,29 @@ def open_history(dsn: str) -> Iterator[History]:
             )
         if seen != form:
             raise session.changed()
-        yield History(dsn, cursor)
+        yield History(origin, cursor)
 
 
-def days_published_since(dsn: str, since: Coverage) -> list[date]:
+def days_published_since(origin: Origin, since: Coverage) -> list[date]:
     """Return the days of the events that a coverage of the past does not have. Raises Unavailable."""
-    chosen = _chosen(Published(since, Coverage(_HIGHEST_ID)))
-    with _connected(dsn) as connection:
+    chosen = _chosen(Published(since, Coverage(_HIGHEST_ID)), origin)
+    with _connected(origin) as connection:
         return [row[0] for row in connection.execute(chosen.within("days_published"), chosen.parameters).fetchall()]
 
 
-def days_of(dsn: str, ids: Sequence[int]) -> dict[int, date]:
+def days_of(origin: Origin, ids: Sequence[int]) -> dict[int, date]:
     """Return in which days certain events lie now; those that are gone are left out. Raises Unavailable."""
-    return dict(_psycopg(dsn, "days_of", ids=list(ids)))
+    return dict(_psycopg(origin, "days_of", ids=list(ids)))
 
 
-def events_of_user(dsn: str, user_id: UUID) -> int:
+def events_of_user(origin: Origin, user_id: UUID) -> int:
     """Return how many events of a user the source has; a scan of the table. Raises Unavailable."""
-    return int(_psycopg(dsn, "events_of_user", user_id=user_id)[0][0])
+    return int(_psycopg(origin, "events_of_user", user_id=user_id)[0][0])
 
 
-def has_index(dsn: str) -> bool:
+def has_index(origin: Origin) -> bool:
     """Say whether a day can be read without a scan of the table. Raises Unavailable."""
-    return bool(_psycopg(dsn, "has_index")[0][0])
+    return bool(_psycopg(origin, "has_index")[0][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,35 +151,36 @@ Chosen = Happened | Published | Either | Sequence[int]
 class _Choice:
     """The condition by which a statement chooses events."""
 
+    origin: Origin
     name: str
     parameters: dict[str, object]
 
-    def within(self, statement: str) -> LiteralString:
+    def within(self, statement: str) -> bytes:
         condition = _SQL[self.name].replace("{happened}", _SQL["happened"]).replace("{published}", _SQL["published"])
-        return _SQL[statement].replace("{enriched}", ENRICHED).replace("{chosen}", f"({condition})")
+        return self.origin.statement(_SQL[statement].replace("{chosen}", f"({condition})")).encode()
 
 
-def _chosen(chosen: Chosen) -> _Choice:
+def _chosen(chosen: Chosen, origin: Origin) -> _Choice:
     if isinstance(chosen, Happened):
-        return _Choice("happened", {"begin": chosen.begin, "end": chosen.end})
+        return _Choice(origin, "happened", {"begin": chosen.begin, "end": chosen.end})
     if isinstance(chosen, Either):
-        parts = _chosen(chosen.happened), _chosen(chosen.published)
-        return _Choice("either", parts[0].parameters | parts[1].parameters)
+        parts = _chosen(chosen.happened, origin), _chosen(chosen.published, origin)
+        return _Choice(origin, "either", parts[0].parameters | parts[1].parameters)
     if not isinstance(chosen, Published):
-        return _Choice("numbered", {"ids": list(chosen)})
+        return _Choice(origin, "numbered", {"ids": list(chosen)})
     missing = chosen.since.missing
     ranges = {"firsts": [ids.first for ids in missing], "lasts": [ids.last for ids in missing]}
-    return _Choice("published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges})
+    return _Choice(origin, "published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges})
 
 
-def messages(dsn: str, chosen: Chosen, max_bytes: int) -> Iterator[tuple[bytes | None, bytes]]:
+def messages(origin: Origin, chosen: Chosen, max_bytes: int) -> Iterator[tuple[bytes | None, bytes]]:
     """Yield key and value of the messages of certain events, by id, from one snapshot.
 
     Nothing is held in memory but what is on its way. Raises Unavailable.
     """
-    choice = _chosen(chosen)
+    choice = _chosen(chosen, origin)
     parameters = choice.parameters | {"max_bytes": max_bytes}
-    with _connected(dsn, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
+    with _connected(origin, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
         _require_single(row[0] for row in connection.execute(DOUBLED_CONTENT))
         cursor.itersize = 1_000
         for event_id, key, value in cursor.execute(choice.within("replay"), parameters):
@@ -180,25 +188,27 @@ def messages(dsn: str, chosen: Chosen, max_bytes: int) -> Iterator[tuple[bytes |
                 yield key, value
 
 
-def messages_of(dsn: str, ids: Sequence[int], max_bytes: int) -> dict[int, SourceEvent]:
+def messages_of(origin: Origin, ids: Sequence[int], max_bytes: int) -> dict[int, SourceEvent]:
     """Return certain events as they are now, those that are gone left out. Raises Unavailable."""
-    with _connected(dsn, fit=True) as connection, connection.cursor(binary=True) as cursor:
-        return dict(_found(cursor, ids, max_bytes))
+    with _connected(origin, fit=True) as connection, connection.cursor(binary=True) as cursor:
+        return dict(_found(origin, cursor, ids, max_bytes))
 
 
-def _found(cursor: "psycopg.Cursor[Any]", ids: Sequence[int], max_bytes: int) -> Iterator[tuple[int, SourceEvent]]:
+def _found(
+    origin: Origin, cursor: "psycopg.Cursor[Any]", ids: Sequence[int], max_bytes: int
+) -> Iterator[tuple[int, SourceEvent]]:
     """Read events together or, where PostgreSQL cannot build the JSON of one (1 GB), in halves."""
-    statement = _SQL["messages_of"].replace("{enriched}", ENRICHED)
+    statement = origin.statement(_SQL["messages_of"]).encode()
     try:
         with cursor.connection.transaction():
             rows = cursor.execute(statement, {"ids": list(ids), "max_bytes": max_bytes}).fetchall()
         yield from ((number, SourceEvent(*parts)) for number, *parts in rows)
     except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
         if len(ids) > 1:
-            yield from _found(cursor, ids[: len(ids) // 2], max_bytes)
-            yield from _found(cursor, ids[len(ids) // 2 :], max_bytes)
+            yield from _found(origin, cursor, ids[: len(ids) // 2], max_bytes)
+            yield from _found(origin, cursor, ids[len(ids) // 2 :], max_bytes)
         else:
-            day = cursor.execute(_SQL["days_of"], {"ids": list(ids)}).fetchone()
+            day = cursor.execute(origin.statement(_SQL["days_of"]).encode(), {"ids": list(ids)}).fetchone()
             yield ids[0], SourceEvent(None, None, BEYOND_JSON, day[1] if day else None)
 
 
@@ -210,19 +220,20 @@ def _require_single(doubled: Iterable[str]) -> None:
         )
 
 
-def _psycopg(dsn: str, name: str, **parameters: object) -> list[Any]:
-    with _connected(dsn) as connection:
-        return connection.execute(_SQL[name], parameters or None).fetchall()
+def _psycopg(origin: Origin, name: str, **parameters: object) -> list[Any]:
+    with _connected(origin) as connection:
+        statement = origin.statement(_SQL[name]) if parameters else origin.plain(_SQL[name])
+        return connection.execute(statement.encode(), parameters or None).fetchall()
 
 
 @contextmanager
-def _connected(dsn: str, *, fit: bool = False) -> "Iterator[psycopg.Connection[Any]]":
+def _connected(origin: Origin, *, fit: bool = False) -> "Iterator[psycopg.Connection[Any]]":
     """Connect for one transaction. With `fit` the tables are as the enrichment needs them, until its end."""
     with (
-        closing(session.connect(dsn, "history", prepare="SET lock_timeout = '10s'")) as connection,
-        session.reaching(dsn),
+        closing(session.connect(origin.dsn, "history", prepare="SET lock_timeout = '10s'")) as connection,
+        session.reaching(origin),
         connection.transaction(),
     ):
         if fit:
-            session.fit(dsn, connection)
+            session.fit(origin, connection)
         yield connection

@@ -7,14 +7,14 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 
 -- name: visible_among
 -- The ids within given ranges that the snapshot sees.
-SELECT event.id
+SELECT event.{id} AS id
   FROM unnest(ARRAY[{firsts}]::bigint[], ARRAY[{lasts}]::bigint[]) AS missing(first, last)
-  JOIN engagement_events AS event ON event.id BETWEEN missing.first AND missing.last
- ORDER BY event.id
+  JOIN {table} AS event ON event.{id} BETWEEN missing.first AND missing.last
+ ORDER BY event.{id}
 
 -- name: visible_above
 -- The ids above one that the snapshot sees.
-SELECT id FROM engagement_events WHERE id > {hi} ORDER BY id
+SELECT {id} AS id FROM {table} WHERE {id} > {hi} ORDER BY {id}
 
 -- name: rows
 -- The enriched events of the days from :begin to before :end, in the columns of the warehouse. JSON's null is SQL's
@@ -34,56 +34,57 @@ SELECT event.id,
        event.engagement_seconds::text AS engagement_seconds,
        event.engagement_pct::text AS engagement_pct
   FROM ({enriched}) AS event
- WHERE event.event_ts >= '{begin}' AND event.event_ts < '{end}'
+ WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'
  {order}
 
 -- name: reconcile
--- What a day is compared by: the ids of its events, and their milliseconds; null counts as 0.
-SELECT id, coalesce(duration_ms, 0)::bigint AS ms
-  FROM engagement_events
- WHERE event_ts >= '{begin}' AND event_ts < '{end}'
- ORDER BY id
+-- What a day is compared by: the ids of its events, and what the views add up of them. Where nothing of a joined table
+-- is asked for, a unique key there lets PostgreSQL leave the join out.
+SELECT event.{id} AS id, ({amount})::bigint AS ms
+  FROM ({enriched}) AS event
+ WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'
+ ORDER BY event.{id}
 
 -- name: days_of
 -- In which days certain events lie now; no row for those that are gone.
-SELECT id, (event_ts AT TIME ZONE 'UTC')::date AS day
-  FROM engagement_events
- WHERE id = ANY(%(ids)s) AND event_ts >= '0001-01-01' AND event_ts < '10000-01-01'
+SELECT {id} AS id, ({time} AT TIME ZONE 'UTC')::date AS day
+  FROM {table}
+ WHERE {id} = ANY(%(ids)s) AND {time} >= '0001-01-01' AND {time} < '10000-01-01'
 
 -- name: days_published
 -- The days of the chosen events.
-SELECT DISTINCT (event_ts AT TIME ZONE 'UTC')::date AS day
-  FROM engagement_events AS event
- WHERE {chosen} AND event_ts >= '0001-01-02' AND event_ts < '9999-12-31'
+SELECT DISTINCT ({time} AT TIME ZONE 'UTC')::date AS day
+  FROM {table} AS event
+ WHERE {chosen} AND {time} >= '0001-01-02' AND {time} < '9999-12-31'
  ORDER BY day
 
 -- name: events_of_user
 -- How many events of a user the source has.
-SELECT count(*) AS events FROM engagement_events WHERE user_id = %(user_id)s
+SELECT count(*) AS events FROM {table} WHERE {user} = %(user_id)s
 
 -- name: has_index
 -- Whether a day can be read without a scan of the table.
 SELECT EXISTS (
     SELECT FROM pg_index
       JOIN pg_attribute AS column_ ON column_.attrelid = indrelid AND column_.attnum = indkey[0]
-     WHERE indrelid = 'engagement_events'::regclass AND column_.attname = 'event_ts' AND indisvalid
+     WHERE indrelid = {table_name}::regclass AND column_.attname = {time_name} AND indisvalid
        AND indpred IS NULL) AS has_index
 
 -- name: happened
 -- The events from :begin to before :end.
-event.event_ts >= %(begin)s AND event.event_ts < %(end)s
+event.{time} >= %(begin)s AND event.{time} < %(end)s
 
 -- name: numbered
 -- Certain events.
-event.id = ANY(%(ids)s)
+event.{id} = ANY(%(ids)s)
 
 -- name: published
 -- The events above :hi, and those in ranges of ids that were missing below it; up to :top.
-event.id IN (SELECT above.id FROM engagement_events AS above WHERE above.id > %(hi)s AND above.id <= %(top)s
-             UNION ALL
-             SELECT late.id
-               FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS missing(first, last)
-               JOIN engagement_events AS late ON late.id BETWEEN missing.first AND missing.last)
+event.{id} IN (SELECT above.{id} FROM {table} AS above WHERE above.{id} > %(hi)s AND above.{id} <= %(top)s
+               UNION ALL
+               SELECT late.{id}
+                 FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS missing(first, last)
+                 JOIN {table} AS late ON late.{id} BETWEEN missing.first AND missing.last)
 
 -- name: either
 -- The events from :begin to before :end, and the published ones.
@@ -92,26 +93,26 @@ event.id IN (SELECT above.id FROM engagement_events AS above WHERE above.id > %(
 -- name: replay
 -- The messages of the chosen events, as the relay writes them: id, key and value in UTF-8, by id.
 -- Those over :max_bytes, or whose time JSON cannot carry, were dead letters and are left out.
-SELECT event.id, convert_to(event.content_id::text, 'UTF8') AS key, message.json AS value
+SELECT event.{id} AS id, convert_to(event.{key}::text, 'UTF8') AS key, message.json AS value
   FROM ({enriched}) AS event
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
  WHERE {chosen}
-   AND event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01'
+   AND event.{time} >= '0001-01-01' AND event.{time} < '10000-01-01'
    AND octet_length(message.json) <= %(max_bytes)s
- ORDER BY event.id
+ ORDER BY event.{id}
 
 -- name: messages_of
 -- Certain events as the relay would write them: key, value, its bytes, and the day; no row for those that are gone.
 -- A value over :max_bytes is null, and so is a day that JSON cannot carry.
-SELECT event.id,
-       convert_to(event.content_id::text, 'UTF8') AS key,
+SELECT event.{id} AS id,
+       convert_to(event.{key}::text, 'UTF8') AS key,
        CASE WHEN octet_length(message.json) <= %(max_bytes)s THEN message.json END AS value,
        octet_length(message.json) AS bytes,
-       CASE WHEN event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01'
-            THEN (event.event_ts AT TIME ZONE 'UTC')::date END AS day
+       CASE WHEN event.{time} >= '0001-01-01' AND event.{time} < '10000-01-01'
+            THEN (event.{time} AT TIME ZONE 'UTC')::date END AS day
   FROM ({enriched}) AS event
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
- WHERE event.id = ANY(%(ids)s)
+ WHERE event.{id} = ANY(%(ids)s)
 
 -- name: doubled_content
 -- A content id that has several rows, with which the enrichment would return events several times; no row where there is

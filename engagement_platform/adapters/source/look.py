@@ -8,8 +8,10 @@ from psycopg.rows import namedtuple_row
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.event_stream import SourceTable
 
 SQL = sql.load(__package__, "look.sql")
 UNCHANGED = SQL["unchanged"]
@@ -46,10 +48,10 @@ class Look:
         return SQL["last_given"].replace("{sequence}", self.sequence_name.replace("%", "%%"))
 
 
-def look(connection: psycopg.Connection[Any]) -> Look:
+def look(origin: Origin, connection: psycopg.Connection[Any]) -> Look:
     """Look at the source. Raises psycopg.Error, Unavailable, and StreamStopped when polling it cannot be exact."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        seen: Any = cursor.execute(SQL["look"], prepare=True).fetchone()
+        seen: Any = cursor.execute(origin.plain(SQL["look"]).encode(), prepare=True).fetchone()
     assert seen is not None, "the look always returns one row"  # noqa: S101
     if seen.is_replica:
         raise StreamStopped(
@@ -58,7 +60,7 @@ def look(connection: psycopg.Connection[Any]) -> Look:
         )
     if seen.table is None:
         raise session.changed()  # the next connection says what is missing
-    _require_usable(seen)
+    _require_usable(seen, origin.stream.source)
     return Look(
         SourceIdentity(
             seen.system_identifier,
@@ -77,13 +79,13 @@ def look(connection: psycopg.Connection[Any]) -> Look:
     )
 
 
-def _require_usable(seen: Any) -> None:
+def _require_usable(seen: Any, source: SourceTable) -> None:
     """Raise StreamStopped when ids can appear in an order that nobody can follow."""
     if seen.sequences != 1:
         raise StreamStopped(
-            "The column engagement_events.id has no sequence of its own."
+            f"The column {source.name}.{source.id} has no sequence of its own."
             if not seen.sequences
-            else f"The column engagement_events.id has {seen.sequences} sequences.",
+            else f"The column {source.name}.{source.id} has {seen.sequences} sequences.",
             "It must be BIGSERIAL or an identity column: its default must take the ids from one sequence.",
         )
     if seen.cache != 1 or seen.increment < 1 or seen.cycles:

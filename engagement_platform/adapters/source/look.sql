@@ -5,7 +5,7 @@
 -- column, which is also that of an identity column. No table, no column, no sequence: null.
 WITH id_column AS (
     SELECT attrelid, attnum FROM pg_attribute
-     WHERE attrelid = to_regclass('engagement_events') AND attname = 'id' AND NOT attisdropped),
+     WHERE attrelid = to_regclass({table_name}) AND attname = {id_name} AND NOT attisdropped),
 id_default AS (
     SELECT pg_attrdef.oid FROM pg_attrdef JOIN id_column ON adrelid = attrelid AND adnum = attnum),
 named AS (
@@ -27,8 +27,8 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
        current_database()::text AS database,
        pg_is_in_recovery() AS is_replica,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started,
-       to_regclass('engagement_events')::oid::bigint AS "table",
-       coalesce(pg_relation_filenode(to_regclass('engagement_events')), 0)::bigint AS table_storage,
+       to_regclass({table_name})::oid::bigint AS "table",
+       coalesce(pg_relation_filenode(to_regclass({table_name})), 0)::bigint AS table_storage,
        (SELECT attnum FROM id_column) AS id_column,
        (SELECT oid::bigint FROM id_default) AS id_default,
        (SELECT count(*) FROM numbering) AS sequences,
@@ -46,7 +46,7 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
 -- name: unchanged
 -- Whether table, default and sequence are those of the last look: not replaced, not restarted, not altered. Asked
 -- together with whatever is concluded from a read.
-(to_regclass('engagement_events') = %(table)s::oid
+(to_regclass({table_name}) = %(table)s::oid
  AND pg_relation_filenode(%(sequence)s::oid) = %(sequence_storage)s::oid
  AND (SELECT oid FROM pg_attrdef WHERE adrelid = %(table)s::oid AND adnum = %(id_column)s)
      IS NOT DISTINCT FROM %(id_default)s::oid)
@@ -57,12 +57,12 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
 
 -- name: ids_between
 -- The visible ids above :low up to :high, at most :rows.
-SELECT id FROM engagement_events WHERE id > %(low)s AND id <= %(high)s ORDER BY id LIMIT %(rows)s
+SELECT {id} AS id FROM {table} WHERE {id} > %(low)s AND {id} <= %(high)s ORDER BY {id} LIMIT %(rows)s
 
 -- name: newest_ids
 -- The highest visible ids up to :hi, at most :rows, descending.
-SELECT id FROM engagement_events WHERE id <= %(hi)s ORDER BY id DESC LIMIT %(rows)s
+SELECT {id} AS id FROM {table} WHERE {id} <= %(hi)s ORDER BY {id} DESC LIMIT %(rows)s
 
 -- name: rows_of
 -- How many rows the table has for an id.
-SELECT count(*) AS rows FROM engagement_events WHERE id = %(id)s
+SELECT count(*) AS rows FROM {table} WHERE {id} = %(id)s

@@ -6,7 +6,7 @@ Only SELECTs, on two tables and on system catalogs that every role can see.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg.rows import RowMaker, namedtuple_row
@@ -14,21 +14,14 @@ from psycopg.rows import RowMaker, namedtuple_row
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.look import SQL, UNCHANGED, look
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange, gaps_between
 from engagement_platform.domain.ledger import EVERYTHING, Holders
 
-ENRICHED = packaged().enriched
 _SQL = sql.load(__package__, "relay.sql")
-_READ = (
-    _SQL["read"]
-    .replace("{enriched}", ENRICHED)
-    .replace("{wanted}", _SQL["wanted"])
-    .replace("{form}", session.FORM)
-    .replace("{unchanged}", UNCHANGED)
-)
+_READ = _SQL["read"].replace("{wanted}", _SQL["wanted"]).replace("{unchanged}", UNCHANGED)
 _HOLDERS = _SQL["holders"].replace("{unchanged}", UNCHANGED)
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
@@ -88,24 +81,32 @@ class Source:
     Raises StreamStopped, or Refused for a right, when a table, column or type is not as the enrichment needs it.
     """
 
-    def __init__(self, dsn: str, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, origin: Origin, connection: psycopg.Connection[Any]) -> None:
         """Look at the source. Raises StreamStopped when polling it cannot be exact."""
-        self._dsn = dsn
+        self._origin = origin
         self._connection = connection
-        self._form = session.fit(dsn, connection)
+        self._form = session.fit(origin, connection)
+        self._statements = {name: origin.statement(text).encode() for name, text in (SQL | _SQL).items()}
+        self._holders = origin.statement(_HOLDERS).encode()
         self.look()
 
     def look(self) -> SourceIdentity:
         """Look anew at what the ids come from. Raises StreamStopped when polling this source cannot be exact."""
-        with session.reaching(self._dsn):
-            self._look = look(self._connection)
-        self._read = _READ.replace("{last_given}", self._look.last_given)
+        with session.reaching(self._origin):
+            self._look = look(self._origin, self._connection)
+        read = _READ.replace("{form}", session.form(self._origin)).replace("{last_given}", self._look.last_given)
+        self._read = self._origin.statement(read).encode()
         return self.identity
 
     @property
     def identity(self) -> SourceIdentity:
         """What the last look saw."""
         return self._look.identity
+
+    @property
+    def table(self) -> str:
+        """The table's name, for people."""
+        return self._origin.stream.source.name
 
     @property
     def sees_sequence(self) -> bool:
@@ -117,14 +118,14 @@ class Source:
         """The sequence as SQL names it in the session of the role."""
         return self._look.sequence_name
 
-    def _one(self, statement: LiteralString, **parameters: object) -> Any:
+    def _one(self, statement: bytes, **parameters: object) -> Any:
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
             return cursor.execute(statement, parameters or None).fetchone()
 
     def holders(self) -> Holders:
         """Return the transactions that could still commit an id, now. Raises Altered."""
-        with session.reaching(self._dsn):
-            rows = self._connection.execute(_HOLDERS, self._look.marks_of_change, prepare=True).fetchall()
+        with session.reaching(self._origin):
+            rows = self._connection.execute(self._holders, self._look.marks_of_change, prepare=True).fetchall()
         if not rows[0][0]:
             raise Altered
         return Holders(
@@ -134,20 +135,20 @@ class Source:
 
     def highest_id(self) -> int:
         """Return the highest visible id; 0 in an empty table."""
-        with session.reaching(self._dsn):
-            return self._one(_SQL["highest_id"]).id or 0
+        with session.reaching(self._origin):
+            return self._one(self._statements["highest_id"]).id or 0
 
     def before_all(self) -> int:
         """Return an id below every one that is visible, and that the sequence will give: 0, or a lower one."""
-        with session.reaching(self._dsn):
-            lowest = self._one(_SQL["lowest_id"]).id
+        with session.reaching(self._origin):
+            lowest = self._one(self._statements["lowest_id"]).id
         return max(-EVERYTHING, min(0, self.last_given() or 0, 0 if lowest is None else lowest - 1))
 
     def last_given(self) -> int | None:
         """Return the id given out last, 0 where there is none yet; None where the role may not see the sequence."""
-        with session.reaching(self._dsn):
+        with session.reaching(self._origin):
             statement = f"SELECT {self._look.last_given} AS id".replace("%%", "%")
-            return cast("int | None", self._one(statement).id)
+            return cast("int | None", self._one(statement.encode()).id)
 
     def highest_given(self) -> int:
         """Return the highest id given out, as far as the role may see it: else the highest visible one."""
@@ -156,23 +157,27 @@ class Source:
 
     def newest_ids(self, hi: int, rows: int) -> list[int]:
         """Return the highest visible ids up to `hi`, descending."""
-        with session.reaching(self._dsn):
-            return [row[0] for row in self._connection.execute(SQL["newest_ids"], {"hi": hi, "rows": rows})]
+        with session.reaching(self._origin):
+            return [
+                row[0] for row in self._connection.execute(self._statements["newest_ids"], {"hi": hi, "rows": rows})
+            ]
 
     def holes_between(self, low: int, high: int, most: int) -> tuple[IdRange, ...]:
         """Return the ids above `low` and below the visible `high` that are not visible.
 
         Reads `most` ids at most: where there are more, what lies above them is one range.
         """
-        with session.reaching(self._dsn):
-            rows = self._connection.execute(SQL["ids_between"], {"low": low, "high": high, "rows": most}).fetchall()
+        with session.reaching(self._origin):
+            rows = self._connection.execute(
+                self._statements["ids_between"], {"low": low, "high": high, "rows": most}
+            ).fetchall()
         ids = [row[0] for row in rows]
         return gaps_between(low, ids if ids and ids[-1] == high else [*ids, high])
 
     def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
         """Return the ids that are not visible among the last `ids` up to `hi`."""
-        with session.reaching(self._dsn):
-            rows = self._connection.execute(_SQL["visible_ids"], {"hi": hi, "ids": ids}).fetchall()
+        with session.reaching(self._origin):
+            rows = self._connection.execute(self._statements["visible_ids"], {"hi": hi, "ids": ids}).fetchall()
         return gaps_between(max(hi - ids, 0), [row[0] for row in rows])
 
     def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
@@ -190,17 +195,17 @@ class Source:
             "max_bytes": limits.message_bytes,
             **self._look.marks_of_change,
         }
-        with session.reaching(self._dsn):
+        with session.reaching(self._origin):
             try:
                 return self._stream(parameters, limits)
             except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
-                if self.sees_sequence and self._look.last_given != look(self._connection).last_given:
+                if self.sees_sequence and self._look.last_given != look(self._origin, self._connection).last_given:
                     raise Altered from None  # the sequence has another name, or the right to see it was taken away
                 raise
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
                 if limits.rows > 1:
                     return self.read(hi, probes, replace(limits, rows=limits.rows // 2))
-                first = self._one(_FIRST_WANTED, **parameters).id
+                first = self._one(self._origin.statement(_FIRST_WANTED).encode(), **parameters).id
                 return Rows([Row(first, None, b"", BEYOND_JSON, has_timestamp=True)], True, self.last_given())
 
     def _stream(self, parameters: dict[str, Any], limits: Limits) -> Rows:
@@ -228,9 +233,9 @@ class Source:
 
     def _doubled(self, row: Row) -> StreamStopped:
         """Return what to say when a read brings an event more than once, which would publish it more than once."""
-        if self._one(SQL["rows_of"], id=row.id).rows > 1:
+        if self._one(self._statements["rows_of"], id=row.id).rows > 1:
             return StreamStopped(
-                f"engagement_events has several rows with id {row.id}: nobody can tell which of them is the event.",
+                f"{self.table} has several rows with id {row.id}: nobody can tell which of them is the event.",
                 "Ask the owner to give all but one of them another id, from the sequence. The stream then goes on.",
             )
         content = (row.key or b"").decode()
@@ -245,10 +250,10 @@ def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:
 
 
 @contextmanager
-def open_source(dsn: str) -> Iterator[Source]:
+def open_source(origin: Origin) -> Iterator[Source]:
     """Connect to the source. Raises Unavailable, or StreamStopped when polling it cannot be exact."""
-    connection = session.connect(dsn, "relay", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
+    connection = session.connect(origin.dsn, "relay", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
     try:
-        yield Source(dsn, connection)
+        yield Source(origin, connection)
     finally:
         connection.close()

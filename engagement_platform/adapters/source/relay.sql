@@ -11,15 +11,15 @@ SET statement_timeout = '20s'
 
 -- name: highest_id
 -- The highest id in the table; null when it is empty.
-SELECT max(id) AS id FROM engagement_events
+SELECT max({id}) AS id FROM {table}
 
 -- name: lowest_id
 -- The lowest id in the table; null when it is empty.
-SELECT min(id) AS id FROM engagement_events
+SELECT min({id}) AS id FROM {table}
 
 -- name: visible_ids
 -- The visible ids among the last :ids, for a first start at the newest event.
-SELECT id FROM engagement_events WHERE id > %(hi)s - %(ids)s AND id <= %(hi)s ORDER BY id
+SELECT {id} AS id FROM {table} WHERE {id} > %(hi)s - %(ids)s AND {id} <= %(hi)s ORDER BY {id}
 
 -- name: holders
 -- The transactions that could still commit an id of the sequence; a prepared one has no pid. Each row says whether table
@@ -38,11 +38,11 @@ SELECT {unchanged} AS unchanged, lock.virtualtransaction AS virtual, lock.pid IS
 -- union; `id > hi OR id = ANY(missing)` would scan the table.
     (SELECT probe.id
        FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS missing(first, last)
-      CROSS JOIN LATERAL (SELECT id FROM engagement_events
-                           WHERE id BETWEEN missing.first AND missing.last ORDER BY id LIMIT %(rows)s) AS probe
+      CROSS JOIN LATERAL (SELECT {id} AS id FROM {table}
+                           WHERE {id} BETWEEN missing.first AND missing.last ORDER BY {id} LIMIT %(rows)s) AS probe
       ORDER BY probe.id LIMIT %(rows)s)
     UNION ALL
-    (SELECT id FROM engagement_events WHERE id > %(hi)s ORDER BY id LIMIT %(rows)s)
+    (SELECT {id} AS id FROM {table} WHERE {id} > %(hi)s ORDER BY {id} LIMIT %(rows)s)
 
 -- name: read
 -- The wanted events as one snapshot sees them: at most :rows, ascending.
@@ -50,19 +50,19 @@ SELECT {unchanged} AS unchanged, lock.virtualtransaction AS virtual, lock.pid IS
 -- and so is which id the sequence had given last, asked after the snapshot was taken, and whether table and sequence are
 -- still those of the last look.
 WITH wanted AS MATERIALIZED ({wanted})
-SELECT event.id,
-       convert_to(event.content_id::text, 'UTF8') AS key,
+SELECT chosen.id,
+       convert_to(event.{key}::text, 'UTF8') AS key,
        CASE WHEN octet_length(message.json) <= %(max_bytes)s THEN message.json
             ELSE substring(message.json FOR 2000) END AS value,
        octet_length(message.json) AS bytes,
-       event.event_ts >= '0001-01-01' AND event.event_ts < '10000-01-01' AS has_timestamp,
+       event.{time} >= '0001-01-01' AND event.{time} < '10000-01-01' AS has_timestamp,
        ({form}) AS form,
        {last_given} AS last_given,
        (SELECT {unchanged}) AS unchanged
   FROM (SELECT id FROM wanted ORDER BY id LIMIT %(rows)s) AS chosen
-  JOIN ({enriched}) AS event USING (id)
+  JOIN ({enriched}) AS event ON event.{id} = chosen.id
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
- ORDER BY event.id
+ ORDER BY chosen.id
 
 -- name: first_wanted
 -- The id with which a read would begin.

@@ -12,11 +12,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from engagement_platform.adapters import bounded, sql, sqlstate
+from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.sqlstate import Meaning
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Unavailable
 from engagement_platform.domain.source_tables import (
     SERVER_NAME,
-    TABLES,
     Column,
     Elsewhere,
     Sight,
@@ -36,18 +36,16 @@ _IMPATIENT = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count"
 """How soon a connection breaks whose other end is gone without a word."""
 
 
-def _form() -> str:
-    parts = [f"'{table}'::regclass::oid" for table in TABLES]
-    parts += [f"pg_typeof({table}.{column.name})::oid" for table, needed in TABLES.items() for column in needed]
-    joins = [
-        _SQL["form_of_table"].format(table=table, columns=", ".join(column.name for column in needed))
-        for table, needed in TABLES.items()
-    ]
+def form(origin: Origin) -> str:
+    """Return a statement that gives one number: the tables and types it was planned for. The relay's reads carry it."""
+    tables = origin.stream.tables
+    parts = [f"'{table}'::regclass::oid" for table in tables]
+    joins = []
+    for number, (table, columns) in enumerate(tables.items()):
+        names = ", ".join(column.name for column in columns)
+        joins.append(_SQL["form_of_table"].format(table=table, columns=names, alias=f"table{number}"))
+        parts += [f"pg_typeof(table{number}.{column.name})::oid" for column in columns]
     return _SQL["form"].format(parts=", ".join(parts), joins="\n  ".join(joins))
-
-
-FORM = _form()
-"""A statement that returns one number: which tables and types it was planned for. The relay's reads carry it along."""
 
 
 def connect(
@@ -68,18 +66,18 @@ def connect(
 
 
 @contextmanager
-def connect_arrow(dsn: str, purpose: str, begin: str) -> Iterator[Any]:
+def connect_arrow(origin: Origin, purpose: str, begin: str) -> Iterator[Any]:
     """Open a cursor that reads Arrow, in a transaction that `begin` begins. Raises what `connect` does."""
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-    parameters = bounded.conninfo(dsn, VARIABLE, **_defaults(purpose))
+    parameters = bounded.conninfo(origin.dsn, VARIABLE, **_defaults(purpose))
     try:
         connection = dbapi.connect(parameters)
     except dbapi.Error as error:
         raise bounded.failed_to_connect(parameters, _SERVER, VARIABLE, error) from error
     try:
         with connection.cursor() as cursor:
-            with reaching_arrow(dsn):
+            with reaching_arrow(origin):
                 for statement in (begin, *_SETTINGS.split(";\n")):
                     cursor.execute(statement)
             yield cursor
@@ -92,26 +90,26 @@ def _defaults(purpose: str) -> dict[str, Any]:
 
 
 @contextmanager
-def reaching(dsn: str) -> Iterator[None]:
+def reaching(origin: Origin) -> Iterator[None]:
     """Turn what psycopg raises into Unavailable, Refused or StreamStopped."""
     try:
         yield
     except psycopg.Error as error:
-        raise failure(dsn, error) from error
+        raise failure(origin, error) from error
 
 
 @contextmanager
-def reaching_arrow(dsn: str) -> Iterator[None]:
+def reaching_arrow(origin: Origin) -> Iterator[None]:
     """Turn what the Arrow client raises into the same."""
     from adbc_driver_manager import dbapi  # noqa: PLC0415
 
     try:
         yield
     except dbapi.Error as error:
-        raise failure(dsn, error) from error
+        raise failure(origin, error) from error
 
 
-def failure(dsn: str, error: Any) -> EngagementError:
+def failure(origin: Origin, error: Any) -> EngagementError:
     """Return what to tell of a statement on the source that failed; looks at the source where that can explain it."""
     said = sqlstate.one_line(error)
     match sqlstate.meaning(error.sqlstate):
@@ -120,24 +118,24 @@ def failure(dsn: str, error: Any) -> EngagementError:
         case Meaning.BUSY:
             return Unavailable(
                 f"A read of the source had to wait too long: {said}.",
-                "Somebody holds a lock on content or engagement_events, the server is overloaded (see"
+                f"Somebody holds a lock on {_names(origin, ' or ')}, the server is overloaded (see"
                 " pg_stat_activity), or the role has a short statement_timeout.",
                 server=SERVER_NAME,
             )
         case Meaning.REFUSED:
-            return _explained(dsn) or Refused(
+            return _explained(origin) or Refused(
                 f"The source refuses a read: {said}.",
-                "Grant SELECT on content and engagement_events, and what lies behind them where they are views, to the"
+                f"Grant SELECT on {_names(origin, ' and ')}, and what lies behind them where they are views, to the"
                 f" role of {VARIABLE}; where row level security is on, the role needs BYPASSRLS.",
                 server=SERVER_NAME,
             )
         case Meaning.MISMATCHED:
-            return _explained(dsn) or StreamStopped(
+            return _explained(origin) or StreamStopped(
                 f"The source is not as the platform needs it: {said}.",
                 "Look at what the owner has changed: engagement-platform doctor compares tables, columns and types.",
             )
         case Meaning.DATA:
-            return _explained(dsn) or StreamStopped(
+            return _explained(origin) or StreamStopped(
                 f"The source has a value that cannot be read: {said}.",
                 "Ask the owner to correct the row; the next start goes on from there.",
             )
@@ -145,24 +143,28 @@ def failure(dsn: str, error: Any) -> EngagementError:
             return sqlstate.in_error(_SERVER, error)
 
 
-def _explained(dsn: str) -> EngagementError | None:
+def _explained(origin: Origin) -> EngagementError | None:
     try:
-        return error_of(faults(look(dsn)))
+        return error_of(faults(look(origin), origin.stream.tables))
     except Unavailable:
         return None
 
 
-def require_fit(dsn: str) -> int:
+def _names(origin: Origin, between: str) -> str:
+    return between.join(origin.stream.tables)
+
+
+def require_fit(origin: Origin) -> int:
     """Return the form of the source's tables. Raises Refused or StreamStopped where they are not as they must be."""
-    with closing(_for_lookups(dsn)) as connection:
-        return fit(dsn, connection)
+    with closing(_for_lookups(origin.dsn)) as connection:
+        return fit(origin, connection)
 
 
-def fit(dsn: str, connection: psycopg.Connection[Any]) -> int:
+def fit(origin: Origin, connection: psycopg.Connection[Any]) -> int:
     """Do the same over a connection. What changes after it was asked has another form."""
-    with reaching(dsn):
-        row = connection.execute(FORM.encode()).fetchone()
-        unfit = error_of(faults(_sight(connection)))
+    with reaching(origin):
+        row = connection.execute(form(origin).encode()).fetchone()
+        unfit = error_of(faults(_sight(origin, connection), origin.stream.tables))
     if unfit is not None:
         raise unfit
     assert row is not None, "it always returns one row"  # noqa: S101
@@ -174,18 +176,18 @@ def changed() -> Unavailable:
     return Unavailable("The source's tables were changed.", "They are looked at again.", server=SERVER_NAME)
 
 
-def look(dsn: str) -> Sight:
+def look(origin: Origin) -> Sight:
     """Return what a session sees of the source. Raises Unavailable and Refused."""
-    with closing(_for_lookups(dsn)) as connection, bounded.translated(_SERVER, VARIABLE):
-        return _sight(connection)
+    with closing(_for_lookups(origin.dsn)) as connection, bounded.translated(_SERVER, VARIABLE):
+        return _sight(origin, connection)
 
 
 def _for_lookups(dsn: str) -> bounded.BoundedConnection[tuple[Any, ...]]:
     return connect(dsn, "lookup", patience=_LOOKUP_SECONDS, prepare=_SQL["patience_of_lookups"])
 
 
-def _sight(connection: psycopg.Connection[Any]) -> Sight:
-    names = list(TABLES)
+def _sight(origin: Origin, connection: psycopg.Connection[Any]) -> Sight:
+    names = list(origin.stream.tables)
 
     def rows(name: str, **parameters: object) -> list[dict[str, Any]]:
         with connection.cursor(row_factory=dict_row) as cursor:

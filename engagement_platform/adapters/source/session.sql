@@ -65,4 +65,4 @@ SELECT hashtextextended(concat_ws(' ', {parts}), 0) AS form
 
 -- name: form_of_table
 -- A row of nulls with the types of a table's columns; the condition leaves nothing to scan.
-LEFT JOIN LATERAL (SELECT {columns} FROM {table} WHERE false) AS {table} ON true
+LEFT JOIN LATERAL (SELECT {columns} FROM {table} WHERE false) AS {alias} ON true

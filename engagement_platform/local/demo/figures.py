@@ -17,6 +17,7 @@ from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Ranked, Views
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.status import LoopStatus, Summary, summarize
@@ -181,7 +182,7 @@ class SourceRows:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._dsn = settings.source_dsn.get_secret_value()
+        self._origin = origin_of(settings)
         self._connection: psycopg.Connection[Any] | None = None
         self._settled: tuple[int, int] | None = None
         """An id and the number of rows up to it."""
@@ -189,8 +190,8 @@ class SourceRows:
     def count(self) -> int:
         """Return the number of rows. Raises Unavailable, and StreamStopped when the table is not as it must be."""
         try:
-            self._connection = self._connection or session.connect(self._dsn, "demo", patience=_PATIENCE_SECONDS)
-            with session.reaching(self._dsn):
+            self._connection = self._connection or session.connect(self._origin.dsn, "demo", patience=_PATIENCE_SECONDS)
+            with session.reaching(self._origin):
                 return self._count()
         except EngagementError:
             self.close()

@@ -16,6 +16,7 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.dead_letters import letter_of
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import id_of
 from engagement_platform.domain.windows import DIMENSIONS, NONE, Adds, Window
@@ -90,8 +91,8 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
     Reading a long topic takes its own time. Raises Unavailable when a server does not answer.
     """
     began = time.monotonic()
-    dsn = settings.source_dsn.get_secret_value()
-    with closing(session.connect(dsn, "demo")) as source, session.reaching(dsn):
+    origin = origin_of(settings)
+    with closing(session.connect(origin.dsn, "demo")) as source, session.reaching(origin):
         base = _lowest(source)
         committed = _source_ids(source, base)
         topic = Topic(settings, base)

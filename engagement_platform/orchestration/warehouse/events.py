@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from engagement_platform.adapters.source.reader import ENRICHED
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.reconciliation import NAMED, Ids
 from engagement_platform.domain.removal import TAG, is_allowed
@@ -45,7 +45,7 @@ BROUGHT_BY_STREAM = "brought_by_stream"
     deps=[source_events, source_content, staged_batches],
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
-    code_version=hashlib.sha256(ENRICHED.encode()).hexdigest()[:12],
+    code_version=hashlib.sha256(packaged().enriched.encode()).hexdigest()[:12],
     retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
     freshness_policy=SETTLED,
     kinds={"table"},

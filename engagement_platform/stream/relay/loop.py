@@ -16,6 +16,7 @@ from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, 
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
 from engagement_platform.adapters.repeated import Interval
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import Altered, Limits, Rows, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
@@ -82,7 +83,7 @@ def _connected(settings: Settings) -> Iterator[_Clients]:
     limits = limits_of(settings, max_message)
     with ExitStack() as stack:
         yield _Clients(
-            stack.enter_context(open_source(settings.source_dsn.get_secret_value())),
+            stack.enter_context(open_source(origin_of(settings))),
             stack.enter_context(open_producer(settings, max_message)),
             stack.enter_context(open_checkpoints(settings)),
             stack.enter_context(open_mirror(settings)),
@@ -214,7 +215,7 @@ class _Relay:
         after = source.holders() if opens_gaps(self.ledger, seen) else NOBODY
         ledger = absorb(self.ledger, before, seen, after)
         if rows.rows:
-            require_few_foreign(ledger)
+            require_few_foreign(ledger, source.table)
             self._watch.note(rows)
             self._publish(rows, ledger)
         self.ledger = ledger
@@ -301,7 +302,7 @@ def _wait_for_the_lease(control: Control, supervision: Supervision) -> None:
 
 def backlog(settings: Settings) -> int:
     """Return how many ids the source has above the last checkpoint. Raises EngagementError."""
-    with open_checkpoints(settings) as kept, open_source(settings.source_dsn.get_secret_value()) as source:
+    with open_checkpoints(settings) as kept, open_source(origin_of(settings)) as source:
         last = kept.last()
         return max(0, source.highest_given() - (last.highest_numbered if last else 0))
 

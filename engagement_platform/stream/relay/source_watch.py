@@ -70,7 +70,7 @@ class SourceWatch:
     def look(self, ledger: Ledger) -> Ledger:
         """Look anew, and return the ledger with what may come back. Raises StreamStopped, Unavailable, Altered."""
         now = self._source.look()
-        require_same_identity(self.identity, now)
+        require_same_identity(self.identity, now, self._source.table)
         given = self._source.last_given()
         ledger = self._compared(ledger, now, given)
         if self._source.sees_sequence != self._saw_sequence:
@@ -154,12 +154,12 @@ def _differ(was: int, now: int) -> bool:
     return was not in {0, now}
 
 
-def require_few_foreign(ledger: Ledger) -> None:
+def require_few_foreign(ledger: Ledger, table: str) -> None:
     """Raise StreamStopped when so many ids lie above the sequence that they cannot be those of a mistake."""
     if len(ledger.ungiven) > MAX_FOREIGN_RANGES:
         raise StreamStopped(
-            f"Rows stand under more than {MAX_FOREIGN_RANGES} scattered ids that the sequence of engagement_events has "
-            f"not given: the highest is {ledger.hi}.",
+            f"Rows stand under more than {MAX_FOREIGN_RANGES} scattered ids that the sequence of {table} has not "
+            f"given: the highest is {ledger.hi}.",
             "Somebody writes ids without the sequence. Ask the owner to take all of them from it, and to move it past "
             "the highest one with setval. The stream then goes on.",
         )

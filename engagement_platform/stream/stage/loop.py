@@ -26,6 +26,7 @@ from engagement_platform.adapters.platform.loop_status import offsets_of_stage
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.history import days_published_since
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
@@ -255,7 +256,7 @@ class _Stage:
         self._control.expect(SLOW_SECONDS)
         last = self._loads.last_load(self._table_id, WRITER)
         if last is not None:
-            days = days_published_since(self._settings.source_dsn.get_secret_value(), self._read_before(last))
+            days = days_published_since(origin_of(self._settings), self._read_before(last))
             DueDays(self._loads.session).note(self._table_id, days, "Kafka's messages expired before they were loaded")
             log.error("%s To be rebuilt: %s", error.what, ", ".join(map(str, days)))
         oldest = self._reader.beginning_offsets()

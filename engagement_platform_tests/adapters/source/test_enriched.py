@@ -6,7 +6,7 @@ import psycopg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.source.reader import ENRICHED
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.enrichment import engagement_pct, engagement_seconds
 
@@ -38,7 +38,7 @@ def test_seconds_and_share_are_those_of_the_oracle(stack: Endpoints, rows: list[
                 [(number, number, duration) for number, (duration, _) in enumerate(rows)],
             )
         found = connection.execute(
-            f"SELECT engagement_seconds, engagement_pct FROM ({ENRICHED}) AS enriched ORDER BY id".encode()
+            f"SELECT engagement_seconds, engagement_pct FROM ({packaged().enriched}) AS enriched ORDER BY id".encode()
         ).fetchall()
         connection.rollback()
     wanted = [(engagement_seconds(duration), engagement_pct(duration, length)) for duration, length in rows]

@@ -16,7 +16,7 @@ from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.domain.event import decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.conftest import SourceDatabase, origin
 
 DAY = date(2026, 3, 1)
 SCHEMA = arrow_schema(ENGAGEMENT_EVENTS)
@@ -37,7 +37,7 @@ def write(writer: psycopg.Connection[Any], event_ts: str, **columns: object) -> 
 
 
 def rows(source: SourceDatabase, *days: date) -> dict[date, list[dict[str, Any]]]:
-    with open_history(source.dsn) as history:
+    with open_history(origin(source.dsn)) as history:
         by_day = history.rows(days, SCHEMA)
         return {day: by_day.of(day).read_all().to_pylist() for day in days}
 
@@ -85,7 +85,7 @@ def test_one_snapshot_holds_for_coverage_and_rows(source_db: SourceDatabase, wri
             write(later, "2026-03-01 12:00+00")  # 4: open when the snapshot is taken
             write(writer, "2026-03-01 13:00+00")
             late.commit()
-            with open_history(source_db.dsn) as history:
+            with open_history(origin(source_db.dsn)) as history:
                 coverage = history.coverage(published)
                 later.commit()
                 write(writer, "2026-03-01 14:00+00")
@@ -99,35 +99,35 @@ def test_memory_is_that_of_a_batch_not_of_the_day(source_db: SourceDatabase, wri
         "INSERT INTO engagement_events (event_type, event_ts, device) "
         "SELECT 'play', '2026-03-01'::timestamptz, repeat('x', 200) FROM generate_series(1, 200000)"
     )
-    with open_history(source_db.dsn) as history:
+    with open_history(origin(source_db.dsn)) as history:
         batches = list(history.rows([DAY], SCHEMA).of(DAY))
     assert sum(batch.num_rows for batch in batches) == 200_000
     assert max(batch.num_rows for batch in batches) < 150_000
 
 
 def test_an_index_is_seen(source_db: SourceDatabase, writer: psycopg.Connection[Any]) -> None:
-    assert not has_index(source_db.dsn)
+    assert not has_index(origin(source_db.dsn))
     writer.execute("CREATE INDEX ON engagement_events (event_ts)")
-    assert has_index(source_db.dsn)
+    assert has_index(origin(source_db.dsn))
 
 
 def test_days_of_ids(source_db: SourceDatabase, writer: psycopg.Connection[Any]) -> None:
     for moment in ("2026-03-01 10:00+00", "2026-03-02 10:00+00", "2026-03-02 11:00+00", "infinity"):
         write(writer, moment)
-    assert days_published_since(source_db.dsn, Coverage(1)) == [date(2026, 3, 2)]
+    assert days_published_since(origin(source_db.dsn), Coverage(1)) == [date(2026, 3, 2)]
 
 
 def test_the_source_cannot_be_written_to(source_db: SourceDatabase) -> None:
     from adbc_driver_manager import dbapi
 
-    with open_history(source_db.writer_dsn) as history, pytest.raises(dbapi.Error, match="read-only"):
+    with open_history(origin(source_db.writer_dsn)) as history, pytest.raises(dbapi.Error, match="read-only"):
         history._cursor.execute("DELETE FROM engagement_events")
 
 
 def test_what_is_wrong_is_said_without_the_password(source_db: SourceDatabase, writer: psycopg.Connection[Any]) -> None:
     with (
         pytest.raises(Unavailable, match="ENGAGEMENT_SOURCE_DSN") as away,
-        open_history("postgresql://u:s3cret@127.0.0.1:1/x"),
+        open_history(origin("postgresql://u:s3cret@127.0.0.1:1/x")),
     ):
         pass
     assert "s3cret" not in str(away.value)
@@ -142,7 +142,7 @@ def test_single_messages_as_the_relay_would_write_them(
     write(writer, "2026-03-01 23:59:59.999999+00", duration_ms=1005)
     write(writer, "infinity")
     write(writer, "2026-03-02 00:00:00+00", raw_payload=Jsonb("x" * 1_000))
-    found = messages_of(source_db.dsn, [1, 2, 3, 4], 1_000)
+    found = messages_of(origin(source_db.dsn), [1, 2, 3, 4], 1_000)
     assert set(found) == {1, 2, 3}
     value = found[1].value
     assert value is not None
@@ -170,7 +170,7 @@ def test_messages_that_postgresql_cannot_write_do_not_hide_the_others(
         "FROM rows_of_events"
     )
     writer.execute("GRANT SELECT ON engagement_events TO public")
-    found = messages_of(source_db.dsn, [1, 2, 3], 1_000)
+    found = messages_of(origin(source_db.dsn), [1, 2, 3], 1_000)
     assert [found[number].value is None for number in (1, 2, 3)] == [False, True, False]
     assert found[2].size > 1_000_000
     assert found[2].day == DAY

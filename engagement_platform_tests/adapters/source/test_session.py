@@ -22,7 +22,7 @@ from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.local.demo.figures import SourceRows
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.settings import Settings
-from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.conftest import SourceDatabase, origin
 
 DAY, DECOYS_DAY = date(2026, 3, 1), date(2026, 3, 2)
 BEGIN, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
@@ -64,21 +64,21 @@ def two_schemas(source_db: SourceDatabase, writer: psycopg.Connection[Any]) -> S
 
 
 def read_relay(dsn: str) -> list[int]:
-    with open_source(dsn) as source:
+    with open_source(origin(dsn)) as source:
         assert source.highest_id() == source.highest_given() == 13
         assert source.missing_below(13, 3) == ()
         return [row.id for row in source.read(0, [], LIMITS).rows]
 
 
 def read_rows(dsn: str) -> list[int]:
-    with history.open_history(dsn) as snapshot:
+    with history.open_history(origin(dsn)) as snapshot:
         found = snapshot.rows([DAY], arrow_schema(ENGAGEMENT_EVENTS)).of(DAY).read_all()
     assert set(found.column("title").to_pylist()) == {"title of media"}
     return sorted(found.column("id").to_pylist())
 
 
 def read_figures(dsn: str) -> list[int]:
-    with history.open_history(dsn) as snapshot:
+    with history.open_history(origin(dsn)) as snapshot:
         return list(snapshot.figures(DAY).column("id").to_pylist())
 
 
@@ -97,14 +97,16 @@ READS: dict[str, Callable[[str], object]] = {
     "open_source": read_relay,
     "open_history": read_rows,
     "figures": read_figures,
-    "days_published_since": lambda dsn: history.days_published_since(dsn, Coverage(0)) == [DAY] and IDS,
-    "days_of": lambda dsn: list(history.days_of(dsn, [1, 2, 3, *IDS])),
-    "events_of_user": lambda dsn: IDS[: history.events_of_user(dsn, USER)],
-    "has_index": lambda dsn: history.has_index(dsn) or IDS,
-    "messages": lambda dsn: [_id(value) for _, value in history.messages(dsn, history.Happened(BEGIN, END), 1 << 20)],
-    "messages_of": lambda dsn: sorted(history.messages_of(dsn, [1, *IDS], 1 << 20)),
+    "days_published_since": lambda dsn: history.days_published_since(origin(dsn), Coverage(0)) == [DAY] and IDS,
+    "days_of": lambda dsn: list(history.days_of(origin(dsn), [1, 2, 3, *IDS])),
+    "events_of_user": lambda dsn: IDS[: history.events_of_user(origin(dsn), USER)],
+    "has_index": lambda dsn: history.has_index(origin(dsn)) or IDS,
+    "messages": lambda dsn: [
+        _id(value) for _, value in history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20)
+    ],
+    "messages_of": lambda dsn: sorted(history.messages_of(origin(dsn), [1, *IDS], 1 << 20)),
     "SourceRows": read_demo,
-    "look": lambda dsn: session.look(dsn).tables["engagement_events"].name == "media.engagement_events" and IDS,
+    "look": lambda dsn: session.look(origin(dsn)).tables["engagement_events"].name == "media.engagement_events" and IDS,
 }
 
 
@@ -200,12 +202,12 @@ def test_the_one_setting_with_which_arrow_cannot_be_read_is_named(two_schemas: S
 
 
 def all_bytes(dsn: str) -> list[list[Any]]:
-    with open_source(dsn) as source:
+    with open_source(origin(dsn)) as source:
         relayed = [(row.key, row.value) for row in source.read(0, [], LIMITS).rows]
-    with history.open_history(dsn) as snapshot:
+    with history.open_history(origin(dsn)) as snapshot:
         rebuilt = snapshot.rows([DAY], arrow_schema(ENGAGEMENT_EVENTS)).of(DAY).read_all().to_pylist()
-    redriven = [(event.key, event.value) for event in history.messages_of(dsn, IDS, 1 << 20).values()]
-    return [relayed, list(history.messages(dsn, history.Happened(BEGIN, END), 1 << 20)), redriven, rebuilt]
+    redriven = [(event.key, event.value) for event in history.messages_of(origin(dsn), IDS, 1 << 20).values()]
+    return [relayed, list(history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20)), redriven, rebuilt]
 
 
 @pytest.mark.parametrize("by", ["connect", "connect_arrow"])
@@ -218,7 +220,7 @@ def test_no_session_can_be_filtered_or_write(source_db: SourceDatabase, by: str)
         with session.connect(dsn, "test") as connection:
             row = connection.execute(shown).fetchone()
     else:
-        with session.connect_arrow(dsn, "test", "SET TRANSACTION READ ONLY") as cursor:
+        with session.connect_arrow(origin(dsn), "test", "SET TRANSACTION READ ONLY") as cursor:
             cursor.execute(shown)
             row = cursor.fetchone()
     assert row == ("off", "UTC", "on")
@@ -266,8 +268,8 @@ def test_a_session_without_patience_waits_for_a_long_scan() -> None:
 def opens(dsn: str) -> list[Exception]:
     """What each client says of a DSN."""
     raised: list[Exception] = []
-    for attempt in (open_source, history.open_history, lambda dsn: session.connect_arrow(dsn, "test", "SELECT 1")):
-        with pytest.raises((Unavailable, SettingsError, StreamStopped)) as error, attempt(dsn):
+    for attempt in (open_source, history.open_history, lambda at: session.connect_arrow(at, "test", "SELECT 1")):
+        with pytest.raises((Unavailable, SettingsError, StreamStopped)) as error, attempt(origin(dsn)):
             pass
         raised.append(error.value)
     return raised
@@ -320,5 +322,5 @@ def test_a_right_to_the_database_that_is_missing_is_refused_until_it_is_given(
     writer.execute(f"REVOKE CONNECT ON DATABASE {writer.info.dbname} FROM public")
     assert {type(said) for said in opens(source_db.dsn)} == {Refused}
     writer.execute(f"GRANT CONNECT ON DATABASE {writer.info.dbname} TO engagement_reader")
-    with open_source(source_db.dsn):
+    with open_source(origin(source_db.dsn)):
         pass

@@ -16,7 +16,7 @@ from engagement_platform.console import doctor
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Unavailable
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
-from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.conftest import SourceDatabase, origin
 
 DAY = date(2026, 3, 1)
 BEGIN, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
@@ -49,30 +49,30 @@ def write(owner: psycopg.Connection[Any], **columns: object) -> None:
 
 
 def relayed(dsn: str) -> list[dict[str, Any]]:
-    with open_source(dsn) as source:
+    with open_source(origin(dsn)) as source:
         return [json.loads(row.value) for row in source.read(0, [], LIMITS).rows]
 
 
 def rebuilt(dsn: str) -> list[dict[str, Any]]:
-    with history.open_history(dsn) as snapshot:
+    with history.open_history(origin(dsn)) as snapshot:
         return list(snapshot.rows([DAY], SCHEMA).of(DAY).read_all().to_pylist())
 
 
 def compared(dsn: str) -> list[int]:
-    with history.open_history(dsn) as snapshot:
+    with history.open_history(origin(dsn)) as snapshot:
         return list(snapshot.figures(DAY).column("id").to_pylist())
 
 
 def redriven(dsn: str) -> dict[int, object]:
-    return dict(history.messages_of(dsn, [1], 1 << 20))
+    return dict(history.messages_of(origin(dsn), [1], 1 << 20))
 
 
 def replayed(dsn: str) -> list[tuple[bytes | None, bytes]]:
-    return list(history.messages(dsn, history.Happened(BEGIN, END), 1 << 20))
+    return list(history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20))
 
 
 def counted(dsn: str) -> int:
-    return history.events_of_user(dsn, USER)
+    return history.events_of_user(origin(dsn), USER)
 
 
 PUBLISHING: list[Callable[[str], Any]] = [relayed, rebuilt, redriven, replayed]
@@ -128,7 +128,7 @@ def test_a_column_of_another_name_or_type_stops_every_reader_until_the_statement
 ) -> None:
     said, remedy = EVENTS_OF_ANOTHER_FORM[statement]
     write(owner)
-    with open_source(source_db.dsn) as source:
+    with open_source(origin(source_db.dsn)) as source:
         assert len(source.read(0, [], LIMITS).rows) == 1
         owner.execute(statement)
         write_any(owner)
@@ -202,7 +202,7 @@ def test_no_reader_takes_fewer_rows_for_all_of_them(
     write(owner)
     table = "content" if "content" in statement else "engagement_events"
     readers = PUBLISHING if table == "content" else READING
-    with open_source(source_db.dsn) as source:
+    with open_source(origin(source_db.dsn)) as source:
         for _ in range(8):  # beyond where statements are prepared, and plans kept
             assert len(source.read(0, [], LIMITS).rows) == 1
             source.highest_id()
@@ -281,7 +281,7 @@ def test_a_right_that_is_taken_away_in_mid_stream_is_refused_and_given_back_goes
     source_db: SourceDatabase, owner: psycopg.Connection[Any]
 ) -> None:
     write(owner)
-    with open_source(source_db.dsn) as source:
+    with open_source(origin(source_db.dsn)) as source:
         owner.execute("REVOKE SELECT ON content FROM engagement_reader")
         with pytest.raises(Refused, match="GRANT SELECT ON content TO engagement_reader"):
             source.read(0, [], LIMITS)
@@ -316,7 +316,7 @@ def test_the_tables_cannot_change_between_the_look_and_the_rows_of_a_rebuild(
     source_db: SourceDatabase, owner: psycopg.Connection[Any]
 ) -> None:
     write(owner)
-    with history.open_history(source_db.dsn) as snapshot:
+    with history.open_history(origin(source_db.dsn)) as snapshot:
         owner.execute("SET lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             owner.execute("ALTER TABLE engagement_events ALTER event_ts TYPE timestamp")
@@ -326,7 +326,7 @@ def test_the_tables_cannot_change_between_the_look_and_the_rows_of_a_rebuild(
 def test_a_change_between_the_look_and_the_transaction_is_seen(
     source_db: SourceDatabase, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    form = session.require_fit(source_db.dsn)
+    form = session.require_fit(origin(source_db.dsn))
     owner.execute("ALTER TABLE engagement_events ALTER event_ts TYPE timestamp")
     monkeypatch.setattr(session, "require_fit", lambda _: form)
     assert "were changed" in str(said_by(rebuilt, source_db.dsn))

@@ -28,7 +28,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.relay import loop as relay
-from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 
 
@@ -574,14 +574,16 @@ def test_the_read_uses_the_index_however_often_it_is_called(settings: Settings, 
         writer.execute("ANALYZE engagement_events")
     probes = [IdRange(i, i) for i in range(1, 2000, 2)]
     limits = reader.Limits(2_000, 1 << 24, 1 << 20)
-    with reader.open_source(source_db.dsn) as source:
+    with reader.open_source(origin(source_db.dsn)) as source:
         for _ in range(8):
             source.read(19_990, probes, limits)
         parameters = {"hi": 1, "firsts": [1], "lasts": [2], "rows": 10, "max_bytes": 10}
         parameters |= source._look.marks_of_change
         source._connection.execute("SET plan_cache_mode = force_generic_plan")
-        statement = source._read.replace(session.FORM, "0")  # it reads no row of the tables
-        plan = source._connection.execute("EXPLAIN " + statement, parameters).fetchall()
+        statement = source._read.replace(
+            session.form(origin(source_db.dsn)).encode(), b"0"
+        )  # it reads no row of the tables
+        plan = source._connection.execute(b"EXPLAIN " + statement, parameters).fetchall()
     assert "Seq Scan on engagement_events " not in str(plan)
     assert "Seq Scan on content" not in str(plan)
 

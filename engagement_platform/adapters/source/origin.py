@@ -1,0 +1,64 @@
+"""Where the events of a stream come from, and the statements that read them there."""
+
+from dataclasses import dataclass
+
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A server, and the stream that is read there."""
+
+    dsn: str
+    stream: EventStream
+
+    def statement(self, template: str) -> str:
+        """Return the statement of a template of the `.sql` files, for a client that fills in parameters at each %.
+
+        `{table}`, `{id}`, `{time}`, `{key}` and `{user}` are the stream's, as identifiers; `{table_name}`, `{id_name}`
+        and `{time_name}` are the same as texts; `{amount}` is what a day is compared by beside its ids, 0 where it is
+        null; `{enriched}` is the stream's statement. Other braces stay.
+        """
+        return self._filled(template, self.stream.enriched.replace("%", "%%"))
+
+    def plain(self, template: str) -> str:
+        """Return the same for a client without parameters."""
+        return self._filled(template, self.stream.enriched)
+
+    def _filled(self, template: str, enriched: str) -> str:
+        source = self.stream.source
+        texts = {
+            "{table}": source.name,
+            "{id}": _identifier(source.id),
+            "{time}": _identifier(source.time),
+            "{key}": _identifier(self.stream.key),
+            "{user}": "NULL" if self.stream.user is None else _identifier(self.stream.user),
+            "{table_name}": _text(source.name),
+            "{id_name}": _text(source.id),
+            "{time_name}": _text(source.time),
+            "{amount}": _amount(self.stream),
+            "{enriched}": enriched,
+        }
+        for mark, text in texts.items():
+            template = template.replace(mark, text)
+        return template
+
+
+def origin_of(settings: Settings) -> Origin:
+    """Return where the settings say that the events come from."""
+    return Origin(settings.source_dsn.get_secret_value(), packaged())
+
+
+def _amount(stream: EventStream) -> str:
+    column = next((measure.column for measure in stream.views.measures if measure.column is not None), None)
+    return "0" if column is None else f"coalesce(event.{_identifier(column)}, 0)"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
