@@ -49,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 WHOLE_SYSTEMS = (
     "engagement_platform_tests/integration/test_dagster_dev.py",
+    "engagement_platform_tests/integration/test_upgrade.py",
     "engagement_platform_tests/integration/test_own_servers.py",
     "engagement_platform_tests/local/demo/test_demo.py",
     "engagement_platform_tests/orchestration/test_lease_run.py",
