@@ -14,6 +14,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
 from engagement_platform.adapters.kafka.dead_letters import letter_of
 from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
@@ -21,6 +22,7 @@ from engagement_platform.domain.event import id_of
 from engagement_platform.domain.reconciliation import Ids, named
 from engagement_platform.domain.redrive import Sink
 from engagement_platform.domain.removal import Removal
+from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream import registry
 from engagement_platform.stream.stage.loop import WRITER
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_IDS = "SELECT id FROM engagement_events WHERE event_ts >= @begin AND event_ts < @end"
-_ANYWHERE = """
-SELECT DISTINCT id FROM engagement_events WHERE event_ts >= TIMESTAMP '0001-01-01 00:00:00+00' AND id IN ({ids})
-"""
 _LOOKED_UP = 10_000
 _EXCUSED_BY = frozenset(source for source, lacking in registry.lacking().items() if Sink.WAREHOUSE in lacking)
 """Whose dead letters the warehouse need not have; what the partner refused it has."""
@@ -44,7 +42,9 @@ def ids_of_day(warehouse: Warehouse, day: date) -> "Array":
     import numpy as np  # noqa: PLC0415
 
     begin, end = bounds(day)
-    return np.unique(warehouse.query(_IDS, {"begin": begin, "end": end}).column("id").to_numpy())
+    return np.unique(
+        warehouse.query(statement(packaged(), "ids_of_day"), {"begin": begin, "end": end}).column("id").to_numpy()
+    )
 
 
 def removal_of(day: date, before: "Array", source: "Array") -> Removal:
@@ -107,7 +107,7 @@ def missed_by_stream(
 def _on_any_day(warehouse: Warehouse, ids: set[int]) -> set[int]:
     """Return which of the ids the table has, on whatever day; a scan of its ids."""
     listed = ", ".join(map(str, sorted(ids)))
-    return set(warehouse.query(_ANYWHERE.format(ids=listed)).column("id").to_pylist())
+    return set(warehouse.query(statement(packaged(), "ids_anywhere", ids=listed)).column("id").to_pylist())
 
 
 def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -> set[int]:

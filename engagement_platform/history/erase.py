@@ -11,14 +11,8 @@ from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse, replaced_rows_kept_hours
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
-
-_DAYS = """
-SELECT DISTINCT DATE(event_ts) AS day
-  FROM engagement_events
- WHERE user_id = @user_id AND event_ts >= TIMESTAMP '0001-01-01 00:00:00+00'
- ORDER BY day
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +29,23 @@ def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
 
     Raises EngagementError while the source still has some: a rebuild would only bring them back.
     """
-    left = events_of_user(origin_of(settings), user_id)
+    origin = origin_of(settings)
+    stream = origin.stream
+    if stream.user is None:
+        raise EngagementError(
+            f"The stream {stream.name} has no column that names a person.",
+            "Name one in its stream.toml: user, below [warehouse].",
+        )
+    left = events_of_user(origin, user_id)
     if left:
         raise EngagementError(
             f"The source still has {left} events of user {user_id}.",
-            "Its owner has to delete them first: DELETE FROM engagement_events WHERE user_id = '…'. "
+            f"Its owner has to delete them first: DELETE FROM {stream.source.name} WHERE {stream.user} = '…'. "  # noqa: S608
             "Then run this command again.",
         )
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    answer = warehouse.query(_DAYS, {"user_id": str(user_id)})
+    answer = warehouse.query(statement(stream, "days_of_user"), {"user_id": str(user_id)})
     return [day for day in answer.column("day").to_pylist() if day is not None]
 
 

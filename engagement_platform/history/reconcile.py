@@ -19,6 +19,7 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.history import days_of, open_history
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
@@ -28,6 +29,7 @@ from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.reconciliation import Findings, named
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.before import dead_letters
+from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage.loop import WRITER
 
@@ -38,26 +40,7 @@ PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.25
 _LOOKED_UP = 10_000
 
-_TABLE = """
-SELECT id, IFNULL(duration_ms, 0) AS ms, content_id IS NOT NULL AND slug IS NULL AS without_content
-  FROM engagement_events
- WHERE event_ts >= @begin AND event_ts < @end
- ORDER BY id
-"""
-_VALUES = """
-SELECT {column} AS value, COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_ts) AS last
-  FROM engagement_events
- WHERE event_ts >= @begin AND {column} IS NOT NULL
- GROUP BY value
- ORDER BY events DESC, value
- LIMIT {most}
-"""
 _MAX_VALUES = 1_000
-_STRANGE = """
-SELECT COUNT(*) AS events, MIN(event_ts) AS first, MAX(event_ts) AS last
-  FROM engagement_events
- WHERE event_ts < @begin OR event_ts >= @end
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +99,7 @@ def _read_source(settings: Settings, day: date) -> _Day:
 
 def _read_table(warehouse: Warehouse, day: date) -> _Day:
     begin, end = bounds(day)
-    answer = warehouse.query(_TABLE, {"begin": begin, "end": end})
+    answer = warehouse.query(statement(packaged(), "figures_of_day"), {"begin": begin, "end": end})
     columns = (answer.column(name).to_numpy() for name in ("id", "ms", "without_content"))
     return _Day(*columns)
 
@@ -244,7 +227,8 @@ def new_values(settings: Settings, since: datetime) -> list[NewValue]:
     new = []
     for column, expected in (("event_type", settings.event_types), ("content_type", settings.content_types)):
         values = {each.strip() for each in expected.split(",")}
-        rows = warehouse.query(_VALUES.format(column=column, most=_MAX_VALUES), {"begin": since}).to_pylist()
+        question = statement(packaged(), "values_of", column=column, most=_MAX_VALUES)
+        rows = warehouse.query(question, {"begin": since}).to_pylist()
         new += [NewValue(column, **row) for row in rows if row["value"] not in values]
     return new
 
@@ -262,5 +246,6 @@ def strange_days(settings: Settings, first: date, last: date) -> Strange:
     """Return how many events lie before `first` or after `last`, and between which times."""
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    row = warehouse.query(_STRANGE, {"begin": bounds(first)[0], "end": bounds(last)[1]}).to_pylist()[0]
+    outside = statement(packaged(), "outside")
+    row = warehouse.query(outside, {"begin": bounds(first)[0], "end": bounds(last)[1]}).to_pylist()[0]
     return Strange(row["events"], str(row["first"]), str(row["last"]))

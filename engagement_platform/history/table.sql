@@ -1,0 +1,38 @@
+-- What is asked of the warehouse's table of a stream, in BigQuery's dialect. The names in braces are the stream's.
+
+-- name: figures_of_day
+-- What a day is compared by: ids, what the views add up, and whether the row of a joined table was missing.
+SELECT {id} AS id, {amount} AS ms, {unjoined} AS without_content
+  FROM {table}
+ WHERE {time} >= @begin AND {time} < @end
+ ORDER BY {id}
+
+-- name: ids_of_day
+-- The ids of a day.
+SELECT {id} AS id FROM {table} WHERE {time} >= @begin AND {time} < @end
+
+-- name: ids_anywhere
+-- Which of certain ids the table has, on whatever day.
+SELECT DISTINCT {id} AS id FROM {table} WHERE {time} >= TIMESTAMP '0001-01-01 00:00:00+00' AND {id} IN ({ids})
+
+-- name: values_of
+-- The values of a column since a time, the most frequent first.
+SELECT {column} AS value, COUNT(*) AS events, MIN({time}) AS first, MAX({time}) AS last
+  FROM {table}
+ WHERE {time} >= @begin AND {column} IS NOT NULL
+ GROUP BY value
+ ORDER BY events DESC, value
+ LIMIT {most}
+
+-- name: outside
+-- How many events lie before or after certain times.
+SELECT COUNT(*) AS events, MIN({time}) AS first, MAX({time}) AS last
+  FROM {table}
+ WHERE {time} < @begin OR {time} >= @end
+
+-- name: days_of_user
+-- The days that hold events of a user.
+SELECT DISTINCT DATE({time}) AS day
+  FROM {table}
+ WHERE {user} = @user_id AND {time} >= TIMESTAMP '0001-01-01 00:00:00+00'
+ ORDER BY day

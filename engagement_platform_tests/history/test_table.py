@@ -1,0 +1,37 @@
+"""The statements on a stream's table, for the packaged stream and for one of another form."""
+
+import sqlglot
+
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import stream_of
+from engagement_platform.history.table import statement
+
+ORDERS = stream_of(
+    {
+        "name": "orders",
+        "meaning": "What was bought.",
+        "source": {"table": "shop.orders", "id": "order_no", "time": "placed_at"},
+        "message": {"key": "customer_id"},
+        "views": {"dimensions": {"country": {"column": "country"}}},
+        "warehouse": {"table": "orders"},
+    },
+    "SELECT 1",
+    {},
+    "stream.toml",
+)
+NAMES = ("figures_of_day", "ids_of_day", "ids_anywhere", "values_of", "outside", "days_of_user")
+
+
+def test_every_statement_is_one_of_bigquerys_dialect() -> None:
+    for stream in (packaged(), ORDERS):
+        for name in NAMES:
+            text = statement(stream, name, ids="1, 2", column="`country`", most=10)
+            assert "{" not in text
+            assert sqlglot.parse_one(text, dialect="bigquery").find(sqlglot.exp.Table).name == stream.table  # type: ignore[union-attr]
+
+
+def test_a_day_is_compared_by_what_the_views_add_up() -> None:
+    packaged_one = statement(packaged(), "figures_of_day")
+    assert "IFNULL(`duration_ms`, 0) AS ms" in packaged_one
+    assert "`content_id` IS NOT NULL AND `slug` IS NULL AS without_content" in packaged_one
+    assert "`order_no` AS id, 0 AS ms, FALSE AS without_content" in statement(ORDERS, "figures_of_day")
