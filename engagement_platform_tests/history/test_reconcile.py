@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.reconciliation import NAMED, Ids, named
 from engagement_platform.history.rebuild import rebuild_days
@@ -91,6 +92,7 @@ def test_a_day_is_compared_while_it_is_written(
 ) -> None:
     """Events that come after the first look are no surplus."""
     often = settings.model_copy(update={"stage_seconds": 0.1})
+    ensure_topics(settings)
     stop = threading.Event()
 
     def write_on() -> None:
