@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 from engagement_platform.domain.latency import Histogram
 from engagement_platform.domain.loop_state import Kind, LoopState
@@ -103,6 +103,11 @@ class Claim:
         self._claim = claim
         self.is_made = False
         """Whether it has succeeded."""
+
+    @classmethod
+    def of(cls, claim: Callable[[], None]) -> Self:
+        """Return a claim as one that is made a single time: itself, if it is one, as between two pauses."""
+        return claim if isinstance(claim, cls) else cls(claim)
 
     def __call__(self) -> None:
         """Wait until the run holds the lease, unless it does. Raises what the claim raises, as Superseded."""

@@ -61,7 +61,7 @@ class Supervision:
         self._outage = Outage(log.warning, longest=max_pause)
         self._faults = Spacing(_MAX_FAULT_PAUSE)
         self._lag = LagCount(control.progress, count_lag, log)
-        self.claim = Claim(control.claim)
+        self.claim = Claim.of(control.claim)
         self.once = Once()
         """Filters the loop's log."""
 

@@ -8,8 +8,8 @@ import pytest
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.stream import lag
-from engagement_platform.stream.control import Standalone
-from engagement_platform.stream.supervisor import Supervision, supervise
+from engagement_platform.stream.control import Claim, Standalone
+from engagement_platform.stream.supervisor import LOOK_AGAIN_SECONDS, Supervision, supervise
 from engagement_platform_tests.streaming import wait_for
 
 log = logging.getLogger("engagement_platform.test")
@@ -138,6 +138,33 @@ def test_what_stopped_a_run_before_its_turn_is_looked_at_again_when_the_turn_com
     supervise(control, attempt, log=log, count_lag=unknown)
     assert control.claims == 1
     assert control.progress.state.kind is Kind.STREAMS
+
+
+class Resumed(Impatient):
+    """The Control of a loop that was paused after its run had claimed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self.claim = Claim(super().claim)  # type: ignore[method-assign]
+        self.claim()
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return self.should_stop()
+
+
+def test_a_loop_that_goes_on_after_a_pause_has_had_its_turn() -> None:
+    control, errors = Resumed(), [StreamStopped("Redis evicts keys.")]
+
+    def attempt(supervision: Supervision) -> None:
+        if errors:
+            raise errors.pop()
+        supervision.claim()
+
+    supervise(control, attempt, log=log, count_lag=unknown)
+    assert control.claims == 1
+    assert control.waits == [LOOK_AGAIN_SECONDS]
 
 
 def test_a_loop_that_is_stopped_before_its_turn_ends_when_another_run_takes_the_turn() -> None:
