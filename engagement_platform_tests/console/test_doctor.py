@@ -6,7 +6,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -141,6 +141,7 @@ UNREACHABLE = {
     st.sampled_from([(field, form) for field, forms in UNREACHABLE.items() for form in forms]),
     st.booleans(),
 )
+@example(f"{CANARY}&=1", ("redis_url", UNREACHABLE["redis_url"][1]), False)
 @hypothesis_settings(deadline=None)
 def test_whatever_the_password_nothing_shows_it(password: str, address: tuple[str, str], encode: bool) -> None:
     field, form = address

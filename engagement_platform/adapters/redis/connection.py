@@ -10,7 +10,7 @@ from redis.retry import Retry
 
 from engagement_platform.adapters import keepalive
 from engagement_platform.adapters.redis.refusals import refusal
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.errors import SettingsError, Unavailable
 from engagement_platform.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
@@ -30,19 +30,30 @@ _OUTAGE_REPLIES = ("BUSY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "LOADING "
 def connect_redis(settings: Settings) -> redis.Redis:
     """Return a client; it connects when it is first used.
 
-    It does not try again by itself: after a failure the tally reads the offsets first.
+    It does not try again by itself: after a failure the tally reads the offsets first. Raises SettingsError for a URL
+    with options that there are not.
     """
     url = settings.redis_url.get_secret_value()
     over_tcp: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": keepalive.TCP}
-    return redis.Redis.from_url(
-        url,
-        **({} if url.startswith("unix:") else over_tcp),
-        decode_responses=True,
-        protocol=2,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    try:
+        client = redis.Redis.from_url(
+            url,
+            **({} if url.startswith("unix:") else over_tcp),
+            decode_responses=True,
+            protocol=2,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        client.connection_pool.make_connection()  # which connects to nothing, and looks at the URL's options
+    except (TypeError, ValueError, redis.exceptions.RedisError):
+        # The error names the option, which may be a piece of a password.
+        raise SettingsError(
+            "ENGAGEMENT_REDIS_URL has an option, behind the question mark, that Redis' client does not know or whose"
+            " value it cannot use.",
+            "Write an & of a password as %26, or put the password before the host: redis://:PASSWORD@host:6379/0.",
+        ) from None
+    return client
 
 
 @contextmanager
