@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from kafka.consumer.fetcher import ConsumerRecord
-
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
 from engagement_platform.adapters.kafka.dead_letters import letter_of
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.streams import packaged
 from engagement_platform.adapters.warehouse.port import Warehouse
@@ -123,7 +122,7 @@ def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -
         reader.close()
 
 
-def _records(reader: TopicReader, begins: Mapping[int, int]) -> Iterator[ConsumerRecord]:
+def _records(reader: TopicReader, begins: Mapping[int, int]) -> Iterator[Record]:
     """Yield the messages from these offsets to the ends of now. What expires meanwhile is passed over."""
     ends = reader.end_offsets()
     reader.seek(begins)

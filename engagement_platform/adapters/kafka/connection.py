@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from kafka.errors import KafkaError
-from kafka.net.compat import KafkaNetClient
 
 from engagement_platform.adapters import keepalive
-from engagement_platform.adapters.kafka.refusals import noting_failures, refusal
+from engagement_platform.adapters.kafka.private import Network, look_up_only, make_network, note_failures
+from engagement_platform.adapters.kafka.refusals import refusal
 from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.settings import Settings
 
@@ -58,18 +58,16 @@ def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> C
 
     with ExitStack() as undo:
 
-        def network(**configs: Any) -> KafkaNetClient:
-            made = KafkaNetClient(**configs)
+        def open_network(**configs: Any) -> Network:
+            network = make_network(configs)
             # A constructor that raises closes nothing: a thread and four file descriptors would stay.
-            undo.callback(made.close)
-            # Options of the clients, which do not pass them on to where they are read. Between two look-ups of topics
-            # they would pause for 100 ms, and that is most of what opening a client takes.
-            made.cluster.config |= {"allow_auto_create_topics": False, "retry_backoff_ms": 20}
-            noting_failures(made, note)
-            return made
+            undo.callback(network.close)
+            look_up_only(network)
+            note_failures(network, note)
+            return network
 
         try:
-            client = kind(**options(settings), **chosen, kafka_client=network)
+            client = kind(**options(settings), **chosen, kafka_client=open_network)
         except (KafkaError, OSError) as error:
             raise (refused[0] if refused else unavailable(settings, error)) from error
         undo.pop_all()

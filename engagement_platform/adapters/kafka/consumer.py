@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.adapters.kafka.identity import missing_topic, topic_id
+from engagement_platform.adapters.kafka.private import Cluster, cluster_of
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.settings import Settings
 
@@ -40,7 +40,7 @@ class _Metadata:
 _LOG_APPEND_TIME = 1
 
 
-def latest_arrival(records: Mapping[int, list[ConsumerRecord]]) -> int | None:
+def latest_arrival(records: Mapping[int, list[Record]]) -> int | None:
     """Return the latest time, by Kafka's clock, at which one of the messages arrived; None where none carries it."""
     lasts = (messages[-1] for messages in records.values() if messages)
     return max((one.timestamp for one in lasts if one.timestamp_type == _LOG_APPEND_TIME), default=None)
@@ -87,8 +87,7 @@ class TopicReader:
         self.topic_id = self._metadata.topic_id
 
     def _meet_topic(self) -> _Metadata:
-        # kafka-python has no public way to its metadata: the listener is the narrowest one.
-        cluster = self._consumer._cluster
+        cluster = cluster_of(self._consumer)
         with self._reaching():
             self._consumer.partitions_for_topic(self._topic)
         metadata = self._read_metadata(cluster)
@@ -99,11 +98,11 @@ class TopicReader:
         self._consumer.assign([self._at(partition) for partition in metadata.partitions])
         return metadata
 
-    def _read_metadata(self, cluster: Any) -> _Metadata | None:
+    def _read_metadata(self, cluster: Cluster) -> _Metadata | None:
         topic_id, partitions = cluster.topic_id(self._topic), cluster.partitions_for_topic(self._topic)
         return _Metadata(str(topic_id), frozenset(partitions), time.monotonic()) if topic_id and partitions else None
 
-    def _note_metadata(self, cluster: Any) -> None:
+    def _note_metadata(self, cluster: Cluster) -> None:
         self._metadata = self._read_metadata(cluster) or self._metadata
 
     @property
@@ -117,7 +116,7 @@ class TopicReader:
         for partition, offset in offsets.items():
             self._consumer.seek(self._at(partition), offset)
 
-    def poll(self, timeout_ms: int) -> dict[int, list[ConsumerRecord]]:
+    def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return messages, as soon as there are any; at most `max_records`.
 
         Kafka is asked by the topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
-from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.dead_letters import Address, Letter
 from engagement_platform.domain.event import EXCERPT_CHARACTERS, DeadLetter, decode_dead_letter
 from engagement_platform.settings import Settings
@@ -62,21 +62,16 @@ class LetterReader:
                 return
 
 
-def letter_of(record: ConsumerRecord) -> Letter:
+def letter_of(record: Record) -> Letter:
     """Return the letter in a record; a message that is none stands in for one."""
     address = Address(record.partition, record.offset)
     try:
-        return Letter(address, decode_dead_letter(record.value))
-    except (
-        msgspec.MsgspecError,
-        ValueError,
-        TypeError,
-        RecursionError,
-    ) as error:  # not UTF-8, no value, nested too deep
+        return Letter(address, decode_dead_letter(record.value or b""))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # not UTF-8, nested too deep
         return Letter(address, _stand_in(record, f"not a dead letter: {error}"))
 
 
-def _stand_in(record: ConsumerRecord, reason: str) -> DeadLetter:
+def _stand_in(record: Record, reason: str) -> DeadLetter:
     key = record.key or b""
     return DeadLetter(
         source=UNREADABLE,

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from kafka import OffsetAndMetadata
 from kafka.errors import OffsetMetadataTooLargeError
-from kafka.structs import OffsetAndMetadata
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS
 from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
-from kafka.partitioner.default import murmur2
+from kafka.partitioner import murmur2
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
+from engagement_platform.adapters.kafka.private import commit_within, failure_of_transaction, stop_sending
 from engagement_platform.adapters.kafka.refusals import refusal
 from engagement_platform.settings import Settings
 
@@ -63,27 +64,20 @@ class FencedProducer:
             self._producer.begin_transaction()
             sent = [self._send(message, partitions[message.topic]) for message in messages]
             _await_delivery(sent, deadline)
-            self._end_transaction(deadline)
+            if not commit_within(self._producer, _left(deadline)):
+                raise KafkaTimeoutError("the transaction was not confirmed in time")
 
     def _send(self, message: Message, partitions: int) -> Any:
         topic, key, value, headers = message
         partition = None if key is None else _partition(key, partitions)
         return self._producer.send(topic, value, key, list(headers), partition)
 
-    def _end_transaction(self, deadline: float) -> None:
-        """Do what `commit_transaction` does, which would wait for ever for a broker that froze."""
-        ended = self._producer._transaction_manager.begin_commit()
-        self._producer._sender.wakeup()
-        if not ended.wait(_left(deadline) * 1000):
-            raise KafkaTimeoutError("the transaction was not confirmed in time")
-
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (KafkaError, ValueError) as error:  # ValueError: a partition that the topic does not have any more
-            # After a failure of the transaction the client raises a plain KafkaError, and keeps the reason.
-            reason = self._producer._transaction_manager.last_error
+            reason = failure_of_transaction(self._producer)
             if isinstance(error, _FENCED) or isinstance(reason, _FENCED):
                 raise Fenced(str(error)) from error
             refused = reason and refusal(self._settings, reason)
@@ -134,11 +128,7 @@ def open_producer(settings: Settings, largest_message: int) -> Iterator[FencedPr
 
 
 def _discard(producer: KafkaProducer) -> None:
-    """Close a producer and drop what it has not sent.
-
-    Its `close` first waits for what is under way and gives up closing when that takes too long; the sender would then
-    go on sending. Only the sender itself can be told to stop at once.
-    """
-    producer._sender.force_close()
+    """Close a producer and drop what it has not sent."""
+    stop_sending(producer)
     with suppress(KafkaError):
         producer.close(timeout=1)

@@ -1,10 +1,6 @@
 """What Kafka refuses until a person acts: a login, a right, a certificate."""
 
-from collections.abc import Callable
-from typing import Any
-
 from kafka import errors
-from kafka.net.compat import KafkaNetClient
 
 from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Settings
@@ -53,32 +49,3 @@ def refusal(settings: Settings, error: BaseException) -> Refused | None:
 def _is_tls(said: str) -> bool:
     """Say whether the two sides did not agree; a connection that broke on the way is none of it."""
     return "[SSL:" in said and "EOF" not in said
-
-
-def _during_login(error: Exception) -> Exception:
-    """Return the refusal for which a broker ended the connection: the client often tells only that it was ended."""
-    ended: Exception = errors.SaslAuthenticationFailedError("the broker ended the connection during the login")
-    return ended if isinstance(error, errors.KafkaConnectionError | errors.Cancelled) else error
-
-
-def noting_failures(network: KafkaNetClient, note: Callable[[BaseException], Any]) -> None:
-    """Have `note` called with what ended each attempt to connect: the client tells only that it gave up."""
-    manager = network._manager
-    connect = manager._connect
-
-    async def connect_and_note(node: Any, connection: Any, *args: Any, **kwargs: Any) -> None:
-        authenticate = connection._sasl_authenticate
-
-        async def authenticate_and_note(*args: Any, **kwargs: Any) -> None:
-            try:
-                await authenticate(*args, **kwargs)
-            except Exception as error:
-                note(_during_login(error))
-                raise
-
-        connection._sasl_authenticate = authenticate_and_note
-        await connect(node, connection, *args, **kwargs)
-        if connection.init_future.failed():
-            note(connection.init_future.exception)
-
-    manager._connect = connect_and_note

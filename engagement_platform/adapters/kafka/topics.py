@@ -97,6 +97,18 @@ def newest_arrival(settings: Settings, partitions: Iterable[int]) -> int | None:
     return max((at.timestamp for at in newest.values() if at.timestamp is not None and at.timestamp >= 0), default=None)
 
 
+def written_ends(settings: Settings, partitions: Iterable[int]) -> dict[int, int]:
+    """Return partition -> end of all that is written, open transactions included: all that is committed lies before.
+
+    The end of what is committed would not do: it stands before the first transaction that is open, whatever others have
+    committed behind that. Whoever reads up to this end waits for those transactions, at most for their timeout.
+    Raises Unavailable.
+    """
+    latest = {TopicPartition(settings.topic, partition): OffsetSpec.LATEST for partition in partitions}
+    with admin(settings) as client:
+        return {at.partition: end.offset for at, end in client.list_partition_offsets(latest).items()}
+
+
 class TopicConfigurations:
     """Reads the configurations of some topics again and again, over one connection. Not for two threads at once."""
 

@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Iterable
 
-from kafka.consumer.fetcher import ConsumerRecord
-
 from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import id_of
@@ -80,9 +79,9 @@ class Measurement:
             self._positions[partition] = 0
             reader.seek(self._positions)
 
-    def _take(self, partition: int, records: list[ConsumerRecord]) -> None:
+    def _take(self, partition: int, records: list[Record]) -> None:
         for record in records:
-            self._seen.message(partition, record.offset, id_of(record.value) or 0)
+            self._seen.message(partition, record.offset, id_of(record.value or b"") or 0)
 
     def tell(self, *, final: bool = False) -> sightings.Sighting:
         """Return what has been seen."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
-from kafka.consumer.fetcher import ConsumerRecord
 
 from engagement_platform.adapters.kafka.group import GroupReader, Stored, note_of
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.forwarded import Position
 from engagement_platform.domain.batches import Rejected, line_of
 from engagement_platform.domain.delivery.lanes import Outgoing
@@ -59,7 +59,7 @@ class Topic:
         """Return how a message fared in earlier runs."""
         return self._tried_before.pop((partition, offset), None)
 
-    def poll(self, timeout_ms: int) -> list[ConsumerRecord]:
+    def poll(self, timeout_ms: int) -> list[Record]:
         """Return the messages that are to be delivered; the others are settled already."""
         for partition in self.reader.follow_new_partitions():
             self._prefixes[partition] = Prefix(0)
@@ -139,18 +139,19 @@ def _of_ms(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
-def outgoing(record: ConsumerRecord, now: float, tried: Tried | None = None) -> Outgoing | Rejected:
+def outgoing(record: Record, now: float, tried: Tried | None = None) -> Outgoing | Rejected:
     """Check a message; `now` is the loop's clock. Its order is kept by content, and there is none without one."""
+    value = record.value or b""  # a message without a value is no event either
     try:
-        event = decode(record.value)
-    except (msgspec.MsgspecError, ValueError, TypeError):  # ValueError: not UTF-8; TypeError: no value
+        event = decode(value)
+    except (msgspec.MsgspecError, ValueError):  # ValueError: not UTF-8
         rejected = line_of(record.value)
         return rejected if isinstance(rejected, Rejected) else Rejected(rejected.id, "not an event", "")
-    unseen = next((value for name, value in record.headers if name == HEADER_UNSEEN_AT and value), b"")
+    unseen = next((text for name, text in record.headers if name == HEADER_UNSEEN_AT and text), b"")
     return Outgoing(
         event.id,
         ("event", event.id) if event.content_id is None else event.content_id,
-        record.value,
+        value,
         (record.topic, record.partition, record.offset),
         now,
         int(unseen) if unseen.isdigit() else None,

@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kafka.consumer.fetcher import ConsumerRecord
-
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.topics import topic_configuration
 from engagement_platform.adapters.platform import published
 from engagement_platform.adapters.platform.connection import Session
@@ -140,7 +139,7 @@ class _Gathered:
         """Return an empty batch that begins at these offsets."""
         return cls(offsets, offsets)
 
-    def add(self, records: Mapping[int, list[ConsumerRecord]], ends: Mapping[int, int], now: float) -> None:
+    def add(self, records: Mapping[int, list[Record]], ends: Mapping[int, int], now: float) -> None:
         """Add what was polled, up to the offsets behind it."""
         self.ends = ends
         if records and self.since is None:

@@ -9,9 +9,8 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from kafka.consumer.fetcher import ConsumerRecord
-
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Warehouse
@@ -61,7 +60,7 @@ def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Set
     deliver(warehouse, loads, load, lines, settings)
 
 
-def read_ranges(settings: Settings, load: LoadRow) -> Iterator[ConsumerRecord]:
+def read_ranges(settings: Settings, load: LoadRow) -> Iterator[Record]:
     """Return the messages of a load's offset ranges, again."""
     reader = TopicReader(settings)
     try:
@@ -86,7 +85,7 @@ def _passed(positions: dict[int, int], ranges: Ranges) -> bool:
     return all(positions[partition] >= end for partition, (_, end) in ranges.items())
 
 
-def _within(records: Iterable[ConsumerRecord], end: int) -> Iterator[ConsumerRecord]:
+def _within(records: Iterable[Record], end: int) -> Iterator[Record]:
     return (record for record in records if record.offset < end)
 
 

@@ -8,9 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from kafka.consumer.fetcher import ConsumerRecord
-
 from engagement_platform.adapters.kafka.consumer import TopicReader, latest_arrival
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.topics import newest_arrival
 from engagement_platform.adapters.redis.counts import Counts, ViewsState
 from engagement_platform.domain.clocks import Between, Clocks, KafkaClock, apart_ms, compare
@@ -43,7 +42,7 @@ class ClockWatch:
         self._counts = counts
         self._kafka = KafkaClock(settings.transaction_timeout_ms)
 
-    def poll(self, timeout_ms: int) -> dict[int, list[ConsumerRecord]]:
+    def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return what the reader polls, and note what it tells of Kafka's clock."""
         records = self._reader.poll(timeout_ms)
         self._kafka.polled(latest_arrival(records), steady_seconds(), at_end=self._reader.is_at_end())

@@ -8,17 +8,14 @@ cannot be continued are built anew from Kafka beside the live ones, and take the
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from kafka import TopicPartition
-from kafka.admin import OffsetSpec
-from kafka.consumer.fetcher import ConsumerRecord
-
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
-from engagement_platform.adapters.kafka.topics import admin
+from engagement_platform.adapters.kafka.record import Record
+from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, ViewsState
 from engagement_platform.adapters.repeated import Interval
@@ -136,7 +133,7 @@ class _Tally:
         self._looks = Interval(LOOK_SECONDS, is_due=False)
 
     def run(self) -> None:
-        drain_to = _written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
+        drain_to = written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
         try:
             self._guarded(lambda: self._resume(self._agreed_state()))
             while not self._control.should_stop():
@@ -212,7 +209,7 @@ class _Tally:
             return True
         return (self._control.drain or self._target.build) and self._reader.positions() != self._offsets
 
-    def _apply(self, records: Mapping[int, list[ConsumerRecord]]) -> None:
+    def _apply(self, records: Mapping[int, list[Record]]) -> None:
         positions = self._reader.positions()
         lag = self._reader.waiting()
         events, unreadable = _decode(records)
@@ -340,7 +337,7 @@ class _Tally:
             if not self._control.owns_lease():
                 raise Superseded("another run has taken over")
 
-    def _report(self, records: Mapping[int, list[ConsumerRecord]], outcome: Applied, lag: int, unreadable: int) -> None:
+    def _report(self, records: Mapping[int, list[Record]], outcome: Applied, lag: int, unreadable: int) -> None:
         progress = self._control.progress
         progress.events += sum(map(len, records.values()))
         progress.lag = lag
@@ -356,7 +353,7 @@ class _Tally:
             detail[name] = int(detail.get(name, 0)) + number
 
 
-def _decode(records: Mapping[int, list[ConsumerRecord]]) -> tuple[list[Playback], int]:
+def _decode(records: Mapping[int, list[Record]]) -> tuple[list[Playback], int]:
     """Return the events, and how many messages are none. Those cannot be counted; one line a batch names the first."""
     events: list[Playback] = []
     unreadable = 0
@@ -372,7 +369,7 @@ def _decode(records: Mapping[int, list[ConsumerRecord]]) -> tuple[list[Playback]
     return events, unreadable
 
 
-def _unseen_at(records: Mapping[int, list[ConsumerRecord]]) -> dict[int, int]:
+def _unseen_at(records: Mapping[int, list[Record]]) -> dict[int, int]:
     """Return how many messages carry each time of the `unseen-at` header. Few differ within a batch."""
     texts = Counter(
         value for messages in records.values() for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT
@@ -382,18 +379,6 @@ def _unseen_at(records: Mapping[int, list[ConsumerRecord]]) -> dict[int, int]:
 
 def _reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:
     return all(offsets.get(partition, 0) >= end for partition, end in goal.items())
-
-
-def _written_ends(settings: Settings, partitions: Collection[int]) -> dict[int, int]:
-    """Return partition -> end of all that is written, open transactions included: all that is committed lies before.
-
-    The end of what is committed would not do: it stands before the first transaction that is open, whatever others have
-    committed behind that. Whoever reads up to this end waits for those transactions, at most for their timeout.
-    Raises Unavailable.
-    """
-    latest = {TopicPartition(settings.topic, partition): OffsetSpec.LATEST for partition in partitions}
-    with admin(settings) as client:
-        return {at.partition: end.offset for at, end in client.list_partition_offsets(latest).items()}
 
 
 def _topic_mismatch(what: str) -> StreamStopped:

@@ -1,0 +1,106 @@
+"""What the platform takes from inside kafka-python: names that its documentation does not offer.
+
+Only this file touches them, and a new version may move any: a test names those that are gone. What the public interface
+lacks is said at each function.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kafka import KafkaConsumer, KafkaProducer, errors
+from kafka.net.compat import KafkaNetClient
+
+
+class Network(Protocol):
+    """What a client reaches Kafka by. Clients take one as `kafka_client`, which is public; to make one is not."""
+
+    def close(self) -> None:
+        """Close all sockets, and end the thread."""
+
+
+class Cluster(Protocol):
+    """What a client knows of topics. `KafkaConsumer` tells no topic's identity, and nobody of a change."""
+
+    def topic_id(self, topic: str) -> object:
+        """Return the UUID of a topic; None for one that the client has not looked up."""
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Return the partitions of a topic; None for one that the client has not looked up."""
+
+    def add_listener(self, listener: Callable[[Any], None]) -> None:
+        """Have a function called with the cluster whenever topics were looked up."""
+
+
+def make_network(configs: dict[str, Any]) -> Network:
+    """Return what a client reaches Kafka by. Whoever makes it closes it where the client's constructor raises."""
+    network: Network = KafkaNetClient(**configs)
+    return network
+
+
+def look_up_only(network: Any) -> None:
+    """Let a client's look-ups create no topic, and follow each other after 20 ms instead of 100.
+
+    Options of the clients, which do not pass them on to where they are read. The pause is most of what opening a client
+    takes.
+    """
+    network.cluster.config |= {"allow_auto_create_topics": False, "retry_backoff_ms": 20}
+
+
+def note_failures(network: Any, note: Callable[[BaseException], Any]) -> None:
+    """Have `note` called with what ended each attempt to connect: the client tells only that it gave up."""
+    manager = network._manager
+    connect = manager._connect
+
+    async def connect_and_note(node: Any, connection: Any, *args: Any, **kwargs: Any) -> None:
+        authenticate = connection._sasl_authenticate
+
+        async def authenticate_and_note(*args: Any, **kwargs: Any) -> None:
+            try:
+                await authenticate(*args, **kwargs)
+            except Exception as error:
+                note(_during_login(error))
+                raise
+
+        connection._sasl_authenticate = authenticate_and_note
+        await connect(node, connection, *args, **kwargs)
+        if connection.init_future.failed():
+            note(connection.init_future.exception)
+
+    manager._connect = connect_and_note
+
+
+def _during_login(error: Exception) -> Exception:
+    """Return the refusal for which a broker ended the connection: the client often tells only that it was ended."""
+    ended: Exception = errors.SaslAuthenticationFailedError("the broker ended the connection during the login")
+    return ended if isinstance(error, errors.KafkaConnectionError | errors.Cancelled) else error
+
+
+def cluster_of(consumer: KafkaConsumer) -> Cluster:
+    """Return what a consumer knows of topics."""
+    cluster: Cluster = consumer._cluster
+    return cluster
+
+
+def commit_within(producer: KafkaProducer, seconds: float) -> bool:
+    """Commit the transaction; return whether that was confirmed in time. Raises KafkaError.
+
+    `commit_transaction` does the same, and would wait for ever for a broker that froze.
+    """
+    ended = producer._transaction_manager.begin_commit()
+    producer._sender.wakeup()
+    return bool(ended.wait(seconds * 1000))
+
+
+def failure_of_transaction(producer: KafkaProducer) -> BaseException | None:
+    """Return why a transaction failed: the client raises a plain KafkaError, and keeps the reason."""
+    reason: BaseException | None = producer._transaction_manager.last_error
+    return reason
+
+
+def stop_sending(producer: KafkaProducer) -> None:
+    """Tell a producer's sender to stop at once, and to drop what it has not sent.
+
+    `close` first waits for what is under way and gives up closing when that takes too long; the sender would then go on
+    sending.
+    """
+    producer._sender.force_close()
