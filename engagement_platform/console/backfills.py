@@ -5,11 +5,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 import click
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -22,6 +20,7 @@ from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.removal import TAG
 from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
+from engagement_platform.orchestration.private import AssetGraph, asset_graph
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState
 from engagement_platform.orchestration.warehouse.events import GROUP
@@ -46,7 +45,7 @@ def run(
     """Start a backfill of days, or of those that another has left, or come back to one, and watch it to its end."""
     why = "engagement-platform backfill"
     with instance() as dagster:
-        graph = definitions.resolve_asset_graph()
+        graph = asset_graph(definitions)
         if cancel is not None:
             backfills.cancel(dagster, cancel)
             click.echo(f"Backfill {cancel} is being ended.")
@@ -55,7 +54,7 @@ def run(
         if retry is not None:
             days, why = _failed_days(dagster, graph, retry), f"the failed days of {retry}"
         if days:
-            backfill_id = launch(dagster, graph, days, why, allow_removal=allow_removal)
+            backfill_id = launch(dagster, days, why, allow_removal=allow_removal)
         if backfill_id is None:
             return
         if not detach:
@@ -68,7 +67,7 @@ def _say_what_is_in_the_way(dagster: dg.DagsterInstance, backfill_id: str) -> No
         click.echo(obstacle)
 
 
-def _failed_days(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> list[date]:
+def _failed_days(dagster: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> list[date]:
     failed = backfills.to_retry(backfills.progress(dagster, graph, backfill_id))
     if not failed:
         click.echo(f"No day of backfill {backfill_id} has failed.")
@@ -134,14 +133,12 @@ def instance() -> dg.DagsterInstance:
         ) from error
 
 
-def launch(
-    dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], days: list[date], why: str, *, allow_removal: bool = False
-) -> str:
+def launch(dagster: dg.DagsterInstance, days: list[date], why: str, *, allow_removal: bool = False) -> str:
     """Start a backfill of all tables of the warehouse; say how to come back to it."""
     backfills.require_daemon(dagster)
     announce(days)
-    assets = [key for key in graph.executable_asset_keys if graph.get(key).group_name == GROUP]
-    backfill_id = backfills.start(dagster, graph, assets, days, why, tags={TAG: "true"} if allow_removal else {})
+    assets = [table.key for table in definitions.resolve_all_asset_specs() if table.group_name == GROUP]
+    backfill_id = backfills.start(assets, days, why, tags={TAG: "true"} if allow_removal else {})
     click.echo(f"Backfill {backfill_id}. After an interruption: engagement-platform backfill --resume {backfill_id}")
     return backfill_id
 
@@ -166,7 +163,7 @@ def days_between(since: str, until: str | None) -> list[date]:
     return days
 
 
-def watch(dagster: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> bool:
+def watch(dagster: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> bool:
     """Show a backfill's progress until it ends; return whether every day was done."""
     console = Console()
     told: set[date] = set()

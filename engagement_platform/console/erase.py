@@ -18,6 +18,7 @@ def erase_user(user_id: UUID, *, dry_run: bool) -> None:
     from engagement_platform.definitions import definitions
     from engagement_platform.history.erase import days_of_user
     from engagement_platform.history.rebuild import rebuild_days
+    from engagement_platform.orchestration.private import asset_graph
     from engagement_platform.orchestration.warehouse.schedules import is_known
     from engagement_platform.settings import load
 
@@ -34,8 +35,7 @@ def erase_user(user_id: UUID, *, dry_run: bool) -> None:
     done = True
     if partitions:
         with instance() as dagster:
-            graph = definitions.resolve_asset_graph()
-            done = watch(dagster, graph, launch(dagster, graph, partitions, why, allow_removal=True))
+            done = watch(dagster, asset_graph(definitions), launch(dagster, partitions, why, allow_removal=True))
     left = days_of_user(settings, user_id)
     if left:
         raise EngagementError(

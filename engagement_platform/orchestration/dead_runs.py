@@ -9,12 +9,18 @@ from datetime import datetime
 
 import dagster as dg
 import msgspec
-from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import SILENT, Memory, Seen, judge
+from engagement_platform.orchestration.private import (
+    location_of_run,
+    location_of_sensor,
+    report_canceled,
+    report_failed,
+)
+from engagement_platform.orchestration.runs import ACTIVE, runs_of
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
 
@@ -58,16 +64,9 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 def at_work(context: dg.SensorEvaluationContext) -> list[dg.DagsterRun]:
     """Return the runs of this code location that Dagster takes for at work."""
-    runs = context.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE_RUN_STATUSES)), limit=_MAX_RUNS)
-    origin = context.code_location_origin
-    location = None if origin is None else origin.location_name
-    return [run for run in runs if location is None or location_of(run) in (None, location)]
-
-
-def location_of(run: dg.DagsterRun) -> str | None:
-    """Return the name of the code location of a run."""
-    origin = run.remote_job_origin
-    return None if origin is None else origin.location_name
+    runs = runs_of(context.instance, dg.RunsFilter(statuses=list(ACTIVE)), limit=_MAX_RUNS)
+    location = location_of_sensor(context)
+    return [run for run in runs if location is None or location_of_run(run) in (None, location)]
 
 
 def report_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, seen: Seen) -> None:
@@ -76,9 +75,9 @@ def report_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, seen: Seen) ->
     if present is None or present.is_finished:
         return
     if present.status is dg.DagsterRunStatus.CANCELING:
-        instance.report_run_canceled(present, reason(seen))
+        report_canceled(instance, present, reason(seen))
     else:
-        instance.report_run_failed(present, reason(seen))
+        report_failed(instance, present, reason(seen))
 
 
 def reason(seen: Seen) -> str:

@@ -7,15 +7,11 @@ the heartbeats that are written here.
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from typing import Any, cast
 
 import dagster as dg
-from dagster._core.events import DagsterEvent
-from dagster._core.execution.context.system import PlanOrchestrationContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.retries import RetryMode
-from dagster._core.executor.in_process import InProcessExecutor
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.migrate import ensure_schema
@@ -98,17 +94,26 @@ class _Heart:
                 self._beats.end(self._run[0])
 
 
-class _LivingExecutor(InProcessExecutor):
-    """Dagster's executor of one process, with heartbeats."""
+class _LivingExecutor(dg.Executor):
+    """Another executor, with heartbeats."""
 
-    def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
+    def __init__(self, executor: dg.Executor) -> None:
+        self._executor = executor
+
+    @property
+    def retries(self) -> Any:
+        """Whether steps are tried again."""
+        return self._executor.retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the steps one after the other."""
         run = plan_context.dagster_run
         with beating(run.run_id, run.job_name, subject_of(run.tags)):
-            yield from super().execute(plan_context, execution_plan)
+            yield from self._executor.execute(plan_context, execution_plan)
 
 
 @dg.executor(name="in_one_living_process")
-def in_one_living_process(_: dg.InitExecutorContext) -> InProcessExecutor:
+def in_one_living_process(context: dg.InitExecutorContext) -> dg.Executor:
     """Execute all steps in the run's process: they follow each other, and a process each would cost seconds."""
-    return _LivingExecutor(retries=RetryMode.ENABLED)
+    make = cast("Callable[[dg.InitExecutorContext], dg.Executor]", dg.in_process_executor.executor_creation_fn)
+    return _LivingExecutor(make(context._replace(executor_config={"retries": {"enabled": {}}})))

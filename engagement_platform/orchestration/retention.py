@@ -8,11 +8,11 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.launches import BEGUN_WITHIN
 from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.orchestration.living import in_one_living_process
+from engagement_platform.orchestration.private import report_failed
+from engagement_platform.orchestration.runs import ENDED, UNFINISHED, runs_of
 from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import load
 
-ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in ENDED)
 _AT_ONCE = 100
 _LEASES_HOURS = 24 * 7
 
@@ -25,10 +25,10 @@ def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before:
     """
     old_enough = min(created_before, datetime.now(UTC) - BEGUN_WITHIN)
     unfinished = dg.RunsFilter(job_name=NAME, statuses=list(UNFINISHED), created_before=old_enough)
-    dead = [run for run in instance.get_runs(unfinished) if not _lives(leases.snapshot(run.run_id), run.run_id)]
+    dead = [run for run in runs_of(instance, unfinished) if not _lives(leases.snapshot(run.run_id), run.run_id)]
     for run in dead:
-        instance.report_run_failed(
-            run, "The run neither holds the lease nor gives a sign of life: it was killed or never began."
+        report_failed(
+            instance, run, "The run neither holds the lease nor gives a sign of life: it was killed or never began."
         )
     return len(dead)
 
@@ -45,7 +45,7 @@ def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) ->
     """
     old = dg.RunsFilter(job_name=NAME, statuses=list(ENDED), created_before=created_before)
     deleted = 0
-    while runs := instance.get_runs(old, limit=_AT_ONCE):
+    while runs := runs_of(instance, old, limit=_AT_ONCE):
         for run in runs:
             instance.delete_run(run.run_id)
         deleted += len(runs)

@@ -11,6 +11,7 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.launches import Run, Skip, abandoned, decide, needed
 from engagement_platform.domain.leases import LeaseSnapshot
+from engagement_platform.orchestration.private import cancel_run
 from engagement_platform.orchestration.stream_job import NAME, TAGS
 from engagement_platform.settings import Settings, load
 
@@ -91,4 +92,4 @@ def _as_run(record: dg.RunRecord) -> Run:
 
 def _cancel(instance: dg.DagsterInstance, runs: Sequence[Run]) -> None:
     for run in runs:
-        instance.run_coordinator.cancel_run(run.run_id)
+        cancel_run(instance, run.run_id)

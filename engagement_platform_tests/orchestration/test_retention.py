@@ -11,6 +11,7 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.orchestration import retention
 from engagement_platform.orchestration.retention import delete_ended_runs, fail_dead_runs, prune_engagement_stream_runs
+from engagement_platform.orchestration.runs import UNFINISHED
 from engagement_platform.orchestration.stream_job import engagement_stream
 from engagement_platform.settings import Settings
 
@@ -64,7 +65,7 @@ def old_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def unfinished(instance: dg.DagsterInstance) -> dict[str, dg.DagsterRun]:
     """A run in each state in which a kill can leave it; one that is queued needs a code location."""
-    states = [status for status in retention.UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
+    states = [status for status in UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
     return {status.value: instance.create_run_for_job(engagement_stream, status=status) for status in states}
 
 

@@ -1,29 +1,23 @@
 """Starts a partition backfill as the UI does, and tells how far it is. Dagster's daemon does the work."""
 
-import time
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.utils import make_new_backfill_id
 
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration.graphql import literal, mutate
+from engagement_platform.orchestration.private import AssetGraph, Backfill, Parts, backfill_of, latest_backfills
 from engagement_platform.orchestration.warehouse.queue import DAEMON_SILENT_SECONDS, silence_of_daemon
 
 STARTED_BY = {"engagement/started_by": "engagement-platform backfill"}
-_ENDED = {
-    BulkActionStatus.COMPLETED,
-    BulkActionStatus.COMPLETED_SUCCESS,
-    BulkActionStatus.COMPLETED_FAILED,
-    BulkActionStatus.FAILED,
-    BulkActionStatus.CANCELED,
-}
+
+_NO_TITLE = re.compile('[%*"]')
+"""What Dagster takes in no title."""
 
 
 class DayState(Enum):
@@ -48,16 +42,6 @@ class Progress:
     def in_state(self, state: DayState) -> list[date]:
         """Return the days in a state, ascending."""
         return [day for day, day_state in self.days.items() if day_state is state]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """For one asset the days that are wanted, done, failed, and given to a run."""
-
-    wanted: frozenset[str]
-    done: frozenset[str]
-    failed: frozenset[str]
-    requested: frozenset[str]
 
 
 def states(assets: Iterable[Parts]) -> dict[date, DayState]:
@@ -91,68 +75,45 @@ def require_daemon(instance: dg.DagsterInstance) -> None:
 
 
 def start(
-    instance: dg.DagsterInstance,
-    graph: BaseAssetGraph[Any],
-    assets: Sequence[dg.AssetKey],
-    days: Sequence[date],
-    why: str,
-    *,
-    tags: Mapping[str, str] = MappingProxyType({}),
+    assets: Sequence[dg.AssetKey], days: Sequence[date], why: str, *, tags: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Start a backfill of days of assets, whose runs have the tags; return its id."""
-    backfill = PartitionBackfill.from_asset_partitions(
-        backfill_id=make_new_backfill_id(),
-        asset_graph=graph,
-        partition_names=[day.isoformat() for day in sorted(days)],
-        asset_selection=list(assets),
-        backfill_timestamp=time.time(),
-        tags=STARTED_BY | dict(tags),
-        dynamic_partitions_store=instance,
-        all_partitions=False,
-        title=why[:100],
-        description=None,
-        run_config=None,
+    """Start a backfill of days of assets, whose runs have the tags; return its id. Raises EngagementError.
+
+    It begins in the instance of DAGSTER_HOME.
+    """
+    selection = ", ".join(f"{{path: {literal(list(key.path))}}}" for key in assets)
+    labels = ", ".join(
+        f"{{key: {literal(key)}, value: {literal(value)}}}" for key, value in (STARTED_BY | dict(tags)).items()
     )
-    instance.add_backfill(backfill)
-    return backfill.backfill_id
+    title = _NO_TITLE.sub("'", why)[:100]
+    parameters = (
+        f"{{assetSelection: [{selection}], partitionNames: {literal([day.isoformat() for day in sorted(days)])}, "
+        f"tags: [{labels}], title: {literal(title)}}}"
+    )
+    answer = mutate(f"launchPartitionBackfill(backfillParams: {parameters})", "LaunchBackfillSuccess { backfillId }")
+    return str(answer["backfillId"])
 
 
-def progress(instance: dg.DagsterInstance, graph: BaseAssetGraph[Any], backfill_id: str) -> Progress:
+def progress(instance: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> Progress:
     """Return how far a backfill is. Raises EngagementError when there is none of that id."""
-    backfill = _get(instance, backfill_id)
-    data = backfill.get_asset_backfill_data(graph)
-    parts = [
-        Parts(*(_days(subset, key) for subset in subsets))
-        for key in data.target_subset.asset_keys
-        for subsets in [
-            (data.target_subset, data.materialized_subset, data.failed_and_downstream_subset, data.requested_subset)
-        ]
-    ]
-    error = backfill.error.message.strip() if backfill.error else None
-    return Progress(backfill_id, backfill.status.value, backfill.status in _ENDED, states(parts), error)
-
-
-def _days(subset: object, key: dg.AssetKey) -> frozenset[str]:
-    if key not in subset.asset_keys:  # type: ignore[attr-defined]
-        return frozenset()
-    return frozenset(subset.get_partitions_subset(key).get_partition_keys())  # type: ignore[attr-defined]
+    backfill = _get(instance, backfill_id, graph)
+    return Progress(backfill_id, backfill.status, backfill.ended, states(backfill.assets), backfill.error)
 
 
 def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:
     """Ask the daemon to end a backfill; the runs in hand are ended, days that are done stay done."""
-    backfill = _get(instance, backfill_id)
-    if backfill.status not in _ENDED:
-        instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELING))  # type: ignore[no-untyped-call]
+    if not _get(instance, backfill_id).ended:
+        mutate(f"cancelPartitionBackfill(backfillId: {literal(backfill_id)})", "CancelBackfillSuccess { backfillId }")
 
 
 def unfinished(instance: dg.DagsterInstance) -> list[str]:
     """Return the ids of the backfills that have not ended, the newest first."""
-    return [backfill.backfill_id for backfill in instance.get_backfills(limit=50) if backfill.status not in _ENDED]
+    return [backfill.backfill_id for backfill in latest_backfills(instance, 50) if not backfill.ended]
 
 
-def _get(instance: dg.DagsterInstance, backfill_id: str) -> PartitionBackfill:
-    backfill = instance.get_backfill(backfill_id)
+def _get(instance: dg.DagsterInstance, backfill_id: str, graph: AssetGraph | None = None) -> Backfill:
+    backfill = backfill_of(instance, backfill_id, graph)
     if backfill is None:
-        latest = [recent.backfill_id for recent in instance.get_backfills(limit=5)]
-        raise EngagementError(f"There is no backfill {backfill_id}.", f"The latest are: {', '.join(latest) or 'none'}.")
+        latest = ", ".join(other.backfill_id for other in latest_backfills(instance, 5))
+        raise EngagementError(f"There is no backfill {backfill_id}.", f"The latest are: {latest or 'none'}.")
     return backfill

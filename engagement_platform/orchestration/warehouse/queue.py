@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.living import subject_of
+from engagement_platform.orchestration.private import is_off, limit_of_tag, signs_of_daemons
+from engagement_platform.orchestration.runs import ACTIVE, runs_of
 from engagement_platform.settings import Settings
 
 BACKFILL = "dagster/backfill"
@@ -33,13 +34,13 @@ class Holder:
 def obstacles(instance: dg.DagsterInstance, settings: Settings, backfill_id: str) -> list[str]:
     """Return what keeps a backfill waiting, a sentence each; nothing when it goes on as it should."""
     holders = holders_of(instance, settings)
-    limit = limit_of(instance)
+    limit = limit_of_tag(instance, BACKFILL)
     said = [
         *_daemon(silence_of_daemon(instance)),
         *queue_in_words(holders, limit, backfill_id),
         *(_silent(one) for one in holders if _is_silent(one)),
     ]
-    if any(_is_silent(one) for one in holders) and sensor_is_off(instance):
+    if any(_is_silent(one) for one in holders) and is_off(instance, end_dead_runs.name):
         said.append(
             f"The sensor {end_dead_runs.name} is off, so nobody ends dead runs. Turn it on: in Dagster, Automation."
         )
@@ -48,14 +49,13 @@ def obstacles(instance: dg.DagsterInstance, settings: Settings, backfill_id: str
 
 def silence_of_daemon(instance: dg.DagsterInstance) -> float:
     """Return for how many seconds the daemon that starts runs has been silent."""
-    beats = instance.get_daemon_heartbeats()
-    latest = [max((beat.timestamp for kind, beat in beats.items() if kind == name), default=0.0) for name in _DAEMONS]
-    return time.time() - min(latest)
+    signs = signs_of_daemons(instance)
+    return time.time() - min(signs.get(name, 0.0) for name in _DAEMONS)
 
 
 def holders_of(instance: dg.DagsterInstance, settings: Settings) -> list[Holder]:
     """Return the runs of backfills that Dagster takes for at work, in the order of their launch."""
-    active = instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE_RUN_STATUSES)), limit=200)
+    active = runs_of(instance, dg.RunsFilter(statuses=list(ACTIVE)), limit=200)
     runs = [run for run in reversed(active) if BACKFILL in run.tags]
     silent: dict[str, float | None] = {}
     try:
@@ -65,21 +65,6 @@ def holders_of(instance: dg.DagsterInstance, settings: Settings) -> list[Holder]
     except EngagementError:  # what the database cannot say is left out
         silent = {}
     return [Holder(run.run_id, run.tags[BACKFILL], subject_of(run.tags), silent.get(run.run_id)) for run in runs]
-
-
-def limit_of(instance: dg.DagsterInstance) -> int | None:
-    """Return how many runs of backfills may go on at a time; None without a limit."""
-    queue = instance.get_concurrency_config().run_queue_config
-    limits = [] if queue is None else queue.tag_concurrency_limits
-    return next((int(limit["limit"]) for limit in limits if limit.get("key") == BACKFILL), None)
-
-
-def sensor_is_off(instance: dg.DagsterInstance) -> bool:
-    """Say whether somebody has turned off the sensor that ends dead runs."""
-    return any(
-        state.instigator_name == end_dead_runs.name and not state.is_running
-        for state in instance.all_instigator_state()
-    )
 
 
 def queue_in_words(holders: Sequence[Holder], limit: int | None, backfill_id: str) -> list[str]:

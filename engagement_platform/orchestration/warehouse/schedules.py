@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from engagement_platform.adapters.platform import published
 from engagement_platform.adapters.platform.connection import Session
@@ -16,6 +15,7 @@ from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.settling import MAX_DAYS, unsettled
 from engagement_platform.orchestration.living import in_one_living_process
+from engagement_platform.orchestration.runs import UNFINISHED, runs_of
 from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events
 from engagement_platform.settings import first_day, load
 
@@ -63,7 +63,8 @@ def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 )
 def refresh_today(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask for the tick's day, unless the last such run has not ended."""
-    busy = context.instance.get_runs(
+    busy = runs_of(
+        context.instance,
         dg.RunsFilter(
             job_name=refresh_marts.name,
             statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
@@ -162,8 +163,8 @@ def _not_settled(loads: Loads, now: datetime) -> list[Due]:
 
 def days_at_work(instance: dg.DagsterInstance) -> set[str]:
     """Return the days that unfinished runs of settle_day are for: they are not asked for a second time."""
-    unfinished = dg.RunsFilter(job_name=settle_day.name, statuses=NOT_FINISHED_STATUSES)
-    return {run.tags.get("dagster/partition", "") for run in instance.get_runs(unfinished)}
+    unfinished = dg.RunsFilter(job_name=settle_day.name, statuses=list(UNFINISHED))
+    return {run.tags.get("dagster/partition", "") for run in runs_of(instance, unfinished)}
 
 
 def is_known(day: date, today: date) -> bool:

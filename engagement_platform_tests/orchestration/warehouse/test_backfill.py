@@ -3,7 +3,8 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.orchestration.warehouse.backfill import DayState, Parts, Progress, states, to_retry
+from engagement_platform.orchestration.private import Parts
+from engagement_platform.orchestration.warehouse.backfill import DayState, Progress, states, to_retry
 
 ONE, TWO = date(2026, 3, 1), date(2026, 3, 2)
 BOTH = frozenset({str(ONE), str(TWO)})
