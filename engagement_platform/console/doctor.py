@@ -6,25 +6,22 @@ Each check looks at one thing and returns findings; none changes anything.
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import psycopg
 from pydantic import SecretStr
 
-from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform import mirror
-from engagement_platform.adapters.platform.connection import connect_platform, translated
+from engagement_platform.adapters.platform.rights import read_rights
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source import session
-from engagement_platform.adapters.source.history import DOUBLED_CONTENT
 from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.surroundings import Surroundings, look_around
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
@@ -38,11 +35,8 @@ from engagement_platform.stream.topic_watch import names_of, window_of
 
 Level = Literal["ok", "note", "warning", "fault"]
 
-_SQL = sql.load(__package__, "doctor.sql")
 _QUALIFIED = re.compile(r'((?:"(?:[^"]|"")+"|[^".]+))\.')
 """The schema at the beginning of a sequence's name."""
-_PATIENCE_SECONDS = 12.0
-"""Longer than the statement_timeout of the session, so that a server that lives says why it took so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +97,7 @@ def _source(settings: Settings) -> Iterator[Finding]:
     origin = origin_of(settings)
     sight = session.look(origin)
     yield from _tables(origin, sight)
-    with closing(
-        session.connect(origin.dsn, "doctor", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
-    ) as source:
-        yield from _surroundings(origin, source, sight)
+    yield from _surroundings(origin, look_around(origin, sight))
     if faults(sight, origin.stream.tables):
         return  # the relay would say the same again
     with open_source(origin) as reader:
@@ -128,35 +119,30 @@ def _tables(origin: Origin, sight: Sight) -> Iterator[Finding]:
             yield Finding("ok", f"source: SELECT on {sight.tables[name].name}; {columns}; no row is hidden")
 
 
-def _surroundings(origin: Origin, source: psycopg.Connection[Any], sight: Sight) -> Iterator[Finding]:
-    """Look at what surrounds the tables, as far as they are in sight."""
-    with session.reaching(origin):
-        yield _sight_of_locks(source)
-        if origin.stream.source.name in sight.tables:
-            yield _index(origin, source)
-        if not faults(sight, origin.stream.tables):
-            yield from _doubled_content(source)
-
-
-def _doubled_content(source: psycopg.Connection[Any]) -> Iterator[Finding]:
-    """Find a content with several rows, each of whose events a read would bring as often."""
-    for row in source.execute(DOUBLED_CONTENT):
+def _surroundings(origin: Origin, seen: Surroundings) -> Iterator[Finding]:
+    if seen.sees_locks:
+        yield Finding("ok", "source: the locks of the sequence are visible")
+    else:
         yield Finding(
             "fault",
-            f"source: content has several rows with id {row[0]}, so the relay stops at its events",
+            "source: pg_locks shows no locks",
+            f"Ask the owner to run: GRANT SELECT ON pg_locks TO {seen.role}",
+        )
+    table, time = origin.stream.source.name, origin.stream.source.time
+    if seen.has_index:
+        yield Finding("ok", f"source: {table} has an index on {time}")
+    elif seen.has_index is False:
+        yield Finding(
+            "note",
+            f"source: no index on {table}.{time}, so rebuilding a day scans the whole table",
+            f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({time})",
+        )
+    for content_id in seen.doubled_content:
+        yield Finding(
+            "fault",
+            f"source: content has several rows with id {content_id}, so the relay stops at its events",
             "Ask the owner to make content.id unique.",
         )
-
-
-def _sight_of_locks(connection: psycopg.Connection[Any]) -> Finding:
-    """Without it the relay could not tell which ids are still to come."""
-    if _value(connection, "sees_locks"):
-        return Finding("ok", "source: the locks of the sequence are visible")
-    return Finding(
-        "fault",
-        "source: pg_locks shows no locks",
-        "Ask the owner to run: GRANT SELECT ON pg_locks TO " + connection.info.user,
-    )
 
 
 def _unseen_sequence(origin: Origin, name: str, role: str) -> Finding:
@@ -179,33 +165,16 @@ def _foreign_ids(origin: Origin, highest: int) -> Finding:
     )
 
 
-def _index(origin: Origin, connection: psycopg.Connection[Any]) -> Finding:
-    table, time = origin.stream.source.name, origin.stream.source.time
-    row = connection.execute(origin.plain(_SQL["has_index_on_time"]).encode()).fetchone()
-    if row is not None and row[0]:
-        return Finding("ok", f"source: {table} has an index on {time}")
-    return Finding(
-        "note",
-        f"source: no index on {table}.{time}, so rebuilding a day scans the whole table",
-        f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({time})",
-    )
-
-
-def _value(connection: psycopg.Connection[Any], name: str, **parameters: object) -> Any:
-    row = connection.execute(_SQL[name], parameters or None).fetchone()
-    return row is not None and row[0]
-
-
 def _platform(settings: Settings) -> Iterator[Finding]:
-    with translated(), connect_platform(settings, "doctor") as connection:
-        if _value(connection, "may_create"):
-            yield Finding("ok", "platform database: answers, and the role may create its schema")
-        else:
-            yield Finding(
-                "fault",
-                f"platform database: the role {connection.info.user} may not create a schema",
-                f"Let it own the database: ALTER DATABASE {connection.info.dbname} OWNER TO {connection.info.user}",
-            )
+    rights = read_rights(settings)
+    if rights.may_create:
+        yield Finding("ok", "platform database: answers, and the role may create its schema")
+    else:
+        yield Finding(
+            "fault",
+            f"platform database: the role {rights.role} may not create a schema",
+            f"Let it own the database: ALTER DATABASE {rights.database} OWNER TO {rights.role}",
+        )
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

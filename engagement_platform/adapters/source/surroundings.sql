@@ -12,8 +12,3 @@ SELECT EXISTS (
   SELECT FROM pg_index AS i
     JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
    WHERE i.indrelid = to_regclass({table_name}) AND a.attname = {time_name} AND i.indisvalid AND i.indpred IS NULL)
-
--- name: may_create
--- Whether the schema exists, or the role may create it.
-SELECT has_database_privilege(current_database(), 'CREATE')
-    OR EXISTS (SELECT FROM pg_namespace WHERE nspname = 'engagement_platform' AND pg_get_userbyid(nspowner) = current_user)
