@@ -25,7 +25,7 @@ def status() -> None:
     from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.settings import load
-    from engagement_platform.stream.stage.loop import WRITER
+    from engagement_platform.stream.stage.batch import WRITER
 
     settings = load()
     ensure_schema(settings)

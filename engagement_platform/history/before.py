@@ -24,7 +24,7 @@ from engagement_platform.domain.removal import Removal
 from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream import registry
-from engagement_platform.stream.stage.loop import WRITER
+from engagement_platform.stream.stage.batch import WRITER
 
 if TYPE_CHECKING:
     import numpy as np

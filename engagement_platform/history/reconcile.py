@@ -31,7 +31,7 @@ from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.before import dead_letters
 from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage.loop import WRITER
+from engagement_platform.stream.stage.batch import WRITER
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from engagement_platform.adapters.warehouse.port import Load, Warehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage.loop import WRITER
+from engagement_platform.stream.stage.batch import WRITER
 
 
 def restart(settings: Settings) -> list[date]:

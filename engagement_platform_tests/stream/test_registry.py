@@ -14,7 +14,7 @@ from engagement_platform.orchestration.stream_job import engagement_stream
 from engagement_platform.stream import registry
 from engagement_platform.stream.forward.dead_letters import SOURCE
 from engagement_platform.stream.registry import LOOPS, NAMES, PAUSABLE, Loop
-from engagement_platform.stream.stage.loop import WRITER
+from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform_tests.test_cli import HEAVY
 
 

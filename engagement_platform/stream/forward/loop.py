@@ -14,16 +14,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
-from engagement_platform.adapters.kafka.group import GroupReader, Stored
+from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.plain import send_letters
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
-from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
-from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
@@ -38,6 +36,7 @@ from engagement_platform.stream.backlog import beyond
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
 from engagement_platform.stream.forward.dead_letters import letter_of_rejected, letters
+from engagement_platform.stream.forward.offsets import Offsets
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic, outgoing
 from engagement_platform.stream.registry import loop_named
@@ -49,22 +48,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("engagement_platform.forward")
 
-STORE_SECONDS = 0.5
-"""How often offsets are stored: after a crash, at most what was delivered meanwhile is delivered again."""
-_STORE_ALL_SECONDS = 600.0
-"""Kafka forgets the offsets of a group that nobody stores for days, also those that have not changed."""
-_STORE_TRIES_SECONDS = 10.0
-"""How often all are stored while events are tried in vain: so much of their time is not counted after a crash."""
 END_SECONDS = 5.0
 """For how long the end of a run waits for the requests under way. Those that it ends are made again, as any is."""
 _ABORT_SECONDS = 2.0
-_DATABASE_SECONDS = 15.0
-"""For how long a database that is frozen is waited for: a loop that waits for it does not hang."""
 LOOKS_OF_A_DRAIN = 4
 """So often a run that drains looks whether a partner that refuses everything takes an event again."""
-_MARGIN = timedelta(minutes=1)
-"""By which clocks may differ."""
-
 _MAX_EVENTS = 20_000
 _MAX_BYTES = 32 << 20
 """Of the events in memory that are not settled."""
@@ -179,13 +167,11 @@ class _Forward:
         self._largest_letter = clients.largest_letter
         self._supervision = supervision
         self._dispatch = Dispatch(policy_of(settings))
+        self._offsets = Offsets(settings, self._topics, clients.positions, self._dispatch)
         self._requests = Requests(clients.partner.post, settings.api_in_flight)
-        self._stores = Interval(STORE_SECONDS, is_due=False)
-        self._stores_of_all = Interval(_STORE_ALL_SECONDS, is_due=False)
-        self._stores_of_tries = Interval(_STORE_TRIES_SECONDS, is_due=False)
         self._down_since: float | None = None
         self._held = False
-        self._is_resumed = self._is_ending = False
+        self._is_ending = False
         self._standstill = standstill.Standstill(self._dispatch)
 
     def run(self) -> None:
@@ -193,11 +179,11 @@ class _Forward:
             self._deliver()
         except TopicChanged as error:
             is_of_replays = self._settings.replay_topic in error.what
-            raise standstill.other_topic(error.what, self._since(), is_of_replays=is_of_replays) from error
+            raise standstill.other_topic(error.what, self._offsets.since(), is_of_replays=is_of_replays) from error
         except OffsetsExpired as error:
-            raise standstill.lost(error.what, self._since()) from error
+            raise standstill.lost(error.what, self._offsets.since()) from error
         except EngagementError:
-            if self._is_resumed:
+            if self._offsets.is_resumed:
                 with suppress(EngagementError):
                     self._finish()
             raise
@@ -207,8 +193,8 @@ class _Forward:
 
     def _deliver(self) -> None:
         try:
-            goals = self._goals() if self._control.drain else {}
-            self._resume()
+            goals = self._offsets.goals() if self._control.drain else {}
+            self._offsets.resume(self._control.expect)
             while not self._control.should_stop():
                 self._step()
                 self._supervision.works(but=self._standstill.state(time.time()))
@@ -220,52 +206,13 @@ class _Forward:
                 topic.reader.verify()  # else the offsets are missing because the topic is another one
             raise
 
-    def _goals(self) -> dict[str, dict[int, int]]:
-        return {name: topic.reader.end_offsets() for name, topic in self._topics.items()}
-
-    def _resume(self) -> None:
-        credits_left = []
-        for topic in self._topics.values():
-            stored = topic.reader.stored()
-            credits_left += [one.credit for one in stored.values() if one.credit is not None]
-            topic.resume(stored or self._copied(topic))
-            if not stored and not topic.has_copy and (lost := sum(topic.reader.positions().values())):
-                log.warning(
-                    "Group %s has no offsets for %s: it begins with the oldest messages there are; %d have expired.",
-                    self._settings.forward_group,
-                    topic.name,
-                    lost,
-                )
-        if credits_left:
-            self._dispatch.carry(min(credits_left))
-        self._is_resumed = True
-        self._store(time.monotonic(), everything=True)
-
-    def _copied(self, topic: Topic) -> dict[int, Stored]:
-        """Return the offsets in the platform's database, where Kafka has none: none at a first start only.
-
-        Raises Unavailable, as without that database a first start cannot be told from a topic that was deleted.
-        """
-        self._control.expect(_DATABASE_SECONDS)
-        position = forwarded.read(self._settings, topic.name)
-        if position is None:
-            return {}
-        topic.has_copy = True
-        at = "" if position.settled_to is None else f"{position.settled_to:%Y-%m-%dT%H:%M:%S}"
-        log.warning(
-            "Group %s has lost its offsets for %s; those in the platform database are used.",
-            self._settings.forward_group,
-            topic.name,
-        )
-        return {p: Stored(offset, position.topic_id, at) for p, offset in position.offsets.items()}
-
     def _step(self) -> None:
         self._take_outcomes(0.0)
         self._send()
         self._read()
-        if self._stores.is_due:
+        if self._offsets.is_due:
             now = time.monotonic()
-            self._store(now)
+            self._offsets.store(now)
             self._report()
             self._follow_decisions(now)
 
@@ -343,19 +290,6 @@ class _Forward:
             log.warning("Up to %d events that the partner refuses become dead letters, as was decided.", events)
             self._dispatch.give_up(events, now)
 
-    def _store(self, now: float, *, everything: bool = False) -> None:
-        tried = self._dispatch.tried(now)
-        everything |= self._stores_of_all.is_due
-        with_tries = bool(tried) and self._stores_of_tries.is_due
-        for topic in self._topics.values():
-            position = topic.store(tried, self._dispatch.credit, everything=everything or with_tries)
-            self._positions.record(topic.name, position)
-        self._stores.restart()
-        if everything:
-            self._stores_of_all.restart()
-        if everything or with_tries:
-            self._stores_of_tries.restart()
-
     def _has_drained(self, goals: Mapping[str, Mapping[int, int]]) -> bool:
         """Say whether everything up to the goals is settled. Raises StreamStopped when it cannot come to that."""
         dispatch = self._dispatch
@@ -365,7 +299,7 @@ class _Forward:
         self._down_since = None if is_up else self._down_since or now
         if self._down_since is not None and now - self._down_since >= self._settings.api_retry_seconds:
             raise standstill.down(now - self._down_since)
-        return all(self._topics[name].has_settled(ends) for name, ends in goals.items())
+        return self._offsets.have_reached(goals)
 
     def _finish(self) -> None:
         """Wait a while for the requests under way, end the others, and store what is settled and what was tried."""
@@ -375,8 +309,7 @@ class _Forward:
         self._partner.abort()
         self._await_requests(_ABORT_SECONDS)
         self._positions.unused = self._dispatch.granted
-        now = time.monotonic()
-        self._store(now, everything=True)
+        self._offsets.store(time.monotonic(), everything=True)
         self._report()
 
     def _await_requests(self, seconds: float) -> None:
@@ -407,9 +340,3 @@ class _Forward:
             "dead_letters": tally.dead_letters,
         }
         self._standstill.log_changes(time.time())
-
-    def _since(self) -> str:
-        """Return the time before which all that was published is settled, as a command takes it; TIME: not known."""
-        times = [topic.settled_to for topic in self._topics.values() if topic.is_begun]
-        settled = [moment for moment in times if moment is not None]
-        return f"{min(settled) - _MARGIN:%Y-%m-%dT%H:%M:%S}" if settled and len(settled) == len(times) else "TIME"

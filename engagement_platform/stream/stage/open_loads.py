@@ -14,7 +14,7 @@ from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Warehouse
-from engagement_platform.domain.batches import Line, Ranges, Rejected, line_of, name_of, uncovered
+from engagement_platform.domain.batches import Line, Ranges, line_of, name_of, uncovered
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage import batch_files
@@ -106,15 +106,3 @@ def _gone(load: LoadRow, why: str) -> StreamStopped:
         f"Load {load.load_id} was left open, is not in the warehouse and cannot be made again: {why}.",
         f"Give it up with: engagement-platform warehouse give-up {load.load_id}; then rebuild: {days}.",
     )
-
-
-def split(checked: Iterable[Line | Rejected]) -> tuple[list[Line], list[Rejected]]:
-    """Return the lines, and what was rejected."""
-    lines: list[Line] = []
-    rejected: list[Rejected] = []
-    for one in checked:
-        if isinstance(one, Line):
-            lines.append(one)
-        else:
-            rejected.append(one)
-    return lines, rejected

@@ -7,11 +7,8 @@ cannot be continued are built anew from Kafka beside the live ones, and take the
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from uuid import uuid4
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.record import Record
@@ -20,8 +17,7 @@ from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, ViewsState
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
-from engagement_platform.domain.event import HEADER_UNSEEN_AT
-from engagement_platform.domain.playback import Evictions, Playback, Resume, display_of, may_lack, read, resume
+from engagement_platform.domain.playback import Resume, display_of, may_lack, resume
 from engagement_platform.domain.topics import User
 from engagement_platform.domain.windows import aggregate
 from engagement_platform.settings import Settings
@@ -30,7 +26,9 @@ from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
+from engagement_platform.stream.tally.build import Target, reached
 from engagement_platform.stream.tally.clocks import ClockWatch
+from engagement_platform.stream.tally.messages import decoded, unseen_at
 from engagement_platform.stream.topic_watch import TopicWatch, watching, window_of
 
 log = logging.getLogger("engagement_platform.tally")
@@ -41,9 +39,6 @@ SLIDE_SECONDS = 0.5
 
 LOOK_SECONDS = 2.0
 """How often Redis is asked whether it evicts keys."""
-
-FRESH_SECONDS = 1.0
-"""A build has caught up when it reached ends that were read this short a time ago."""
 
 _MAX_SECONDS_BETWEEN_BUILDS = 10.0
 
@@ -90,16 +85,6 @@ def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicW
             reader.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """The generation that is counted into: the live one, or a build."""
-
-    generation: str
-    build: bool = False
-    base: str | None = None
-    """The live generation when the build began: only in its place may it be put."""
-
-
 class _Tally:
     """One tally, connected. `offsets` is what the target in Redis holds, as far as is known."""
 
@@ -124,12 +109,9 @@ class _Tally:
         self._watch = watch
         self._builds = builds
         self._clocks = ClockWatch(settings, control, reader, counts)
-        self._target = _Target("")
+        self._target = Target(counts, reader)
         self._offsets: dict[int, int] = {}
-        self._goal: Mapping[int, int] = {}
         self._slides = Interval(SLIDE_SECONDS, is_due=True)
-        self._evictions: Evictions | None = None
-        """What the server had evicted when the build of the target began."""
         self._looks = Interval(LOOK_SECONDS, is_due=False)
 
     def run(self) -> None:
@@ -144,11 +126,11 @@ class _Tally:
                     continue
                 self._failures.worked()
                 self._supervision.works()
-                if self._control.drain and not self._target.build and _reached(self._offsets, drain_to):
+                if self._control.drain and not self._target.is_build and reached(self._offsets, drain_to):
                     return
         finally:
             with suppress(Exception):  # what made it end is to be told; the build expires
-                self._discard_build()
+                self._target.discard()
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Act; offsets that Kafka does not have (any more) lead to new views."""
@@ -158,7 +140,7 @@ class _Tally:
             self._require_lease()
             self._reader.verify()  # else the offsets are missing because the topic is another one
             log.warning("%s The window is built anew.", error.what)
-            self._discard_build()
+            self._target.discard()
             self._space_builds()
             self._begin_build(self._agreed_state())
 
@@ -172,7 +154,7 @@ class _Tally:
         Raises StreamStopped while it may.
         """
         self._looks.restart()
-        if may_lack(self._evictions, self._counts.evictions()):
+        if self._target.may_lack_keys():
             self._require_lease()
             log.warning("Redis has evicted keys, perhaps of the views. They are built anew.")
             self._resume(self._agreed_state())
@@ -182,37 +164,35 @@ class _Tally:
 
         A build goes on from what was built: it may take longer than connections hold.
         """
-        if self._target.build:
-            state = self._counts.state(self._target.generation)
-            if state.generation == self._target.generation:
-                self._read_from(state.offsets)
-                return
-        self._resume(self._agreed_state())
+        if (state := self._target.built_so_far()) is not None:
+            self._read_from(state.offsets)
+        else:
+            self._resume(self._agreed_state())
 
     def _step(self) -> None:
         if self._failures.has_failed:
             self._take_up()
         if self._looks.is_due:
             self._look_at_redis()
-        if self._target.build and self._counts.state().generation != self._target.base:
+        if self._target.is_outrun():
             self._replaced("raced")
         self._follow_new_partitions()
         records = self._clocks.poll(POLL_MS)
         if records or self._is_due():
             self._apply(records)
-        if self._target.build:
-            self._promote_when_caught_up()
+        if self._target.is_build and (why := self._target.promote_when_caught_up(self._offsets)) is not None:
+            self._replaced(why)
 
     def _is_due(self) -> bool:
         """Say whether an empty batch is wanted: now and then to slide, at once when someone waits for an end."""
         if self._slides.is_due:
             return True
-        return (self._control.drain or self._target.build) and self._reader.positions() != self._offsets
+        return (self._control.drain or self._target.is_build) and self._reader.positions() != self._offsets
 
     def _apply(self, records: Mapping[int, list[Record]]) -> None:
         positions = self._reader.positions()
         lag = self._reader.waiting()
-        events, unreadable = _decode(records)
+        events, unreadable = decoded(records)
         batch = Batch(
             generation=self._target.generation,
             topic_id=self._reader.topic_id,
@@ -222,12 +202,12 @@ class _Tally:
             lag=lag,
             kafka_clock=self._clocks.between(),
         )
-        outcome = self._counts.apply(batch, build=self._target.build)
+        outcome = self._counts.apply(batch, build=self._target.is_build)
         if isinstance(outcome, Refused):
             self._refused(outcome)
             return
         self._offsets = positions
-        if not self._target.build:
+        if not self._target.is_build:
             self._control.progress.offsets = positions
         self._slides.restart()
         self._report(records, outcome, lag, unreadable)
@@ -236,13 +216,13 @@ class _Tally:
         """Go where the present state leads, unless this run has been superseded."""
         self._require_lease()
         self._count("refused", 1)
-        if self._target.build:
+        if self._target.is_build:
             log.warning("the build of new views was lost (%s); it begins again", outcome.reason)
         self._resume(self._agreed_state())
 
     def _resume(self, state: ViewsState) -> None:
         """Leave the target, a build with all its keys, for where the state leads."""
-        self._discard_build()
+        self._target.discard()
         decision = self._decide(state)
         if decision is Resume.BUILD and self._space_builds():
             state = self._agreed_state()
@@ -255,8 +235,7 @@ class _Tally:
             case Resume.BUILD:
                 self._begin_build(state)
             case Resume.CONTINUE:
-                self._target = _Target(state.generation or "")
-                self._evictions = state.evictions
+                self._target.take_live(state)
                 self._read_from(state.offsets)
 
     def _decide(self, state: ViewsState) -> Resume:
@@ -277,44 +256,19 @@ class _Tally:
             self._control.wait(pause)
         return pause > 0
 
-    def _discard_build(self) -> None:
-        if self._target.build:
-            self._counts.discard(self._target.generation)
-            self._target = _Target("")
-
     def _begin_build(self, state: ViewsState) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
         self._watch.require(User.BUILD)
         state = self._clocks.state_to_build_on(state, self._require_lease)
         start = self._reader.offsets_at(self._window.replay_from(state.now_ms))
-        self._target = _Target(uuid4().hex, build=True, base=state.generation)
-        self._evictions = self._counts.evictions()
-        self._counts.begin(self._target.generation, self._reader.topic_id, start, self._evictions)
-        self._read_goal()
+        self._target.begin(state.generation, start)
         self._read_from(start)
         log.info("building new views from the offsets %s", start)
-
-    def _read_goal(self) -> None:
-        self._goal, self._goal_ages = self._reader.end_offsets(), Interval(FRESH_SECONDS, is_due=False)
-
-    def _promote_when_caught_up(self) -> None:
-        if not _reached(self._offsets, self._goal):
-            return
-        if self._goal_ages.is_due:
-            self._read_goal()
-            return
-        target = self._target
-        result = self._counts.promote(target.generation, target.base)
-        if result == "promoted":
-            self._target = _Target(target.generation)
-            log.info("new views are live")
-            return
-        self._replaced(result)
 
     def _replaced(self, why: str) -> None:
         """Give the build up: another tally's views are live, or its own have expired."""
         log.info("the new views were not needed (%s)", why)
-        self._discard_build()
+        self._target.discard()
         self._require_lease()
         self._resume(self._agreed_state())
 
@@ -327,7 +281,7 @@ class _Tally:
     def _read_from(self, offsets: Mapping[int, int]) -> None:
         """Read all partitions; one that was never counted is new and starts at 0."""
         self._offsets = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
-        self._applied_at = 0.0
+        self._slides.expire()
         self._reader.seek(self._offsets)
         self._clocks.moved()
 
@@ -344,41 +298,13 @@ class _Tally:
         for name, number in (("late", outcome.late), ("future", outcome.future), ("unreadable", unreadable)):
             self._count(name, number)
         now_us = time.time_ns() // 1_000
-        for unseen_us, times in _unseen_at(records).items():
+        for unseen_us, times in unseen_at(records).items():
             progress.latency.add((now_us - unseen_us) / 1_000, times)
 
     def _count(self, name: str, number: int) -> None:
         if number:
             detail = self._control.progress.detail
             detail[name] = int(detail.get(name, 0)) + number
-
-
-def _decode(records: Mapping[int, list[Record]]) -> tuple[list[Playback], int]:
-    """Return the events, and how many messages are none. Those cannot be counted; one line a batch names the first."""
-    events: list[Playback] = []
-    unreadable = 0
-    for partition, messages in records.items():
-        for message in messages:
-            event = read(message.value)
-            if event is not None:
-                events.append(event)
-                continue
-            if not unreadable:
-                log.warning("not an event: %s, partition %d, offset %d", message.topic, partition, message.offset)
-            unreadable += 1
-    return events, unreadable
-
-
-def _unseen_at(records: Mapping[int, list[Record]]) -> dict[int, int]:
-    """Return how many messages carry each time of the `unseen-at` header. Few differ within a batch."""
-    texts = Counter(
-        value for messages in records.values() for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT
-    )
-    return {int(text): times for text, times in texts.items() if text and text.isdigit()}
-
-
-def _reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:
-    return all(offsets.get(partition, 0) >= end for partition, end in goal.items())
 
 
 def _topic_mismatch(what: str) -> StreamStopped:

@@ -16,6 +16,7 @@ from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.forward import offsets
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import letter_ids, letters, out_of_order, publish, received
 from engagement_platform_tests.streaming import drain, running, wait_for
@@ -169,7 +170,7 @@ def a_run(settings: Settings, seconds: int) -> None:
 
 def test_tries_are_counted_over_runs_and_a_kill(to: To, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """No run lasts as long as an event is tried; what one of them had counted, the next goes on with."""
-    monkeypatch.setattr(forward, "_STORE_TRIES_SECONDS", 0.2)
+    monkeypatch.setattr(offsets, "_STORE_TRIES_SECONDS", 0.2)
     ids = publish(to(), range(20))
     receiver.behave(Behaviour(poison=frozenset({"engagement-event-7"}), poison_status=500))
     settings = to(api_retry_seconds=5, api_breaker_failures=1_000, api_batch_size=5)

@@ -31,6 +31,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import batch_files, open_loads
 from engagement_platform.stream.stage import loop as stage
+from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.faults.cuts import cutting
 from engagement_platform_tests.streaming import drain, read_all, running, wait_for
@@ -335,7 +336,7 @@ def test_a_load_keeps_from_when_on_it_has_not_read(
 ) -> None:
     write(writer, 20, content_id=None)
     stream(settings)
-    last = loads.last_load(table_id(settings), stage.WRITER)
+    last = loads.last_load(table_id(settings), WRITER)
     assert last is not None
     assert last.unseen_at.keys() == set(range(settings.topic_partitions))
     newest = max(int(dict(record.headers)["unseen-at"]) for record in read_all(settings, settings.topic))

@@ -1,0 +1,63 @@
+"""Gathers the messages of one batch, each checked as it comes."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engagement_platform.adapters.kafka.record import Record
+from engagement_platform.domain.batches import Line, Rejected, line_of
+from engagement_platform.domain.event import HEADER_UNSEEN_AT
+
+WRITER = "stage"
+"""How the loads of the stage and its dead letters name it."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The messages since the last load was entered."""
+
+    begins: Mapping[int, int]
+    ends: Mapping[int, int]
+    """partition -> offset behind the last of the messages."""
+    since: float | None = None
+    """When the first of them came, by the monotonic clock."""
+    size: int = 0
+    """Bytes of all messages."""
+    messages: int = 0
+    checked: list[Line | Rejected] = field(default_factory=list)
+    unseen: Counter[bytes] = field(default_factory=Counter)
+    buried: bool = False
+    """Whether what was rejected is in the dead letters."""
+    latest: dict[int, int] = field(default_factory=dict)
+    """partition -> header `unseen-at` of its last message."""
+
+    @classmethod
+    def at(cls, offsets: Mapping[int, int]) -> "Batch":
+        """Return an empty batch that begins at these offsets."""
+        return cls(offsets, offsets)
+
+    def add(self, records: Mapping[int, list[Record]], ends: Mapping[int, int], now: float) -> None:
+        """Add what was polled, up to the offsets behind it."""
+        self.ends = ends
+        if records and self.since is None:
+            self.since = now
+        for partition, messages in records.items():
+            for message in messages:
+                self.checked.append(line_of(message.value))
+                self.size += len(message.value or b"")
+                self.messages += 1
+            unseen = [value for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT]
+            self.unseen.update(unseen)
+            if unseen and unseen[-1] and unseen[-1].isdigit():
+                self.latest[partition] = int(unseen[-1])
+
+    def split(self) -> tuple[list[Line], list[Rejected]]:
+        """Return the lines, and what was rejected."""
+        lines: list[Line] = []
+        rejected: list[Rejected] = []
+        for one in self.checked:
+            if isinstance(one, Line):
+                lines.append(one)
+            else:
+                rejected.append(one)
+        return lines, rejected
