@@ -1,6 +1,6 @@
 """Rebuilds days of `engagement_events` from the source while the stream goes on. Each day equals the source's snapshot.
 
-The order is the proof (see the protocol in `rebuild_days`): from the open row on, no live load of the day starts; those
+The order is the proof: from the open row on, no live load of the day starts; those
 that are open are settled; the relay's checkpoint is read before the snapshot is taken; what the snapshot has seen is
 stored before the day is replaced, and comes into force in the step that closes the row.
 """

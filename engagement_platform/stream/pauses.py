@@ -21,7 +21,7 @@ from engagement_platform.stream.control import Claim, Control
 from engagement_platform.stream.lag import LagCount
 from engagement_platform.stream.registry import loop_named
 
-log = logging.getLogger("engagement_platform.pausing")
+log = logging.getLogger("engagement_platform.pauses")
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether a loop is paused."""

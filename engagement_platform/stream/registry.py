@@ -82,9 +82,9 @@ LOOPS = (
     Loop(
         name="tally",
         module="engagement_platform.stream.tally.loop",
-        description="Kafka to Redis: engagement of the last ten minutes, each event counted exactly once.",
+        description="Kafka to Redis: engagement of the sliding window, each event counted exactly once.",
         asset=("redis", "engagement_views"),
-        keeps="Engagement of the last ten minutes, count and milliseconds, by content, content type and device; "
+        keeps="Engagement of the sliding window, count and milliseconds, by content, content type and device; "
         "readable the moment an event is applied.",
         pause="The views in Redis stand still, and their as_of with them: readers see that they are stale.",
         role=User.TALLY,

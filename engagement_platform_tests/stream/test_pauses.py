@@ -203,7 +203,7 @@ def test_nothing_is_loaded_while_the_stage_is_paused_and_everything_after(
 def test_without_the_database_what_was_known_last_holds_on(
     settings: Settings, pauses: Pauses, stack: Endpoints, platform_db: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "engagement_platform.pausing")
+    caplog.set_level(logging.DEBUG, "engagement_platform.pauses")
     paused, other = Noting(), Noting()
     pauses.pause("forward", "", "")
     name = platform_db.rpartition("/")[2]

@@ -45,7 +45,7 @@ class Replacement:
 
 
 class Conflict(Exception):
-    """Another writer was faster, and nothing was written: begin again from the lock, the coverage and the filter."""
+    """Another writer was faster, and nothing was written: try again on the table as it is now."""
 
 
 class Overtaken(Exception):
