@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         description="For how long an event is tried before it is a dead letter, in seconds; outages do not count.",
     )
     api_breaker_failures: int = Field(
-        5, ge=1, description="So many requests fail in a row, and the partner is taken for down."
+        5, ge=1, description="Consecutive failures that open the circuit breaker: the partner then counts as down."
     )
     api_probe_seconds: float = Field(
         5, gt=0, description="How often a partner that is down is tried with one request, in seconds."

@@ -15,7 +15,7 @@ from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
 from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy, Settled, by_size, part_of
 from engagement_platform.domain.delivery.rates import Rate
-from engagement_platform.domain.delivery.retrying import MAX_RETRY_AFTER_SECONDS, pause
+from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS, pause
 from engagement_platform.domain.delivery.tries import Tried
 
 HALVE_AFTER = 3

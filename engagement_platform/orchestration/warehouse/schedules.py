@@ -13,7 +13,7 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.settling import MAX_DAYS, unsettled
+from engagement_platform.domain.unsettled_days import MAX_DAYS, unsettled
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.runs import UNFINISHED, runs_of
 from engagement_platform.orchestration.warehouse.events import GROUP, engagement_events

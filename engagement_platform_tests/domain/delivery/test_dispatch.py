@@ -17,7 +17,7 @@ from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dis
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, judge
 from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy
-from engagement_platform.domain.delivery.retrying import MAX_RETRY_AFTER_SECONDS
+from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS
 from engagement_platform.domain.delivery.tries import Tried
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

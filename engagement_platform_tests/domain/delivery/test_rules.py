@@ -9,7 +9,7 @@ from engagement_platform.domain.delivery.breaker import Breaker, BreakerState
 from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
 from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.rates import Rate
-from engagement_platform.domain.delivery.retrying import MAX_RETRY_AFTER_SECONDS, MAX_RETRY_SECONDS, pause
+from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS, MAX_RETRY_SECONDS, pause
 
 jitters = st.floats(0, 1, exclude_max=True)
 

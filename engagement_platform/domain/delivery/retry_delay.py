@@ -3,7 +3,7 @@
 FIRST_SECONDS = 0.25
 MAX_RETRY_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 300.0
-"""A partner that asks for more patience than this is asked again all the same."""
+"""Cap on Retry-After: a partner that asks for more is asked again after this time."""
 
 
 def pause(tries: int, retry_after: float | None, jitter: float) -> float:
