@@ -23,7 +23,8 @@ from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.ids import IdRange, merged
 from engagement_platform.domain.ledger import Ledger, begin
 from engagement_platform.settings import Settings
-from engagement_platform.stream.relay.loop import limits_of, now
+from engagement_platform.stream.relay.clients import limits_of
+from engagement_platform.stream.relay.loop import now
 from engagement_platform.stream.relay.source_watch import MAX_FOREIGN_RANGES, SourceWatch, begin_at, rows_replaced
 
 _SMALL_MESSAGES = 1 << 20

@@ -11,17 +11,13 @@ Delivered are the topic of events and, of the topic of replays, what is marked f
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.plain import send_letters
-from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
-from engagement_platform.adapters.platform.forwarded import Positions, open_positions
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
@@ -35,16 +31,12 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import beyond
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
+from engagement_platform.stream.forward.clients import Clients, connected
 from engagement_platform.stream.forward.dead_letters import letter_of_rejected, letters
 from engagement_platform.stream.forward.offsets import Offsets
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic, outgoing
-from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.supervisor import Supervision, supervise
-from engagement_platform.stream.topic_watch import watching
-
-if TYPE_CHECKING:
-    from engagement_platform.adapters.partner.client import Partner
 
 log = logging.getLogger("engagement_platform.forward")
 
@@ -78,7 +70,7 @@ def run(settings: Settings, control: Control) -> None:
         if not settings.api_url.get_secret_value():
             _idle(control, supervision)
             return
-        with _connected(settings) as clients:
+        with connected(settings) as clients:
             supervision.claim()
             _Forward(settings, control, clients, supervision).run()
 
@@ -108,36 +100,6 @@ def _idle(control: Control, supervision: Supervision) -> None:
         pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Clients:
-    live: Topic
-    replays: Topic
-    positions: Positions
-    partner: "Partner"
-    largest_letter: int
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[_Clients]:
-    """Connect to Kafka, and make the session with the partner, before the claim."""
-    from engagement_platform.adapters.partner.client import Partner  # noqa: PLC0415, other loops need no HTTP client
-
-    partner = Partner(settings)
-    readers: list[GroupReader] = []
-    try:
-        ensure_replay_topic(settings)
-        readers.append(GroupReader(settings, settings.topic))
-        readers.append(GroupReader(settings, settings.replay_topic))
-        limit = int(topic_configuration(settings, settings.dead_letter_topic)["max.message.bytes"])
-        live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
-        with open_positions(settings) as positions, watching(settings, loop_named("forward"), log):
-            yield _Clients(live, replays, positions, partner, min(limit, 1 << 20))
-    finally:
-        for reader in readers:
-            reader.close()
-        partner.close()
-
-
 def policy_of(settings: Settings) -> Policy:
     """Return how the settings say that events are delivered."""
     return Policy(
@@ -158,7 +120,7 @@ class _Forward:
     The platform's database has a copy, which is asked only when the group has nothing.
     """
 
-    def __init__(self, settings: Settings, control: Control, clients: _Clients, supervision: Supervision) -> None:
+    def __init__(self, settings: Settings, control: Control, clients: Clients, supervision: Supervision) -> None:
         self._settings = settings
         self._control = control
         self._topics = {topic.name: topic for topic in (clients.live, clients.replays)}

@@ -7,31 +7,25 @@ in memory is dropped and the checkpoint is read again.
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
-from engagement_platform.adapters.kafka.checkpoints import Checkpoints, key, open_checkpoints
-from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
-from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
-from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
+from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
+from engagement_platform.adapters.kafka.producer import Fenced, Message
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.source.reader import Altered, Limits, Rows, Source, open_source
+from engagement_platform.adapters.source.reader import Altered, Rows, open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.checkpoint import Checkpoint
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
-from engagement_platform.domain.messages import dead_letter, fault, headers, largest_value
+from engagement_platform.domain.messages import dead_letter, fault, headers
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Backoff
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.registry import loop_named
+from engagement_platform.stream.relay.clients import Clients, connected
 from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision, supervise
-from engagement_platform.stream.topic_watch import TopicWatch, watching
 
 log = logging.getLogger("engagement_platform.relay")
 
@@ -50,7 +44,7 @@ def run(settings: Settings, control: Control) -> None:
 
     def attempt(supervision: Supervision) -> None:
         try:
-            with _connected(settings) as clients:
+            with connected(settings) as clients:
                 supervision.claim()
                 _take_over(clients, settings, control).run(supervision)
         except Fenced as error:
@@ -60,46 +54,7 @@ def run(settings: Settings, control: Control) -> None:
     supervise(control, attempt, log=log, count_lag=lambda: backlog(settings))
 
 
-@dataclass(frozen=True, slots=True)
-class _Clients:
-    source: Source
-    producer: FencedProducer
-    checkpoints: Checkpoints
-    mirror: Mirror
-    limits: Limits
-    largest_message: int
-    largest_letter: int
-    watch: TopicWatch
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[_Clients]:
-    """Connect to everything, before the claim: the hand-over then costs one round trip to each."""
-    ensure_topics(settings)
-    max_message, max_letter = (
-        int(topic_configuration(settings, topic)["max.message.bytes"])
-        for topic in (settings.topic, settings.dead_letter_topic)
-    )
-    limits = limits_of(settings, max_message)
-    with ExitStack() as stack:
-        yield _Clients(
-            stack.enter_context(open_source(origin_of(settings))),
-            stack.enter_context(open_producer(settings, max_message)),
-            stack.enter_context(open_checkpoints(settings)),
-            stack.enter_context(open_mirror(settings)),
-            limits,
-            max_message,
-            min(max_letter, max_message),
-            stack.enter_context(watching(settings, loop_named("relay"), log)),
-        )
-
-
-def limits_of(settings: Settings, max_message: int) -> Limits:
-    """Return where a read ends, for a topic that takes messages of so many bytes."""
-    return Limits(settings.relay_batch_rows, settings.relay_batch_bytes, largest_value(max_message))
-
-
-def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
+def _take_over(clients: Clients, settings: Settings, control: Control) -> "_Relay":
     """Fence the predecessor and go on from its last committed checkpoint.
 
     The lease is checked on both sides of the fence: a relay that lost it before would shut out its successor.
@@ -112,7 +67,7 @@ def _take_over(clients: _Clients, settings: Settings, control: Control) -> "_Rel
     return _first_start(clients, settings, control) if last is None else _go_on(clients, settings, control, last)
 
 
-def _go_on(clients: _Clients, settings: Settings, control: Control, last: Checkpoint) -> "_Relay":
+def _go_on(clients: Clients, settings: Settings, control: Control, last: Checkpoint) -> "_Relay":
     clients.mirror.record(last)  # where this relay begins, should nobody have kept an earlier one
     source = clients.source
     marks = checkpoints.marks_of(last)
@@ -128,7 +83,7 @@ def _go_on(clients: _Clients, settings: Settings, control: Control, last: Checkp
     return relay
 
 
-def _first_start(clients: _Clients, settings: Settings, control: Control) -> "_Relay":
+def _first_start(clients: Clients, settings: Settings, control: Control) -> "_Relay":
     started = now()
     at = clients.source.highest_id() if settings.start == "latest" else clients.source.before_all()
     watch = SourceWatch(clients.source, clients.limits, clients.source.identity)
@@ -145,7 +100,7 @@ class _Relay:
 
     def __init__(
         self,
-        clients: _Clients,
+        clients: Clients,
         settings: Settings,
         control: Control,
         watch: SourceWatch,

@@ -7,49 +7,39 @@ ends. So a stage that is killed anywhere is continued from those rows: what is o
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
-from engagement_platform.adapters.platform.connection import Session
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.platform.due_days import DueDays
-from engagement_platform.adapters.platform.loads import LoadRow, Loads
+from engagement_platform.adapters.platform.loads import LoadRow
 from engagement_platform.adapters.platform.loop_status import offsets_of_stage
-from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.batches import Line, load_id, name_of, uncovered
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Kind, LoopState
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.batch import WRITER, Batch
+from engagement_platform.stream.stage.clients import POLL_MS, Clients, connected
 from engagement_platform.stream.stage.expired import read_before
 from engagement_platform.stream.stage.open_loads import deliver, settle_load
 from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
 from engagement_platform.stream.stage.rejected import bury
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
-from engagement_platform.stream.topic_watch import watching
 
 log = logging.getLogger("engagement_platform.stage")
 
-POLL_MS = 500
 SLOW_SECONDS = 2_400.0
 """What the warehouse, or a scan of the source, may take before the stage counts as hung: a job of BigQuery waits for up
 to half an hour, and must not cost relay and tally their lease.
 """
 _MAX_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
-_MAX_RECORDS = 5_000
-"""Of one poll."""
 _REBUILD_PAUSE = 0.1
 
 
@@ -64,7 +54,7 @@ def run(settings: Settings, control: Control) -> None:
     def attempt(supervision: Supervision) -> None:
         control.expect(SLOW_SECONDS)
         try:
-            with _connected(settings) as clients:
+            with connected(settings) as clients:
                 supervision.claim()
                 _Stage(settings, control, clients, supervision).run()
         except TopicChanged as error:
@@ -79,35 +69,10 @@ def backlog(settings: Settings) -> int:
     return backlog_behind(settings, lambda topic_id: offsets_of_stage(settings, topic_id))
 
 
-@dataclass(frozen=True, slots=True)
-class _Clients:
-    reader: TopicReader
-    loads: Loads
-    warehouse: Warehouse
-    table_id: str
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[_Clients]:
-    """Connect to everything, before the claim."""
-    ensure_schema(settings)
-    warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
-    loads = Loads(Session(settings, WRITER))
-    records = min(_MAX_RECORDS, settings.stage_batch_rows)
-    reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
-    try:
-        with watching(settings, loop_named("stage"), log):
-            yield _Clients(reader, loads, warehouse, table_id)
-    finally:
-        reader.close()
-        loads.close()
-
-
 class _Stage:
     """One stage, connected. The rows in the platform database say where it stands."""
 
-    def __init__(self, settings: Settings, control: Control, clients: _Clients, supervision: Supervision) -> None:
+    def __init__(self, settings: Settings, control: Control, clients: Clients, supervision: Supervision) -> None:
         self._settings = settings
         self._control = control
         self._reader = clients.reader

@@ -7,8 +7,8 @@ cannot be continued are built anew from Kafka beside the live ones, and take the
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.record import Record
@@ -24,12 +24,12 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.build import Target, reached
+from engagement_platform.stream.tally.clients import connected
 from engagement_platform.stream.tally.clocks import ClockWatch
 from engagement_platform.stream.tally.messages import decoded, unseen_at
-from engagement_platform.stream.topic_watch import TopicWatch, watching, window_of
+from engagement_platform.stream.topic_watch import TopicWatch, window_of
 
 log = logging.getLogger("engagement_platform.tally")
 
@@ -53,7 +53,7 @@ def run(settings: Settings, control: Control) -> None:
 
     def attempt(supervision: Supervision) -> None:
         try:
-            with _connected(settings) as (reader, counts, watch):
+            with connected(settings) as (reader, counts, watch):
                 supervision.claim()
                 _Tally(settings, control, reader, counts, supervision, watch=watch, builds=builds).run()
         except TopicChanged as error:
@@ -68,21 +68,6 @@ def backlog(settings: Settings) -> int:
     with connect_redis(settings) as client:
         state = Counts(client, settings.redis_namespace, window_of(settings)).state()
     return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
-    """Connect to everything, before the claim."""
-    client = connect_redis(settings)
-    with client:
-        counts = Counts(client, settings.redis_namespace, window_of(settings))
-        counts.check_policy()
-        reader = TopicReader(settings)
-        try:
-            with watching(settings, loop_named("tally"), log) as watch:
-                yield reader, counts, watch
-        finally:
-            reader.close()
 
 
 class _Tally:

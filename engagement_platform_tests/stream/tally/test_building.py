@@ -16,8 +16,7 @@ from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
-from engagement_platform.stream.tally import build
-from engagement_platform.stream.tally import loop as tally
+from engagement_platform.stream.tally import build, clients
 from engagement_platform.stream.topic_watch import window_of
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
@@ -262,7 +261,7 @@ def test_a_build_goes_on_where_it_was_when_connections_break_again_and_again(
 
     monkeypatch.setattr(Counts, "apply", breaks)
     monkeypatch.setattr(Counts, "begin", noted)
-    monkeypatch.setattr(tally, "TopicReader", functools.partial(consumer.TopicReader, max_records=100))
+    monkeypatch.setattr(clients, "TopicReader", functools.partial(consumer.TopicReader, max_records=100))
     running = start()
     becomes_exact(views, sent, settings)
     assert [generation(views)] == begun

@@ -1,0 +1,52 @@
+"""Connects to everything that forward needs."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
+from engagement_platform.adapters.platform.forwarded import Positions, open_positions
+from engagement_platform.settings import Settings
+from engagement_platform.stream.forward.topic import Topic
+from engagement_platform.stream.registry import loop_named
+from engagement_platform.stream.topic_watch import watching
+
+if TYPE_CHECKING:
+    from engagement_platform.adapters.partner.client import Partner
+
+log = logging.getLogger("engagement_platform.forward")
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The connections of one attempt."""
+
+    live: Topic
+    replays: Topic
+    positions: Positions
+    partner: "Partner"
+    largest_letter: int
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Clients]:
+    """Connect to Kafka, and make the session with the partner, before the claim."""
+    from engagement_platform.adapters.partner.client import Partner  # noqa: PLC0415, other loops need no HTTP client
+
+    partner = Partner(settings)
+    readers: list[GroupReader] = []
+    try:
+        ensure_replay_topic(settings)
+        readers.append(GroupReader(settings, settings.topic))
+        readers.append(GroupReader(settings, settings.replay_topic))
+        limit = int(topic_configuration(settings, settings.dead_letter_topic)["max.message.bytes"])
+        live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
+        with open_positions(settings) as positions, watching(settings, loop_named("forward"), log):
+            yield Clients(live, replays, positions, partner, min(limit, 1 << 20))
+    finally:
+        for reader in readers:
+            reader.close()
+        partner.close()

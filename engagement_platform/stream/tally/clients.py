@@ -1,0 +1,29 @@
+"""Connects to everything that the tally needs."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.redis.connection import connect_redis
+from engagement_platform.adapters.redis.counts import Counts
+from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import loop_named
+from engagement_platform.stream.topic_watch import TopicWatch, watching, window_of
+
+log = logging.getLogger("engagement_platform.tally")
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
+    """Connect to everything, before the claim."""
+    client = connect_redis(settings)
+    with client:
+        counts = Counts(client, settings.redis_namespace, window_of(settings))
+        counts.check_policy()
+        reader = TopicReader(settings)
+        try:
+            with watching(settings, loop_named("tally"), log) as watch:
+                yield reader, counts, watch
+        finally:
+            reader.close()
