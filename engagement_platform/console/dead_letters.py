@@ -21,7 +21,7 @@ from engagement_platform.stream.registry import LOOPS
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from engagement_platform.dead_letters.list import Letters
+    from engagement_platform.dead_letters.list import DeadLetters
     from engagement_platform.dead_letters.redrive import Redriven
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -92,11 +92,11 @@ def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> No
 
 
 @contextmanager
-def _opened() -> Iterator["Letters"]:
-    from engagement_platform.dead_letters.list import letters_of
+def _opened() -> Iterator["DeadLetters"]:
+    from engagement_platform.dead_letters.list import dead_letters_of
     from engagement_platform.settings import load
 
-    with letters_of(load()) as letters:
+    with dead_letters_of(load()) as letters:
         yield letters
 
 

@@ -17,7 +17,7 @@ from engagement_platform.adapters.platform.loop_status import loops_of
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
-from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import LeaseSnapshot
@@ -84,7 +84,7 @@ def run_in_words(run: AtWork) -> str:
 
 def _letters(settings: Settings) -> Mapping[DeadLetterState, int] | str:
     try:
-        with letters_of(settings) as letters:
+        with dead_letters_of(settings) as letters:
             return Counter(letter.state for letter in letters.chosen(Chosen()))
     except EngagementError as error:
         return str(error)

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from engagement_platform.adapters.kafka.dead_letters import LetterReader, open_letters
-from engagement_platform.adapters.platform.dead_letters import LetterActions, open_actions
+from engagement_platform.adapters.kafka.dead_letters import DeadLetterReader, open_dead_letters
+from engagement_platform.adapters.platform.dead_letters import DeadLetterActions, open_actions
 from engagement_platform.domain.dead_letters import Chosen, Letter
 from engagement_platform.settings import Settings
 
 
-class Letters:
+class DeadLetters:
     """The letters in Kafka beside the actions in the platform database. Methods raise Unavailable."""
 
-    def __init__(self, reader: LetterReader, actions: LetterActions) -> None:
+    def __init__(self, reader: DeadLetterReader, actions: DeadLetterActions) -> None:
         self._reader = reader
         self.actions = actions
         self.topic_id = reader.topic_id
@@ -32,7 +32,7 @@ class Letters:
 
 
 @contextmanager
-def letters_of(settings: Settings, *, alone: bool = False) -> Iterator[Letters]:
+def dead_letters_of(settings: Settings, *, alone: bool = False) -> Iterator[DeadLetters]:
     """Connect. With `alone` nobody else acts on letters meanwhile: raises EngagementError when somebody does."""
-    with open_letters(settings) as reader, open_actions(settings, reader.topic_id, alone=alone) as actions:
-        yield Letters(reader, actions)
+    with open_dead_letters(settings) as reader, open_actions(settings, reader.topic_id, alone=alone) as actions:
+        yield DeadLetters(reader, actions)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from engagement_platform.adapters.kafka.dead_letters import open_letters
+from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
@@ -17,7 +17,7 @@ from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Address, Chosen, Letter
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
@@ -56,7 +56,7 @@ def redrive(
     """
     targets = _targets(settings)
     done = failed = 0
-    with letters_of(settings, alone=not dry_run) as letters:
+    with dead_letters_of(settings, alone=not dry_run) as letters:
         weighed = [(letter.address, weight(letter.content, targets)) for letter in letters.chosen(chosen)]
         for addresses in chunks(weighed, _MAX_LETTERS, _MAX_BYTES):
             plans = _plans(settings, _read(settings, addresses, letters.topic_id), targets)
@@ -85,7 +85,7 @@ def _targets(settings: Settings) -> Targets:
 
 def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> list[Letter]:
     """Read letters anew, with their events: all that are meant would not fit into memory."""
-    with open_letters(settings) as reader:
+    with open_dead_letters(settings) as reader:
         if reader.topic_id != topic_id:
             raise EngagementError(f"The topic {settings.dead_letter_topic} was created again meanwhile.")
         return list(reader.at(addresses))

@@ -20,7 +20,7 @@ class Topic(StrEnum):
 
     EVENTS = "events"
     CHECKPOINT = "checkpoint"
-    LETTERS = "letters"
+    DEAD_LETTERS = "dead_letters"
     REPLAYS = "replays"
 
 
@@ -143,7 +143,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             stops=frozenset({User.RELAY}),
         ),
         Demand(
-            Topic.LETTERS,
+            Topic.DEAD_LETTERS,
             "cleanup.policy",
             lambda value: value == "delete",
             "delete",
@@ -151,7 +151,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             warns=frozenset({User.RELAY}),
         ),
         Demand(
-            Topic.LETTERS,
+            Topic.DEAD_LETTERS,
             "message.timestamp.type",
             lambda value: value == "LogAppendTime",
             "LogAppendTime",
@@ -159,7 +159,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             warns=frozenset({User.RELAY}),
         ),
         Demand(
-            Topic.LETTERS,
+            Topic.DEAD_LETTERS,
             "retention.ms",
             lambda value: value == "-1",
             "-1",
@@ -167,7 +167,7 @@ def demands(replay_ms: int) -> tuple[Demand, ...]:
             warns=frozenset({User.RELAY}),
         ),
         Demand(
-            Topic.LETTERS,
+            Topic.DEAD_LETTERS,
             "retention.bytes",
             lambda value: value == "-1",
             "-1",

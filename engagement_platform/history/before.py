@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
-from engagement_platform.adapters.kafka.dead_letters import letter_of
+from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.streams import packaged
@@ -139,7 +139,7 @@ def dead_letters(settings: Settings, among: set[int]) -> set[int]:
     """Return which of the ids are dead letters on their way to the warehouse; reads the topic to its end."""
     reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
     try:
-        letters = (letter_of(record).content for record in _records(reader, reader.beginning_offsets()))
+        letters = (dead_letter_of(record).content for record in _records(reader, reader.beginning_offsets()))
         ids = {letter.event_id for letter in letters if letter.source in _EXCUSED_BY}
     finally:
         reader.close()

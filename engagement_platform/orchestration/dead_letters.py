@@ -6,7 +6,7 @@ from datetime import UTC, date, timedelta
 
 import dagster as dg
 
-from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.dead_letters.redrive import Redriven, redrive
 from engagement_platform.domain.days import between, bounds
 from engagement_platform.domain.dead_letters import UNSETTLED, Chosen, DeadLetterState
@@ -34,7 +34,7 @@ Key = tuple[str, str, DeadLetterState]
 def counted(settings: Settings, day: date) -> Counter[Key]:
     """Return how many letters were written on a day, by source, reason and state. Raises Unavailable."""
     since, until = bounds(day)
-    with letters_of(settings) as letters:
+    with dead_letters_of(settings) as letters:
         selected = letters.chosen(Chosen(since=since, until=until))
         return Counter((letter.content.source, letter.content.reason, letter.state) for letter in selected)
 

@@ -75,7 +75,7 @@ LOOPS = (
         asset=("kafka", "engagement_events"),
         keeps="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
         # Not paused: Kafka is the buffer of all others, and the source's ids age while nobody looks at them.
-        topics=(Topic.EVENTS, Topic.CHECKPOINT, Topic.LETTERS),
+        topics=(Topic.EVENTS, Topic.CHECKPOINT, Topic.DEAD_LETTERS),
         role=User.RELAY,
         lacking=frozenset({Sink.API, Sink.WAREHOUSE}),
     ),
@@ -97,7 +97,7 @@ LOOPS = (
         keeps="Batches of events, checked line by line and loaded into the warehouse's table every few seconds, "
         "each exactly once.",
         pause="Nothing is loaded into the warehouse; events wait in Kafka. Rebuilds of days go on.",
-        topics=(Topic.EVENTS, Topic.LETTERS),
+        topics=(Topic.EVENTS, Topic.DEAD_LETTERS),
         lacking=frozenset({Sink.WAREHOUSE}),
     ),
     Loop(
@@ -109,7 +109,7 @@ LOOPS = (
         keeps="Events delivered to the partner's HTTP API at least once, in order for each content. What the partner "
         "does not take is kept as a dead letter.",
         pause="Nothing is delivered to the partner; events wait in Kafka.",
-        topics=(Topic.EVENTS, Topic.REPLAYS, Topic.LETTERS),
+        topics=(Topic.EVENTS, Topic.REPLAYS, Topic.DEAD_LETTERS),
         lacking=frozenset({Sink.API}),
     ),
 )

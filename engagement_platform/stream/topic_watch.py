@@ -24,7 +24,7 @@ def names_of(settings: Settings) -> dict[Topic, str]:
     return {
         Topic.EVENTS: settings.topic,
         Topic.CHECKPOINT: settings.checkpoint_topic,
-        Topic.LETTERS: settings.dead_letter_topic,
+        Topic.DEAD_LETTERS: settings.dead_letter_topic,
         Topic.REPLAYS: settings.replay_topic,
     }
 

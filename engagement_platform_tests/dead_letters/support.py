@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
-from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Chosen, Letter
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.settings import Settings
@@ -32,12 +32,12 @@ def letter(number: int | None, source: str = "forward", *, keeps: bool = True, *
 def bury(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Write letters."""
     ensure_topics(settings)
-    send_letters(settings, letters)
+    send_dead_letters(settings, letters)
 
 
 def found(settings: Settings, chosen: Chosen | None = None) -> list[Letter]:
     """Return the letters as they stand."""
-    with letters_of(settings) as letters:
+    with dead_letters_of(settings) as letters:
         return list(letters.chosen(chosen or Chosen()))
 
 

@@ -10,10 +10,10 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import _create, admin, ensure_topics
-from engagement_platform.adapters.platform.dead_letters import LetterActions, open_actions
+from engagement_platform.adapters.platform.dead_letters import DeadLetterActions, open_actions
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.dead_letters import redrive
-from engagement_platform.dead_letters.list import letters_of
+from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.dead_letters.redrive import Redriven
 from engagement_platform.domain.dead_letters import Address, Chosen
 from engagement_platform.domain.errors import EngagementError
@@ -146,7 +146,7 @@ def test_a_letter_of_the_stage_has_its_day_rebuilt_and_nothing_goes_to_the_partn
     assert found(ours, Chosen(event_ids=[77]))[0].actions[0].note == "the source has no event 77"
 
 
-@pytest.mark.parametrize("place", [(redrive, "send_all"), (LetterActions, "end")])
+@pytest.mark.parametrize("place", [(redrive, "send_all"), (DeadLetterActions, "end")])
 def test_a_redrive_that_dies_is_seen_and_done_again(
     ours: Settings, monkeypatch: pytest.MonkeyPatch, place: tuple[object, str]
 ) -> None:
@@ -187,7 +187,7 @@ def test_letters_are_redriven_some_at_a_time(ours: Settings, monkeypatch: pytest
 
 def test_one_person_at_a_time(ours: Settings) -> None:
     bury(ours, [letter(1)])
-    with letters_of(ours) as letters:
+    with dead_letters_of(ours) as letters:
         topic_id = letters.topic_id
     with open_actions(ours, topic_id, alone=True):
         with pytest.raises(EngagementError, match="Somebody else"):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.reconciliation import NAMED, Ids, named
@@ -158,7 +158,7 @@ def test_what_the_partner_refused_has_to_be_in_the_warehouse(
     drain(relay.run, settings)
     for source, missing in (("forward", [2]), ("stage", [])):
         letter = DeadLetter(source=source, event_id=2, reason="refused", excerpt="", at=datetime.now(UTC))
-        send_letters(settings, [letter])
+        send_dead_letters(settings, [letter])
         assert reconcile(settings, DAY, 0).awaited == named(missing)
 
 

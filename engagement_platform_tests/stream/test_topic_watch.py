@@ -26,7 +26,7 @@ from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 
-NAMES = {Topic.EVENTS: "e", Topic.CHECKPOINT: "c", Topic.LETTERS: "l", Topic.REPLAYS: "r"}
+NAMES = {Topic.EVENTS: "e", Topic.CHECKPOINT: "c", Topic.DEAD_LETTERS: "l", Topic.REPLAYS: "r"}
 AS_CREATED = {
     "e": {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime", "retention.ms": "604800000"},
     "c": {"cleanup.policy": "compact", "max.message.bytes": "1048588"},

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka.dead_letters import letter_of
+from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.dead_letters.redrive import redrive
@@ -93,7 +93,7 @@ def insert(owner: psycopg.Connection[Any], **columns: Any) -> int:
 
 
 def letters(settings: Settings) -> list[DeadLetter]:
-    return [letter_of(record).content for record in read_all(settings, settings.dead_letter_topic)]
+    return [dead_letter_of(record).content for record in read_all(settings, settings.dead_letter_topic)]
 
 
 def views_of(settings: Settings) -> dict[str, dict[str, list[int]]]:

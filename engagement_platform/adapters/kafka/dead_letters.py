@@ -20,7 +20,7 @@ _AROUND_MS = 3_600_000
 """A letter arrives in Kafka a moment after the time that it carries, by another clock."""
 
 
-class LetterReader:
+class DeadLetterReader:
     """The letters of a topic, which is that of `topic_id`. Methods raise Unavailable and TopicChanged."""
 
     def __init__(self, reader: TopicReader) -> None:
@@ -57,12 +57,12 @@ class LetterReader:
             for record in self._reader.poll(_POLL_MS).get(partition, ()):
                 if record.offset >= end:
                     return
-                yield letter_of(record)
+                yield dead_letter_of(record)
             if self._reader.positions()[partition] >= end:
                 return
 
 
-def letter_of(record: Record) -> Letter:
+def dead_letter_of(record: Record) -> Letter:
     """Return the letter in a record; a message that is none stands in for one."""
     address = Address(record.partition, record.offset)
     try:
@@ -83,10 +83,10 @@ def _stand_in(record: Record, reason: str) -> DeadLetter:
 
 
 @contextmanager
-def open_letters(settings: Settings) -> Iterator[LetterReader]:
+def open_dead_letters(settings: Settings) -> Iterator[DeadLetterReader]:
     """Connect to the topic of letters. Raises Unavailable, also when there is no such topic."""
     reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
     try:
-        yield LetterReader(reader)
+        yield DeadLetterReader(reader)
     finally:
         reader.close()

@@ -50,7 +50,7 @@ def send_all(settings: Settings, messages: Iterable[Message], largest_message: i
         producer.close(timeout=1)
 
 
-def send_letters(settings: Settings, letters: Iterable[DeadLetter]) -> None:
+def send_dead_letters(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Write letters to the dead-letter topic; Kafka has them all afterwards. Raises Unavailable."""
     send_all(settings, (_message(settings.dead_letter_topic, letter) for letter in letters))
 

@@ -29,7 +29,7 @@ class Ended:
     note: str
 
 
-class LetterActions(Store):
+class DeadLetterActions(Store):
     """The actions on the letters of one topic. Addresses of another topic mean other letters."""
 
     def __init__(self, session: Session, topic_id: str) -> None:
@@ -70,13 +70,13 @@ class LetterActions(Store):
 
 
 @contextmanager
-def open_actions(settings: Settings, topic_id: str, *, alone: bool = False) -> Iterator[LetterActions]:
+def open_actions(settings: Settings, topic_id: str, *, alone: bool = False) -> Iterator[DeadLetterActions]:
     """Connect; with `alone`, nobody else acts on letters meanwhile. Raises EngagementError when somebody does."""
     ensure_schema(settings)
     with Session(settings, "letters", _be_alone if alone else _beside_others) as session:
         with session.connected():
             pass
-        yield LetterActions(session, topic_id)
+        yield DeadLetterActions(session, topic_id)
 
 
 def _beside_others(_: psycopg.Connection[Any]) -> None:

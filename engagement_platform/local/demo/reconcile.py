@@ -13,7 +13,7 @@ import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.consumer import TopicReader
-from engagement_platform.adapters.kafka.dead_letters import letter_of
+from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import origin_of
@@ -184,7 +184,7 @@ def dead_letters(settings: Settings) -> set[int]:
         while any(position < ends.get(p, 0) for p, position in reader.positions().items()):
             for records in reader.poll(200).values():
                 ids.update(
-                    event_id for record in records if (event_id := letter_of(record).content.event_id) is not None
+                    event_id for record in records if (event_id := dead_letter_of(record).content.event_id) is not None
                 )
             if time.monotonic() > deadline:
                 raise Unavailable("The dead letters could not be read in time.", "Compare again when Kafka is idle.")

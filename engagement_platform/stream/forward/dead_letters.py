@@ -34,7 +34,7 @@ def _letter(failed: Failed, largest: int) -> DeadLetter:
     )
 
 
-def letter_of_rejected(rejected: Rejected, largest: int) -> DeadLetter:
+def dead_letter_of_rejected(rejected: Rejected, largest: int) -> DeadLetter:
     """Return the letter of a message that is no event; it is kept all the same where it is JSON."""
     return DeadLetter(
         source=SOURCE,

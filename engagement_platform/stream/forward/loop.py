@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
@@ -32,7 +32,7 @@ from engagement_platform.stream.backlog import beyond
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
 from engagement_platform.stream.forward.clients import Clients, connected
-from engagement_platform.stream.forward.dead_letters import letter_of_rejected, letters
+from engagement_platform.stream.forward.dead_letters import dead_letter_of_rejected, letters
 from engagement_platform.stream.forward.offsets import Offsets
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic, outgoing
@@ -207,7 +207,7 @@ class _Forward:
                 rejected.append((event, record.partition, record.offset))
         if rejected:
             log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0][0].reason)
-            self._bury([letter_of_rejected(event, self._largest_letter) for event, _, _ in rejected])
+            self._bury([dead_letter_of_rejected(event, self._largest_letter) for event, _, _ in rejected])
             for _, partition, offset in rejected:
                 topic.settle(partition, offset)
 
@@ -241,7 +241,7 @@ class _Forward:
 
     def _bury(self, dead_letters: list[DeadLetter]) -> None:
         """Keep what was given up. Its offsets are stored only after this."""
-        send_letters(self._settings, dead_letters)
+        send_dead_letters(self._settings, dead_letters)
 
     # Where it stands
 

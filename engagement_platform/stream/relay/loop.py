@@ -140,7 +140,9 @@ class _Relay:
     def poll(self) -> Rows:
         """Look at the source where that is due, take the ledger's four steps once, and publish what was found."""
         self._clients.watch.require()
-        self._clients.watch.require_limits(events=self._clients.largest_message, letters=self._clients.largest_letter)
+        self._clients.watch.require_limits(
+            events=self._clients.largest_message, dead_letters=self._clients.largest_letter
+        )
         is_look = self._watch.looks.is_due
         try:
             if is_look:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from engagement_platform.adapters.kafka.plain import send_letters
+from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import topic_configuration
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.event import DeadLetter, kept
@@ -26,7 +26,7 @@ def bury(settings: Settings, rejected: Sequence[Rejected], name: str) -> None:
     batch_files.keep_rejected(batch_files.folder_of(settings), name, rejected)
     topic, now = settings.dead_letter_topic, datetime.now(UTC)
     largest = min(int(topic_configuration(settings, topic)["max.message.bytes"]), _MAX_LETTER_BYTES)
-    send_letters(settings, (_letter(one, now, largest) for one in rejected))
+    send_dead_letters(settings, (_letter(one, now, largest) for one in rejected))
 
 
 def _letter(rejected: Rejected, now: datetime, largest: int) -> DeadLetter:

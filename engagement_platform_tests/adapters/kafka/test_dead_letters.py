@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engagement_platform.adapters.kafka.dead_letters import UNREADABLE, LetterReader, open_letters
+from engagement_platform.adapters.kafka.dead_letters import UNREADABLE, DeadLetterReader, open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.domain.dead_letters import Address, Letter
@@ -18,9 +18,9 @@ HOURS = timedelta(hours=2)
 
 
 @pytest.fixture
-def reader(settings: Settings) -> Iterator[LetterReader]:
+def reader(settings: Settings) -> Iterator[DeadLetterReader]:
     bury(settings, [letter(number) for number in range(5)])
-    with open_letters(settings) as made:
+    with open_dead_letters(settings) as made:
         yield made
 
 
@@ -28,27 +28,27 @@ def ids(letters: Iterator[Letter]) -> list[int | None]:
     return [each.content.event_id for each in letters]
 
 
-def test_letters_come_by_address_with_all_that_was_written(reader: LetterReader) -> None:
+def test_letters_come_by_address_with_all_that_was_written(reader: DeadLetterReader) -> None:
     found = list(reader.between())
     assert [each.address for each in found] == [Address(0, offset) for offset in range(5)]
     assert found[3].content.event == letter(3).event
     assert ids(reader.between()) == list(range(5))
 
 
-def test_a_time_narrows_what_is_read(reader: LetterReader) -> None:
+def test_a_time_narrows_what_is_read(reader: DeadLetterReader) -> None:
     now = datetime.now(UTC)
     assert ids(reader.between(since=now - HOURS)) == ids(reader.between(until=now + HOURS)) == list(range(5))
     assert ids(reader.between(since=now + HOURS)) == ids(reader.between(until=now - HOURS)) == []
     assert ids(reader.between(since=datetime(1, 1, 1, tzinfo=UTC))) == list(range(5))
 
 
-def test_single_letters_and_none_where_none_lies(reader: LetterReader) -> None:
+def test_single_letters_and_none_where_none_lies(reader: DeadLetterReader) -> None:
     assert ids(reader.at([Address(0, 3), Address(0, 1)])) == [1, 3]
     assert ids(reader.at([Address(0, 5), Address(7, 0), Address(0, 99)])) == []
     assert ids(reader.at([Address(0, 4), Address(0, 99)])) == [4]
 
 
-def test_transactions_leave_offsets_without_letters(reader: LetterReader, settings: Settings) -> None:
+def test_transactions_leave_offsets_without_letters(reader: DeadLetterReader, settings: Settings) -> None:
     with open_producer(settings, 1 << 20) as producer:
         producer.fence()
         for number in (10, 11):
@@ -58,7 +58,7 @@ def test_transactions_leave_offsets_without_letters(reader: LetterReader, settin
     assert ids(reader.at([Address(0, 7)])) == [11]
 
 
-def test_what_is_no_letter_is_shown_as_one(reader: LetterReader, settings: Settings) -> None:
+def test_what_is_no_letter_is_shown_as_one(reader: DeadLetterReader, settings: Settings) -> None:
     values = (b"\xff\xfe", b'{"source": 7}', b'{"source":"later","event_id":1,"reason":"r","excerpt":"","at":"x"}')
     send_all(settings, [Message(settings.dead_letter_topic, b"77", value) for value in (*values, b"[" * 100_000)])
     strange = list(reader.between())[5:]
@@ -70,5 +70,5 @@ def test_what_is_no_letter_is_shown_as_one(reader: LetterReader, settings: Setti
 
 
 def test_a_topic_that_is_not_there_is_said(settings: Settings) -> None:
-    with pytest.raises(Unavailable, match="has no topic"), open_letters(settings):
+    with pytest.raises(Unavailable, match="has no topic"), open_dead_letters(settings):
         pass

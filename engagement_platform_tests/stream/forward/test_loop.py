@@ -8,7 +8,7 @@ from kafka import TopicPartition
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.kafka.plain import send_all, send_letters
+from engagement_platform.adapters.kafka.plain import send_all, send_dead_letters
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.domain.delivery import dispatch
@@ -317,7 +317,7 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(forward, "send_letters", dies)
+        patched.setattr(forward, "send_dead_letters", dies)
         with pytest.raises(Killed):
             drain(forward.run, to())
     with monkeypatch.context() as patched:
@@ -329,10 +329,10 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
     def once_away(*given: Any) -> None:
         if away:
             raise away.pop()
-        send_letters(*given)
+        send_dead_letters(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(forward, "send_letters", once_away)
+        patched.setattr(forward, "send_dead_letters", once_away)
         drain(forward.run, to())
         assert not away
     assert received(receiver) == set(ids) - {50}
