@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -27,6 +28,12 @@ _OUTAGES = (
 _OUTAGE_REPLIES = ("BUSY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "LOADING ", "READONLY ", "OOM ", "UNBLOCKED ")
 
 
+_OUR_OWN = frozenset(
+    {"retry", "retry_on_timeout", "retry_on_error", "decode_responses", "encoding", "encoding_errors", "protocol"}
+)
+"""Options on which exact counting rests: a URL may not set them."""
+
+
 def connect_redis(settings: Settings) -> redis.Redis:
     """Return a client; it connects when it is first used.
 
@@ -34,6 +41,11 @@ def connect_redis(settings: Settings) -> redis.Redis:
     with options that there are not.
     """
     url = settings.redis_url.get_secret_value()
+    for name in _OUR_OWN.intersection(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)):
+        raise SettingsError(
+            f"ENGAGEMENT_REDIS_URL has the option {name}, which the platform sets by itself.",
+            "Take it out: counting is exact only with the platform's own.",
+        )
     over_tcp: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": keepalive.TCP}
     try:
         client = redis.Redis.from_url(

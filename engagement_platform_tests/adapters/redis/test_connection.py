@@ -27,3 +27,9 @@ def test_an_option_that_there_is_not_is_said_without_it(url: str, options: str) 
 def test_options_that_there_are_go_to_the_client() -> None:
     client = connect_redis(settings_of("redis://127.0.0.1:1/0?db=3&client_name=me"))
     assert client.connection_pool.connection_kwargs["db"] == 3
+
+
+@pytest.mark.parametrize("option", ["retry=3", "decode_responses=no", "protocol=3", "encoding=latin-1"])
+def test_an_option_on_which_counting_rests_is_refused(option: str) -> None:
+    with pytest.raises(SettingsError, match=f"option {option.split('=', maxsplit=1)[0]}, which the platform sets"):
+        connect_redis(settings_of(f"redis://127.0.0.1:6379/0?{option}"))
