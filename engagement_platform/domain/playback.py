@@ -3,57 +3,102 @@
 A message is decoded only as far as it is counted and shown; validating it in full is the business of stage.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum, auto
-from typing import Annotated, Final
+from itertools import starmap
+from operator import attrgetter
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from engagement_platform.domain.event import Integer
+from engagement_platform.domain.event_stream import Dimension, EventStream
 from engagement_platform.domain.nesting import decoded
+from engagement_platform.domain.windows import attribute_of, members_of
 
 CLOCK_TOLERANCE_MS: Final = 2_000
 """How far Redis' clock may fall behind as_of before the window is built anew; the same as in apply.lua."""
 
-
-class Playback(msgspec.Struct, frozen=True, gc=False):
-    """The fields of an enriched event that are counted or shown."""
-
-    event_ts: Annotated[datetime, msgspec.Meta(tz=True)]
-    content_id: str | None
-    content_type: str | None
-    device: str | None
-    duration_ms: Integer | None
-    slug: str | None
-    title: str | None
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _Display(msgspec.Struct, frozen=True, gc=False):
-    slug: str | None
-    title: str | None
-    content_type: str | None
+class Playbacks:
+    """Reads the messages of a stream, as far as they are counted and shown.
+
+    A column that is missing is null: so are those that messages from before a change of `enriched.sql` lack. A sum
+    takes whole numbers of 64 bits, a dimension a text, a number, a boolean or null, and what is shown is any JSON.
+    """
+
+    def __init__(self, stream: EventStream) -> None:
+        time, views = stream.source.time, stream.views
+        types: dict[str, Any] = dict.fromkeys(views.columns, Any)
+        types |= {dimension.column: str | int | bool | None for dimension in views.dimensions}
+        types |= {measure.column: Integer | None for measure in views.measures if measure.column is not None}
+        self.event = _struct("Playback", {time: _Moment} | types, required=(time,))
+        """The type of an event: an attribute for its time, and one for each other column of the views."""
+        self._decode = msgspec.json.Decoder(self.event, float_hook=Decimal).decode
+        types |= {dimension.column: Any for dimension in views.dimensions if types[dimension.column] != Integer | None}
+        self._decode_any = msgspec.json.Decoder(
+            _struct("Playback", {time: _Moment} | types, required=(time,)), float_hook=Decimal
+        ).decode
+        self._counted = [attrgetter(attribute_of(dimension.column)) for dimension in views.dimensions]
+        self._shown = [_Shown(dimension) for dimension in views.dimensions if dimension.shown]
+
+    def read(self, value: bytes | None) -> Any | None:
+        """Return the event of a message, or None when it is none."""
+        try:
+            return None if value is None else self._decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_unusual(value or b"")
+
+    def _read_unusual(self, value: bytes) -> Any | None:
+        """Read a message with JSON that is nested deeply, or with a decimal number in a dimension."""
+        try:
+            event = decoded(self._decode_any, value)[0]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return None if any(isinstance(member(event), dict | list) for member in self._counted) else event
+
+    def display_of(self, events: Sequence[Any]) -> dict[str, dict[str, str]]:
+        """Return, for each dimension with columns to show, member -> JSON of them, by the member's last event."""
+        return {shown.dimension: shown.of(events) for shown in self._shown}
 
 
-_decode = msgspec.json.Decoder(Playback).decode
+class _Shown:
+    """What is shown for the members of one dimension."""
+
+    def __init__(self, dimension: Dimension) -> None:
+        self.dimension = dimension.name
+        self._column = dimension.column
+        self._value = attrgetter(attribute_of(dimension.column))
+        self._shown = [attrgetter(attribute_of(column)) for column in dimension.shown]
+        self._text = _struct("Display", dict.fromkeys(dimension.shown, Any), required=dimension.shown)
+        self._encode = msgspec.json.Encoder(decimal_format="number").encode
+
+    def of(self, events: Sequence[Any]) -> dict[str, str]:
+        named = events
+        if None in list(map(self._value, events)):
+            named = [event for event in events if self._value(event) is not None]
+        last = dict(zip(members_of(named, self._column), named, strict=True))
+        rows = zip(*(map(shown, last.values()) for shown in self._shown), strict=True)
+        texts = map(bytes.decode, map(self._encode, starmap(self._text, rows)))
+        return dict(zip(last, texts, strict=True))
 
 
-def read(value: bytes | None) -> Playback | None:
-    """Return the event of a message, or None when it is none."""
-    try:
-        return None if value is None else decoded(_decode, value)[0]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def display_of(events: Iterable[Playback]) -> dict[str, str]:
-    """Return content_id -> JSON of what to show for it, by its last event."""
-    last = {event.content_id: event for event in events if event.content_id is not None}
-    return {
-        content_id: msgspec.json.encode(_Display(event.slug, event.title, event.content_type)).decode()
-        for content_id, event in last.items()
-    }
+def _struct(name: str, columns: Mapping[str, Any], required: Sequence[str]) -> Any:
+    return msgspec.defstruct(
+        name,
+        [
+            (attribute_of(column), of) if column in required else (attribute_of(column), of, None)
+            for column, of in columns.items()
+        ],
+        rename={attribute_of(column): column for column in columns},
+        frozen=True,
+        gc=False,
+    )
 
 
 class Resume(Enum):
@@ -78,6 +123,7 @@ def resume(
 ) -> Resume:
     """Decide from what is in Redis. `ahead_ms` is how far as_of lies ahead of Redis' clock.
 
+    `same_window`: the views count what they should count, in the window of the settings.
     `may_lack`: a part of the views may have been evicted.
     """
     if generation is None or not has_offsets:

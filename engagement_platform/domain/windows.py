@@ -3,18 +3,21 @@
 Everyone who counts uses these rules, the Lua scripts included, so a recount as of a time gives exactly what the views
 held at that time. Times are integers, milliseconds since 1970. The window's edge is a bucket's edge: the window of ten
 minutes holds the bucket in which it begins as a whole.
+
+An event is any value that has an attribute for each column that is counted; `attribute_of` says its name.
 """
 
-from collections.abc import Iterable, Mapping
+import keyword
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
-DIMENSIONS = ("content", "content_type", "device")
-"""What engagement is counted by. A member of `content` is a content_id."""
+import msgspec
 
-MEASURES = ("count", "ms")
-"""How many events, and the sum of their durations in milliseconds."""
+from engagement_platform.domain.event_stream import EventStream, Views
 
 NONE = "(none)"
 """The member under which an event counts where its column is NULL."""
@@ -23,33 +26,13 @@ CLOCK_SKEW_MS = 60_000
 """How far the clocks of Kafka and Redis may be apart without a rebuilt window missing an event."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_as_json = msgspec.json.Encoder(decimal_format="number").encode
 
-Adds = dict[str, dict[str, list[int]]]
-"""dimension -> member -> [count, ms]."""
+Sums = dict[str, list[int]]
+"""member -> a sum for each measure, in the order of the stream's; the first is the number of events."""
 
-
-class Engagement(Protocol):
-    """What the window needs of an event."""
-
-    @property
-    def event_ts(self) -> datetime:
-        """When it happened; with a time zone."""
-
-    @property
-    def content_id(self) -> str | None:
-        """Counted by `content`."""
-
-    @property
-    def content_type(self) -> str | None:
-        """Counted by `content_type`."""
-
-    @property
-    def device(self) -> str | None:
-        """Counted by `device`."""
-
-    @property
-    def duration_ms(self) -> int | None:
-        """Summed as it is, negative ones too; NULL adds 0."""
+Adds = dict[str, Sums]
+"""dimension -> member -> sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,45 +79,101 @@ class Window:
         return max(0, self.start(now_ms) - self.max_future_ms - CLOCK_SKEW_MS)
 
 
-def aggregate(events: Iterable[Engagement], bucket_ms: int) -> dict[int, Adds]:
-    """Add the events up: bucket -> dimension -> member -> [count, ms]. Late and future ones included."""
+def attribute_of(column: str) -> str:
+    """Return the name of the attribute in which an event has a column."""
+    if column.isidentifier() and not keyword.iskeyword(column):
+        return column
+    return f"column_{column.encode().hex()}"
+
+
+def member_of(value: object) -> str:
+    """Return the member under which a value counts: a text as it is, any other value as its JSON."""
+    if isinstance(value, str):
+        return value
+    return NONE if value is None else _as_json(value).decode().strip('"')  # a moment's JSON is a string
+
+
+def members_of(events: Sequence[Any], column: str) -> list[str]:
+    """Return the member of each event in the dimension that counts by a column."""
+    values = list(map(attrgetter(attribute_of(column)), events))
+    if set(map(type, values)) <= {str}:
+        return values
+    return [value if value.__class__ is str else member_of(value) for value in values]
+
+
+def aggregate(stream: EventStream, events: Sequence[Any], bucket_ms: int) -> dict[int, Adds]:
+    """Add the events up: bucket -> dimension -> member -> sums. Late and future ones included.
+
+    This is the hot path: an event costs one step of a loop for each dimension, and nothing that is written in Python is
+    called for it.
+    """
     width = timedelta(milliseconds=bucket_ms)
-    buckets: dict[int, tuple[dict[str, list[int]], ...]] = {}
-    for event in events:
-        index = (event.event_ts - _EPOCH) // width
-        adds = buckets.get(index)
-        if adds is None:
-            adds = buckets[index] = ({}, {}, {})
-        ms = event.duration_ms or 0
-        for sums, member in zip(adds, (event.content_id, event.content_type, event.device), strict=True):
-            name = NONE if member is None else member
-            pair = sums.get(name)
-            if pair is None:
-                sums[name] = [1, ms]
-            else:
-                pair[0] += 1
-                pair[1] += ms
-    return {index * bucket_ms: dict(zip(DIMENSIONS, adds, strict=True)) for index, adds in buckets.items()}
+    times = map(attrgetter(attribute_of(stream.source.time)), events)
+    starts = [(time - _EPOCH) // width * bucket_ms for time in times]
+    amounts = [
+        [number or 0 for number in map(attrgetter(attribute_of(measure.column)), events)]
+        for measure in stream.views.measures
+        if measure.column is not None
+    ]
+    buckets: dict[int, Adds] = {start: {} for start in starts}
+    for dimension in stream.views.dimensions:
+        sums: dict[int, Sums] = {start: {} for start in buckets}
+        members = members_of(events, dimension.column)
+        if len(amounts) == 1:
+            _add_one(map(sums.__getitem__, starts), members, amounts[0])
+        else:
+            rows = zip(*amounts, strict=True) if amounts else repeat(())
+            _add_several(map(sums.__getitem__, starts), members, rows)
+        for start, adds in buckets.items():
+            adds[dimension.name] = sums[start]
+    return buckets
 
 
-def recount(events: Iterable[Engagement], window: Window, as_of_ms: int) -> Adds:
+def _add_one(sums_of_each: Iterable[Sums], members: Iterable[str], amounts: Iterable[int]) -> None:
+    """Do what `_add_several` does for the usual stream, which sums up one column, in four fifths of the time."""
+    for sums, member, amount in zip(sums_of_each, members, amounts, strict=True):
+        present = sums.get(member)
+        if present is None:
+            sums[member] = [1, amount]
+        else:
+            present[0] += 1
+            present[1] += amount
+
+
+def _add_several(sums_of_each: Iterable[Sums], members: Iterable[str], amounts: Iterable[tuple[int, ...]]) -> None:
+    for sums, member, row in zip(sums_of_each, members, amounts, strict=False):
+        present = sums.get(member)
+        if present is None:
+            sums[member] = [1, *row]
+        else:
+            present[0] += 1
+            for column, amount in enumerate(row, 1):
+                present[column] += amount
+
+
+def recount(stream: EventStream, events: Sequence[Any], window: Window, as_of_ms: int) -> Adds:
     """Return what the views hold at `as_of_ms`: the oracle of tests and of comparisons with the source.
 
     An event that was more than an hour beyond the future's edge when it arrived is not in the views, although it counts
     here once its bucket is live. Nor is one that was beyond the edge and arrived before the views were built anew.
     """
-    totals: Adds = {dimension: {} for dimension in DIMENSIONS}
-    for bucket, adds in aggregate(events, window.bucket_ms).items():
+    totals = nothing(stream.views)
+    for bucket, adds in aggregate(stream, events, window.bucket_ms).items():
         if window.is_live(bucket, as_of_ms):
             merge(totals, adds)
     return totals
+
+
+def nothing(views: Views) -> Adds:
+    """Return views that have no member."""
+    return {dimension.name: {} for dimension in views.dimensions}
 
 
 def merge(totals: Adds, adds: Mapping[str, Mapping[str, list[int]]]) -> None:
     """Add `adds` to `totals`, in place."""
     for dimension, sums in adds.items():
         into = totals[dimension]
-        for member, (count, ms) in sums.items():
-            pair = into.setdefault(member, [0, 0])
-            pair[0] += count
-            pair[1] += ms
+        for member, added in sums.items():
+            present = into.setdefault(member, [0] * len(added))
+            for column, number in enumerate(added):
+                present[column] += number

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain import playback
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.batches import Line, Rejected, line_of
 from engagement_platform.domain.disclosure import Disclosure, fields_of, object_of
 from engagement_platform.domain.event import (
@@ -23,6 +23,7 @@ from engagement_platform.domain.event import (
     kept,
 )
 from engagement_platform.domain.messages import dead_letter
+from engagement_platform.domain.playback import Playbacks
 from engagement_platform_tests.partner import message
 
 MIB = 1 << 20
@@ -70,7 +71,7 @@ def test_a_payload_is_an_event_s_however_deep_it_is_nested(depth: int) -> None:
     line = line_of(value)
     assert isinstance(line, Line)
     assert json.loads(line.json)["raw_payload"] == payload.decode()
-    assert playback.read(value) is not None
+    assert read_by_tally(value) is not None
     assert payload in object_of(value, 7, Disclosure(fields_of("id,raw_payload")))
 
 
@@ -81,7 +82,7 @@ def test_what_is_no_event_keeps_its_id_however_deep_it_is_nested(depth: int) -> 
     assert isinstance(rejected, Rejected)
     assert rejected.id == 7
     assert "device" in rejected.reason
-    assert playback.read(value) is None
+    assert read_by_tally(value) is None
     letter = dead_letter(7, "because", value, 0, MIB)
     assert decode_dead_letter(encode_dead_letter(letter)) == letter
     assert bytes(letter.event) == value
@@ -93,6 +94,7 @@ def test_a_message_that_cannot_be_read_to_its_end_has_the_id_that_it_begins_with
     assert id_of(b'{"id":12' + end) == (12 if end else None)
 
 
+read_by_tally = Playbacks(packaged()).read
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 
 
@@ -110,7 +112,7 @@ WHOLE = st.integers(-(2**63), 2**63 - 1)
 def test_whatever_the_source_s_types_hold_is_carried_by_every_sink(changes: dict[str, object]) -> None:
     """So what the tally cannot count, stage cannot load either: its letter has it."""
     value = message(7, **changes)
-    event, line, counted = decode(value), line_of(value), playback.read(value)
+    event, line, counted = decode(value), line_of(value), read_by_tally(value)
     assert isinstance(line, Line)
     assert counted is not None
     row = json.loads(line.json)
@@ -123,7 +125,7 @@ def test_whatever_the_source_s_types_hold_is_carried_by_every_sink(changes: dict
 def test_what_stage_loads_the_tally_counts(changes: dict[str, object]) -> None:
     value = json.dumps(json.loads(message(7)) | changes).encode("utf-8", "surrogatepass")
     if isinstance(line_of(value), Line):
-        assert playback.read(value) is not None
+        assert read_by_tally(value) is not None
 
 
 def test_a_letter_with_everything_in_it_fits_its_topic() -> None:

@@ -1,19 +1,25 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import engagement_platform.adapters.redis as redis_adapter
+from engagement_platform.adapters.redis.counted import UNSAID
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.playback import (
     CLOCK_TOLERANCE_MS,
     Evictions,
+    Playbacks,
     Resume,
-    display_of,
     may_lack,
-    read,
     resume,
 )
+from engagement_platform.domain.windows import aggregate
+from engagement_platform_tests.streams import VISITS
 
 EVENT: dict[str, Any] = {
     "id": 1,
@@ -31,6 +37,10 @@ EVENT: dict[str, Any] = {
     "engagement_seconds": None,
     "engagement_pct": None,
 }
+
+
+ENGAGEMENT = Playbacks(packaged())
+read, display_of = ENGAGEMENT.read, ENGAGEMENT.display_of
 
 
 def message(**changes: Any) -> bytes:
@@ -58,8 +68,9 @@ def test_an_event_is_read() -> None:
         message(event_ts="infinity"),
         message(event_ts=None),
         message(duration_ms=1.5),
+        message(device=[7]),
+        message(device={}),
         message(duration_ms=2**63),  # no column of the source can hold it
-        message(device=7),
     ],
 )
 def test_what_is_no_event_is_told_apart(garbage: bytes | None) -> None:
@@ -72,9 +83,51 @@ def test_what_is_shown_is_that_of_the_last_event() -> None:
     assert new is not None
     assert nameless is not None
     shown = display_of([old, new, nameless])
-    assert {key: json.loads(text) for key, text in shown.items()} == {
-        EVENT["content_id"]: {"slug": "a", "title": "عنوان 🎧", "content_type": "video"}
-    }
+    assert shown == {"content": {EVENT["content_id"]: '{"slug":"a","title":"عنوان 🎧","content_type":"video"}'}}
+
+
+def test_a_column_that_a_message_lacks_is_null() -> None:
+    """As in messages from before a dimension was added; without a time there is no event."""
+    event = read(b'{"event_ts": "2026-01-01T12:00:00Z", "device": "ios"}')
+    assert event is not None
+    assert (event.device, event.content_id, event.duration_ms) == ("ios", None, None)
+    assert read(b'{"device": "ios"}') is None
+
+
+@given(st.text(), st.text(), st.integers(-(2**63), 2**63 - 1))
+def test_an_event_of_another_stream_has_the_columns_of_its_views(title: str, page: str, size: int) -> None:
+    visits = Playbacks(VISITS)
+    value = {"from": "2026-01-01T12:00:00Z", "class": "c", "page": page, "site": None, "title": title, "bytes": size}
+    event = visits.read(json.dumps(value).encode())
+    assert event is not None
+    shown = visits.display_of([event])
+    assert shown.keys() == {"page", "site"}
+    assert json.loads(shown["page"][page]) == {"title": title, "class": "c", "bytes": size}
+    assert shown["site"] == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        ('"text"', "text"),
+        ('""', ""),
+        ("null", "(none)"),
+        ("7", "7"),
+        ("123456789012345678901", "123456789012345678901"),
+        ("0.10", "0.10"),
+        ("-12345678901234567890.123456789", "-12345678901234567890.123456789"),
+        ("true", "true"),
+    ],
+)
+def test_a_member_of_any_type_is_what_stands_in_the_message(value: str, member: str) -> None:
+    event = read(f'{{"event_ts": "2026-01-01T12:00:00Z", "device": {value}}}'.encode())
+    assert aggregate(packaged(), [event], 10_000)[1_767_268_800_000]["device"] == {member: [1, 0]}
+
+
+def test_a_message_that_is_nested_too_deeply_for_a_parser_is_counted() -> None:
+    event = read(message(device="ios")[:-1] + b', "payload": ' + b"[" * 5_000 + b"]" * 5_000 + b"}")
+    assert event is not None
+    assert event.device == "ios"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +158,11 @@ def test_how_a_tally_goes_on(changes: dict[str, Any], decision: Resume) -> None:
 def test_the_script_has_the_same_tolerance() -> None:
     text = (Path(redis_adapter.__path__[0]) / "apply.lua").read_text()
     assert f"CLOCK_TOLERANCE_MS = {CLOCK_TOLERANCE_MS}\n" in text
+
+
+def test_the_scripts_know_what_the_views_of_a_version_before_count() -> None:
+    text = (Path(redis_adapter.__path__[0]) / "common.lua").read_text()
+    assert "".join(re.findall("'(.*)'", text.split("UNSAID =")[1].split("\n\n")[0])) == UNSAID
 
 
 @pytest.mark.parametrize(

@@ -1,86 +1,129 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.windows import CLOCK_SKEW_MS, DIMENSIONS, NONE, Adds, Window, aggregate, merge, recount
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, Views
+from engagement_platform.domain.playback import Playbacks
+from engagement_platform.domain.windows import (
+    CLOCK_SKEW_MS,
+    NONE,
+    Adds,
+    Window,
+    aggregate,
+    attribute_of,
+    merge,
+    nothing,
+    recount,
+)
+from engagement_platform_tests.streams import ORDERS, PINGS, VISITS
 
 NOW_MS = 1_767_268_800_000
 WINDOW = Window.of_seconds(length=60, bucket=10, max_future=15)
-
-
-@dataclass(frozen=True)
-class Event:
-    event_ts: datetime
-    content_id: str | None = "c"
-    content_type: str | None = "video"
-    device: str | None = "ios"
-    duration_ms: int | None = 1
 
 
 def at(ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
 
-def member(*names: str) -> st.SearchStrategy[str | None]:
-    return st.sampled_from([*names, None])
+STREAMS = {stream.name: (stream, Playbacks(stream).event) for stream in (packaged(), ORDERS, VISITS, PINGS)}
 
 
-def events(lowest_ms: int = NOW_MS - 120_000, highest_ms: int = NOW_MS + 120_000) -> st.SearchStrategy[Event]:
-    return st.builds(
-        Event,
-        st.integers(lowest_ms * 1000, highest_ms * 1000).map(
-            lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-        ),
-        member("a", "b"),
-        member("video", "podcast"),
-        member("ios", "web", ""),
-        st.none() | st.integers(-(2**31), 2**31 - 1),
+def moments(lowest_ms: int = NOW_MS - 120_000, highest_ms: int = NOW_MS + 120_000) -> st.SearchStrategy[datetime]:
+    return st.integers(lowest_ms * 1000, highest_ms * 1000).map(
+        lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
     )
 
 
-def naive(counted: list[Event], wanted: Callable[[Event], bool] = lambda _: True) -> Adds:
+def events(stream: EventStream) -> st.SearchStrategy[Any]:
+    """Return events of a stream with values of all kinds in their dimensions."""
+    summed = {measure.column for measure in stream.views.measures}
+    values: dict[str, st.SearchStrategy[Any]] = {
+        attribute_of(column): st.none() | st.integers(-(2**63), 2**63 - 1) if column in summed else MEMBERS
+        for column in stream.views.columns
+    }
+    values[attribute_of(stream.source.time)] = moments()
+    return st.builds(STREAMS[stream.name][1], **values)
+
+
+MEMBERS = st.sampled_from(["a", "b", "", NONE, "1", 1, Decimal("1.0"), Decimal("1.00"), True, None])
+counted_streams = st.sampled_from(list(STREAMS)).flatmap(
+    lambda name: st.tuples(st.just(STREAMS[name][0]), st.lists(events(STREAMS[name][0])))
+)
+
+
+def time_of(stream: EventStream, event: Any) -> datetime:
+    at: datetime = getattr(event, attribute_of(stream.source.time))
+    return at
+
+
+def naive(stream: EventStream, counted: list[Any], is_counted: Callable[[Any], bool] = lambda _: True) -> Adds:
     """Count one event at a time, the obvious way."""
-    totals: Adds = {dimension: {} for dimension in DIMENSIONS}
-    for event in filter(wanted, counted):
-        for dimension, name in zip(DIMENSIONS, (event.content_id, event.content_type, event.device), strict=True):
-            pair = totals[dimension].setdefault(NONE if name is None else name, [0, 0])
-            pair[0] += 1
-            pair[1] += 0 if event.duration_ms is None else event.duration_ms
+    totals: Adds = {dimension.name: {} for dimension in stream.views.dimensions}
+    for event in filter(is_counted, counted):
+        for dimension in stream.views.dimensions:
+            value = getattr(event, attribute_of(dimension.column))
+            member = NONE if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            sums = totals[dimension.name].setdefault(member, [0] * len(stream.views.measures))
+            for column, measure in enumerate(stream.views.measures):
+                sums[column] += 1 if measure.column is None else getattr(event, attribute_of(measure.column)) or 0
     return totals
 
 
-@given(st.lists(events()))
-def test_aggregation_equals_a_naive_recount(counted: list[Event]) -> None:
-    totals: Adds = {dimension: {} for dimension in DIMENSIONS}
-    for bucket, adds in aggregate(counted, WINDOW.bucket_ms).items():
-        assert adds == naive(counted, lambda event, bucket=bucket: WINDOW.bucket_of(event.event_ts) == bucket)  # type: ignore[misc]
+@given(counted_streams)
+def test_aggregation_equals_a_naive_recount(drawn: tuple[EventStream, list[Any]]) -> None:
+    stream, counted = drawn
+    totals = nothing(stream.views)
+    for bucket, adds in aggregate(stream, counted, WINDOW.bucket_ms).items():
+        assert adds == naive(
+            stream,
+            counted,
+            lambda event, bucket=bucket: WINDOW.bucket_of(time_of(stream, event)) == bucket,  # type: ignore[misc]
+        )
         merge(totals, adds)
-    assert totals == naive(counted)
+    assert totals == naive(stream, counted)
 
 
-@given(st.lists(events()), st.lists(st.integers(0, 30_000), max_size=8))
-def test_sliding_equals_a_recount_from_scratch_at_any_times(counted: list[Event], steps: list[int]) -> None:
+@given(counted_streams, st.lists(st.integers(0, 30_000), max_size=8))
+def test_sliding_equals_a_recount_from_scratch_at_any_times(
+    drawn: tuple[EventStream, list[Any]], steps: list[int]
+) -> None:
     """Add what is live, then subtract whole buckets as they leave: at each time the recount is the same."""
+    stream, counted = drawn
     now = NOW_MS
-    held = {b: adds for b, adds in aggregate(counted, WINDOW.bucket_ms).items() if WINDOW.is_live(b, now)}
-    believed = [event for event in counted if not WINDOW.is_future(WINDOW.bucket_of(event.event_ts), NOW_MS)]
+    added = aggregate(stream, counted, WINDOW.bucket_ms)
+    held = {bucket: adds for bucket, adds in added.items() if WINDOW.is_live(bucket, now)}
+    believed = [one for one in counted if not WINDOW.is_future(WINDOW.bucket_of(time_of(stream, one)), NOW_MS)]
     for step in steps:
         now += step
         held = {bucket: adds for bucket, adds in held.items() if not WINDOW.is_late(bucket, now)}
-        totals: Adds = {dimension: {} for dimension in DIMENSIONS}
+        totals = nothing(stream.views)
         for adds in held.values():
             merge(totals, adds)
-        assert totals == recount(believed, WINDOW, now)
+        assert totals == recount(stream, believed, WINDOW, now)
 
 
-@given(events())
-def test_a_bucket_holds_its_start_and_not_its_end(event: Event) -> None:
-    bucket = WINDOW.bucket_of(event.event_ts)
-    assert at(bucket) <= event.event_ts < at(bucket + WINDOW.bucket_ms)
+def test_columns_with_names_that_are_no_attributes_are_counted() -> None:
+    strange = replace(
+        ORDERS,
+        views=Views(
+            (Dimension("a", "two words"), Dimension("b", "class")), (Measure("count", None), Measure("n", "a.b"))
+        ),
+    )
+    event = Playbacks(strange).read(b'{"placed_at": "1970-01-01T00:00:00Z", "two words": 1, "class": "x", "a.b": 5}')
+    assert aggregate(strange, [event], 1_000) == {0: {"a": {"1": [1, 5]}, "b": {"x": [1, 5]}}}
+
+
+@given(moments())
+def test_a_bucket_holds_its_start_and_not_its_end(moment: datetime) -> None:
+    bucket = WINDOW.bucket_of(moment)
+    assert at(bucket) <= moment < at(bucket + WINDOW.bucket_ms)
     assert bucket % WINDOW.bucket_ms == 0
 
 
@@ -120,10 +163,10 @@ def test_the_zone_of_a_timestamp_does_not_matter() -> None:
     assert WINDOW.bucket_of(utc.astimezone(timezone(timedelta(hours=3)))) == WINDOW.bucket_of(utc)
 
 
-@given(events(), st.integers(NOW_MS - 90_000, NOW_MS + 90_000), st.integers(-CLOCK_SKEW_MS, CLOCK_SKEW_MS))
-def test_a_replay_begins_before_every_event_that_can_count(event: Event, now: int, skew: int) -> None:
+@given(moments(), st.integers(NOW_MS - 90_000, NOW_MS + 90_000), st.integers(-CLOCK_SKEW_MS, CLOCK_SKEW_MS))
+def test_a_replay_begins_before_every_event_that_can_count(moment: datetime, now: int, skew: int) -> None:
     """An event that was believed when it arrived, by a clock that may differ, and that counts now, is replayed."""
-    bucket = WINDOW.bucket_of(event.event_ts)
+    bucket = WINDOW.bucket_of(moment)
     if not WINDOW.is_live(bucket, now):
         return
     earliest_arrival = bucket - WINDOW.max_future_ms  # by Redis' clock; Kafka's shows `skew` more

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.domain.topics import DAY_MS, Topic, User, demands, unmet
 from engagement_platform.recovery.tally import rebuild_views
@@ -171,7 +172,7 @@ def test_views_are_not_built_by_times_that_are_not_those_of_arrival(
     """What is counted already is counted on; new views wait until the topic is as it should be."""
     drain(relay.run, settings)
     with connect_redis(settings) as client, running(tally.run, settings) as control, running(relay.run, settings):
-        views = Views(client, settings.redis_namespace)
+        views = Views(client, settings.redis_namespace, packaged())
         insert(writer, 3)
         wait_for(lambda: views.totals().count == 3, "the first events")
         alter(settings.topic, message_timestamp_type="CreateTime", retention_ms=str(7 * DAY_MS))

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.domain.dead_letters import Chosen
 from engagement_platform.domain.event import DeadLetter
@@ -98,7 +99,7 @@ def letters(settings: Settings) -> list[DeadLetter]:
 
 def views_of(settings: Settings) -> dict[str, dict[str, list[int]]]:
     with connect_redis(settings) as client:
-        return Views(client, settings.redis_namespace).snapshot().views
+        return Views(client, settings.redis_namespace, packaged()).snapshot().views
 
 
 def test_strange_values_go_through_all_sinks_and_a_rebuild_writes_the_same(

@@ -1,10 +1,11 @@
 -- apply: count one batch and slide the window, or change nothing and say why.
 -- KEYS[1] meta of the generation
 -- ARGV[1] the batch as msgpack:
---   generation, topic_id, window_ms, bucket_ms, max_future_ms: what the caller believes to be true
+--   generation, topic_id, window_ms, bucket_ms, max_future_ms, counted: what the caller believes to be true
 --   offsets  {{partition, expected, next}, ...}
---   buckets  {[start] = {[dimension] = {[member] = {count, ms}}}}; starts are text; ms is a sum as `plus` has it
---   display  {[content_id] = JSON}
+--   buckets  {[start] = {[dimension] = {[member] = sums}}}; starts are text; sums has for each measure, in order, what
+--            is added, as `plus` has it
+--   display  {[dimension] = {[member] = JSON}}, for each dimension with something to show
 --   lag      messages that the caller knows to be waiting
 --   kafka_at_least, kafka_at_most  between which times Kafka's clock stands at present, in ms since 1970; 0: not known
 --   lifetime_ms  for a build: how long its keys live without another batch; 0 for the live generation
@@ -21,18 +22,18 @@ local prefix = prefix_of(KEYS[1])
 local batch = cmsgpack.unpack(ARGV[1])
 local offsets_key = prefix .. 'offsets'
 local buckets_key = prefix .. 'buckets'
-local display_key = prefix .. 'display'
 local future_key = prefix .. 'future'
-local future_display_key = prefix .. 'future-display'
+local counted = counted_of(batch.counted)
+local dimensions, measures, displays = counted.dimensions, counted.measures, counted.displays
 
 local function refusal(now)
   if redis.call('EXISTS', offsets_key) == 0 then return 'absent' end
   local meta = redis.call('HMGET', KEYS[1],
-    'generation', 'topic_id', 'window_ms', 'bucket_ms', 'max_future_ms', 'as_of')
+    'generation', 'topic_id', 'window_ms', 'bucket_ms', 'max_future_ms', 'as_of', 'counted')
   if meta[1] ~= batch.generation then return 'generation' end
   if meta[2] ~= batch.topic_id then return 'topic' end
   if meta[3] ~= text(batch.window_ms) or meta[4] ~= text(batch.bucket_ms)
-    or meta[5] ~= text(batch.max_future_ms) then return 'geometry' end
+    or meta[5] ~= text(batch.max_future_ms) or (meta[7] or UNSAID) ~= batch.counted then return 'geometry' end
   if (batch.kafka_at_least or 0) > 0 and batch.kafka_at_least - now > CLOCKS_APART_MS then return 'behind' end
   if (batch.kafka_at_most or 0) > 0 and now - batch.kafka_at_most > CLOCKS_APART_MS then return 'ahead' end
   if meta[6] and tonumber(meta[6]) - now > CLOCK_TOLERANCE_MS then return 'clock' end
@@ -43,28 +44,43 @@ local function refusal(now)
   return nil
 end
 
--- dimension -> member -> {count, ms}: what this call changes in the views.
+-- dimension -> member -> sums: what this call changes in the views.
 local changes = {}
-for _, dimension in ipairs(DIMENSIONS) do changes[dimension] = {} end
+for _, dimension in ipairs(dimensions) do changes[dimension] = {} end
 
-local function change(dimension, member, count, ms)
-  local sums = changes[dimension][member]
-  if sums then
-    sums[1], sums[2] = sums[1] + count, plus(sums[2], ms)
-  else
-    changes[dimension][member] = {count, ms}
+-- `sums` belongs to the changes from then on.
+local function change(dimension, member, sums)
+  local present = changes[dimension][member]
+  if not present then
+    changes[dimension][member] = sums
+    return
   end
+  for column = 1, #measures do present[column] = plus(present[column], sums[column]) end
+end
+
+-- Returns member -> its sums in a bucket.
+local function sums_in(bucket, dimension)
+  local of = {}
+  for column, measure in ipairs(measures) do
+    local flat = redis.call('HGETALL', bucket_key(prefix, bucket, dimension, measure))
+    for i = 1, #flat, 2 do
+      if column == 1 then of[flat[i]] = {} end
+      of[flat[i]][column] = stored(flat[i + 1])
+    end
+  end
+  return of
 end
 
 local function take_bucket_out(bucket)
-  for _, dimension in ipairs(DIMENSIONS) do
-    local count_key, ms_key = bucket_key(prefix, bucket, dimension, 'count'), bucket_key(prefix, bucket, dimension, 'ms')
-    local counts, ms = redis.call('HGETALL', count_key), {}
-    local flat = redis.call('HGETALL', ms_key)
-    for i = 1, #flat, 2 do ms[flat[i]] = stored(flat[i + 1]) end
-    for i = 1, #counts, 2 do change(dimension, counts[i], -tonumber(counts[i + 1]), negated(ms[counts[i]])) end
-    redis.call('UNLINK', count_key, ms_key)
+  for _, dimension in ipairs(dimensions) do
+    for member, sums in pairs(sums_in(bucket, dimension)) do
+      for column = 1, #measures do sums[column] = negated(sums[column]) end
+      change(dimension, member, sums)
+    end
   end
+  local keys = {}
+  append_bucket_keys(keys, prefix, counted, {bucket})
+  redis.call('UNLINK', unpack(keys))
   redis.call('ZREM', buckets_key, bucket)
 end
 
@@ -73,7 +89,7 @@ local function slide(window_start)
   if #expired > 0 and #expired == redis.call('ZCARD', buckets_key) then
     -- After a long pause everything has left: subtracting it member by member would block readers for long.
     local keys = {}
-    append_view_keys(keys, prefix)
+    append_view_keys(keys, prefix, counted)
     for _, key in ipairs(keys) do redis.call('UNLINK', key) end
     return
   end
@@ -87,6 +103,12 @@ local function chunks_of(members, visit)
   for first = 1, #members, CHUNK do
     visit(first, math.min(first + CHUNK - 1, #members))
   end
+end
+
+local function members_of(sums)
+  local members = {}
+  for member in pairs(sums) do members[#members + 1] = member end
+  return members
 end
 
 local function add_to_hash(key, members, sums, column)
@@ -103,10 +125,9 @@ end
 -- `list_key` names the set of buckets to which this one belongs.
 local function add_to_bucket(list_key, bucket, adds)
   redis.call('ZADD', list_key, bucket, bucket)
-  for _, dimension in ipairs(DIMENSIONS) do
-    local members = {}
-    for member in pairs(adds[dimension]) do members[#members + 1] = member end
-    for column, measure in ipairs(MEASURES) do
+  for _, dimension in ipairs(dimensions) do
+    local members = members_of(adds[dimension])
+    for column, measure in ipairs(measures) do
       add_to_hash(bucket_key(prefix, bucket, dimension, measure), members, adds[dimension], column)
     end
   end
@@ -114,54 +135,55 @@ end
 
 -- A score is a double. Where a sum has outgrown what a double holds exactly, nothing is added to its score and nothing
 -- subtracted: it is the sum of the buckets, rounded once, so no error stays when the large values have left.
-local function recounted(dimension, member)
+local function recounted(dimension, measure, member)
   local sum = 0
   for _, bucket in ipairs(redis.call('ZRANGE', buckets_key, 0, -1)) do
-    sum = plus(sum, stored(redis.call('HGET', bucket_key(prefix, bucket, dimension, 'ms'), member) or '0'))
+    sum = plus(sum, stored(redis.call('HGET', bucket_key(prefix, bucket, dimension, measure), member) or '0'))
   end
   return rounded(sum)
 end
 
-local function score_of(dimension, member, present, added)
+local function score_of(dimension, measure, member, present, added)
   if type(added) == 'number' and math.abs(present) < EXACT then
     local sum = plus(present, added)
     if type(sum) == 'number' then return sum end
   end
-  return recounted(dimension, member)
+  return recounted(dimension, measure, member)
 end
 
 local function add_to_changes(adds)
-  for _, dimension in ipairs(DIMENSIONS) do
-    for member, sums in pairs(adds[dimension]) do change(dimension, member, sums[1], sums[2]) end
+  for _, dimension in ipairs(dimensions) do
+    for member, sums in pairs(adds[dimension]) do change(dimension, member, sums) end
   end
 end
 
 -- Returns the members whose score became 0.
-local function add_to_view(dimension, key, members, sums, column)
-  local zeros = {}
+local function add_to_view(dimension, column, members, sums)
+  local key, zeros = view_key(prefix, dimension, measures[column]), {}
   chunks_of(members, function(first, last)
     local present, arguments = redis.call('ZMSCORE', key, unpack(members, first, last)), {}
     for i = first, last do
-      local score = score_of(dimension, members[i], tonumber(present[i - first + 1] or 0), sums[members[i]][column])
-      if score == 0 then zeros[#zeros + 1] = members[i] end
+      local member, score = members[i], tonumber(present[i - first + 1] or 0)
+      score = score_of(dimension, measures[column], member, score, sums[member][column])
+      if score == 0 then zeros[#zeros + 1] = member end
       arguments[#arguments + 1] = score
-      arguments[#arguments + 1] = members[i]
+      arguments[#arguments + 1] = member
     end
     redis.call('ZADD', key, unpack(arguments))
   end)
   return zeros
 end
 
+-- A member leaves with its last event, whatever its other sums are.
 local function update_view(dimension, sums)
-  local members = {}
-  for member in pairs(sums) do members[#members + 1] = member end
-  local count_key, ms_key = view_key(prefix, dimension, 'count'), view_key(prefix, dimension, 'ms')
-  local gone = add_to_view(dimension, count_key, members, sums, 1)
-  add_to_view(dimension, ms_key, members, sums, 2)
+  local members, display = members_of(sums), displays[dimension]
+  local gone = add_to_view(dimension, 1, members, sums)
+  for column = 2, #measures do add_to_view(dimension, column, members, sums) end
   chunks_of(gone, function(first, last)
-    redis.call('ZREM', count_key, unpack(gone, first, last))
-    redis.call('ZREM', ms_key, unpack(gone, first, last))
-    if dimension == 'content' then redis.call('HDEL', display_key, unpack(gone, first, last)) end
+    for _, measure in ipairs(measures) do
+      redis.call('ZREM', view_key(prefix, dimension, measure), unpack(gone, first, last))
+    end
+    if display then redis.call('HDEL', prefix .. display, unpack(gone, first, last)) end
   end)
 end
 
@@ -179,31 +201,29 @@ local function set_display(key, members, text_of)
   end)
 end
 
-local function show(key, adds)
-  local members = {}
-  for member in pairs(adds.content) do members[#members + 1] = member end
-  set_display(key, members, function(member) return batch.display[member] end)
+-- `before` is what the names of the hashes begin with.
+local function show(before, adds)
+  for dimension, display in pairs(displays) do
+    local texts = batch.display[dimension] or {}
+    set_display(before .. display, members_of(adds[dimension]), function(member) return texts[member] end)
+  end
+end
+
+local function show_kept(dimension, members)
+  local shown = {}
+  chunks_of(members, function(first, last)
+    local texts = redis.call('HMGET', prefix .. 'future-' .. displays[dimension], unpack(members, first, last))
+    for i = first, last do shown[members[i]] = texts[i - first + 1] end
+  end)
+  set_display(prefix .. displays[dimension], members, function(member) return shown[member] end)
 end
 
 -- The time of a bucket has come: it becomes one of the window's, with what was kept of it.
 local function count_kept(bucket)
-  for _, dimension in ipairs(DIMENSIONS) do
-    local members, ms = {}, {}
-    local flat = redis.call('HGETALL', bucket_key(prefix, bucket, dimension, 'ms'))
-    for i = 1, #flat, 2 do ms[flat[i]] = stored(flat[i + 1]) end
-    local counts = redis.call('HGETALL', bucket_key(prefix, bucket, dimension, 'count'))
-    for i = 1, #counts, 2 do
-      members[#members + 1] = counts[i]
-      change(dimension, counts[i], tonumber(counts[i + 1]), ms[counts[i]])
-    end
-    if dimension == 'content' then
-      local shown = {}
-      chunks_of(members, function(first, last)
-        local texts = redis.call('HMGET', future_display_key, unpack(members, first, last))
-        for i = first, last do shown[members[i]] = texts[i - first + 1] end
-      end)
-      set_display(display_key, members, function(member) return shown[member] end)
-    end
+  for _, dimension in ipairs(dimensions) do
+    local sums = sums_in(bucket, dimension)
+    if displays[dimension] then show_kept(dimension, members_of(sums)) end
+    for member, of in pairs(sums) do change(dimension, member, of) end
   end
   redis.call('ZADD', buckets_key, bucket, bucket)
 end
@@ -214,19 +234,22 @@ local function take_up_kept(window_start, latest)
   for _, bucket in ipairs(due) do
     if tonumber(bucket) < window_start then
       local keys = {}
-      append_bucket_keys(keys, prefix, {bucket})
+      append_bucket_keys(keys, prefix, counted, {bucket})
       redis.call('UNLINK', unpack(keys))
     else
       count_kept(bucket)
     end
     redis.call('ZREM', future_key, bucket)
   end
-  if #due > 0 and redis.call('EXISTS', future_key) == 0 then redis.call('UNLINK', future_display_key) end
+  if #due > 0 and redis.call('EXISTS', future_key) == 0 then
+    for _, display in pairs(displays) do redis.call('UNLINK', prefix .. 'future-' .. display) end
+  end
 end
 
+-- An event counts under one member of each dimension.
 local function events_of(adds)
   local events = 0
-  for _, sums in pairs(adds.content) do events = events + sums[1] end
+  for _, sums in pairs(adds[dimensions[1]]) do events = events + sums[1] end
   return events
 end
 
@@ -253,22 +276,22 @@ for bucket, adds in pairs(batch.buckets) do
   elseif start <= latest then
     add_to_bucket(buckets_key, bucket, adds)
     add_to_changes(adds)
-    show(display_key, adds)
+    show(prefix, adds)
   else
     future = future + events_of(adds)
     if start <= latest + FUTURE_KEPT_MS then
       add_to_bucket(future_key, bucket, adds)
-      show(future_display_key, adds)
+      show(prefix .. 'future-', adds)
     end
   end
 end
-for _, dimension in ipairs(DIMENSIONS) do update_view(dimension, changes[dimension]) end
+for _, dimension in ipairs(dimensions) do update_view(dimension, changes[dimension]) end
 if late > 0 then redis.call('HINCRBY', KEYS[1], 'late', late) end
 if future > 0 then redis.call('HINCRBY', KEYS[1], 'future', future) end
 for _, move in ipairs(batch.offsets) do
   redis.call('HSET', offsets_key, move[1], text(move[3]))
 end
 if batch.lifetime_ms > 0 then
-  for _, key in ipairs(keys_of(prefix)) do redis.call('PEXPIRE', key, text(batch.lifetime_ms)) end
+  for _, key in ipairs(keys_of(prefix, counted)) do redis.call('PEXPIRE', key, text(batch.lifetime_ms)) end
 end
 return {'applied', now, late, future}

@@ -1,11 +1,35 @@
 -- Stands before every other script of this folder: names of keys, the clock, and what is true at present.
 -- KEYS[1] is always the meta key of the generation that is worked on; the others share its prefix and its hash tag.
 
-local DIMENSIONS = {'content', 'content_type', 'device'}
-local MEASURES = {'count', 'ms'}
+-- What a generation counts whose meta does not say it: the version that built it knew one stream. As in counted.py.
+local UNSAID = '{"time":"event_ts","dimensions":'
+  .. '[{"name":"content","column":"content_id","shown":["slug","title","content_type"]},'
+  .. '{"name":"content_type","column":"content_type","shown":[]},{"name":"device","column":"device","shown":[]}],'
+  .. '"measures":[{"name":"count","column":null},{"name":"ms","column":"duration_ms"}]}'
+
+-- Returns what a text of counted.py means: the names of dimensions and measures, in order, the first measure being the
+-- number of events; and dimension -> the name of the hash with what to show for its members. The first such dimension
+-- has `display`, any other one `display:` and its name.
+local function counted_of(said)
+  local stream, counted, is_first = cjson.decode(said), {dimensions = {}, measures = {}, displays = {}}, true
+  for i, dimension in ipairs(stream.dimensions) do
+    counted.dimensions[i] = dimension.name
+    if #dimension.shown > 0 then
+      counted.displays[dimension.name] = is_first and 'display' or 'display:' .. dimension.name
+      is_first = false
+    end
+  end
+  for i, measure in ipairs(stream.measures) do counted.measures[i] = measure.name end
+  return counted
+end
 
 local function prefix_of(meta_key)
   return meta_key:sub(1, -5)
+end
+
+-- What the generation of a prefix counts.
+local function counted_in(prefix)
+  return counted_of(redis.call('HGET', prefix .. 'meta', 'counted') or UNSAID)
 end
 
 local function view_key(prefix, dimension, measure)
@@ -16,14 +40,14 @@ local function bucket_key(prefix, bucket, dimension, measure)
   return prefix .. 'bucket:' .. bucket .. ':' .. dimension .. ':' .. measure
 end
 
-local function each_measure(visit)
-  for _, dimension in ipairs(DIMENSIONS) do
-    for _, measure in ipairs(MEASURES) do visit(dimension, measure) end
+local function each_measure(counted, visit)
+  for _, dimension in ipairs(counted.dimensions) do
+    for _, measure in ipairs(counted.measures) do visit(dimension, measure) end
   end
 end
 
-local function append_bucket_keys(keys, prefix, buckets)
-  each_measure(function(dimension, measure)
+local function append_bucket_keys(keys, prefix, counted, buckets)
+  each_measure(counted, function(dimension, measure)
     for _, bucket in ipairs(buckets) do
       keys[#keys + 1] = bucket_key(prefix, bucket, dimension, measure)
     end
@@ -31,17 +55,19 @@ local function append_bucket_keys(keys, prefix, buckets)
 end
 
 -- What readers see, and the buckets of which it consists; `buckets` lists their starts.
-local function append_view_keys(keys, prefix)
-  keys[#keys + 1], keys[#keys + 2] = prefix .. 'display', prefix .. 'buckets'
-  each_measure(function(dimension, measure) keys[#keys + 1] = view_key(prefix, dimension, measure) end)
-  append_bucket_keys(keys, prefix, redis.call('ZRANGE', prefix .. 'buckets', 0, -1))
+local function append_view_keys(keys, prefix, counted)
+  keys[#keys + 1] = prefix .. 'buckets'
+  for _, display in pairs(counted.displays) do keys[#keys + 1] = prefix .. display end
+  each_measure(counted, function(dimension, measure) keys[#keys + 1] = view_key(prefix, dimension, measure) end)
+  append_bucket_keys(keys, prefix, counted, redis.call('ZRANGE', prefix .. 'buckets', 0, -1))
 end
 
 -- Every key of a generation. `future` lists the starts of the buckets whose time is still to come.
-local function keys_of(prefix)
-  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'future', prefix .. 'future-display'}
-  append_view_keys(keys, prefix)
-  append_bucket_keys(keys, prefix, redis.call('ZRANGE', prefix .. 'future', 0, -1))
+local function keys_of(prefix, counted)
+  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'future'}
+  for _, display in pairs(counted.displays) do keys[#keys + 1] = prefix .. 'future-' .. display end
+  append_view_keys(keys, prefix, counted)
+  append_bucket_keys(keys, prefix, counted, redis.call('ZRANGE', prefix .. 'future', 0, -1))
   return keys
 end
 

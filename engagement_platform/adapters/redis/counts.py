@@ -7,17 +7,20 @@ Redis refuses, or holds what the tally did not write.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Literal, cast
 
 import msgspec
 import redis
 
 from engagement_platform.adapters.redis.connection import address, reaching
+from engagement_platform.adapters.redis.counted import UNSAID, counted_by, require_readable
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.refusals import MAKE_ROOM
 from engagement_platform.adapters.redis.scripts import run
 from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.playback import Evictions
 from engagement_platform.domain.windows import Adds, Window
 
@@ -45,6 +48,8 @@ class ViewsState:
     """partition -> offset of the next message to count; empty when Redis is without its data."""
     evictions: Evictions | None = None
     """What the server had evicted when the build of the generation began; None of an older version."""
+    counted: str = UNSAID
+    """What the generation counts, as `counted_by` says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ class Batch:
     offsets: Mapping[int, tuple[int, int]]
     """partition -> (expected offset, next offset)."""
     buckets: Mapping[int, Adds] = field(default_factory=dict)
-    display: Mapping[str, str] = field(default_factory=dict)
+    display: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """dimension -> member -> JSON of what to show for it."""
     lag: int = 0
     kafka_clock: Between = UNKNOWN
     """What is known of Kafka's clock at present: Redis' clock is held against it."""
@@ -83,10 +89,15 @@ class Refused:
 class Counts:
     """Counts into the live views, or into a build of new ones."""
 
-    def __init__(self, client: redis.Redis, namespace: str, window: Window) -> None:
+    def __init__(self, client: redis.Redis, namespace: str, window: Window, stream: EventStream) -> None:
         self._client = client
         self._namespace = namespace
         self._window = window
+        self._counted = counted_by(stream)
+
+    def fits(self, state: ViewsState) -> bool:
+        """Say whether a generation counts what this one counts, in the same window."""
+        return state.window == self._window and state.counted == self._counted
 
     def state(self, build: str | None = None) -> ViewsState:
         """Read the live generation, or that of a build."""
@@ -177,12 +188,13 @@ class Counts:
     def _keys(self, build: str | None) -> Keys:
         return Keys.live(self._namespace) if build is None else Keys.build(self._namespace, build)
 
-    def _geometry(self) -> dict[str, int]:
+    def _geometry(self) -> dict[str, int | str]:
         window = self._window
         return {
             "window_ms": window.length_ms,
             "bucket_ms": window.bucket_ms,
             "max_future_ms": window.max_future_ms,
+            "counted": self._counted,
         }
 
 
@@ -232,16 +244,17 @@ def _has_readable_meta(client: redis.Redis, keys: Keys) -> bool:
 
 def _packable(adds: Adds) -> Mapping[str, Mapping[str, Sequence[object]]]:
     """Return the adds with sums beyond what Lua's numbers hold exactly in two parts; mostly there are none."""
-    if all(-_EXACT < ms < _EXACT for sums in adds.values() for _, ms in sums.values()):
+    numbers = list(chain.from_iterable(chain.from_iterable(sums.values() for sums in adds.values())))
+    if not numbers or (min(numbers) > -_EXACT and max(numbers) < _EXACT):
         return adds
     return {
-        dimension: {member: [count, _parts(ms)] for member, (count, ms) in sums.items()}
+        dimension: {member: [_parts(number) for number in numbers] for member, numbers in sums.items()}
         for dimension, sums in adds.items()
     }
 
 
-def _parts(ms: int) -> int | tuple[int, int]:
-    return ms if -_EXACT < ms < _EXACT else divmod(ms, _BASE)
+def _parts(number: int) -> int | tuple[int, int]:
+    return number if -_EXACT < number < _EXACT else divmod(number, _BASE)
 
 
 def _state(reply: list[Any]) -> ViewsState:
@@ -249,6 +262,7 @@ def _state(reply: list[Any]) -> ViewsState:
     window = None
     if "window_ms" in meta:
         window = Window(int(meta["window_ms"]), int(meta["bucket_ms"]), int(meta["max_future_ms"]))
+    require_readable(meta.get("counted", UNSAID))
     return ViewsState(
         generation=meta.get("generation"),
         topic_id=meta.get("topic_id"),
@@ -257,6 +271,7 @@ def _state(reply: list[Any]) -> ViewsState:
         now_ms=now_ms,
         offsets={int(partition): int(offset) for partition, offset in offsets.items()},
         evictions=_evictions(meta.get("evicted", "")),
+        counted=meta.get("counted", UNSAID),
     )
 
 

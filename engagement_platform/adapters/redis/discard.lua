@@ -1,4 +1,5 @@
 -- discard: remove a build.
 -- KEYS[1] meta of the build
-for _, key in ipairs(keys_of(prefix_of(KEYS[1]))) do redis.call('UNLINK', key) end
+local prefix = prefix_of(KEYS[1])
+for _, key in ipairs(keys_of(prefix, counted_in(prefix))) do redis.call('UNLINK', key) end
 return 'discarded'

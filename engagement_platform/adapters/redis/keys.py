@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass
 
+from engagement_platform.domain.event_stream import Views
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -32,10 +34,13 @@ class Keys:
         """Hash: partition -> offset of the next message to count."""
         return f"{self.prefix}offsets"
 
-    @property
-    def display(self) -> str:
-        """Hash: content_id -> JSON of what to show for it."""
-        return f"{self.prefix}display"
+    def displays(self, views: Views) -> dict[str, str]:
+        """Return, for each dimension with columns to show, the hash member -> JSON of them.
+
+        The first has `display`, which is the one of `engagement`; any other the dimension's name behind it.
+        """
+        shown = [dimension.name for dimension in views.dimensions if dimension.shown]
+        return {name: f"{self.prefix}display{f':{name}' if name != shown[0] else ''}" for name in shown}
 
     @property
     def buckets(self) -> str:
@@ -48,5 +53,5 @@ class Keys:
         return f"{self.prefix}bucket:"
 
     def view(self, dimension: str, measure: str) -> str:
-        """Sorted set: member -> count or milliseconds in the window."""
+        """Sorted set: member -> what the measure adds up to in the window."""
         return f"{self.prefix}view:{dimension}:{measure}"

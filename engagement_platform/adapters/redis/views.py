@@ -3,6 +3,7 @@
 Nothing here writes. Each method reads one moment, never half of a batch. Raises Unavailable when Redis does not answer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,17 +12,13 @@ import redis
 
 from engagement_platform.adapters.redis.connection import connect_redis, reaching
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.domain.windows import DIMENSIONS, MEASURES, Adds
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.windows import Adds, nothing
 from engagement_platform.settings import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What to show for a content."""
-
-    slug: str | None
-    title: str | None
-    content_type: str | None
+Shown = dict[str, Any]
+"""What to show for a member: column -> value, in the order of the dimension's `shown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +27,18 @@ class Ranked:
 
     member: str
     value: int
-    """Events, or milliseconds; the measure that was asked for."""
+    """What the measure that was asked for adds up to."""
     shown: Shown | None = None
-    """Of a content; None for `(none)` and in the other dimensions."""
+    """None for `(none)`, and in a dimension without columns to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All engagement in the window."""
+    """All that is in the window."""
 
     count: int
-    ms: int
+    sums: Mapping[str, int]
+    """Measure -> sum, the count left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,9 @@ class Snapshot:
     meta: dict[str, str]
     offsets: dict[int, int]
     views: Adds
-    """dimension -> member -> [count, ms], comparable with `domain.windows.recount`."""
-    display: dict[str, Shown]
+    """dimension -> member -> sums, comparable with `domain.windows.recount`."""
+    display: dict[str, dict[str, Shown]]
+    """dimension -> member -> what to show for it, for the dimensions with columns to show."""
 
     @property
     def as_of_ms(self) -> int:
@@ -60,38 +59,43 @@ class Snapshot:
 
 
 class Views:
-    """Reads the live views of one namespace."""
+    """Reads the live views of a stream."""
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+    def __init__(self, client: redis.Redis, namespace: str, stream: EventStream) -> None:
         self._client = client
         self._keys = Keys.live(namespace)
+        self._views = stream.views
+        self._measures = [measure.name for measure in stream.views.measures]
+        self._displays = self._keys.displays(stream.views)
 
     @classmethod
-    def connect(cls, settings: Settings) -> "Views":
-        """Return the views of the settings."""
-        return cls(connect_redis(settings), settings.redis_namespace)
+    def connect(cls, settings: Settings, stream: EventStream | None = None) -> "Views":
+        """Return the views of a stream; of the packaged one where none is named."""
+        return cls(connect_redis(settings), settings.redis_namespace, stream or packaged())
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def top(self, dimension: str, measure: str, n: int) -> list[Ranked]:
-        """Return the `n` members with the most engagement, the greatest first."""
+        """Return the `n` members with the highest sum of a measure, the highest first."""
         with reaching(self._client):
             best = self._client.zrevrange(self._keys.view(dimension, measure), 0, n - 1, withscores=True)
             ranked = cast("list[tuple[str, float]]", best)
             shown: list[str | None] = [None] * len(ranked)
-            if dimension == "content" and ranked:
-                shown = cast("list[str | None]", self._client.hmget(self._keys.display, [m for m, _ in ranked]))
+            if dimension in self._displays and ranked:
+                members = [member for member, _ in ranked]
+                shown = cast("list[str | None]", self._client.hmget(self._displays[dimension], members))
         return [Ranked(member, int(score), _shown(text)) for (member, score), text in zip(ranked, shown, strict=True)]
 
     def totals(self) -> Totals:
-        """Return the events in the window and the sum of their durations. Every event has one device, or `(none)`."""
+        """Return the events in the window and their sums. Every event has one member of a dimension, or `(none)`."""
+        dimension = self._views.dimensions[-1].name
         with reaching(self._client), self._client.pipeline(transaction=True) as pipe:
-            for measure in MEASURES:
-                pipe.zrange(self._keys.view("device", measure), 0, -1, withscores=True)
-            count, ms = (sum(int(score) for _, score in rows) for rows in pipe.execute())
-        return Totals(count, ms)
+            for measure in self._measures:
+                pipe.zrange(self._keys.view(dimension, measure), 0, -1, withscores=True)
+            count, *sums = (sum(int(score) for _, score in rows) for rows in pipe.execute())
+        return Totals(count, dict(zip(self._measures[1:], sums, strict=True)))
 
     def as_of(self) -> int | None:
         """Return the time, in ms since 1970, for which the views hold; None when there are none."""
@@ -112,20 +116,26 @@ class Views:
 
     def snapshot(self) -> Snapshot:
         """Return everything, as of one moment."""
-        names = [(dimension, measure) for dimension in DIMENSIONS for measure in MEASURES]
+        names = [(dimension.name, measure) for dimension in self._views.dimensions for measure in self._measures]
         with reaching(self._client), self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(self._keys.meta)
             pipe.hgetall(self._keys.offsets)
-            pipe.hgetall(self._keys.display)
+            for key in self._displays.values():
+                pipe.hgetall(key)
             for dimension, measure in names:
                 pipe.zrange(self._keys.view(dimension, measure), 0, -1, withscores=True)
-            meta, offsets, display, *rows = pipe.execute()
-        views: Adds = {dimension: {} for dimension in DIMENSIONS}
+            meta, offsets, *rest = pipe.execute()
+        texts, rows = rest[: len(self._displays)], rest[len(self._displays) :]
+        views = nothing(self._views)
         for (dimension, measure), scores in zip(names, rows, strict=True):
             for member, score in scores:
-                views[dimension].setdefault(member, [0, 0])[MEASURES.index(measure)] = int(score)
-        shown = {member: _read(text) for member, text in display.items()}
-        return Snapshot(meta, _ints(offsets), views, shown)
+                sums = views[dimension].setdefault(member, [0] * len(self._measures))
+                sums[self._measures.index(measure)] = int(score)
+        display = {
+            dimension: {member: _read(text) for member, text in shown.items()}
+            for dimension, shown in zip(self._displays, texts, strict=True)
+        }
+        return Snapshot(meta, _ints(offsets), views, display)
 
 
 def _ints(pairs: dict[str, Any]) -> dict[int, int]:
@@ -137,4 +147,4 @@ def _shown(text: str | None) -> Shown | None:
 
 
 def _read(text: str) -> Shown:
-    return msgspec.json.decode(text, type=Shown)
+    return cast("Shown", msgspec.json.decode(text))

@@ -84,39 +84,41 @@ class KeyDifference:
 
     dimension: str
     member: str
-    expected: tuple[int, int]
-    """Events and milliseconds of the recount."""
-    found: tuple[int, int]
-    """Events and milliseconds in Redis."""
+    expected: tuple[int, ...]
+    """Events and sums of the recount."""
+    found: tuple[int, ...]
+    """Events and sums in Redis."""
 
     @property
     def missing(self) -> int:
-        """How many events are missing; 1 when only milliseconds are."""
+        """How many events are missing; 1 when only a part of a sum is."""
         return self._off(-1)
 
     @property
     def surplus(self) -> int:
-        """How many events are too many; 1 when only milliseconds are."""
+        """How many events are too many; 1 when only a part of a sum is."""
         return self._off(+1)
 
     def _off(self, sign: int) -> int:
-        count, ms = ((actual - expected) * sign for actual, expected in zip(self.found, self.expected, strict=True))
-        return max(count, 0) if count else int(ms > 0)
+        count, *sums = ((actual - expected) * sign for actual, expected in zip(self.found, self.expected, strict=True))
+        return max(count, 0) if count else int(any(off > 0 for off in sums))
 
 
 def compare_views(expected: Adds, present: Adds) -> list[KeyDifference]:
-    """Return every key whose count or milliseconds differ. A key with nothing is as good as no key."""
+    """Return every key whose count or sums differ. A key with nothing is as good as no key."""
     return [
-        KeyDifference(dimension, member, sums, there)
+        KeyDifference(dimension, member, tuple(sums), tuple(there))
         for dimension in sorted(expected.keys() | present.keys())
         for member in sorted(expected.get(dimension, {}).keys() | present.get(dimension, {}).keys())
-        if (sums := _pair(expected, dimension, member)) != (there := _pair(present, dimension, member))
+        for sums, there in [_beside(expected.get(dimension, {}).get(member), present.get(dimension, {}).get(member))]
+        if sums != there
     ]
 
 
-def _pair(views: Adds, dimension: str, member: str) -> tuple[int, int]:
-    count, ms = views.get(dimension, {}).get(member, (0, 0))
-    return count, ms
+def _beside(expected: list[int] | None, present: list[int] | None) -> tuple[list[int], list[int]]:
+    """Return the sums of both, where nothing is with zeros."""
+    nothing = [0] * len(expected or present or [])
+    return expected or nothing, present or nothing
 
 
 def events_off(differences: Iterable[KeyDifference]) -> tuple[int, int]:
@@ -130,5 +132,5 @@ def events_off(differences: Iterable[KeyDifference]) -> tuple[int, int]:
 
 
 def total(views: Mapping[str, Mapping[str, list[int]]]) -> int:
-    """Return how many events the views count: each is under one content, or under none."""
-    return sum(count for count, _ in views.get("content", {}).values())
+    """Return how many events the views count: each is under one member of a dimension, or under none."""
+    return sum(count for count, *_ in next(iter(views.values()), {}).values())

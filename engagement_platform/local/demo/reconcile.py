@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql as compose
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.consumer import TopicReader
@@ -19,8 +20,16 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import id_of
-from engagement_platform.domain.windows import DIMENSIONS, NONE, Adds, Window
-from engagement_platform.local.demo.compare import IdCounts, KeyDifference, TopicDifference, compare_ids, compare_views
+from engagement_platform.domain.event_stream import Dimension, EventStream
+from engagement_platform.domain.windows import NONE, Adds, Window, nothing
+from engagement_platform.local.demo.compare import (
+    IdCounts,
+    KeyDifference,
+    TopicDifference,
+    compare_ids,
+    compare_views,
+    total,
+)
 from engagement_platform.settings import Settings
 from engagement_platform.stream.topic_watch import window_of
 
@@ -93,8 +102,8 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
     began = time.monotonic()
     origin = origin_of(settings)
     with closing(session.connect(origin.dsn, "demo")) as source, session.reaching(origin):
-        base = _lowest(source)
-        committed = _source_ids(source, base)
+        base = _lowest(source, origin.stream)
+        committed = _source_ids(source, origin.stream, base)
         topic = Topic(settings, base)
         reading = 30 + committed.total / 10_000
         try:
@@ -106,7 +115,7 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
                 patience,
             )
             views, snapshot, in_window = _until(
-                lambda: _compare_redis(settings, source, differences[1], dead),
+                lambda: _compare_redis(settings, source, origin.stream, differences[1], dead),
                 lambda compared: not compared[0],
                 began + patience - time.monotonic(),
             )
@@ -140,17 +149,16 @@ def _compare_topic(
 
 
 def _compare_redis(
-    settings: Settings, source: psycopg.Connection[Any], ends: dict[int, int], dead: set[int]
+    settings: Settings, source: psycopg.Connection[Any], stream: EventStream, ends: dict[int, int], dead: set[int]
 ) -> tuple[list[KeyDifference], Snapshot, int]:
-    snapshot = _settled_snapshot(settings, ends)
-    expected = recount(source, window_of(settings), snapshot, dead)
-    in_window = sum(count for count, _ in expected["content"].values())
-    return compare_views(expected, snapshot.views), snapshot, in_window
+    snapshot = _settled_snapshot(settings, stream, ends)
+    expected = recount(source, stream, window_of(settings), snapshot, dead)
+    return compare_views(expected, snapshot.views), snapshot, total(expected)
 
 
-def _settled_snapshot(settings: Settings, ends: dict[int, int]) -> Snapshot:
+def _settled_snapshot(settings: Settings, stream: EventStream, ends: dict[int, int]) -> Snapshot:
     """Return the views once they have counted everything before `ends`; after ten seconds as they are."""
-    views = Views.connect(settings)
+    views = Views.connect(settings, stream)
     try:
         return _until(
             views.snapshot,
@@ -161,16 +169,37 @@ def _settled_snapshot(settings: Settings, ends: dict[int, int]) -> Snapshot:
         views.close()
 
 
-def recount(source: psycopg.Connection[Any], window: Window, snapshot: Snapshot, dead: set[int]) -> Adds:
+def recount(
+    source: psycopg.Connection[Any], stream: EventStream, window: Window, snapshot: Snapshot, dead: set[int]
+) -> Adds:
     """Count in the source what the views should have held at the moment of the snapshot."""
     begin = window.start(snapshot.as_of_ms)
     last = snapshot.as_of_ms + window.max_future_ms
     end = last - last % window.bucket_ms + window.bucket_ms
-    totals: Adds = {dimension: {} for dimension in DIMENSIONS}
+    totals = nothing(stream.views)
     values = {"begin": begin, "end": end, "none": NONE, "dead": sorted(dead)}
-    for dimension, member, count, ms in source.execute(_statement("recount"), values):
-        totals[dimension][member] = [count, int(ms)]
+    for dimension, member, *sums in source.execute(_recount_of(stream), values):
+        totals[dimension][member] = [int(number) for number in sums]
     return totals
+
+
+def _recount_of(stream: EventStream) -> compose.Composed:
+    """Return the statement that counts the source by each dimension."""
+    columns = compose.SQL(", ").join(map(compose.Identifier, stream.views.columns))
+    enriched = compose.SQL(stream.enriched.replace("%", "%%"))
+    counted = _statement("counted", stream, columns=columns, enriched=enriched)
+    by = compose.SQL("\nUNION ALL\n").join(_by(dimension, stream) for dimension in stream.views.dimensions)
+    return counted + compose.SQL("\n") + by
+
+
+def _by(dimension: Dimension, stream: EventStream) -> compose.Composed:
+    sums = [
+        compose.SQL(", sum(coalesce({}, 0))").format(compose.Identifier(measure.column))
+        for measure in stream.views.measures
+        if measure.column is not None
+    ]
+    name, column = compose.Literal(dimension.name), compose.Identifier(dimension.column)
+    return _statement("by", stream, dimension=name, column=column, sums=compose.Composed(sums))
 
 
 def dead_letters(settings: Settings) -> set[int]:
@@ -193,19 +222,25 @@ def dead_letters(settings: Settings) -> set[int]:
     return ids
 
 
-def _lowest(source: psycopg.Connection[Any]) -> int:
-    row = source.execute(_statement("lowest_id")).fetchone()
+def _lowest(source: psycopg.Connection[Any], stream: EventStream) -> int:
+    row = source.execute(_statement("lowest_id", stream)).fetchone()
     return int(row[0]) if row else 0
 
 
-def _source_ids(source: psycopg.Connection[Any], base: int) -> IdCounts:
+def _source_ids(source: psycopg.Connection[Any], stream: EventStream, base: int) -> IdCounts:
     ids = IdCounts(base)
     with source.transaction(), source.cursor("ids") as cursor:
-        cursor.execute(_statement("ids"))
+        cursor.execute(_statement("ids", stream))
         while rows := cursor.fetchmany(_ROWS):
             ids.add(row[0] for row in rows)
     return ids
 
 
-def _statement(name: str) -> str:
-    return sql.load("engagement_platform.local.demo", "reconcile.sql")[name]
+def _statement(name: str, stream: EventStream, **others: compose.Composable) -> compose.Composed:
+    template = sql.load("engagement_platform.local.demo", "reconcile.sql")[name]
+    return compose.SQL(template).format(
+        table=compose.SQL(stream.source.name),
+        id=compose.Identifier(stream.source.id),
+        time=compose.Identifier(stream.source.time),
+        **others,
+    )

@@ -1,25 +1,22 @@
 -- name: ids
-SELECT id FROM engagement_events
+SELECT {id} FROM {table}
 
 -- name: lowest_id
-SELECT coalesce(min(id), 0) FROM engagement_events
+SELECT coalesce(min({id}), 0) FROM {table}
 
--- name: recount
--- What the views should hold: events and milliseconds by content, content type and device, of the events with
--- :begin <= event_ts < :end (milliseconds since 1970, edges of buckets), without the dead letters.
+-- name: counted
+-- What the views should count: the events with :begin <= time < :end (milliseconds since 1970, edges of buckets),
+-- without the dead letters. Before one SELECT for each dimension.
 WITH counted AS (
-    SELECT coalesce(event.content_id::text, %(none)s) AS content,
-           coalesce(content.content_type, %(none)s) AS content_type,
-           coalesce(event.device, %(none)s) AS device,
-           coalesce(event.duration_ms, 0) AS ms
-      FROM engagement_events AS event
-      LEFT JOIN content ON content.id = event.content_id
-     WHERE event.event_ts >= timestamptz 'epoch' + %(begin)s::bigint * interval '1 millisecond'
-       AND event.event_ts < timestamptz 'epoch' + %(end)s::bigint * interval '1 millisecond'
-       AND NOT event.id = ANY(%(dead)s::bigint[])
+    SELECT {columns}
+      FROM ({enriched}) AS event
+     WHERE event.{time} >= timestamptz 'epoch' + %(begin)s::bigint * interval '1 millisecond'
+       AND event.{time} < timestamptz 'epoch' + %(end)s::bigint * interval '1 millisecond'
+       AND NOT event.{id} = ANY(%(dead)s::bigint[])
 )
-SELECT 'content', content, count(*), sum(ms) FROM counted GROUP BY content
-UNION ALL
-SELECT 'content_type', content_type, count(*), sum(ms) FROM counted GROUP BY content_type
-UNION ALL
-SELECT 'device', device, count(*), sum(ms) FROM counted GROUP BY device
+
+-- name: by
+-- Events and sums by one dimension; a member is the column's value as JSON has it, a text without its quotes.
+SELECT {dimension}, coalesce(to_json({column}) #>> ARRAY[]::text[], %(none)s), count(*){sums}
+  FROM counted
+ GROUP BY 2

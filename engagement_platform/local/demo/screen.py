@@ -160,8 +160,8 @@ def _top(ranked: tuple[Ranked, ...]) -> Table:
     table.add_column("kind", min_width=8)
     table.add_column("title", no_wrap=True, overflow="ellipsis", max_width=60)
     for rank, item in enumerate(ranked, 1):
-        kind = (item.shown.content_type if item.shown else None) or ""
-        title = (item.shown.title if item.shown else None) or item.member
+        shown = item.shown or {}
+        kind, title = shown.get("content_type") or "", shown.get("title") or item.member
         table.add_row(str(rank), duration(item.value / 1000), kind, isolated(title))
     return table
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Counts
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.topic_watch import TopicWatch, watching, window_of
@@ -15,11 +16,11 @@ log = logging.getLogger("engagement_platform.tally")
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
+def connected(settings: Settings, stream: EventStream) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
     client = connect_redis(settings)
     with client:
-        counts = Counts(client, settings.redis_namespace, window_of(settings))
+        counts = Counts(client, settings.redis_namespace, window_of(settings), stream)
         counts.check_policy()
         reader = TopicReader(settings)
         try:

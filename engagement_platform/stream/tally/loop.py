@@ -16,8 +16,10 @@ from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, ViewsState
 from engagement_platform.adapters.repeated import Interval
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
-from engagement_platform.domain.playback import Resume, display_of, may_lack, resume
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.playback import Playbacks, Resume, may_lack, resume
 from engagement_platform.domain.topics import User
 from engagement_platform.domain.windows import aggregate
 from engagement_platform.settings import Settings
@@ -43,19 +45,20 @@ LOOK_SECONDS = 2.0
 _MAX_SECONDS_BETWEEN_BUILDS = 10.0
 
 
-def run(settings: Settings, control: Control) -> None:
+def run(settings: Settings, control: Control, stream: EventStream | None = None) -> None:
     """Tally until the lease is over or, when draining, until everything that was in Kafka at the start is counted.
 
-    Waits for servers that do not answer, and stands still where going on could miscount: see `stream.supervisor`.
-    Ends quietly when another run has taken over.
+    The stream is the packaged one where none is named. Waits for servers that do not answer, and stands still where
+    going on could miscount: see `stream.supervisor`. Ends quietly when another run has taken over.
     """
+    tallied = stream or packaged()
     builds = Spacing(_MAX_SECONDS_BETWEEN_BUILDS)
 
     def attempt(supervision: Supervision) -> None:
         try:
-            with connected(settings) as (reader, counts, watch):
+            with connected(settings, tallied) as (reader, counts, watch):
                 supervision.claim()
-                _Tally(settings, control, reader, counts, supervision, watch=watch, builds=builds).run()
+                _Tally(settings, control, reader, counts, supervision, stream=tallied, watch=watch, builds=builds).run()
         except TopicChanged as error:
             control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
             raise _topic_mismatch(str(error)) from error
@@ -66,7 +69,7 @@ def run(settings: Settings, control: Control) -> None:
 def backlog(settings: Settings) -> int:
     """Return how many messages wait, as the offsets in Redis tell. Raises EngagementError."""
     with connect_redis(settings) as client:
-        state = Counts(client, settings.redis_namespace, window_of(settings)).state()
+        state = Counts(client, settings.redis_namespace, window_of(settings), packaged()).state()
     return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
 
 
@@ -81,11 +84,14 @@ class _Tally:
         counts: Counts,
         supervision: Supervision,
         *,
+        stream: EventStream,
         watch: TopicWatch,
         builds: Spacing,
     ) -> None:
         self._settings = settings
         self._control = control
+        self._stream = stream
+        self._playbacks = Playbacks(stream)
         self._window = window_of(settings)
         self._reader = reader
         self._counts = counts
@@ -177,13 +183,13 @@ class _Tally:
     def _apply(self, records: Mapping[int, list[Record]]) -> None:
         positions = self._reader.positions()
         lag = self._reader.waiting()
-        events, unreadable = decoded(records)
+        events, unreadable = decoded(records, self._playbacks.read)
         batch = Batch(
             generation=self._target.generation,
             topic_id=self._reader.topic_id,
             offsets={p: (self._offsets[p], positions[p]) for p in positions},
-            buckets=aggregate(events, self._window.bucket_ms),
-            display=display_of(events),
+            buckets=aggregate(self._stream, events, self._window.bucket_ms),
+            display=self._playbacks.display_of(events),
             lag=lag,
             kafka_clock=self._clocks.between(),
         )
@@ -227,7 +233,7 @@ class _Tally:
         return resume(
             generation=state.generation,
             same_topic=state.topic_id == self._reader.topic_id,
-            same_window=state.window == self._window,
+            same_window=self._counts.fits(state),
             has_offsets=bool(state.offsets),
             ahead_ms=state.as_of_ms - state.now_ms,
             may_lack=may_lack(state.evictions, self._counts.evictions()),

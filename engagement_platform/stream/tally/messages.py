@@ -2,18 +2,18 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.event import HEADER_UNSEEN_AT
-from engagement_platform.domain.playback import Playback, read
 
 log = logging.getLogger("engagement_platform.tally")
 
 
-def decoded(records: Mapping[int, list[Record]]) -> tuple[list[Playback], int]:
+def decoded(records: Mapping[int, list[Record]], read: Callable[[bytes | None], Any | None]) -> tuple[list[Any], int]:
     """Return the events, and how many messages are none. Those cannot be counted; one line a batch names the first."""
-    events: list[Playback] = []
+    events: list[Any] = []
     unreadable = 0
     for partition, messages in records.items():
         for message in messages:

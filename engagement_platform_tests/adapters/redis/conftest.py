@@ -5,8 +5,11 @@ import pytest
 import redis
 
 from engagement_platform.adapters.redis import scripts
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, REAL_CLOCK, TEST_CLOCK, Tallied, make
+from engagement_platform_tests.streams import ORDERS, PINGS, VISITS
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +51,18 @@ def clock_of_the_test(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
-def tallied(clock_of_the_test: None, client: redis.Redis, namespace: str) -> Tallied:
-    return make(client, namespace)
+def stream() -> EventStream:
+    """The stream of `tallied`: the packaged one, unless a file of tests has several."""
+    return packaged()
+
+
+@pytest.fixture
+def tallied(clock_of_the_test: None, client: redis.Redis, namespace: str, stream: EventStream) -> Tallied:
+    return make(client, namespace, stream)
+
+
+@pytest.fixture(params=[packaged(), ORDERS, VISITS, PINGS], ids=lambda stream: stream.name)
+def any_stream(request: pytest.FixtureRequest) -> EventStream:
+    """The packaged stream, and others."""
+    stream: EventStream = request.param
+    return stream

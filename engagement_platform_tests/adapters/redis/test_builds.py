@@ -7,12 +7,21 @@ import pytest
 import redis
 
 from engagement_platform.adapters.redis.counts import Applied, Batch
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.tallied import (
     Tallied,
     event,
 )
+from engagement_platform_tests.streams import ORDERS
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
+
+
+@pytest.fixture(params=[packaged(), ORDERS], ids=lambda stream: stream.name)
+def stream(request: pytest.FixtureRequest) -> EventStream:
+    stream: EventStream = request.param
+    return stream
 
 
 @pytest.fixture
@@ -28,10 +37,11 @@ def build(tallied: Tallied) -> Iterator[Batch]:
 
 def test_nobody_sees_a_build_until_it_replaces_everything(tallied: Tallied, build: Batch) -> None:
     before = tallied.assert_exact()
-    assert before.views["content"].keys() == {"live"}
+    assert before.views[tallied.first].keys() == {"live"}
     assert tallied.counts.promote("g2", "g1") == "promoted"
     after = tallied.views.snapshot()
-    assert after.views["content"].keys() == after.display.keys() == {"built"}
+    assert after.views[tallied.first].keys() == {"built"}
+    assert all(texts.keys() == {"built"} for texts in after.display.values())
     assert (after.offsets, after.meta["generation"], after.meta["topic_id"]) == ({0: 101, 1: 0}, "g2", "t2")
     assert not any(key.startswith("build:") for key in tallied.key_names())
 
@@ -41,7 +51,7 @@ def test_a_promoted_build_never_expires_and_goes_on(client: redis.Redis, tallied
     assert {client.ttl(f"{{{tallied.namespace}}}:{key}") for key in tallied.key_names()} == {-1}
     onwards = replace(build, offsets={0: (101, 102), 1: (0, 0)})
     assert isinstance(tallied.counts.apply(onwards), Applied)
-    assert tallied.views.snapshot().views["content"] == {"built": [2, 10]}
+    assert tallied.views.snapshot().views[tallied.first] == {"built": [2, 10]}
 
 
 def test_every_key_of_a_build_expires_with_its_process(client: redis.Redis, tallied: Tallied, build: Batch) -> None:

@@ -10,14 +10,21 @@ from hypothesis import strategies as st
 
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.adapters.redis.views import Shown, Views
+from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.clocks import Between, Clocks, compare
-from engagement_platform.domain.playback import Playback
-from engagement_platform.domain.windows import DIMENSIONS, MEASURES
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.server import Server
-from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, WINDOW, Tallied, event, make
+from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, WINDOW, Happened, Tallied, event, make
+from engagement_platform_tests.streams import ORDERS
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
+
+
+@pytest.fixture(params=[packaged(), ORDERS], ids=lambda stream: stream.name)
+def stream(request: pytest.FixtureRequest) -> EventStream:
+    stream: EventStream = request.param
+    return stream
 
 
 events = st.builds(
@@ -32,18 +39,32 @@ events = st.builds(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(-1_500, 40_000), st.lists(events, max_size=8)), max_size=8))
-def test_the_views_are_a_recount_at_every_moment(client: redis.Redis, steps: list[tuple[int, list[Playback]]]) -> None:
+def test_the_views_are_a_recount_at_every_moment(
+    client: redis.Redis, any_stream: EventStream, steps: list[tuple[int, list[Happened]]]
+) -> None:
     """Whatever arrives, late, ahead or out of order, and however the clock moves within its tolerance."""
-    tallied = make(client, f"test-{uuid4().hex[:8]}")
+    tallied = make(client, f"test-{uuid4().hex[:8]}", any_stream)
     latest = 0
     for step, arrived in steps:
         tallied.at(latest + step)
         latest = max(latest, latest + step)
         applied = tallied.send(*arrived)
-        buckets = [WINDOW.bucket_of(e.event_ts) for e in arrived]
+        buckets = [WINDOW.bucket_of(one.at) for one in arrived]
         assert applied.late == sum(WINDOW.is_late(bucket, applied.as_of_ms) for bucket in buckets)
         assert applied.future == sum(WINDOW.is_future(bucket, applied.as_of_ms) for bucket in buckets)
         tallied.assert_exact()
+
+
+def shown_of(tallied: Tallied, **texts: str) -> dict[str, object]:
+    """Return what is shown for videos, by the texts that they came with."""
+    if tallied.stream.name == ORDERS.name:
+        return {}
+    return {
+        "content": {
+            member: {"slug": f"slug of {text}", "title": f"title of {text}", "content_type": "video"}
+            for member, text in texts.items()
+        }
+    }
 
 
 large = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**53 - 1, 2**53, -(2**53), 2**53 + 1, 2**31, 1, -1])
@@ -54,10 +75,10 @@ large = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**53 - 1, 2**53, -(
     st.lists(st.tuples(st.integers(0, 40_000), st.lists(st.tuples(st.integers(-40_000, 30_000), large))), max_size=8)
 )
 def test_sums_are_exact_however_large_they_grow(
-    client: redis.Redis, steps: list[tuple[int, list[tuple[int, int]]]]
+    client: redis.Redis, any_stream: EventStream, steps: list[tuple[int, list[tuple[int, int]]]]
 ) -> None:
     """A score is a double: the exact sum, rounded once. Nothing of a large value stays when it has left the window."""
-    tallied = make(client, f"test-{uuid4().hex[:8]}")
+    tallied = make(client, f"test-{uuid4().hex[:8]}", any_stream)
     now = 0
     for step, arrived in steps:
         now += step
@@ -71,7 +92,7 @@ def test_more_members_than_one_call_takes(tallied: Tallied) -> None:
     tallied.assert_exact()
     tallied.at(61_000)
     tallied.send(event(60_000))
-    assert len(tallied.assert_exact().views["content"]) < 2_500
+    assert len(tallied.assert_exact().views[tallied.first]) < 2_500
 
 
 def test_a_batch_that_is_sent_again_changes_nothing(tallied: Tallied) -> None:
@@ -115,13 +136,15 @@ def test_another_topic_is_refused(tallied: Tallied) -> None:
 
 @pytest.mark.parametrize("changed", [{"length_ms": 70_000}, {"bucket_ms": 5_000}, {"max_future_ms": 0}])
 def test_another_window_is_refused(tallied: Tallied, changed: dict[str, int]) -> None:
-    tallied.counts = Counts(tallied.client, tallied.namespace, replace(WINDOW, **changed))
+    tallied.counts = Counts(tallied.client, tallied.namespace, replace(WINDOW, **changed), tallied.stream)
     refused = tallied.refuse(tallied.batch(event()))
     assert (refused.reason, refused.state.window) == ("geometry", WINDOW)
 
 
 def test_without_data_a_batch_is_refused(client: redis.Redis, namespace: str) -> None:
-    tallied = Tallied(client, Counts(client, namespace, WINDOW), Views(client, namespace), namespace)
+    tallied = Tallied(
+        client, Counts(client, namespace, WINDOW, packaged()), Views(client, namespace, packaged()), namespace
+    )
     refused = tallied.refuse(tallied.batch(event()))
     assert (refused.reason, refused.state.generation, refused.state.offsets) == ("absent", None, {})
     assert tallied.views.as_of() is None
@@ -149,13 +172,14 @@ def test_members_leave_with_their_last_event(tallied: Tallied) -> None:
     tallied.at(20_000)
     tallied.send()
     found = tallied.assert_exact()
-    assert found.views["content"] == {"new": [1, 0]}  # no milliseconds, but it is counted
-    assert found.display == {"new": Shown("slug of new", "title of new", "video")}
+    assert found.views[tallied.first] == {"new": [1, 0]}  # no milliseconds, but it is counted
+    assert found.display == shown_of(tallied, new="new")
 
 
 def test_a_member_whose_durations_cancel_out_stays(tallied: Tallied) -> None:
     tallied.send(event(ms=7), event(ms=-7))
-    assert tallied.assert_exact().views["device"] == {"ios": [2, 0]}
+    *_, last = tallied.assert_exact().views.values()
+    assert list(last.values()) == [[2, 0]]
 
 
 def test_after_a_long_pause_nothing_is_left(tallied: Tallied) -> None:
@@ -175,12 +199,12 @@ def test_late_and_future_events_are_counted_apart(tallied: Tallied) -> None:
 
 def test_an_event_ahead_is_counted_when_its_time_comes(tallied: Tallied) -> None:
     tallied.send(event(40_000, "ahead"), event(40_000, "ahead", ms=None), event(41_000, None), event(0, "now"))
-    assert tallied.assert_exact().views["content"] == {"now": [1, 5]}
+    assert tallied.assert_exact().views[tallied.first] == {"now": [1, 5]}
     tallied.at(30_000)
     tallied.send()
     found = tallied.assert_exact()
-    assert found.views["content"] == {"ahead": [2, 5], "(none)": [1, 5], "now": [1, 5]}
-    assert found.display["ahead"] == Shown("slug of ahead", "title of ahead", "video")
+    assert found.views[tallied.first] == {"ahead": [2, 5], "(none)": [1, 5], "now": [1, 5]}
+    assert found.display == shown_of(tallied, ahead="ahead", now="now")
     tallied.at(110_000)
     tallied.send()
     tallied.assert_exact()
@@ -191,7 +215,7 @@ def test_what_is_kept_for_later_outlives_a_pause_and_goes_with_the_window(tallie
     tallied.send(event(), event(600_000, "near"), event(610_000, "past"), event(3_000_000, "far"))
     tallied.at(660_000)
     tallied.send()
-    assert tallied.assert_exact().views["content"] == {"near": [1, 5], "past": [1, 5]}
+    assert tallied.assert_exact().views[tallied.first] == {"near": [1, 5], "past": [1, 5]}
     tallied.at(2_000_000)
     tallied.send()
     tallied.assert_exact()
@@ -213,7 +237,7 @@ def test_what_is_kept_moves_with_a_build(tallied: Tallied) -> None:
     assert tallied.counts.promote("g2", "g1") == "promoted"
     tallied.at(30_000)
     assert isinstance(tallied.counts.apply(replace(batch, offsets={0: (1, 1)}, buckets={})), Applied)
-    assert tallied.views.snapshot().views["content"] == {"ahead": [1, 5]}
+    assert tallied.views.snapshot().views[tallied.first] == {"ahead": [1, 5]}
 
 
 @pytest.mark.parametrize(
@@ -236,8 +260,8 @@ def test_a_clock_far_from_kafkas_is_refused(tallied: Tallied, kafka: Between, re
 
 def test_a_title_is_that_of_the_last_event(tallied: Tallied) -> None:
     tallied.send(event())
-    tallied.send(Playback(event().event_ts, "c1", "video", None, None, None, "🎧 جديد"))
-    assert tallied.views.snapshot().display == {"c1": Shown(None, "🎧 جديد", "video")}
+    tallied.send(replace(event(), shown="🎧 جديد"))
+    assert tallied.views.snapshot().display == shown_of(tallied, c1="🎧 جديد")
 
 
 def test_all_keys_share_the_hash_tag(client: redis.Redis, tallied: Tallied) -> None:
@@ -251,8 +275,9 @@ def test_all_keys_share_the_hash_tag(client: redis.Redis, tallied: Tallied) -> N
 def test_the_keys_of_scripts_and_readers_agree(tallied: Tallied) -> None:
     tallied.send(event())
     keys = Keys.live("x")
-    named = {keys.meta, keys.offsets, keys.display, keys.buckets}
-    named |= {keys.view(dimension, measure) for dimension in DIMENSIONS for measure in MEASURES}
+    views = tallied.stream.views
+    named = {keys.meta, keys.offsets, keys.buckets, *keys.displays(views).values()}
+    named |= {keys.view(one.name, measure.name) for one in views.dimensions for measure in views.measures}
     assert {f"{{x}}:{key}" for key in tallied.key_names() if not key.startswith("bucket:")} == named
 
 

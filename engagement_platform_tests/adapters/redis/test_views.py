@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from engagement_platform.adapters.redis.counts import Applied
-from engagement_platform.adapters.redis.views import Shown
-from engagement_platform.domain.windows import DIMENSIONS, NONE
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.windows import NONE
 from engagement_platform_tests.adapters.redis.tallied import NOW_MS, WINDOW, Tallied, event
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
@@ -16,7 +16,7 @@ def test_a_ranking_with_what_to_show(tallied: Tallied) -> None:
     tallied.send(event(content="a", ms=10), event(content="b", ms=1), event(content="b", ms=1), event(content=None))
     by_count = tallied.views.top("content", "count", 1)
     assert [(one.member, one.value, one.shown) for one in by_count] == [
-        ("b", 2, Shown("slug of b", "title of b", "video"))
+        ("b", 2, {"slug": "slug of b", "title": "title of b", "content_type": "video"})
     ]
     assert [one.member for one in tallied.views.top("content", "ms", 9)] == ["a", NONE, "b"]
     assert [(one.member, one.value, one.shown) for one in tallied.views.top("device", "count", 9)] == [("ios", 4, None)]
@@ -26,7 +26,7 @@ def test_a_ranking_with_what_to_show(tallied: Tallied) -> None:
 def test_totals_are_those_of_all_events(tallied: Tallied) -> None:
     tallied.send(event(ms=10), event(device=None, ms=None), event(ms=-3))
     totals = tallied.views.totals()
-    assert (totals.count, totals.ms) == (3, 7)
+    assert (totals.count, totals.sums) == (3, {"ms": 7})
 
 
 def test_freshness_is_read_by_redis_clock(tallied: Tallied) -> None:
@@ -39,7 +39,9 @@ def test_freshness_is_read_by_redis_clock(tallied: Tallied) -> None:
 def test_sums_stay_integers_beyond_14_digits(tallied: Tallied) -> None:
     batch = replace(
         tallied.batch(event()),
-        buckets={WINDOW.bucket_of(event().event_ts): {d: {"x": [1, 2**52 + 1]} for d in DIMENSIONS}},
+        buckets={
+            WINDOW.bucket_of(event().at): {one.name: {"x": [1, 2**52 + 1]} for one in packaged().views.dimensions}
+        },
     )
     assert isinstance(tallied.counts.apply(batch), Applied)
     assert tallied.views.snapshot().views["content"] == {"x": [1, 2**52 + 1]}

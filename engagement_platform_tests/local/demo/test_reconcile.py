@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from engagement_platform.adapters.kafka.connection import options
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.domain.windows import DIMENSIONS, MEASURES
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.local.demo.compare import events_off
 from engagement_platform.local.demo.reconcile import Reconciliation, reconcile
 from engagement_platform.local.generator.generate import generate
@@ -80,7 +80,9 @@ def test_a_row_that_is_gone_is_unknown(streamed: Settings, source_db: SourceData
 
 def test_one_count_that_is_off_is_found_in_every_view(streamed: Settings) -> None:
     client: redis.Redis = connect_redis(streamed)
-    for dimension, measure, by in product(DIMENSIONS, MEASURES, (1, -1)):
+    views = packaged().views
+    dimensions, measures = [one.name for one in views.dimensions], [one.name for one in views.measures]
+    for dimension, measure, by in product(dimensions, measures, (1, -1)):
         view = Keys.live(streamed.redis_namespace).view(dimension, measure)
         member = cast("list[str]", client.zrange(view, 0, 0))[0]
         client.zincrby(view, by, member)

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from engagement_platform.adapters.redis.views import Ranked, Shown
+from engagement_platform.adapters.redis.views import Ranked
 from engagement_platform.domain.loop_state import Kind, LoopState, to_object
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.status import LoopStatus, Summary
@@ -18,7 +18,10 @@ ARABIC = "حكايات المدينة القديمة"
 
 
 def view(*titles: str) -> View:
-    top = tuple(Ranked(f"id-{n}", 90_000, Shown("slug", title, "podcast")) for n, title in enumerate(titles))
+    top = tuple(
+        Ranked(f"id-{n}", 90_000, {"slug": "slug", "title": title, "content_type": "podcast"})
+        for n, title in enumerate(titles)
+    )
     seen = Sighting(
         noted=1_200, in_kafka=1_190, in_redis=1_180, waiting=20, last_minute_ms=Quantiles(21.0, 50.0, 104.6, 9.0)
     )

@@ -6,6 +6,8 @@ import redis
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 from engagement_platform_tests.adapters.kafka.topic import Topic
@@ -33,7 +35,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def views(client: redis.Redis, settings: Settings) -> Views:
-    return Views(client, settings.redis_namespace)
+    return Views(client, settings.redis_namespace, packaged())
 
 
 @pytest.fixture
@@ -47,8 +49,10 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def start(settings: Settings) -> Iterator[Start]:
     started: list[Running] = []
 
-    def one(settings: Settings = settings, control: Standalone | None = None) -> Running:
-        started.append(Running(settings, control))
+    def one(
+        settings: Settings = settings, control: Standalone | None = None, stream: EventStream | None = None
+    ) -> Running:
+        started.append(Running(settings, control, stream))
         return started[-1]
 
     yield one

@@ -9,8 +9,10 @@ import pytest
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.views import Snapshot, Views
+from engagement_platform.adapters.streams import packaged
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.loop_state import Kind, in_words
-from engagement_platform.domain.playback import Playback, read
+from engagement_platform.domain.playback import Playbacks
 from engagement_platform.domain.windows import NONE, recount
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
@@ -22,15 +24,18 @@ from engagement_platform_tests.adapters.kafka.topic import Sent, eventually
 class Running:
     """A tally in a thread of its own."""
 
-    def __init__(self, settings: Settings, control: Standalone | None = None) -> None:
+    def __init__(
+        self, settings: Settings, control: Standalone | None = None, stream: EventStream | None = None
+    ) -> None:
         self.control = control or Standalone()
         self.error: BaseException | None = None
+        self._stream = stream
         self._thread = threading.Thread(target=self._run, args=(settings,), daemon=True)
         self._thread.start()
 
     def _run(self, settings: Settings) -> None:
         try:
-            tally.run(settings, self.control)
+            tally.run(settings, self.control, self._stream)
         except BaseException as error:
             self.error = error
 
@@ -68,33 +73,40 @@ class Impatient(Standalone):
 Start = Callable[..., Running]
 
 
-def drain(settings: Settings) -> Standalone:
+def drain(settings: Settings, stream: EventStream | None = None) -> Standalone:
     control = Standalone(drain=True)
-    tally.run(settings, control)
+    tally.run(settings, control, stream)
     return control
 
 
-def playbacks(sent: list[Sent]) -> list[Playback]:
+def playbacks(stream: EventStream, sent: list[Sent]) -> list[Any]:
+    read = Playbacks(stream).read
     read_back = [read(json.dumps(one).encode()) for one in sent]
     assert None not in read_back
-    return [one for one in read_back if one is not None]
+    return read_back
 
 
-def difference(found: Snapshot, sent: list[Sent], settings: Settings) -> tuple[Any, Any] | None:
-    expected = recount(playbacks(sent), window_of(settings), found.as_of_ms)
+def difference(
+    found: Snapshot, sent: list[Sent], settings: Settings, stream: EventStream | None = None
+) -> tuple[Any, Any] | None:
+    stream = stream or packaged()
+    expected = recount(stream, playbacks(stream, sent), window_of(settings), found.as_of_ms)
     return None if found.as_of_ms and found.views == expected else (found.views, expected)
 
 
-def assert_exact(views: Views, sent: list[Sent], settings: Settings) -> Snapshot:
+def assert_exact(views: Views, sent: list[Sent], settings: Settings, stream: EventStream | None = None) -> Snapshot:
     found = views.snapshot()
-    assert difference(found, sent, settings) is None
-    assert set(found.display) == found.views["content"].keys() - {NONE}
+    assert difference(found, sent, settings, stream) is None
+    shown = {one.name for one in (stream or packaged()).views.dimensions if one.shown}
+    assert {name: set(texts) for name, texts in found.display.items()} == {
+        name: found.views[name].keys() - {NONE} for name in shown
+    }
     return found
 
 
-def becomes_exact(views: Views, sent: list[Sent], settings: Settings) -> None:
-    eventually(lambda: difference(views.snapshot(), sent, settings) is None)
-    assert_exact(views, sent, settings)
+def becomes_exact(views: Views, sent: list[Sent], settings: Settings, stream: EventStream | None = None) -> None:
+    eventually(lambda: difference(views.snapshot(), sent, settings, stream) is None)
+    assert_exact(views, sent, settings, stream)
 
 
 def generation(views: Views) -> str | None:

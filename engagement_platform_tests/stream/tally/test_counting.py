@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.windows import NONE
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
@@ -90,7 +91,7 @@ def test_without_events_the_window_slides_on(
     settings: Settings, topic: Topic, start: Start, client: redis.Redis
 ) -> None:
     small = settings.model_copy(update={"window_seconds": 10, "bucket_seconds": 1})
-    views = Views(client, settings.redis_namespace)
+    views = Views(client, settings.redis_namespace, packaged())
     sent = topic.send(event(n, age=7 + n * 0.1) for n in range(20))
     start(small)
     eventually(lambda: views.totals().count > 0)
