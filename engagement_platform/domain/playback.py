@@ -34,16 +34,15 @@ class Playbacks:
 
     def __init__(self, stream: EventStream) -> None:
         time, views = stream.source.time, stream.views
-        types: dict[str, Any] = dict.fromkeys(views.columns, Any)
-        types |= {dimension.column: str | int | bool | None for dimension in views.dimensions}
-        types |= {measure.column: Integer | None for measure in views.measures if measure.column is not None}
-        self.event = _struct("Playback", {time: _Moment} | types, required=(time,))
+        shown: dict[str, Any] = {time: _Moment} | dict.fromkeys(views.columns, Any)
+        usual = dict.fromkeys([dimension.column for dimension in views.dimensions], str | int | bool | None)
+        firm: dict[str, Any] = dict.fromkeys([m.column for m in views.measures if m.column is not None], Integer | None)
+        firm[time] = _Moment
+        self.event = _struct("Playback", shown | usual | firm, required=(time,))
         """The type of an event: an attribute for its time, and one for each other column of the views."""
         self._decode = msgspec.json.Decoder(self.event, float_hook=Decimal).decode
-        types |= {dimension.column: Any for dimension in views.dimensions if types[dimension.column] != Integer | None}
-        self._decode_any = msgspec.json.Decoder(
-            _struct("Playback", {time: _Moment} | types, required=(time,)), float_hook=Decimal
-        ).decode
+        unusual = _struct("Playback", shown | firm, required=(time,))
+        self._decode_unusual = msgspec.json.Decoder(unusual, float_hook=Decimal).decode
         self._counted = [attrgetter(attribute_of(dimension.column)) for dimension in views.dimensions]
         self._shown = [_Shown(dimension) for dimension in views.dimensions if dimension.shown]
 
@@ -57,7 +56,7 @@ class Playbacks:
     def _read_unusual(self, value: bytes) -> Any | None:
         """Read a message with JSON that is nested deeply, or with a decimal number in a dimension."""
         try:
-            event = decoded(self._decode_any, value)[0]
+            event = decoded(self._decode_unusual, value)[0]
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         return None if any(isinstance(member(event), dict | list) for member in self._counted) else event
