@@ -14,8 +14,10 @@ class Kind(Enum):
     INT64 = "INT64"
     FLOAT64 = "FLOAT64"
     STRING = "STRING"
+    BOOL = "BOOL"
+    BYTES = "BYTES"
     NUMERIC = "NUMERIC"
-    """Decimal with two digits after the point, at most 18 in all."""
+    """Decimal with the digits that its column says."""
     TIMESTAMP = "TIMESTAMP"
     """In UTC, to the microsecond."""
     DATE = "DATE"
@@ -39,6 +41,10 @@ class Column:
     kind: Kind
     meaning: str
     required: bool = False
+    precision: int = 18
+    """Of NUMERIC: digits in all."""
+    scale: int = 2
+    """Of NUMERIC: digits after the point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Table:
     day: str
     clustered_by: tuple[str, ...]
     columns: tuple[Column, ...]
+    is_of_stream: bool = False
+    """Whether batches of a stream are appended to it; any other table is written by queries alone."""
 
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
@@ -82,4 +90,5 @@ ENGAGEMENT_EVENTS = Table(
             "or 0.",
         ),
     ),
+    is_of_stream=True,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engagement_platform.domain.errors import EngagementError, StreamStopped
-from engagement_platform.domain.table import Table
+from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,7 @@ Parameter = str | int | date | datetime
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One batch of the live stream on its way into `engagement_events`."""
+    """One batch of a stream on its way into its table."""
 
     id: str
     """Made from the topic's identity and the offset ranges; letters, digits, `_` and `-`, at most 200."""
@@ -31,6 +31,7 @@ class Load:
     """Grows by one with every load of the writer; of two loads of one writer the later has the higher."""
     attempt: int = 0
     """Raised when the warehouse has tried the load and failed, for such an id is used up."""
+    table: Table = ENGAGEMENT_EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,12 @@ class Warehouse(Protocol):
         """Say whether the table is there, and change nothing. Raises as `ensure`."""
 
     def append(self, load: Load, batch: Path) -> None:
-        """Append a batch to `engagement_events`, once however often it is called with the same load.
+        """Append a batch to the load's table, once however often it is called with the same load.
 
-        `batch` is NDJSON, one object with all columns a line: TIMESTAMP as RFC 3339 in UTC, NUMERIC as a number,
-        `raw_payload` as a string that holds JSON. Returns when the rows can be queried. Raises Conflict; LoadFailed
-        when the load was tried and refused: then only a higher attempt can succeed. Raises NumberTaken.
+        `batch` is NDJSON, one object with all columns a line: TIMESTAMP as RFC 3339 in UTC, DATE as ISO 8601, NUMERIC
+        as a number, FLOAT64 as a string that holds one, BYTES as base64, JSON as a string. Returns when the rows can
+        be queried. Raises Conflict; LoadFailed when the load was tried and refused: then only a higher attempt can
+        succeed. Raises NumberTaken.
         """
 
     def is_loaded(self, load: Load) -> bool:

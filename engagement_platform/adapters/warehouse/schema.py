@@ -2,24 +2,37 @@
 
 from typing import TYPE_CHECKING
 
-from engagement_platform.domain.table import Kind, Table
+from engagement_platform.domain.table import Column, Kind, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def arrow_schema(table: Table) -> "pa.Schema":
-    """Return the columns of a table, in order; NUMERIC is decimal128(18, 2), TIMESTAMP has microseconds in UTC."""
+    """Return the columns of a table, in order; NUMERIC is decimal128, TIMESTAMP has microseconds in UTC."""
     import pyarrow as pa  # noqa: PLC0415
 
-    kinds = {
-        Kind.INT64: pa.int64(),
-        Kind.FLOAT64: pa.float64(),
-        Kind.STRING: pa.string(),
-        Kind.NUMERIC: pa.decimal128(18, 2),
-        Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-        Kind.DATE: pa.date32(),
-    }
     return pa.schema(
-        [pa.field(column.name, kinds[column.kind], nullable=not column.required) for column in table.columns]
+        [pa.field(column.name, arrow_type(column), nullable=not column.required) for column in table.columns]
     )
+
+
+def arrow_type(column: Column) -> "pa.DataType":
+    """Return the type of a column."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    match column.kind:
+        case Kind.NUMERIC:
+            return pa.decimal128(column.precision, column.scale)
+        case Kind.TIMESTAMP:
+            return pa.timestamp("us", tz="UTC")
+        case kind:
+            plain = {
+                Kind.INT64: pa.int64,
+                Kind.FLOAT64: pa.float64,
+                Kind.STRING: pa.string,
+                Kind.BOOL: pa.bool_,
+                Kind.BYTES: pa.binary,
+                Kind.DATE: pa.date32,
+            }
+            return plain[kind]()

@@ -7,10 +7,10 @@ from google.cloud import bigquery
 from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress
 from engagement_platform.adapters.warehouse.port import TableUnusable
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Column, Kind, Table
+from engagement_platform.domain.table import Column, Kind, Table
 from engagement_platform.settings import variable
 
-_FORMER = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "DECIMAL": "NUMERIC"}
+_FORMER = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC"}
 """The API's older names of types, which it still answers with."""
 
 
@@ -23,11 +23,11 @@ def schema_of(table: Table) -> list[bigquery.SchemaField]:
 
 
 def _mode(table: Table, column: Column) -> str:
-    """Only `engagement_events` has required columns, for no query writes it.
+    """Only the table of a stream has required columns, for no query writes it.
 
     The columns of a query's result are NULLABLE, and BigQuery does not write them to a REQUIRED one.
     """
-    return "REQUIRED" if column.required and table is ENGAGEMENT_EVENTS else "NULLABLE"
+    return "REQUIRED" if column.required and table.is_of_stream else "NULLABLE"
 
 
 def partitioning_of(table: Table) -> bigquery.TimePartitioning:

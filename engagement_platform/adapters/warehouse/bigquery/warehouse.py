@@ -27,7 +27,7 @@ from engagement_platform.adapters.warehouse.port import (
     Warehouse,
 )
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 
 _FIRST_DAY, _LAST_DAY = date(1960, 1, 1), date(2159, 12, 31)
@@ -71,7 +71,7 @@ class BigQueryWarehouse:
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch by one load job, whose id is made from the load's number and the table."""
-        self._check_same(ENGAGEMENT_EVENTS)
+        self._check_same(load.table)
         with exact_lines(batch, self._scratch) as file:
             job = self._jobs.once(self._job_id(load), lambda: self._send_lines(load, file), "a load")
             self._check_is_of(job, load)
@@ -132,10 +132,10 @@ class BigQueryWarehouse:
         return {}
 
     def _send_lines(self, load: Load, file: IO[bytes]) -> Job:
-        config = self._load_config(ENGAGEMENT_EVENTS, bigquery.SourceFormat.NEWLINE_DELIMITED_JSON)
+        config = self._load_config(load.table, bigquery.SourceFormat.NEWLINE_DELIMITED_JSON)
         config.write_disposition = bigquery.WriteDisposition.WRITE_APPEND
         config.labels = {_LOAD: _digest(load.id)}
-        table = tables.reference(self._address, ENGAGEMENT_EVENTS)
+        table = tables.reference(self._address, load.table)
         return self._jobs.load(file, size_of(file), table, self._job_id(load), config)
 
     def _load_config(self, table: Table, kind: str) -> bigquery.LoadJobConfig:
@@ -157,7 +157,7 @@ class BigQueryWarehouse:
         The load's own id stands in a label, not here: so a platform database that is older than the table meets the
         job of its next number, instead of loading the same messages under another id.
         """
-        return f"engagement_{load.writer}_{_digest(self._identity(ENGAGEMENT_EVENTS))}_{load.version}_{load.attempt}"
+        return f"engagement_{load.writer}_{_digest(self._identity(load.table))}_{load.version}_{load.attempt}"
 
     def _check_is_of(self, job: Job, load: Load) -> None:
         if job.labels.get(_LOAD) != _digest(load.id):

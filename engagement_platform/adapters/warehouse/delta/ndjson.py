@@ -1,5 +1,6 @@
-"""Reads a batch of the live stream, exactly: decimals never pass through a float, times keep their microseconds."""
+"""Reads a batch of a stream, exactly: decimals never pass through a float, times keep their microseconds."""
 
+from base64 import b64decode
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,37 +26,60 @@ def read(table: Table, path: Path) -> pa.RecordBatch:
 
 def _parsed(table: Table, data: bytes, name: str) -> pa.RecordBatch:
     schema = arrow_schema(table)
+    read = _read_schema(schema)
     if not data.strip():
         return pa.RecordBatch.from_pylist([], schema)
     try:
-        rows = _parse(data, schema)
-    except pa.ArrowException as error:
+        rows = _parse(data, read, schema)
+    except (pa.ArrowException, ValueError) as error:
         raise LoadFailed(
             f"Batch {name} has rows that the table cannot hold.",
             "Nothing of it was loaded.",
-            _reasons(data, schema) or (str(error),),
+            _reasons(data, read, schema) or (str(error),),
         ) from error
     return rows
 
 
-def _parse(data: bytes, schema: pa.Schema) -> pa.RecordBatch:
+def _read_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with text in place of what Arrow reads from JSON in no way, or not in every form."""
+    return pa.schema([field.with_type(pa.string()) if _is_text(field.type) else field for field in schema])
+
+
+def _is_text(of: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(of) or pa.types.is_date(of) or pa.types.is_binary(of))
+
+
+def _converted(column: pa.ChunkedArray, of: pa.DataType) -> pa.ChunkedArray:
+    if not pa.types.is_binary(of):
+        return column.cast(of)
+    return pa.chunked_array(
+        [
+            [None if text is None else b64decode(text, validate=True) for text in chunk.to_pylist()]
+            for chunk in column.chunks
+        ],
+        of,
+    )
+
+
+def _parse(data: bytes, read: pa.Schema, schema: pa.Schema) -> pa.RecordBatch:
     """Return the rows; they are read as one block, since a line must not be longer than a block."""
     rows = pyarrow.json.read_json(
         pa.BufferReader(data),
         read_options=pyarrow.json.ReadOptions(block_size=len(data) + 1),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=read, unexpected_field_behavior="error"),
     )
-    whole = rows.select(schema.names).cast(schema).combine_chunks()
+    columns = [_converted(rows.column(field.name), field.type) for field in schema]
+    whole = pa.table(columns, schema=schema).combine_chunks()
     return whole.to_batches()[0]
 
 
-def _reasons(data: bytes, schema: pa.Schema) -> tuple[str, ...]:
+def _reasons(data: bytes, read: pa.Schema, schema: pa.Schema) -> tuple[str, ...]:
     """Return what is wrong with which line, of the first such lines. Slow: it is for people only."""
     reasons: list[str] = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
-            _parse(line, schema)
-        except pa.ArrowException as error:
+            _parse(line, read, schema)
+        except (pa.ArrowException, ValueError) as error:
             reasons.append(f"line {number} (id {id_of(line) or 'unknown'}): {error}")
             if len(reasons) == _MAX_ROWS_SHOWN:
                 break

@@ -31,11 +31,11 @@ _TYPES = {
     Kind.INT64: "BIGINT",
     Kind.FLOAT64: "DOUBLE",
     Kind.STRING: "VARCHAR",
-    Kind.NUMERIC: "DECIMAL(18, 2)",
+    Kind.BOOL: "BOOLEAN",
+    Kind.BYTES: "BLOB",
     Kind.TIMESTAMP: "TIMESTAMPTZ",
     Kind.DATE: "DATE",
 }
-_LARGEST_NUMERIC = "9999999999999999.99"
 _ROWS_AT_ONCE = 32_768
 
 
@@ -125,8 +125,10 @@ def _shaped(answer: duckdb.DuckDBPyRelation, shape: Table) -> str:
 def _typed(column: Column) -> str:
     """Return a column in its type. A sum beyond NUMERIC is null: one wild duration must not cost the day its table."""
     name = _quoted(column.name)
-    cast = f"CAST({name} AS {_TYPES[column.kind]})"
-    return f"CASE WHEN abs({name}) <= {_LARGEST_NUMERIC} THEN {cast} END" if column.kind is Kind.NUMERIC else cast
+    if column.kind is not Kind.NUMERIC:
+        return f"CAST({name} AS {_TYPES[column.kind]})"
+    largest = "9" * (column.precision - column.scale) + ("." + "9" * column.scale if column.scale else "")
+    return f"CASE WHEN abs({name}) <= {largest} THEN CAST({name} AS DECIMAL({column.precision}, {column.scale})) END"
 
 
 def _quoted(name: str) -> str:

@@ -22,7 +22,7 @@ from engagement_platform.adapters.warehouse.port import (
     Warehouse,
 )
 from engagement_platform.domain.errors import Unavailable, redact
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 
 _RETIRE_TRIES = 20
@@ -52,14 +52,13 @@ class DeltaWarehouse:
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch, once. Attempts play no part: a load that failed has left nothing."""
-        handle = self._open(ENGAGEMENT_EVENTS)
-        if not writes.has_load(handle, load, self._where(ENGAGEMENT_EVENTS)):
-            rows = ndjson.read(ENGAGEMENT_EVENTS, batch)
-            writes.append(handle, load, ENGAGEMENT_EVENTS, rows, self._where(ENGAGEMENT_EVENTS))
+        handle, where = self._open(load.table), self._where(load.table)
+        if not writes.has_load(handle, load, where):
+            writes.append(handle, load, ndjson.read(load.table, batch), where)
 
     def is_loaded(self, load: Load) -> bool:
         """Say whether the load has taken effect. None is ever under way: a commit is there or not."""
-        return writes.has_load(self._open(ENGAGEMENT_EVENTS), load, self._where(ENGAGEMENT_EVENTS))
+        return writes.has_load(self._open(load.table), load, self._where(load.table))
 
     def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
         """Replace a day by rows that are written as they come, and become visible in one step."""

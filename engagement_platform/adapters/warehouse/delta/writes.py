@@ -26,7 +26,7 @@ LOAD_ID = "engagementLoadId"
 """Under this name the id of a load stands in its commit."""
 
 
-def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, path: str) -> None:
+def append(handle: DeltaTable, load: Load, rows: pa.RecordBatch, path: str) -> None:
     """Append the rows of a load that `has_load` did not find on this handle. Raises Conflict."""
     properties = CommitProperties(
         custom_metadata={LOAD_ID: load.id},
@@ -36,7 +36,7 @@ def append(handle: DeltaTable, load: Load, table: Table, rows: pa.RecordBatch, p
         ],
     )
     with explained(path, "writing"):
-        write_deltalake(handle, with_day(table, rows), mode="append", commit_properties=properties)
+        write_deltalake(handle, with_day(load.table, rows), mode="append", commit_properties=properties)
 
 
 def has_load(handle: DeltaTable, load: Load, path: str) -> bool:

@@ -30,6 +30,7 @@ _TYPES = {
     "DOUBLE": "FLOAT",
     "FLOAT": "FLOAT",
     "VARCHAR": "STRING",
+    "BLOB": "BYTES",
     "BOOLEAN": "BOOLEAN",
     "DATE": "DATE",
     "TIMESTAMP": "DATETIME",

@@ -2,9 +2,10 @@
 
 import math
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ ARROW = {
     "DATE": pa.date32(),
     "DATETIME": pa.timestamp("us"),
     "BOOLEAN": pa.bool_(),
+    "BYTES": pa.binary(),
 }
 DUCKDB = {
     "STRING": "VARCHAR",
@@ -31,6 +33,7 @@ DUCKDB = {
     "DATE": "DATE",
     "DATETIME": "TIMESTAMP",
     "BOOLEAN": "BOOLEAN",
+    "BYTES": "BLOB",
 }
 
 _EXACT = (1 << 53) - 1
@@ -38,6 +41,7 @@ _TIMESTAMP = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}[ T]\d{1,2}:\d{2}:\d{2}(\.\d{1,6})?( ?UTC|Z|[+-]\d{1,2}:\d{2})?", re.IGNORECASE
 )
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -72,9 +76,15 @@ def _numeric(value: Any) -> Decimal:
     if isinstance(value, bool):
         raise ValueError
     number = Decimal(value) if isinstance(value, str) else Decimal(repr(float(value)))
-    if not number.is_finite() or abs(number) >= Decimal(10) ** 29 or number != round(number, 9):
+    if not number.is_finite() or number.adjusted() >= 29 or _digits_after_point(number) > 9:
         raise ValueError
     return number
+
+
+def _digits_after_point(number: Decimal) -> int:
+    exponent = number.normalize(Context(prec=80)).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return -exponent
 
 
 def _timestamp(value: Any) -> datetime:
@@ -110,6 +120,13 @@ def _boolean(value: Any) -> bool:
     return value
 
 
+def _bytes(value: Any) -> bytes:
+    """'Columns with BYTES values must be encoded as Base64.'"""
+    if not isinstance(value, str):
+        raise ValueError
+    return b64decode(value, validate=True)
+
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "STRING": _string,
     "INTEGER": _integer,
@@ -118,6 +135,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "TIMESTAMP": _timestamp,
     "DATE": _date,
     "BOOLEAN": _boolean,
+    "BYTES": _bytes,
 }
 
 
@@ -143,5 +161,7 @@ def _text(kind: str, value: Any, whole_timestamps: bool) -> str:
     if kind == "BOOLEAN":
         return "true" if value else "false"
     if kind == "FLOAT":
-        return "NaN" if math.isnan(value) else repr(value)
+        return repr(value) if math.isfinite(value) else _NOT_FINITE[repr(value)]
+    if kind == "BYTES":
+        return b64encode(value).decode()
     return value.isoformat() if kind in ("DATE", "DATETIME") else str(value)
