@@ -4,10 +4,13 @@ import tomllib
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 from engagement_platform.adapters.sql import bare
 from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream, stream_of
+from engagement_platform.domain.json_schema import json_schema_of
 
 
 @cache
@@ -16,12 +19,17 @@ def packaged() -> EventStream:
     return read(resources.files("engagement_platform").joinpath("streams", "engagement"))
 
 
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the messages of `engagement`, with the meaning of each field."""
+    return json_schema_of(ENGAGEMENT, packaged().name, packaged().meanings)
+
+
 def read(folder: Traversable) -> EventStream:
     """Return the stream of a folder. Raises SettingsError naming the file at fault."""
     path = folder.joinpath("stream.toml")
     try:
         toml = tomllib.loads(path.read_text(encoding="utf-8"))
-        enriched = bare(folder.joinpath("enriched.sql").read_text(encoding="utf-8"))
+        enriched = bare(folder.joinpath("enriched.sql").read_text(encoding="utf-8"), keep_lines=True)
         marts = {name: bare(text) for name, text in _marts(folder)}
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is no TOML: {error}.", "Mend the line.") from error

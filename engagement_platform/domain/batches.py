@@ -7,16 +7,15 @@ the same batch always has the same id, and another batch never.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
+from datetime import date
 
 import msgspec
 
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import day_of
-from engagement_platform.domain.event import EXCERPT_CHARACTERS, EnrichedEvent, decode, id_of
-from engagement_platform.domain.table import is_numeric
+from engagement_platform.domain.event import ENGAGEMENT, EXCERPT_CHARACTERS
+from engagement_platform.domain.records import Reader, Unfit
 
 Ranges = Mapping[int, tuple[int, int]]
 """partition -> (first offset, offset after the last)."""
@@ -44,65 +43,37 @@ class Rejected:
     """All of the message."""
 
 
-class _Row(msgspec.Struct, frozen=True):
-    """The columns of `engagement_events`, in order."""
-
-    id: int
-    content_id: Any
-    user_id: Any
-    event_type: str | None
-    event_ts: datetime
-    duration_ms: int | None
-    device: str | None
-    raw_payload: str | None
-    slug: str | None
-    title: str | None
-    content_type: str | None
-    length_seconds: int | None
-    engagement_seconds: Decimal | None
-    engagement_pct: Decimal | None
-
-
-_encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
 _HIGHEST_ID = (1 << 63) - 1
 
 
-def line_of(value: bytes | None) -> Line | Rejected:
-    """Check a message and return its line, or why it is none."""
-    if value is None:
-        return Rejected(None, "not an event: the message has no value", "")
-    try:
-        event = decode(value)
-    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is not UTF-8
-        return Rejected(id_of(value), f"not an event: {error}", _excerpt(value), value)
-    if event.event_ts.tzinfo is None:
-        return Rejected(event.id, "not an event: event_ts has no time zone", _excerpt(value), value)
-    if not 0 <= event.id <= _HIGHEST_ID:
-        return Rejected(event.id, "not an event: its id is out of range", _excerpt(value), value)
-    if not (is_numeric(event.engagement_seconds) and is_numeric(event.engagement_pct)):
-        return Rejected(event.id, "not an event: a number has more digits than NUMERIC(18, 2)", _excerpt(value), value)
-    return Line(event.id, day_of(event.event_ts), _encode(_row(event)))
+class Lines:
+    """Makes the lines of a stream's messages."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._time = schema.time
+        self._reader = Reader(schema)
+
+    def of(self, value: bytes | None) -> Line | Rejected:
+        """Check a message and return its line, or why it is none."""
+        if value is None:
+            return Rejected(None, "not an event: the message has no value", "")
+        try:
+            record = self._reader.decode(value)
+        except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is not UTF-8
+            return Rejected(self._reader.id_of(value), f"not an event: {error}", _excerpt(value), value)
+        number, time = self._reader.id_and_time(record)
+        if time.tzinfo is None:
+            return Rejected(number, f"not an event: {self._time} has no time zone", _excerpt(value), value)
+        if not 0 <= number <= _HIGHEST_ID:
+            return Rejected(number, "not an event: its id is out of range", _excerpt(value), value)
+        try:
+            return Line(number, day_of(time), self._reader.encode_line(record))
+        except Unfit as error:
+            return Rejected(number, f"not an event: {error}", _excerpt(value), value)
 
 
-def _row(event: EnrichedEvent) -> _Row:
-    raw = bytes(event.raw_payload)
-    return _Row(
-        event.id,
-        event.content_id,
-        event.user_id,
-        event.event_type,
-        event.event_ts,
-        event.duration_ms,
-        event.device,
-        # JSON's null and SQL's NULL are the same in a message, so they are in the warehouse.
-        None if raw == b"null" else raw.decode(),
-        event.slug,
-        event.title,
-        event.content_type,
-        event.length_seconds,
-        event.engagement_seconds,
-        event.engagement_pct,
-    )
+line_of = Lines(ENGAGEMENT).of
+"""Make the line of a message of the packaged stream."""
 
 
 def _excerpt(value: bytes) -> str:

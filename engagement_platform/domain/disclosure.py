@@ -10,15 +10,17 @@ from typing import Literal, get_args
 
 import msgspec
 
-from engagement_platform.domain.event import EnrichedEvent
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.nesting import decoded
 from engagement_platform.domain.signing import event_key
 
-FIELDS: tuple[str, ...] = EnrichedEvent.__struct_fields__
+FIELDS: tuple[str, ...] = ENGAGEMENT.names
 """All fields of an event, in the order of the message."""
 
 UserId = Literal["keep", "drop", "hash"]
 
+_MISSING = msgspec.Raw(b"null")
+"""A field that a message of an older form has not."""
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -64,7 +66,7 @@ def object_of(value: bytes, event_id: int, disclosure: Disclosure) -> bytes:
     for name in disclosure.fields:
         if name == "user_id" and disclosure.user_id == "drop":
             continue
-        raw = aside.get(name) or bytes(parts[name])
+        raw = aside.get(name) or bytes(parts.get(name, _MISSING))
         if name == "user_id" and disclosure.user_id == "hash" and raw != b"null":
             raw = b'"%s"' % hashed(msgspec.json.decode(raw, type=str).lower(), disclosure.hash_key).encode()
         shown.append(b'"%s":%s' % (name.encode(), raw))

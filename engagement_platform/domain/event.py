@@ -1,19 +1,16 @@
-"""The enriched event as it travels through Kafka: its one typed definition, its headers, its dead letters.
+"""The enriched event as it travels through Kafka: its form, its headers, its dead letters.
 
-The value of a message is UTF-8 JSON with exactly the fields of `EnrichedEvent`, in that order. PostgreSQL writes
-it (`streams/engagement/enriched.sql`), so that stream, rebuild and checks cannot differ; this definition validates it
-and is its JSON Schema.
+The value of a message is UTF-8 JSON with the fields of its schema, in that order. PostgreSQL writes it (`enriched.sql`
+of the stream), so that stream, rebuild and checks cannot differ.
 """
 
-import re
 from datetime import datetime
-from decimal import Decimal
-from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 
+from engagement_platform.domain.columns import Column, Schema, parsed
 from engagement_platform.domain.nesting import decoded, is_json
+from engagement_platform.domain.records import Reader
 
 SCHEMA_VERSION = 1
 
@@ -29,33 +26,31 @@ HEADER_TO = "to"
 TO_API = b"api"
 """Its value for the partner's API; `forward` delivers no other message of that topic."""
 
-Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""What a BIGINT of the source, an INT64 of the warehouse can hold."""
-
-
-class EnrichedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of the source with the columns of its content; a field is null where the source has NULL."""
-
-    id: int
-    content_id: UUID | None
-    user_id: UUID | None
-    event_type: str | None
-    """Any text: at first play, pause, finish and click, but the source's owner may add others."""
-    event_ts: datetime
-    """RFC 3339 in UTC, to the microsecond."""
-    duration_ms: Integer | None
-    device: str | None
-    raw_payload: msgspec.Raw
-    """The JSON document of the source as it is: an object, an array or a scalar."""
-    slug: str | None
-    title: str | None
-    content_type: str | None
-    """Any text: at first podcast, newsletter and video."""
-    length_seconds: Integer | None
-    engagement_seconds: Decimal | None
-    """duration_ms / 1000, rounded half away from zero to two decimals."""
-    engagement_pct: Decimal | None
-    """duration_ms / 1000 / length_seconds as a ratio, rounded likewise; null where length_seconds is 0."""
+ENGAGEMENT = Schema(
+    tuple(
+        Column(name, parsed(of))
+        for name, of in {
+            "id": "integer",
+            "content_id": "uuid",
+            "user_id": "uuid",
+            "event_type": "text",
+            "event_ts": "timestamp",
+            "duration_ms": "integer",
+            "device": "text",
+            "raw_payload": "jsonb",
+            "slug": "text",
+            "title": "text",
+            "content_type": "text",
+            "length_seconds": "integer",
+            "engagement_seconds": "numeric(18,2)",
+            "engagement_pct": "numeric(18,2)",
+        }.items()
+    ),
+    id="id",
+    time="event_ts",
+    key="content_id",
+)
+"""The form of the packaged stream's messages whose number is `SCHEMA_VERSION`, as PostgreSQL describes them."""
 
 
 NO_EVENT = msgspec.Raw(b"null")
@@ -85,38 +80,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 EXCERPT_CHARACTERS = 500
 
-_event_decoder = msgspec.json.Decoder(EnrichedEvent)
+_reader = Reader(ENGAGEMENT)
 
+decode = _reader.decode
+"""Read and validate one message of the packaged stream, however deep its payload is nested.
 
-def decode(value: bytes) -> EnrichedEvent:
-    """Read and validate one message, however deep its payload is nested.
+Raises msgspec.ValidationError or msgspec.DecodeError, and UnicodeDecodeError.
+"""
 
-    Raises msgspec.ValidationError or msgspec.DecodeError, and UnicodeDecodeError.
-    """
-    event, aside = decoded(_event_decoder.decode, value)
-    if "raw_payload" in aside:
-        return msgspec.structs.replace(event, raw_payload=msgspec.Raw(aside["raw_payload"]))
-    return event
-
-
-class _OnlyId(msgspec.Struct):
-    id: int
-
-
-_id_decoder = msgspec.json.Decoder(_OnlyId)
-_FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*(-?\d{1,19})\s*[,}]')
-
-
-def id_of(value: bytes) -> int | None:
-    """Return the id of a message that need not be an event; None where it has none.
-
-    The relay writes the id first, so that of a message which cannot be read to its end is known, too.
-    """
-    try:
-        return decoded(_id_decoder.decode, value)[0].id
-    except (msgspec.MsgspecError, ValueError):
-        begin = _FIRST_ID.match(value)
-        return int(begin[1]) if begin else None
+id_of = _reader.id_of
+"""Return the id of a message that need not be an event; None where it has none."""
 
 
 _LETTER_BYTES = 8 << 10
@@ -153,14 +126,3 @@ def _fits_a_letter(value: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a message's value."""
-    return msgspec.json.schema(EnrichedEvent, schema_hook=_raw_schema)
-
-
-def _raw_schema(kind: type) -> dict[str, Any]:
-    if kind is msgspec.Raw:
-        return {"description": "any JSON value"}
-    raise NotImplementedError(kind)

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from engagement_platform.domain.event import Integer
 from engagement_platform.domain.event_stream import Dimension, EventStream
 from engagement_platform.domain.nesting import decoded
+from engagement_platform.domain.records import Integer
 from engagement_platform.domain.windows import attribute_of, members_of
 
 CLOCK_TOLERANCE_MS: Final = 2_000

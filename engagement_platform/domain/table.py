@@ -4,7 +4,6 @@ A table is partitioned by day (UTC). A day is replaced as a whole; the live stre
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
 
 
@@ -21,16 +20,6 @@ class Kind(Enum):
     TIMESTAMP = "TIMESTAMP"
     """In UTC, to the microsecond."""
     DATE = "DATE"
-
-
-_NUMERIC_BOUND = 10**16
-
-
-def is_numeric(number: Decimal | None) -> bool:
-    """Say whether NUMERIC holds a number as it is written: plainly, with at most two digits after the point."""
-    if number is None:
-        return True
-    return number.as_tuple().exponent in (0, -1, -2) and abs(number) < _NUMERIC_BOUND
 
 
 @dataclass(frozen=True, slots=True)

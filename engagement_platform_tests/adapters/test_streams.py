@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from engagement_platform.adapters.redis.counted import UNSAID, counted_by
-from engagement_platform.adapters.streams import packaged, read
+from engagement_platform.adapters.streams import json_schema, packaged, read
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.event import json_schema
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.marts import MARTS
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 
 GOOD = """
@@ -31,9 +32,10 @@ def folder(tmp_path: Path) -> Path:
 def test_the_packaged_stream_is_what_it_was() -> None:
     stream = packaged()
     assert list(stream.meanings) == [column.name for column in ENGAGEMENT_EVENTS.columns]
-    assert list(stream.meanings) == list(json_schema()["$defs"]["EnrichedEvent"]["properties"])
+    assert list(stream.meanings) == list(json_schema()["properties"])
     assert stream.table == ENGAGEMENT_EVENTS.name
     assert stream.clustered_by == ENGAGEMENT_EVENTS.clustered_by
+    assert table_of(stream, ENGAGEMENT) == ENGAGEMENT_EVENTS
     assert stream.marts.keys() == {mart.name for mart in MARTS}
     assert counted_by(stream) == UNSAID  # what the views of the versions before counted
 
@@ -43,8 +45,17 @@ def test_statements_come_without_comments_and_semicolon(folder: Path) -> None:
     (folder / "marts" / "daily_orders.sql").write_text("-- A row a day.\nSELECT @day AS day\n")
     (folder / "marts" / "notes.txt").write_text("not a table")
     stream = read(folder)
-    assert stream.enriched == "SELECT id, at, customer, country FROM orders"
+    assert stream.enriched.strip() == "SELECT id, at, customer, country FROM orders"
     assert stream.marts == {"daily_orders": "SELECT @day AS day"}
+
+
+def test_a_line_of_the_statement_is_that_line_of_its_file(folder: Path) -> None:
+    text = "-- Orders.\n\n  -- Each one.\nSELECT id,\n-- when\n\n at, customer, country\nFROM orders; \n"
+    (folder / "enriched.sql").write_text(text)
+    lines = read(folder).enriched.split("\n")
+    for number, line in enumerate(text.split("\n")[: len(lines)]):
+        assert lines[number] == ("" if line.strip().startswith("--") else line.rstrip("; "))
+    assert lines[-1] == "FROM orders"
 
 
 def test_a_file_that_is_missing_is_named(folder: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.disclosure import FIELDS, Disclosure, body_of, fields_of, object_of
-from engagement_platform.domain.event import EnrichedEvent
+from engagement_platform.domain.event import ENGAGEMENT
 
 USER = "6f1c2a34-0000-4000-8000-0000000000ab"
 EVENT: dict[str, Any] = dict.fromkeys(FIELDS) | {
@@ -80,4 +80,10 @@ def test_a_body_is_an_array_or_the_one_object() -> None:
 
 
 def test_the_fields_are_those_of_the_message() -> None:
-    assert EnrichedEvent.__struct_fields__ == FIELDS
+    assert ENGAGEMENT.names == FIELDS
+
+
+def test_a_field_that_a_message_of_an_older_form_lacks_is_null() -> None:
+    assert object_of(b'{"id":7}', 7, Disclosure(fields_of("id,device"))).endswith(b'"id":7,"device":null}')
+    hashed_id = Disclosure(fields_of("user_id"), "hash", b"key")
+    assert object_of(b'{"id":7}', 7, hashed_id).endswith(b'"user_id":null}')

@@ -12,10 +12,10 @@ from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.batches import Line, Rejected, line_of
 from engagement_platform.domain.disclosure import Disclosure, fields_of, object_of
 from engagement_platform.domain.event import (
+    ENGAGEMENT,
     EXCERPT_CHARACTERS,
     NO_EVENT,
     DeadLetter,
-    EnrichedEvent,
     decode,
     decode_dead_letter,
     encode_dead_letter,
@@ -121,7 +121,7 @@ def test_whatever_the_source_s_types_hold_is_carried_by_every_sink(changes: dict
     assert (counted.duration_ms, counted.device) == (changes["duration_ms"], changes["device"])
 
 
-@given(st.dictionaries(st.sampled_from(EnrichedEvent.__struct_fields__), documents))
+@given(st.dictionaries(st.sampled_from(ENGAGEMENT.names), documents))
 def test_what_stage_loads_the_tally_counts(changes: dict[str, object]) -> None:
     value = json.dumps(json.loads(message(7)) | changes).encode("utf-8", "surrogatepass")
     if isinstance(line_of(value), Line):

@@ -1,9 +1,9 @@
-from engagement_platform.domain.event import EnrichedEvent
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 
 
 def test_the_warehouse_has_the_columns_of_the_message_in_its_order() -> None:
-    assert [column.name for column in ENGAGEMENT_EVENTS.columns] == list(EnrichedEvent.__struct_fields__)
+    assert [column.name for column in ENGAGEMENT_EVENTS.columns] == list(ENGAGEMENT.names)
 
 
 def test_the_day_is_a_column() -> None:

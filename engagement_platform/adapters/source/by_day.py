@@ -15,11 +15,14 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 class ByDay:
-    """Batches with a column `event_ts`, ordered by its day. Days are asked for in ascending order, each once."""
+    """Batches that are ordered by the day of their column `time`. Days are asked for in ascending order, each once."""
 
-    def __init__(self, batches: "Iterator[pa.RecordBatch]", schema: "pa.Schema") -> None:
+    def __init__(
+        self, batches: "Iterator[pa.RecordBatch]", schema: "pa.Schema", *, number: str = "id", time: str = "event_ts"
+    ) -> None:
         self._batches = batches
         self._schema = schema
+        self._number, self._time = number, time
         self._rest: pa.RecordBatch | None = None
         self.failure: Exception | None = None
         """What ended a stream early. Whoever reads a stream from foreign code sees only its text."""
@@ -41,7 +44,7 @@ class ByDay:
         ids = [np.empty(0, np.int64)]
         try:
             for batch in self._slices(day.toordinal() - _EPOCH):
-                ids.append(batch.column("id").to_numpy())
+                ids.append(batch.column(self._number).to_numpy())
                 yield batch
             day_ids = np.concatenate(ids)
             at_end(day_ids if bool(np.all(day_ids[1:] > day_ids[:-1])) else np.unique(day_ids))
@@ -51,7 +54,7 @@ class ByDay:
 
     def _slices(self, day: int) -> "Iterator[pa.RecordBatch]":
         while (batch := self._next()) is not None:
-            inside = _rows_up_to(batch, day)
+            inside = _rows_up_to(batch.column(self._time), day)
             if inside < batch.num_rows:
                 self._rest = batch.slice(inside)
             if inside:
@@ -70,10 +73,10 @@ class ByDay:
         return batch
 
 
-def _rows_up_to(batch: "pa.RecordBatch", day: int) -> int:
-    """Return how many rows at the beginning of a batch are of days up to `day`, counted from 1970-01-01."""
+def _rows_up_to(times: "pa.Array", day: int) -> int:
+    """Return how many rows, which begin a batch, are of days up to `day`, counted from 1970-01-01."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
-    microseconds = batch.column("event_ts").cast(pa.int64())
+    microseconds = times.cast(pa.int64())
     return int(pc.sum(pc.less(microseconds, (day + 1) * _MICROSECONDS_OF_A_DAY)).as_py())

@@ -14,9 +14,12 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import BEYOND_JSON
+from engagement_platform.adapters.source.selected import carried, selected, without_nan
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.redrive import SourceEvent
 
 if TYPE_CHECKING:
@@ -50,19 +53,27 @@ class History:
         for batch in self._batches(self._cursor.fetch_record_batch()):
             yield from batch.column(0).to_pylist()
 
-    def rows(self, days: Sequence[date], schema: "pa.Schema") -> "ByDay":
-        """Return the enriched events of consecutive days, day by day, in the types of `schema`.
+    def rows(self, days: Sequence[date], schema: "pa.Schema", columns: Schema = ENGAGEMENT) -> "ByDay":
+        """Return the enriched events of consecutive days, day by day, in the types of `schema`, which has `columns`.
 
         Raises EngagementError where the enrichment would return events more than once.
         """
         begin, end = bounds(days[0])[0], bounds(days[-1])[1]
         order = "ORDER BY (event.{time} AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
-        text = self._statement("rows", begin=begin.isoformat(), end=end.isoformat(), order=order)
+        text = self._statement(
+            "rows",
+            columns=selected(columns),
+            carried="".join(f"\n   AND {condition}" for condition in carried(columns)),
+            begin=begin.isoformat(),
+            end=end.isoformat(),
+            order=order,
+        )
         with session.reaching_arrow(self._origin):
             self._cursor.execute(DOUBLED_CONTENT)
             _require_single(row[0] for row in self._cursor.fetchall())
             self._cursor.execute(text)
-            return ByDay(self._batches(self._cursor.fetch_record_batch()), schema)
+            rows = without_nan(columns, self._batches(self._cursor.fetch_record_batch()))
+            return ByDay(rows, schema, number=columns.id, time=columns.time)
 
     def figures(self, day: date) -> "pa.Table":
         """Return what a day is compared by: `id`, ascending, and `ms`, both int64."""

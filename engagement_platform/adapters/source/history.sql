@@ -17,24 +17,12 @@ SELECT event.{id} AS id
 SELECT {id} AS id FROM {table} WHERE {id} > {hi} ORDER BY {id}
 
 -- name: rows
--- The enriched events of the days from :begin to before :end, in the columns of the warehouse. JSON's null is SQL's
--- NULL there, as in the messages of the stream. Ordered by day where there is more than one.
-SELECT event.id,
-       event.content_id::text AS content_id,
-       event.user_id::text AS user_id,
-       event.event_type::text AS event_type,
-       event.event_ts,
-       event.duration_ms::bigint AS duration_ms,
-       event.device::text AS device,
-       nullif(event.raw_payload::text, 'null') AS raw_payload,
-       event.slug::text AS slug,
-       event.title::text AS title,
-       event.content_type::text AS content_type,
-       event.length_seconds::bigint AS length_seconds,
-       event.engagement_seconds::text AS engagement_seconds,
-       event.engagement_pct::text AS engagement_pct
+-- The enriched events of the days from :begin to before :end, in the columns of the warehouse, as the lines of their
+-- messages have them. Those of which no line can be made are dead letters of the stream, and left out. Ordered by day
+-- where there is more than one.
+SELECT {columns}
   FROM ({enriched}) AS event
- WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'
+ WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'{carried}
  {order}
 
 -- name: reconcile

@@ -39,7 +39,7 @@ class Origin:
             "{id_name}": _text(source.id),
             "{time_name}": _text(source.time),
             "{amount}": _amount(self.stream),
-            "{enriched}": enriched,
+            "{enriched}": f"{enriched}\n",  # it may end in a comment
         }
         for mark, text in texts.items():
             template = template.replace(mark, text)

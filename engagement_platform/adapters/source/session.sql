@@ -1,10 +1,14 @@
 -- name: settings
 -- What every session on the source has, whatever the role, the database or the DSN sets. Row security off: a query that
--- a policy would filter is an error, not fewer rows. Zone and style make PostgreSQL's JSON carry RFC 3339 in UTC. The
--- isolation is that of a statement: one that the role may have set could see an older state, or wait.
+-- a policy would filter is an error, not fewer rows. Zone and style make PostgreSQL's JSON carry RFC 3339 in UTC, and
+-- floats and bytes have one text, of which nothing is lost. The isolation is that of a statement: one that the role may
+-- have set could see an older state, or wait.
 SET row_security = off;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+SET extra_float_digits = 1;
+SET bytea_output = 'hex';
+SET standard_conforming_strings = on;
 SET client_encoding = 'UTF8';
 SET quote_all_identifiers = off;
 SET default_transaction_read_only = on;

@@ -9,29 +9,39 @@ from hypothesis import strategies as st
 from engagement_platform.adapters.source.by_day import ByDay
 
 FIRST = date(1969, 12, 30)
-SCHEMA = pa.schema([("id", pa.int64()), ("event_ts", pa.timestamp("us", tz="UTC"))])
+NAMES = ("id", "event_ts")
+
+
+def schema_of(number: str, time: str) -> pa.Schema:
+    return pa.schema([(number, pa.int64()), (time, pa.timestamp("us", tz="UTC"))])
+
+
+SCHEMA = schema_of(*NAMES)
 Row = tuple[int, datetime]
 
 
-def batches(rows: list[Row], sizes: list[int]) -> Iterator[pa.RecordBatch]:
+def batches(rows: list[Row], sizes: list[int], schema: pa.Schema = SCHEMA) -> Iterator[pa.RecordBatch]:
     while rows or sizes:
         size = sizes.pop() if sizes else len(rows)
         part, rows = rows[:size], rows[size:]
-        yield pa.record_batch([[i for i, _ in part], [t for _, t in part]], schema=SCHEMA)
+        yield pa.record_batch([[i for i, _ in part], [t for _, t in part]], schema=schema)
 
 
 @given(
     offsets=st.lists(st.integers(0, 5 * 86_400 - 1), max_size=30),
     sizes=st.lists(st.integers(0, 7), max_size=8),
+    names=st.sampled_from([NAMES, ("order_no", "placed_at")]),
 )
-def test_every_row_comes_out_with_its_day_once(offsets: list[int], sizes: list[int]) -> None:
+def test_every_row_comes_out_with_its_day_once(offsets: list[int], sizes: list[int], names: tuple[str, str]) -> None:
     begin = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC)
     times = sorted((begin + timedelta(seconds=s) for s in offsets), key=lambda t: t.date())
     rows = list(enumerate(times))
-    by_day = ByDay(batches(rows, sizes), SCHEMA)
+    number, time = names
+    schema = schema_of(number, time)
+    by_day = ByDay(batches(rows, sizes, schema), schema, number=number, time=time)
     for n in range(5):
         day = FIRST + timedelta(days=n)
-        found = by_day.of(day).read_all().column("id").to_pylist()
+        found = by_day.of(day).read_all().column(number).to_pylist()
         assert found == [i for i, t in rows if t.date() == day]
 
 

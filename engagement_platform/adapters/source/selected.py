@@ -1,0 +1,88 @@
+"""What a rebuild selects of the enrichment, so that Arrow has the values that the line of a message has."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from engagement_platform.domain.columns import NUMERIC_PRECISION, NUMERIC_SCALE, Base, Column, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_VALUES = {
+    Base.INTEGER: "{0}::bigint",
+    Base.NUMERIC: "{0}::text",
+    Base.FLOAT: "{0}::text::float8",  # as a message has it: a float4 to the digits of its text
+    Base.BOOLEAN: "{0}",
+    Base.TEXT: "{0}::text",
+    Base.CHAR: "textin(bpcharout({0}))",  # a cast to text would take the blanks at its end
+    Base.UUID: "{0}::text",
+    Base.DATE: "{0}",
+    Base.TIMESTAMP: "{0}",
+    Base.JSON: "nullif(btrim({0}::text, E' \\t\\n\\r'), 'null')",
+    Base.JSONB: "nullif({0}::text, 'null')",
+    Base.BYTES: "{0}",
+    Base.ARRAY: "to_json({0})::text",
+}
+_CARRIED = {
+    Base.DATE: "{0} BETWEEN '0001-01-01' AND '9999-12-31'",
+    Base.TIMESTAMP: "{0} >= '0001-01-01' AND {0} < '10000-01-01'",
+    # Half of a pair of surrogates is no character, and parsers refuse it; PostgreSQL's json does not look.
+    Base.JSON: r"regexp_replace(replace({0}::text, '\\', ''), '\\u[dD][89abAB]..\\u[dD][c-fC-F]..', '', 'g')"
+    r" !~ '\\u[dD][89a-fA-F]'",
+}
+"""What a line can hold, of the types that can hold more; else the message is a dead letter, and no row of a rebuild."""
+_WIDE = f"{{0}} <> 'NaN' AND abs({{0}}) < 1e{NUMERIC_PRECISION - NUMERIC_SCALE} AND min_scale({{0}}) <= {NUMERIC_SCALE}"
+
+
+def selected(schema: Schema) -> str:
+    """Return the SELECT list, of a row that is called `event`, in the order of the schema."""
+    return ",\n       ".join(f"{_value(column)} AS {quoted(column.name)}" for column in schema.columns)
+
+
+def carried(schema: Schema) -> list[str]:
+    """Return the conditions under which a row can be a line; where it cannot, its message is a dead letter."""
+    conditions = [_condition(column) for column in schema.columns if column.name != schema.time]
+    return [condition for condition in conditions if condition]
+
+
+def without_nan(schema: Schema, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """Leave out the rows with a NaN in a numeric, which no line can hold.
+
+    Here and not among the conditions of the statement, where PostgreSQL would compute each such column a second time.
+    """
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    names = [column.name for column in schema.columns if column.type.base is Base.NUMERIC and not _is_wide(column)]
+    for batch in batches:
+        rows = batch
+        for name in names:
+            is_nan = pc.fill_null(pc.equal(rows.column(name), "NaN"), fill_value=False)
+            if pc.any(is_nan).as_py():
+                rows = rows.filter(pc.invert(is_nan))
+        yield rows
+
+
+def _value(column: Column) -> str:
+    value = f"event.{quoted(column.name)}"
+    if _is_wide(column):
+        value = f"trim_scale({value})"
+    return _VALUES[column.type.base].replace("{0}", value)
+
+
+def _condition(column: Column) -> str:
+    value, base = f"event.{quoted(column.name)}", column.type.base
+    if base is Base.ARRAY and column.type.element is not None and column.type.element.base is Base.JSON:
+        value, base = f"to_json({value})", Base.JSON
+    condition = _WIDE if _is_wide(column) else _CARRIED.get(base, "")
+    return f"({value} IS NULL OR {condition.replace('{0}', value)})" if condition else ""
+
+
+def _is_wide(column: Column) -> bool:
+    """Say whether a column may be of a numeric without a scale, which holds more than the warehouse."""
+    of = column.type
+    return of.base is Base.NUMERIC and (of.precision, of.scale) == (NUMERIC_PRECISION, NUMERIC_SCALE)
+
+
+def quoted(name: str) -> str:
+    """Return a column's name as SQL takes it, whatever it is."""
+    return '"' + name.replace('"', '""') + '"'
