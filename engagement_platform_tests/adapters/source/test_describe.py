@@ -175,3 +175,18 @@ def test_types_of_other_schemas_are_found(source_db: SourceDatabase, owner: psyc
     enriched = "SELECT 1 AS id, now() AS event_ts, 'glad'::hidden.mood AS x"
     owner.execute("GRANT USAGE ON SCHEMA hidden TO engagement_reader")
     assert described(source_db, stream(enriched)).column("x").type == Type(parsed("text").base)
+
+
+def test_the_scale_of_the_packaged_stream_s_numbers_changed_no_byte(owner: psycopg.Connection[Any]) -> None:
+    """They were rounded before; now they are cast to the type that the warehouse has."""
+    differing = owner.execute(
+        "SELECT ms, length FROM unnest(%s::bigint[]) AS ms, unnest(%s::bigint[]) AS length"
+        " WHERE to_json(round(ms::numeric / 1000, 2))::text <> to_json((ms::numeric / 1000)::numeric(18,2))::text"
+        "    OR to_json(round(ms::numeric / 1000 / length, 2))::text"
+        "    <> to_json((ms::numeric / 1000 / length)::numeric(18,2))::text",
+        (
+            [*range(-2_000, 2_001), 2**31 - 1, -(2**31), 2**63 - 1, -(2**63), 10**18, 999_999_999_999_999_995],
+            [-(2**63), -7, 1, 2, 3, 7, 1_005, 2**31 - 1, 2**63 - 1],
+        ),
+    ).fetchall()
+    assert differing == []
