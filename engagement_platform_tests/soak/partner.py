@@ -34,7 +34,7 @@ log = logging.getLogger("soak")
 _FORWARD = """
 import logging
 from engagement_platform.settings import load
-from engagement_platform.stream import forward
+from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.control import Standalone
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 forward.run(load(), Standalone())
