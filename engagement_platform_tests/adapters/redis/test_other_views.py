@@ -156,17 +156,22 @@ def test_views_that_do_not_say_what_they_count_are_those_of_engagement(tallied: 
     assert tallied.refuse(tallied.batch(event())).reason == "geometry"
 
 
-@pytest.mark.parametrize("loss", ["nothing", "counted", "meta"])
+AFTER = [(packaged(), ORDERS), (packaged(), VISITS), (VISITS, VISITS), (VISITS, packaged()), (ORDERS, PINGS)]
+
+
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [(packaged(), ORDERS), (packaged(), VISITS), (VISITS, VISITS), (VISITS, packaged()), (ORDERS, PINGS)],
-    ids=lambda stream: stream.name,
+    ("before", "after", "loss"),
+    [
+        pytest.param(before, after, loss, id=f"{before.name}-{after.name}-{loss}")
+        for before, after in AFTER
+        for loss in ("nothing", "counted", "meta")
+        # Views of other streams that lost their meta are of nobody knows what, unless the new ones count the same.
+        if loss == "nothing" or before in (packaged(), after)
+    ],
 )
 def test_nothing_of_what_was_counted_before_outlives_a_build(
     client: redis.Redis, namespace: str, before: EventStream, after: EventStream, loss: str
 ) -> None:
-    if loss != "nothing" and before not in (packaged(), after):
-        pytest.skip("nobody knows what the views counted")
     live = make(client, namespace, before)
     live.send(event(), event(-20_000, "old"), event(40_000, "ahead", "ahead", "ahead"))
     if loss == "counted":
