@@ -4,6 +4,7 @@ The folder has `stream.toml`, which says what SQL cannot; `enriched.sql`, one SE
 message and of the warehouse's table; and `marts/*.sql`, daily tables. Reading the folder is `adapters.streams`.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,15 @@ class EventStream:
     """What the source's tables must have. At least the id and the time of `source`."""
     marts: Mapping[str, str]
     """Name of a daily table -> its query, in BigQuery's dialect."""
+    same_values: Mapping[str, str]
+    """Hash of `enriched` -> that of an earlier text which gave every row the same values."""
+
+    @property
+    def code_version(self) -> str:
+        """What changes with the formula, and not with comments and line breaks: days of another one are stale."""
+        formula = " ".join(self.enriched.split())
+        version = hashlib.sha256(formula.encode()).hexdigest()[:12]
+        return self.same_values.get(version, version)
 
 
 class _Source(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,6 +131,7 @@ class _Warehouse(msgspec.Struct, forbid_unknown_fields=True):
     table: str
     clustered_by: tuple[str, ...] = ()
     user: str | None = None
+    same_values: dict[str, str] = {}
 
 
 class _Needed(msgspec.Struct, forbid_unknown_fields=True):
@@ -173,6 +184,7 @@ def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], 
         meanings=folder.columns,
         tables=_tables(folder),
         marts=marts,
+        same_values=folder.warehouse.same_values,
     )
 
 

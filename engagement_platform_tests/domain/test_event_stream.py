@@ -60,3 +60,16 @@ def test_what_cannot_be_used_is_said_with_the_file(changes: dict[str, Any], said
         made(**changes)
     assert said in str(error.value)
     assert str(error.value).startswith("orders/stream.toml cannot be used")
+
+
+def test_days_are_stale_by_formula_and_not_by_its_form() -> None:
+    one = stream_of(ORDERS, "SELECT a,\n  b", {}, "").code_version
+    assert stream_of(ORDERS, "\n\nSELECT a, b", {}, "").code_version == one
+    assert stream_of(ORDERS, "SELECT b, a", {}, "").code_version != one
+
+
+def test_a_formula_that_gives_the_same_values_makes_no_day_stale() -> None:
+    was, now = (stream_of(ORDERS, text, {}, "").code_version for text in ("SELECT a", "SELECT (a)"))
+    folder = ORDERS | {"warehouse": {"table": "orders", "same_values": {now: was}}}
+    assert stream_of(folder, "SELECT (a)", {}, "").code_version == was
+    assert stream_of(folder, "SELECT (a) + 1", {}, "").code_version not in {was, now}

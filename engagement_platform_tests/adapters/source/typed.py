@@ -206,6 +206,7 @@ def stream(
         meanings={"a_text": "Any text."},
         tables={"typed": (Needed("id", Form.WHOLE, "Number."), Needed("event_ts", Form.TIME, "Time."))},
         marts={},
+        same_values={},
     )
 
 
