@@ -4,6 +4,7 @@ A statement follows its name, `-- name: latest_lease`, and its description, comm
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
@@ -30,3 +31,15 @@ def bare(statement: str, *, keep_lines: bool = False) -> str:
     if keep_lines:
         return _COMMENT_LINE.sub("", statement).rstrip().removesuffix(";")
     return _COMMENT.sub("", statement).strip().removesuffix(";")
+
+
+def filled(template: str, values: Mapping[str, object]) -> str:
+    """Return a template with each `{name}` replaced, in the order of `values`; other braces stay."""
+    for name, value in values.items():
+        template = template.replace(f"{{{name}}}", str(value))
+    return template
+
+
+def identifier(name: str) -> str:
+    """Return a name as SQL takes it, whatever it is."""
+    return '"' + name.replace('"', '""') + '"'

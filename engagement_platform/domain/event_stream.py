@@ -65,6 +65,11 @@ class Views:
     """The first one is `COUNT`."""
 
     @property
+    def first_sum(self) -> str | None:
+        """The column of the first measure that sums one: what days are compared by; None where nothing is summed."""
+        return next((measure.column for measure in self.measures if measure.column is not None), None)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a message that are counted or shown, each once."""
         counted = [dimension.column for dimension in self.dimensions]

@@ -9,8 +9,8 @@ _SQL = sql.load(__package__, "table.sql")
 def statement(stream: EventStream, name: str, **values: object) -> str:
     """Return a statement in BigQuery's dialect, with `values` in the place of its other braces."""
     shown = next((dimension for dimension in stream.views.dimensions if dimension.shown), None)
-    summed = next((measure.column for measure in stream.views.measures if measure.column is not None), None)
-    texts = {
+    summed = stream.views.first_sum
+    texts: dict[str, object] = {
         "table": stream.table,
         "id": _identifier(stream.source.id),
         "time": _identifier(stream.source.time),
@@ -21,10 +21,7 @@ def statement(stream: EventStream, name: str, **values: object) -> str:
         else f"{_identifier(shown.column)} IS NOT NULL AND {_identifier(shown.shown[0])} IS NULL",
         **values,
     }
-    text: str = _SQL[name]
-    for mark, value in texts.items():
-        text = text.replace(f"{{{mark}}}", str(value))
-    return text
+    return sql.filled(_SQL[name], texts)
 
 
 def _identifier(name: str) -> str:

@@ -83,10 +83,7 @@ class History:
             return self._cursor.fetch_arrow_table()
 
     def _statement(self, name: str, **values: object) -> str:
-        text: str = _SQL[name]
-        for mark, value in values.items():
-            text = text.replace(f"{{{mark}}}", str(value))
-        return self._origin.plain(text)
+        return self._origin.plain(sql.filled(_SQL[name], values))
 
     def _batches(self, reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
         with session.reaching_arrow(self._origin):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engagement_platform.adapters.sql import filled, identifier
 from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import Settings
@@ -29,21 +30,19 @@ class Origin:
 
     def _filled(self, template: str, enriched: str) -> str:
         source = self.stream.source
-        texts = {
-            "{table}": source.name,
-            "{id}": _identifier(source.id),
-            "{time}": _identifier(source.time),
-            "{key}": _identifier(self.stream.key),
-            "{user}": "NULL" if self.stream.user is None else _identifier(self.stream.user),
-            "{table_name}": _text(source.name),
-            "{id_name}": _text(source.id),
-            "{time_name}": _text(source.time),
-            "{amount}": _amount(self.stream),
-            "{enriched}": f"{enriched}\n",  # it may end in a comment
+        values = {
+            "table": source.name,
+            "id": identifier(source.id),
+            "time": identifier(source.time),
+            "key": identifier(self.stream.key),
+            "user": "NULL" if self.stream.user is None else identifier(self.stream.user),
+            "table_name": _text(source.name),
+            "id_name": _text(source.id),
+            "time_name": _text(source.time),
+            "amount": _amount(self.stream),
+            "enriched": f"{enriched}\n",  # it may end in a comment
         }
-        for mark, text in texts.items():
-            template = template.replace(mark, text)
-        return template
+        return filled(template, values)
 
 
 def origin_of(settings: Settings) -> Origin:
@@ -52,12 +51,8 @@ def origin_of(settings: Settings) -> Origin:
 
 
 def _amount(stream: EventStream) -> str:
-    column = next((measure.column for measure in stream.views.measures if measure.column is not None), None)
-    return "0" if column is None else f"coalesce(event.{_identifier(column)}, 0)"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    column = stream.views.first_sum
+    return "0" if column is None else f"coalesce(event.{identifier(column)}, 0)"
 
 
 def _text(name: str) -> str:

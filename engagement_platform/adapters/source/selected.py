@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from engagement_platform.adapters.sql import identifier
 from engagement_platform.domain.columns import NUMERIC_PRECISION, NUMERIC_SCALE, Base, Column, Schema
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _WIDE = f"{{0}} <> 'NaN' AND abs({{0}}) < 1e{NUMERIC_PRECISION - NUMERIC_SCALE} 
 
 def selected(schema: Schema) -> str:
     """Return the SELECT list, of a row that is called `event`, in the order of the schema."""
-    return ",\n       ".join(f"{_value(column)} AS {quoted(column.name)}" for column in schema.columns)
+    return ",\n       ".join(f"{_value(column)} AS {identifier(column.name)}" for column in schema.columns)
 
 
 def carried(schema: Schema) -> list[str]:
@@ -63,14 +64,14 @@ def without_nan(schema: Schema, batches: "Iterator[pa.RecordBatch]") -> "Iterato
 
 
 def _value(column: Column) -> str:
-    value = f"event.{quoted(column.name)}"
+    value = f"event.{identifier(column.name)}"
     if _is_wide(column):
         value = f"trim_scale({value})"
     return _VALUES[column.type.base].replace("{0}", value)
 
 
 def _condition(column: Column) -> str:
-    value, base = f"event.{quoted(column.name)}", column.type.base
+    value, base = f"event.{identifier(column.name)}", column.type.base
     if base is Base.ARRAY and column.type.element is not None and column.type.element.base is Base.JSON:
         value, base = f"to_json({value})", Base.JSON
     condition = _WIDE if _is_wide(column) else _CARRIED.get(base, "")
@@ -81,8 +82,3 @@ def _is_wide(column: Column) -> bool:
     """Say whether a column may be of a numeric without a scale, which holds more than the warehouse."""
     of = column.type
     return of.base is Base.NUMERIC and (of.precision, of.scale) == (NUMERIC_PRECISION, NUMERIC_SCALE)
-
-
-def quoted(name: str) -> str:
-    """Return a column's name as SQL takes it, whatever it is."""
-    return '"' + name.replace('"', '""') + '"'

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from engagement_platform.adapters.sql import identifier
 from engagement_platform.adapters.warehouse.delta import dialect
 from engagement_platform.adapters.warehouse.delta.dataset import files_of
 from engagement_platform.adapters.warehouse.delta.failures import explained
@@ -89,8 +90,8 @@ def _show(connection: duckdb.DuckDBPyConnection, storage: Storage, name: str) ->
     handle = _existing(storage, name)
     with explained(redact(storage.of(name)), "reading"):
         connection.register(f"stored {name}", files_of(handle))
-    shown = ", ".join(_quoted(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
-    connection.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {shown} FROM {_quoted('stored ' + name)}")  # noqa: S608
+    shown = ", ".join(identifier(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
+    connection.execute(f"CREATE VIEW {identifier(name)} AS SELECT {shown} FROM {identifier('stored ' + name)}")  # noqa: S608
 
 
 def _existing(storage: Storage, name: str) -> DeltaTable:
@@ -107,7 +108,7 @@ def _columns(answer: duckdb.DuckDBPyRelation) -> str:
         )
     types = zip(answer.columns, answer.types, strict=True)
     return ", ".join(
-        f"CAST({_quoted(name)} AS BIGINT) AS {_quoted(name)}" if str(kind) in _INTEGERS else _quoted(name)
+        f"CAST({identifier(name)} AS BIGINT) AS {identifier(name)}" if str(kind) in _INTEGERS else identifier(name)
         for name, kind in types
     )
 
@@ -119,17 +120,13 @@ def _shaped(answer: duckdb.DuckDBPyRelation, shape: Table) -> str:
             f"The query for {shape.name} gives the columns {', '.join(answer.columns)}.",
             f"It must give {', '.join(names)}.",
         )
-    return ", ".join(f"{_typed(column)} AS {_quoted(column.name)}" for column in shape.columns)
+    return ", ".join(f"{_typed(column)} AS {identifier(column.name)}" for column in shape.columns)
 
 
 def _typed(column: Column) -> str:
     """Return a column in its type. A sum beyond NUMERIC is null: one wild duration must not cost the day its table."""
-    name = _quoted(column.name)
+    name = identifier(column.name)
     if column.kind is not Kind.NUMERIC:
         return f"CAST({name} AS {_TYPES[column.kind]})"
     largest = "9" * (column.precision - column.scale) + ("." + "9" * column.scale if column.scale else "")
     return f"CASE WHEN abs({name}) <= {largest} THEN CAST({name} AS DECIMAL({column.precision}, {column.scale})) END"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
