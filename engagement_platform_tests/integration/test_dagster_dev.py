@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -27,6 +28,7 @@ from engagement_platform.orchestration.stream_job import NAME
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, children, dagster_dev, environment, kill
+from engagement_platform_tests.integration.writing import beside
 from engagement_platform_tests.streaming import insert, read_all, wait_for
 from engagement_platform_tests.warehouse import ids_by_day, source_ids, source_ids_by_day, table_ids, write
 
@@ -119,32 +121,17 @@ def test_events_reach_redis_and_a_killed_run_loses_and_doubles_nothing(
     assert counted(own_settings) == 68
 
 
-class Writer:
+def write_on(source: SourceDatabase, stop: threading.Event) -> None:
     """Writes some 120 events a second: most of them of today, some of any day of the last weeks, some late."""
-
-    def __init__(self, source: SourceDatabase) -> None:
-        self._source = source
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-
-    def _write(self) -> None:
-        chance = random.Random(7)
-        with psycopg.connect(self._source.writer_dsn) as quick, psycopg.connect(self._source.writer_dsn) as slow:
-            while not self._stop.wait(0.25):
-                write(quick, 20, TODAY)
-                write(quick, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
-                write(slow, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
-                quick.commit()
-                if chance.random() < 0.1:
-                    (slow.rollback if chance.random() < 0.2 else slow.commit)()
+    chance = random.Random(7)
+    with psycopg.connect(source.writer_dsn) as quick, psycopg.connect(source.writer_dsn) as slow:
+        while not stop.wait(0.25):
+            write(quick, 20, TODAY)
+            write(quick, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
+            write(slow, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
+            quick.commit()
+            if chance.random() < 0.1:
+                (slow.rollback if chance.random() < 0.2 else slow.commit)()
 
 
 def command(variables: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
@@ -197,7 +184,7 @@ def test_weeks_are_rebuilt_while_events_come_and_processes_are_killed(
     with psycopg.connect(source.writer_dsn) as connection:
         for n in range(DAYS):
             write(connection, ROWS, FIRST + timedelta(days=n))
-    with Writer(source), dg.DagsterInstance.get() as instance:
+    with beside(partial(write_on, source)), dg.DagsterInstance.get() as instance:
         wait_for(lambda: len(table_ids(own_settings)) > ROWS * DAYS, "the stream in the warehouse", PATIENCE)
         backfill = command(variables, "backfill", "--since", FIRST.isoformat())
         kill(wait_for(lambda: backfill_workers(instance), "a run of the backfill", PATIENCE))

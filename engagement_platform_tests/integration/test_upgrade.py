@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.integration.dagster_dev import environment
+from engagement_platform_tests.integration.writing import beside
 from engagement_platform_tests.streaming import insert, read_all, wait_for
 from engagement_platform_tests.warehouse import table_ids
 
@@ -116,34 +118,19 @@ def before(tmp_path: Path) -> Path:
     return folder
 
 
-class Writer:
+def write_on(source: SourceDatabase, stop: threading.Event) -> None:
     """Commits some 100 events a second, of twenty contents, until it is stopped; one transaction is late each time."""
-
-    def __init__(self, source: SourceDatabase) -> None:
-        self._source = source
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-
-    def _write(self) -> None:
-        with psycopg.connect(self._source.writer_dsn) as quick, psycopg.connect(self._source.writer_dsn) as late:
-            contents = [row[0] for row in quick.execute("SELECT id FROM content")]
-            turn = 0
-            while not self._stop.wait(0.1):
-                turn += 1
-                insert(late, 1, contents[turn % CONTENTS])
-                insert(quick, 9, contents[turn % CONTENTS])
-                quick.commit()
-                if turn % 20 == 0:
-                    late.commit()
-            late.commit()
+    with psycopg.connect(source.writer_dsn) as quick, psycopg.connect(source.writer_dsn) as late:
+        contents = [row[0] for row in quick.execute("SELECT id FROM content")]
+        turn = 0
+        while not stop.wait(0.1):
+            turn += 1
+            insert(late, 1, contents[turn % CONTENTS])
+            insert(quick, 9, contents[turn % CONTENTS])
+            quick.commit()
+            if turn % 20 == 0:
+                late.commit()
+        late.commit()
 
 
 def rows(source: SourceDatabase, statement: str) -> list[Any]:
@@ -174,7 +161,7 @@ def test_what_was_before_goes_on(
                 (f"slug-{number}", f'Title "{number}", ü'),
             )
     with ExitStack() as until_stopped:
-        until_stopped.enter_context(Writer(source_db))
+        until_stopped.enter_context(beside(partial(write_on, source_db)))
         with old.streaming():
             wait_for(lambda: counted_or_none(settings) > 100, "the version before in Redis", PATIENCE)
             wait_for(lambda: len(table_ids(settings)) > 100, "the version before in the warehouse", PATIENCE)
