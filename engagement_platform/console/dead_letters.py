@@ -14,8 +14,15 @@ import msgspec
 
 from engagement_platform.console.people import who
 from engagement_platform.console.times import utc
-from engagement_platform.domain.dead_letters import UNSETTLED, Address, Chosen, DeadLetterState, Letter, address_of
-from engagement_platform.domain.event import NO_EVENT
+from engagement_platform.domain.dead_letters import (
+    NO_EVENT,
+    UNSETTLED,
+    Address,
+    Chosen,
+    DeadLetterState,
+    Letter,
+    address_of,
+)
 from engagement_platform.stream.registry import LOOPS
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Address, Chosen, Letter
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
-from engagement_platform.domain.messages import largest_value
+from engagement_platform.domain.event import SCHEMA_VERSION
+from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_TO, TO_API, largest_value
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings

@@ -14,7 +14,8 @@ import msgspec
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import day_of
-from engagement_platform.domain.event import ENGAGEMENT, EXCERPT_CHARACTERS
+from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.records import Reader, Unfit
 
 Ranges = Mapping[int, tuple[int, int]]

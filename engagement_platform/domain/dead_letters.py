@@ -1,4 +1,4 @@
-"""Dead letters as an operator handles them: their address, their state, which ones are meant.
+"""Dead letters: what they hold, and how an operator handles them by their address, their state, which ones are meant.
 
 The topic of letters is append-only. What people have done with a letter stands beside it, as actions.
 """
@@ -9,7 +9,71 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
-from engagement_platform.domain.event import DeadLetter
+import msgspec
+
+from engagement_platform.domain.nesting import decoded, is_json
+
+NO_EVENT = msgspec.Raw(b"null")
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event that could not be delivered: why, and enough to find it again. Value of the dead-letter topic."""
+
+    source: str
+    """Who gave it up: relay, tally, forward or stage."""
+    event_id: int | None
+    reason: str
+    excerpt: str
+    """The beginning of the event, or of what stands in its place; at most `EXCERPT_CHARACTERS`."""
+    at: datetime
+    status: int | None = None
+    """HTTP status of the last answer, where there was one."""
+    response: str | None = None
+    """The beginning of that answer's body; at most `EXCERPT_CHARACTERS`."""
+    first_try: datetime | None = None
+    last_try: datetime | None = None
+    event: msgspec.Raw = NO_EVENT
+    """The event as it stands in the message's value; `NO_EVENT` where it was too large, or is none."""
+    key: str | None = None
+    """The key under which it was sent."""
+
+
+EXCERPT_CHARACTERS = 500
+
+_LETTER_BYTES = 8 << 10
+"""What a letter has at most beside the event: reason, excerpts, times, and Kafka's own."""
+
+_letter_decoder = msgspec.json.Decoder(DeadLetter)
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Return the value of the message for the dead-letter topic."""
+    return msgspec.json.encode(letter)
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """Read one message of the dead-letter topic. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    letter, aside = decoded(_letter_decoder.decode, value)
+    return msgspec.structs.replace(letter, event=msgspec.Raw(aside["event"])) if "event" in aside else letter
+
+
+def kept(value: bytes, largest: int) -> msgspec.Raw:
+    """Return what a letter keeps of a message: all of it, or `NO_EVENT` where it is too large or no JSON.
+
+    `largest` is the `max.message.bytes` of the topic of letters.
+    """
+    return msgspec.Raw(value) if len(value) + _LETTER_BYTES <= largest and _fits_a_letter(value) else NO_EVENT
+
+
+def _fits_a_letter(value: bytes) -> bool:
+    try:
+        value.decode()
+        msgspec.json.decode(value, type=msgspec.Raw)  # numbers of any size are JSON, too
+    except RecursionError:
+        return is_json(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 class Address(NamedTuple):

@@ -1,15 +1,25 @@
-"""What becomes of a row that the relay has read: a message, or a dead letter with the reason."""
+"""What becomes of a row that the relay has read: a message with its headers, or a dead letter with the reason.
+
+The value of a message is UTF-8 JSON with the columns of its schema, in that order. PostgreSQL writes it (`enriched.sql`
+of the stream), so that stream, rebuild and checks cannot differ.
+"""
 
 from datetime import UTC, datetime
 
-from engagement_platform.domain.event import (
-    EXCERPT_CHARACTERS,
-    HEADER_SCHEMA_VERSION,
-    HEADER_UNSEEN_AT,
-    SCHEMA_VERSION,
-    DeadLetter,
-    kept,
-)
+from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, DeadLetter, kept
+from engagement_platform.domain.event import SCHEMA_VERSION
+
+HEADER_SCHEMA_VERSION = "schema-version"
+HEADER_UNSEEN_AT = "unseen-at"
+"""Header with the time, in microseconds since 1970, at which the last poll that did not see the row began.
+
+The commit lies after it, so (time of effect - unseen-at) bounds the latency from above.
+"""
+
+HEADER_TO = "to"
+"""Header of messages in the topic of replays that are meant for one reader."""
+TO_API = b"api"
+"""Its value for the partner's API; `forward` delivers no other message of that topic."""
 
 OVERHEAD_BYTES = 512
 """What Kafka adds at most to a value of ours: batch and record headers, the key, our headers."""

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from engagement_platform.domain.event import NO_EVENT, DeadLetter, decode
+from engagement_platform.domain.dead_letters import NO_EVENT, DeadLetter
+from engagement_platform.domain.event import decode
 
 _Item = TypeVar("_Item")
 

@@ -10,8 +10,8 @@ from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics, topic_configuration
 from engagement_platform.adapters.source.history import Chosen, messages
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.domain.event import HEADER_SCHEMA_VERSION, HEADER_TO, SCHEMA_VERSION, TO_API
-from engagement_platform.domain.messages import largest_value
+from engagement_platform.domain.event import SCHEMA_VERSION
+from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_TO, TO_API, largest_value
 from engagement_platform.settings import Settings
 
 _HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()),)

@@ -9,8 +9,7 @@ import msgspec
 from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.dead_letters.list import dead_letters_of
-from engagement_platform.domain.dead_letters import Chosen, Letter
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import Chosen, DeadLetter, Letter
 from engagement_platform.settings import Settings
 from engagement_platform_tests.partner import message
 

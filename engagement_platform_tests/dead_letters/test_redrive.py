@@ -17,7 +17,7 @@ from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.dead_letters.redrive import Redriven
 from engagement_platform.domain.dead_letters import Address, Chosen
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.event import HEADER_TO, TO_API
+from engagement_platform.domain.messages import HEADER_TO, TO_API
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward import loop as forward

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.dead_letters import Action, Address, Chosen, DeadLetterState, Letter, address_of, state
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import (
+    Action,
+    Address,
+    Chosen,
+    DeadLetter,
+    DeadLetterState,
+    Letter,
+    address_of,
+    state,
+)
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LETTER = Letter(

@@ -10,18 +10,16 @@ from hypothesis import strategies as st
 
 from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.batches import Line, Rejected, line_of
-from engagement_platform.domain.disclosure import Disclosure, fields_of, object_of
-from engagement_platform.domain.event import (
-    ENGAGEMENT,
+from engagement_platform.domain.dead_letters import (
     EXCERPT_CHARACTERS,
     NO_EVENT,
     DeadLetter,
-    decode,
     decode_dead_letter,
     encode_dead_letter,
-    id_of,
     kept,
 )
+from engagement_platform.domain.disclosure import Disclosure, fields_of, object_of
+from engagement_platform.domain.event import ENGAGEMENT, decode, id_of
 from engagement_platform.domain.messages import dead_letter
 from engagement_platform.domain.playback import Playbacks
 from engagement_platform_tests.partner import message

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.domain.redrive import Plan, Sink, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform_tests.dead_letters.support import letter
 from engagement_platform_tests.partner import message

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.domain.reconciliation import NAMED, Ids, named
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.reconcile import reconcile, strange_days

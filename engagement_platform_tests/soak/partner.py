@@ -16,7 +16,7 @@ import msgspec
 import psutil
 from pydantic import SecretStr
 
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.local.demo.programs import Measuring
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.local.stack import Endpoints

@@ -13,8 +13,7 @@ from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.adapters.streams import packaged
 from engagement_platform.dead_letters.redrive import redrive
-from engagement_platform.domain.dead_letters import Chosen
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import Chosen, DeadLetter
 from engagement_platform.domain.signing import event_key
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.local.receiver import Behaviour, Receiver

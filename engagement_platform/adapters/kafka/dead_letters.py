@@ -8,8 +8,7 @@ import msgspec
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.record import Record
-from engagement_platform.domain.dead_letters import Address, Letter
-from engagement_platform.domain.event import EXCERPT_CHARACTERS, DeadLetter, decode_dead_letter
+from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, Address, DeadLetter, Letter, decode_dead_letter
 from engagement_platform.settings import Settings
 
 UNREADABLE = "unknown"

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.adapters.kafka.producer import Message
-from engagement_platform.domain.event import DeadLetter, encode_dead_letter
+from engagement_platform.domain.dead_letters import DeadLetter, encode_dead_letter
 from engagement_platform.settings import Settings
 
 _IN_FLIGHT = 5_000

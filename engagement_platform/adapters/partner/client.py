@@ -24,10 +24,10 @@ from engagement_platform.adapters.partner import secrets
 from engagement_platform.adapters.partner.connection import Exchange, ExchangeAdapter
 from engagement_platform.adapters.partner.replies import NoReply
 from engagement_platform.domain import signing
+from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.disclosure import body_of, object_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.event import EXCERPT_CHARACTERS
 from engagement_platform.settings import Settings, variable
 
 _MIN_VALUE, _MIN_PART = 6, 16

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from engagement_platform.domain.batches import Rejected
+from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, DeadLetter, kept
 from engagement_platform.domain.delivery.parcels import Failed
-from engagement_platform.domain.event import EXCERPT_CHARACTERS, DeadLetter, kept
 from engagement_platform.domain.signing import event_key
 
 SOURCE = "forward"

@@ -19,13 +19,13 @@ from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicCha
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.domain.batches import Rejected
+from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import NoAnswer, judge
 from engagement_platform.domain.delivery.parcels import Policy, Settled
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.event import DeadLetter
 from engagement_platform.domain.loop_state import Kind, LoopState
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import beyond

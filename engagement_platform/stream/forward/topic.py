@@ -13,7 +13,8 @@ from engagement_platform.domain.batches import Rejected, line_of
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
-from engagement_platform.domain.event import HEADER_TO, HEADER_UNSEEN_AT, TO_API, decode
+from engagement_platform.domain.event import decode
+from engagement_platform.domain.messages import HEADER_TO, HEADER_UNSEEN_AT, TO_API
 
 MAX_TRIES_BYTES = 3_000
 """Of what is stored beside an offset: Kafka takes 4,096 unless offset.metadata.max.bytes says otherwise."""

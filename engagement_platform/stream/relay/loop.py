@@ -16,8 +16,8 @@ from engagement_platform.adapters.source.reader import Altered, Rows, open_sourc
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.checkpoint import Checkpoint
+from engagement_platform.domain.dead_letters import encode_dead_letter
 from engagement_platform.domain.errors import Superseded, Unavailable
-from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
 from engagement_platform.domain.messages import dead_letter, fault, headers
 from engagement_platform.settings import Settings

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Line, Rejected, line_of
-from engagement_platform.domain.event import HEADER_UNSEEN_AT
+from engagement_platform.domain.messages import HEADER_UNSEEN_AT
 
 WRITER = "stage"
 """How the loads of the stage and its dead letters name it."""

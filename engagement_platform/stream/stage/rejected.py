@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import topic_configuration
 from engagement_platform.domain.batches import Rejected
-from engagement_platform.domain.event import DeadLetter, kept
+from engagement_platform.domain.dead_letters import DeadLetter, kept
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.batch import WRITER

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engagement_platform.adapters.kafka.record import Record
-from engagement_platform.domain.event import HEADER_UNSEEN_AT
+from engagement_platform.domain.messages import HEADER_UNSEEN_AT
 
 log = logging.getLogger("engagement_platform.tally")
 

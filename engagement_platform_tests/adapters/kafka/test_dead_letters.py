@@ -8,9 +8,8 @@ import pytest
 from engagement_platform.adapters.kafka.dead_letters import UNREADABLE, DeadLetterReader, open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message, open_producer
-from engagement_platform.domain.dead_letters import Address, Letter
+from engagement_platform.domain.dead_letters import Address, Letter, encode_dead_letter
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import encode_dead_letter
 from engagement_platform.settings import Settings
 from engagement_platform_tests.dead_letters.support import bury, letter
 

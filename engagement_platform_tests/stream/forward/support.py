@@ -10,7 +10,7 @@ import msgspec
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics
-from engagement_platform.domain.event import DeadLetter
+from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.local.receiver import Delivery, Receiver
 from engagement_platform.settings import Settings
 from engagement_platform_tests.partner import message
