@@ -30,13 +30,17 @@ class Daemon:
     log_file: Path
 
     def process(self) -> psutil.Process | None:
-        """Return the process if it lives and is the one that was started."""
+        """Return the process if it lives and is the one that was started.
+
+        It lives as long as one of its threads does: of a killed server the first one may end before the others, which
+        still hold its ports and files.
+        """
         try:
             noted = json.loads(self.pid_file.read_text())
             process = psutil.Process(noted["pid"])
             if not _is_same(process, noted):
                 return None
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
                 _reap(process.pid)
                 return None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):

@@ -12,6 +12,7 @@ import pytest
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.process import Daemon
+from engagement_platform_tests.streaming import wait_for
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -112,6 +113,22 @@ def test_a_killed_process_is_gone_when_kill_returns(daemon: Daemon) -> None:
 
     assert not daemon.is_running
     assert daemon.pid_file.exists()  # as a crash leaves it
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process outlive its first thread")
+def test_a_process_whose_first_thread_has_ended_still_runs_and_is_killed_whole(daemon: Daemon) -> None:
+    """A killed server looks so for a moment: whoever took it for gone would find its port in use."""
+    program = (
+        "import ctypes, os, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+        "print('ended', flush=True); ctypes.PyDLL(None).pthread_exit(None)"
+    )
+    daemon.spawn([sys.executable, "-c", program])
+    pid = json.loads(daemon.pid_file.read_text())["pid"]
+    wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "the end of the first thread")
+    assert daemon.is_running
+    daemon.kill()
+    assert not daemon.is_running
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_paused_process_goes_on_where_it_was(daemon: Daemon) -> None:
