@@ -180,7 +180,7 @@ def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **ch
         "start": "earliest",
         "state_dir": Path(tempfile.gettempdir()) / f"engagement-test-{own}",
     }
-    return Settings.model_validate(values | changes)
+    return Settings.of(**values | changes)
 
 
 @pytest.fixture
@@ -207,7 +207,6 @@ def settings(stack: Endpoints, source_db: SourceDatabase, platform_db: str) -> I
 @pytest.fixture
 def in_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of the test, as environment variables."""
-    for name in settings.model_fields_set:
-        value = getattr(settings, name)
+    for name, value in settings.given().items():
         text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
         monkeypatch.setenv(variable(name), text)

@@ -28,7 +28,7 @@ def partner_settings(url: str, **changes: Any) -> Settings:
         "api_read_timeout_seconds": 2,
         "state_dir": Path("/nonexistent"),
     }
-    return Settings.model_validate(values | changes)
+    return Settings.of(**values | changes)
 
 
 def message(number: int, **columns: Any) -> bytes:

@@ -74,7 +74,7 @@ def read_all(settings: Settings, topic: str) -> list[Any]:
 
 def _read_all(settings: Settings, topic: str) -> list[Any]:
     consumer = KafkaConsumer(
-        **options(settings), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
+        **options(settings.kafka), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
     )
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]

@@ -13,7 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr, ValidationError
 
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Settings, first_day, load
+from engagement_platform.local import commands as local_commands
+from engagement_platform.settings import FIELDS, Settings, first_day, load, variable
+from engagement_platform.settings.sections import PATHS
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 
 
@@ -45,7 +47,7 @@ def test_the_lead_is_at_most_a_lease(
     monkeypatch.setenv("ENGAGEMENT_LEASE_SECONDS", lease)
     if asked is not None:
         monkeypatch.setenv("ENGAGEMENT_LEASE_LEAD_SECONDS", asked)
-    assert load().effective_lead_seconds == lead
+    assert load().lease.effective_lead_seconds == lead
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,8 @@ def test_a_wellformed_address_is_taken_as_its_client_takes_it(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert value in {one.get_secret_value() if isinstance(one, SecretStr) else one for _, one in load()}
+    taken = load()[variable.removeprefix("ENGAGEMENT_").lower()]
+    assert value == (taken.get_secret_value() if isinstance(taken, SecretStr) else taken)
     if variable.endswith("_DSN"):
         assert conninfo_to_dict(value)
     if variable == "ENGAGEMENT_REDIS_URL":
@@ -178,7 +181,7 @@ def test_a_setting_that_cannot_be_read_is_told_with_its_value(
 
 def test_every_setting_says_what_it_must_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """None answers in a library's words, whatever it is set to."""
-    for field in Settings.model_fields:
+    for field in FIELDS:
         for value in ("?", "-1", "1e999", "nan"):
             with mock.patch.dict(os.environ, {f"ENGAGEMENT_{field.upper()}": value}):
                 found = _load()
@@ -190,8 +193,8 @@ def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ENGAGEMENT_STAGE_SECONDS", "")
     monkeypatch.setenv("ENGAGEMENT_KAFKA_SASL_MECHANISM", "")
     monkeypatch.setenv("ENGAGEMENT_FIRST_DAY", "")
-    assert load().stage_seconds is None
-    assert first_day() == load().first_day
+    assert load().stage.seconds is None
+    assert first_day() == load().history.first_day
     monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "")
     with pytest.raises(SettingsError, match="ENGAGEMENT_SOURCE_DSN: it is not set"):
         load()
@@ -199,8 +202,36 @@ def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch
 
 def test_an_invalid_setting_is_not_repeated_by_the_model_either() -> None:
     with pytest.raises(ValidationError) as raised:
-        Settings.model_validate({"redis_url": 1, "source_dsn": [CANARY], "platform_dsn": {CANARY: 1}})
+        Settings.of(redis_url=1, source_dsn=[CANARY], platform_dsn={CANARY: 1})
     assert CANARY not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_setting_is_the_same_by_its_name_and_in_its_section(name: str) -> None:
+    section, field = PATHS[name]
+    before = load()
+    holder = getattr(before, section) if section else before
+    assert before[name] == getattr(holder, field)
+    assert name in {field, f"{section}_{field}", type(holder).model_fields[field].alias}
+
+
+def test_some_settings_are_replaced_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_API_BATCH_SIZE", "7")
+    changed = load().replace(topic="other", lease_lead_seconds=None)
+    assert (changed.topics.events, changed.api.batch_size) == ("other", 7)
+    assert changed.given().keys() == {"source_dsn", "platform_dsn", "api_batch_size", "topic", "lease_lead_seconds"}
+    assert changed.replace(topic="engagement-events") == load()
+
+
+def test_what_is_no_setting_is_refused() -> None:
+    with pytest.raises(KeyError, match="topc"):
+        load().replace(topc="other")
+
+
+def test_the_local_stacks_folder_is_the_state_folder() -> None:
+    (option,) = (one for one in local_commands.up.params if one.name == "state_dir")
+    assert option.default == FIELDS["state_dir"].default
+    assert option.envvar == variable("state_dir")
 
 
 def _load() -> Settings | SettingsError:

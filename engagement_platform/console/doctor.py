@@ -29,7 +29,7 @@ from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.source_tables import Sight, faults, faults_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import Topic, demands, unmet
-from engagement_platform.settings import ADDRESSES, Settings, variable
+from engagement_platform.settings import ADDRESSES, FIELDS, Settings, variable
 from engagement_platform.stream.registry import LOOPS
 from engagement_platform.stream.topic_watch import names_of, window_of
 
@@ -60,14 +60,15 @@ class Effective:
 
 def effective(settings: Settings) -> list[Effective]:
     """Return every setting without secrets."""
+    given = settings.given()
     return [
         Effective(
             variable(name),
-            _shown(name, getattr(settings, name)),
-            name not in settings.model_fields_set,
+            _shown(name, settings[name]),
+            name not in given,
             field.description or "",
         )
-        for name, field in type(settings).model_fields.items()
+        for name, field in FIELDS.items()
     ]
 
 
@@ -178,9 +179,9 @@ def _platform(settings: Settings) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         existing = set(client.list_topics())
-    yield Finding("ok", f"Kafka: {settings.kafka_bootstrap_servers} answers")
+    yield Finding("ok", f"Kafka: {settings.kafka.bootstrap_servers} answers")
     used = {topic for loop in LOOPS for topic in loop.topics}
     for topic, name in names_of(settings).items():
         if topic in used:
@@ -190,12 +191,12 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 def _missing(settings: Settings, topic: str) -> Finding:
     """Tell a topic that is still to be created from one whose name is mistyped, or that was deleted."""
     try:
-        published = mirror.topics(settings) if topic in (settings.topic, settings.checkpoint_topic) else ()
+        published = mirror.topics(settings) if topic in (settings.topics.events, settings.topics.checkpoint) else ()
     except EngagementError:
         published = ()  # the platform database has a finding of its own
     if not published:
         return Finding("note", f"Kafka: topic {topic} is not there yet", "The first start creates it.")
-    name = variable("topic" if topic == settings.topic else "checkpoint_topic")
+    name = variable("topic" if topic == settings.topics.events else "checkpoint_topic")
     return Finding(
         "warning",
         f"Kafka: topic {topic} is not there, though a relay has published to {', '.join(published)}",
@@ -206,17 +207,17 @@ def _missing(settings: Settings, topic: str) -> Finding:
 
 def _topic(settings: Settings, topic: Topic, name: str) -> Iterator[Finding]:
     """Look at what the loops look at again while they run. A demand that stops none of them is a note."""
-    present = {name: topic_configuration(settings, name)}
-    broken = list(unmet(demands(window_of(settings).replay_ms), {topic: name}, present))
+    present = {name: topic_configuration(settings.kafka, name)}
+    broken = list(unmet(demands(window_of(settings.views).replay_ms), {topic: name}, present))
     for one in broken:
         level: Level = "fault" if one.demand.stops else "note"
-        yield Finding(level, one.what, one.remedy(settings.kafka_bootstrap_servers))
+        yield Finding(level, one.what, one.remedy(settings.kafka.bootstrap_servers))
     if not broken:
         yield Finding("ok", f"Kafka: topic {name} is configured as the loops rely on")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
-    with connect_redis(settings) as client:
+    with connect_redis(settings.redis) as client:
         policy = eviction_policy(client)
     if policy == "noeviction":
         yield Finding("ok", "Redis: answers, maxmemory-policy is noeviction")
@@ -230,7 +231,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
     warehouse = open_warehouse(settings)
-    name = {"bigquery": "BigQuery", "delta": "Delta Lake"}[settings.warehouse]
+    name = {"bigquery": "BigQuery", "delta": "Delta Lake"}[settings.warehouse.kind]
     uri = redact(settings.effective_warehouse_uri)
     for table in (ENGAGEMENT_EVENTS, *MARTS):
         if warehouse.has(table):
@@ -240,8 +241,8 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
 
 
 def _partner(settings: Settings) -> Iterator[Finding]:
-    if settings.api_url.get_secret_value():
-        yield Finding("ok", reach(settings))
+    if settings.api.url.get_secret_value():
+        yield Finding("ok", reach(settings.api))
     else:
         yield Finding("ok", f"no partner: {variable('api_url')} is not set, and nothing is forwarded")
 

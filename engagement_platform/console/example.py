@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from engagement_platform.settings import Settings, variable
+from engagement_platform.settings import FIELDS, variable
 
 _HEAD = """\
 # Every setting, with its default behind the #. Copy what you change into a file .env beside the README. docker compose
@@ -37,13 +37,12 @@ def from_file() -> list[str]:
 
     Those that have a setting `…_file` of their own are not among them.
     """
-    fields = Settings.model_fields
-    return [variable(name) for name, field in fields.items() if _is_secret(field) and f"{name}_file" not in fields]
+    return [variable(name) for name, field in FIELDS.items() if _is_secret(field) and f"{name}_file" not in FIELDS]
 
 
 def _settings(without: Container[str]) -> Iterator[str]:
     also_files = set(from_file())
-    for name, field in Settings.model_fields.items():
+    for name, field in FIELDS.items():
         if name in without:
             continue
         meaning = field.description or ""

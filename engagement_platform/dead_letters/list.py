@@ -34,5 +34,8 @@ class DeadLetters:
 @contextmanager
 def dead_letters_of(settings: Settings, *, alone: bool = False) -> Iterator[DeadLetters]:
     """Connect. With `alone` nobody else acts on letters meanwhile: raises EngagementError when somebody does."""
-    with open_dead_letters(settings) as reader, open_actions(settings, reader.topic_id, alone=alone) as actions:
+    with (
+        open_dead_letters(settings.kafka, settings.topics.dead_letters) as reader,
+        open_actions(settings, reader.topic_id, alone=alone) as actions,
+    ):
         yield DeadLetters(reader, actions)

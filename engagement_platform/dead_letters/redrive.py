@@ -73,11 +73,11 @@ def redrive(
 
 def _targets(settings: Settings) -> Targets:
     ensure_replay_topic(settings)
-    limit = int(topic_configuration(settings, settings.replay_topic)["max.message.bytes"])
+    limit = int(topic_configuration(settings.kafka, settings.topics.replays)["max.message.bytes"])
     return Targets(
-        api=bool(settings.api_url.get_secret_value()),
+        api=bool(settings.api.url.get_secret_value()),
         largest_value=largest_value(limit),
-        first_day=settings.first_day,
+        first_day=settings.history.first_day,
         last_day=datetime.now(UTC).date(),
         lacking=registry.lacking(),
     )
@@ -85,9 +85,9 @@ def _targets(settings: Settings) -> Targets:
 
 def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> list[Letter]:
     """Read letters anew, with their events: all that are meant would not fit into memory."""
-    with open_dead_letters(settings) as reader:
+    with open_dead_letters(settings.kafka, settings.topics.dead_letters) as reader:
         if reader.topic_id != topic_id:
-            raise EngagementError(f"The topic {settings.dead_letter_topic} was created again meanwhile.")
+            raise EngagementError(f"The topic {settings.topics.dead_letters} was created again meanwhile.")
         return list(reader.at(addresses))
 
 
@@ -101,9 +101,9 @@ def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> P
 
 
 def _carry_out(settings: Settings, plans: Plans) -> None:
-    messages = [Message(settings.replay_topic, plan.key, plan.value, _HEADERS) for _, plan in plans if plan.value]
+    messages = [Message(settings.topics.replays, plan.key, plan.value, _HEADERS) for _, plan in plans if plan.value]
     if messages:
-        send_all(settings, messages, largest_message=max(len(message.value) for message in messages))
+        send_all(settings.kafka, messages, largest_message=max(len(message.value) for message in messages))
     days = {plan.day: str(letter.address) for letter, plan in plans if plan.day is not None}
     if days:
         _note_due(settings, days)
@@ -118,6 +118,6 @@ def _note_due(settings: Settings, days: Mapping[date, str]) -> None:
 
 def _note(settings: Settings, plan: Plan) -> str:
     """Say what is done."""
-    sent = [f"to {settings.replay_topic} for the API"] if plan.value else []
+    sent = [f"to {settings.topics.replays} for the API"] if plan.value else []
     due = [f"{plan.day} is due for a rebuild"] if plan.day else []
     return "; ".join([*sent, *due, *([plan.fault] if plan.fault else [])])

@@ -112,7 +112,7 @@ def _on_any_day(warehouse: Warehouse, ids: set[int]) -> set[int]:
 def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -> set[int]:
     """Return which of the ids are in messages that the stage has not loaded yet."""
     last = loads.last_load(table_id, WRITER)
-    reader = TopicReader(settings)
+    reader = TopicReader(settings.kafka, settings.topics.events)
     try:
         begins = reader.beginning_offsets()
         if last is not None and last.topic_id == reader.topic_id:
@@ -137,7 +137,7 @@ def _records(reader: TopicReader, begins: Mapping[int, int]) -> Iterator[Record]
 
 def dead_letters(settings: Settings, among: set[int]) -> set[int]:
     """Return which of the ids are dead letters on their way to the warehouse; reads the topic to its end."""
-    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
+    reader = TopicReader(settings.kafka, settings.topics.dead_letters)
     try:
         letters = (dead_letter_of(record).content for record in _records(reader, reader.beginning_offsets()))
         ids = {letter.event_id for letter in letters if letter.source in _EXCUSED_BY}

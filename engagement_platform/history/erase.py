@@ -52,7 +52,7 @@ def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
 def remains(settings: Settings, now: datetime) -> list[Remains]:
     """Return where copies of events outlive the rebuild of their days, when that is done at `now`."""
     return [
-        *_in_kafka(settings, (settings.topic, settings.replay_topic, settings.dead_letter_topic), now),
+        *_in_kafka(settings, (settings.topics.events, settings.topics.replays, settings.topics.dead_letters), now),
         Remains(
             "the warehouse's history of replaced rows",
             now + timedelta(hours=replaced_rows_kept_hours(settings)),
@@ -62,10 +62,10 @@ def remains(settings: Settings, now: datetime) -> list[Remains]:
 
 
 def _in_kafka(settings: Settings, topics: Sequence[str], now: datetime) -> list[Remains]:
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         existing = set(client.list_topics())
     return [
-        Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings, topic), now))
+        Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings.kafka, topic), now))
         for topic in topics
         if topic in existing
     ]

@@ -158,7 +158,7 @@ def wait_for_stream(settings: Settings, table_id: str, ids: "np.ndarray[Any, Any
     deadline = time.monotonic() + patience
     if not _until(lambda: _published(settings, ids), deadline):
         return False
-    reader = TopicReader(settings)
+    reader = TopicReader(settings.kafka, settings.topics.events)
     try:
         ends = reader.end_offsets()
     finally:
@@ -225,7 +225,10 @@ def new_values(settings: Settings, since: datetime) -> list[NewValue]:
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     new = []
-    for column, expected in (("event_type", settings.event_types), ("content_type", settings.content_types)):
+    for column, expected in (
+        ("event_type", settings.history.event_types),
+        ("content_type", settings.history.content_types),
+    ):
         values = {each.strip() for each in expected.split(",")}
         question = statement(packaged(), "values_of", column=column, most=_MAX_VALUES)
         rows = warehouse.query(question, {"begin": since}).to_pylist()

@@ -33,11 +33,11 @@ def replay(
     """
     ensure_topics(settings)
     ensure_replay_topic(settings)
-    limit = int(topic_configuration(settings, settings.replay_topic)["max.message.bytes"])
+    limit = int(topic_configuration(settings.kafka, settings.topics.replays)["max.message.bytes"])
     records = messages(origin_of(settings), chosen, largest_value(limit))
     headers = (*_HEADERS, (HEADER_TO, TO_API)) if to_api else _HEADERS
-    sent = (Message(settings.replay_topic, key, value, headers) for key, value in records)
-    return send_all(settings, _told(sent, tell), limit)
+    sent = (Message(settings.topics.replays, key, value, headers) for key, value in records)
+    return send_all(settings.kafka, _told(sent, tell), limit)
 
 
 def _told(sent: Iterable[Message], tell: Callable[[int], None]) -> Iterator[Message]:

@@ -52,7 +52,7 @@ def loop_op(loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinit
         with explained():
             settings = load()
         chosen = context.op_config["lease_seconds"]
-        lease_seconds = settings.lease_seconds if chosen is None else chosen
+        lease_seconds = settings.lease.seconds if chosen is None else chosen
         if lease_seconds > 0:
             yield dg.Output(None)
         with (

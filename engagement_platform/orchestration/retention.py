@@ -59,7 +59,7 @@ def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) ->
 def delete_old_stream_runs(context: dg.OpExecutionContext) -> None:
     """Delete what nobody will look at any more."""
     settings = load()
-    created_before = datetime.now(UTC) - timedelta(hours=settings.retain_runs_hours)
+    created_before = datetime.now(UTC) - timedelta(hours=settings.lease.retain_runs_hours)
     with Leases.opened(settings, "retention") as leases:
         dead = fail_dead_runs(context.instance, leases, created_before)
         leases.prune(_LEASES_HOURS)

@@ -39,12 +39,12 @@ def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunR
     """Launch a run or say why not. What could not be read is never taken for an absent lease."""
     try:
         settings = load()
-        if settings.lease_seconds == 0:
+        if settings.lease.seconds == 0:
             return dg.SkipReason("ENGAGEMENT_LEASE_SECONDS is 0, so nothing is kept alive: launch the job to drain.")
         snapshot = _read_board(settings)
     except EngagementError as error:
         return dg.SkipReason(str(error))
-    lead = timedelta(seconds=settings.effective_lead_seconds)
+    lead = timedelta(seconds=settings.lease.effective_lead_seconds)
     decision = needed(snapshot, lead)
     if not isinstance(decision, Skip):
         runs = _recent_runs(context.instance)

@@ -19,12 +19,12 @@ def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, 
     """
     ensure_replay_topic(settings)
     done = {}
-    for topic in (settings.topic, settings.replay_topic):
-        reader = GroupReader(settings, topic)
+    for topic in (settings.topics.events, settings.topics.replays):
+        reader = GroupReader(settings.kafka, topic, settings.topics.forward_group)
         try:
-            if topic == settings.replay_topic and _is_usable(reader):
+            if topic == settings.topics.replays and _is_usable(reader):
                 continue
-            latest = at == "latest" and topic == settings.topic
+            latest = at == "latest" and topic == settings.topics.events
             done[topic] = reader.end_offsets() if latest else reader.beginning_offsets()
             settled_to = datetime.now(UTC) if latest else None
             reader.store(done[topic], dict.fromkeys(done[topic], note_of(reader.topic_id, settled_to)))

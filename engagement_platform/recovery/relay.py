@@ -70,7 +70,7 @@ def reset(settings: Settings, at: str) -> Checkpoint:
     ensure_topics(settings)
     with open_source(origin_of(settings)) as source:
         highest = source.highest_given()
-        ledger = begin_at(source, _place(at, source), settings.start_lookback_ids)
+        ledger = begin_at(source, _place(at, source), settings.relay.start_lookback_ids)
         watch = SourceWatch(source, _limits(settings), source.identity)
         is_same = _has_published_rows(settings, source)
         checkpoint = _anew(settings, watch, ledger)
@@ -99,7 +99,7 @@ def _watch(settings: Settings, source: Source, last: Checkpoint) -> SourceWatch:
 
 
 def _limits(settings: Settings) -> Limits:
-    return limits_of(settings, int(topic_configuration(settings, settings.topic)["max.message.bytes"]))
+    return limits_of(settings, int(topic_configuration(settings.kafka, settings.topics.events)["max.message.bytes"]))
 
 
 def adopt(settings: Settings, *, force: bool = False) -> Checkpoint:
@@ -174,7 +174,7 @@ def _write(settings: Settings, checkpoint: Checkpoint) -> None:
 
 
 def _record(settings: Settings, checkpoint: Checkpoint) -> Message:
-    return Message(settings.checkpoint_topic, key(settings), checkpoints.to_bytes(checkpoint))
+    return Message(settings.topics.checkpoint, key(settings), checkpoints.to_bytes(checkpoint))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def restart(settings: Settings) -> list[date]:
     ensure_schema(settings)
     warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
-    reader = TopicReader(settings)
+    reader = TopicReader(settings.kafka, settings.topics.events)
     try:
         topic_id, offsets = reader.topic_id, reader.beginning_offsets()
     finally:

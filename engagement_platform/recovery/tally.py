@@ -11,5 +11,5 @@ def rebuild_views(settings: Settings) -> None:
     Keys that another program has spoiled, so that the tally could do nothing with them, are removed.
     Raises Unavailable.
     """
-    with connect_redis(settings) as client:
-        forget_offsets(client, settings.redis_namespace)
+    with connect_redis(settings.redis) as client:
+        forget_offsets(client, settings.redis.namespace)

@@ -21,7 +21,7 @@ def backlog_behind(settings: Settings, stored: Callable[[str], Mapping[int, int]
 
     Raises EngagementError.
     """
-    reader = TopicReader(settings)
+    reader = TopicReader(settings.kafka, settings.topics.events)
     try:
         return beyond(stored(reader.topic_id), reader)
     finally:

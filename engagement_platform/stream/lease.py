@@ -174,7 +174,7 @@ class _Keeper:
     def __init__(self, settings: Settings, control: LeaseControl) -> None:
         self._control = control
         self._leases = Leases(Session(settings, f"{control.loop}-heartbeat"))
-        self._grace = timedelta(seconds=settings.lease_grace_seconds)
+        self._grace = timedelta(seconds=settings.lease.grace_seconds)
         self._awaits = 0
         self._beats = Interval(BEAT_SECONDS - POLL_SECONDS / 2, is_due=True)
         self._thread = Repeated(

@@ -13,7 +13,7 @@ from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.topics import Topic, Unmet, User, demands, unmet
 from engagement_platform.domain.windows import Window
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Settings, Views
 from engagement_platform.stream.registry import Loop
 
 LOOK_SECONDS = 10.0
@@ -22,16 +22,16 @@ LOOK_SECONDS = 10.0
 def names_of(settings: Settings) -> dict[Topic, str]:
     """Return the names of the topics of which something is demanded."""
     return {
-        Topic.EVENTS: settings.topic,
-        Topic.CHECKPOINT: settings.checkpoint_topic,
-        Topic.DEAD_LETTERS: settings.dead_letter_topic,
-        Topic.REPLAYS: settings.replay_topic,
+        Topic.EVENTS: settings.topics.events,
+        Topic.CHECKPOINT: settings.topics.checkpoint,
+        Topic.DEAD_LETTERS: settings.topics.dead_letters,
+        Topic.REPLAYS: settings.topics.replays,
     }
 
 
-def window_of(settings: Settings) -> Window:
+def window_of(views: Views) -> Window:
     """Return the window of the views."""
-    return Window.of_seconds(settings.window_seconds, settings.bucket_seconds, settings.max_future_seconds)
+    return Window.of_seconds(views.window_seconds, views.bucket_seconds, views.max_future_seconds)
 
 
 class TopicWatch:
@@ -42,8 +42,8 @@ class TopicWatch:
         self._user = loop.role
         self._log = log
         self._names = {topic: name for topic, name in names_of(settings).items() if topic in loop.topics}
-        self._demands = demands(window_of(settings).replay_ms)
-        self._configurations = TopicConfigurations(settings, list(self._names.values()))
+        self._demands = demands(window_of(settings.views).replay_ms)
+        self._configurations = TopicConfigurations(settings.kafka, list(self._names.values()))
         self._unmet: list[Unmet] = []
         self._limits: dict[str, int] = {}
         self._warned: set[Unmet] = set()
@@ -84,7 +84,7 @@ class TopicWatch:
         self._configurations.close()
 
     def _remedy(self, one: Unmet) -> str:
-        return one.remedy(self._settings.kafka_bootstrap_servers)
+        return one.remedy(self._settings.kafka.bootstrap_servers)
 
 
 @contextmanager

@@ -21,9 +21,9 @@ def sockets_to(port: int) -> Iterator[socket.socket]:
 
 
 def test_what_is_silent_for_minutes_is_kept_open(settings: Settings) -> None:
-    kafka = int(settings.kafka_bootstrap_servers.rsplit(":", 1)[1])
-    redis = int(settings.redis_url.get_secret_value().rsplit(":", 1)[1].split("/")[0])
-    with admin(settings) as client, connect_redis(settings) as cache:
+    kafka = int(settings.kafka.bootstrap_servers.rsplit(":", 1)[1])
+    redis = int(settings.redis.url.get_secret_value().rsplit(":", 1)[1].split("/")[0])
+    with admin(settings.kafka) as client, connect_redis(settings.redis) as cache:
         client.list_topics()
         cache.ping()
         for port in (kafka, redis):

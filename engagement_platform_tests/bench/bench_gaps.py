@@ -43,7 +43,9 @@ def run(endpoints: Endpoints) -> list[Figure]:
         measuring.stop_generator()
         wanted = source_ids(place.source)
         wait_for(lambda: measuring.seen.in_redis >= len(wanted), "the last events in Redis")
-        found = sorted(msgspec.json.decode(r.value)["id"] for r in read_all(place.settings, place.settings.topic))
+        found = sorted(
+            msgspec.json.decode(r.value)["id"] for r in read_all(place.settings, place.settings.topics.events)
+        )
     return [
         *latencies("without gaps", without),
         *latencies("with gaps", held, p99=P99_MS),

@@ -47,7 +47,7 @@ def rebuild(settings: Settings, day: date) -> Measured:
     import pyarrow.dataset  # noqa: F401
 
     with _folder(settings) as folder:
-        to_folder = settings.model_copy(update={"warehouse_uri": str(folder)})
+        to_folder = settings.replace(warehouse_uri=str(folder))
         began = time.perf_counter()
         rebuild_days(to_folder, [day], "bench")
         return _measured(time.perf_counter() - began, folder / "engagement_events")
@@ -57,7 +57,7 @@ def load_with_dlt(settings: Settings, day: date) -> Measured:
     """Load a day with dlt into a table of its own."""
     with _folder(settings) as folder:
         begin, end = (moment.isoformat() for moment in bounds(day))
-        seconds = bench_rebuild_dlt.load_day(settings.source_dsn.get_secret_value(), begin, end, folder)
+        seconds = bench_rebuild_dlt.load_day(settings.source.dsn.get_secret_value(), begin, end, folder)
         return _measured(seconds, bench_rebuild_dlt.table_of(folder))
 
 

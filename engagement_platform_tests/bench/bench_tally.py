@@ -45,8 +45,8 @@ def run(endpoints: Endpoints) -> list[Figure]:
 def fill(settings: Settings) -> None:
     """Produce events of the last minutes, nearly in order; a few contents get most of them, as in life."""
     producer = KafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        transactional_id=settings.topic,
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        transactional_id=settings.topics.events,
         retry_backoff_ms=5,
         batch_size=262_144,
         linger_ms=5,
@@ -62,7 +62,7 @@ def fill(settings: Settings) -> None:
             content = ids[int(CONTENTS * draw.random() ** 3)]
             age = SPREAD_SECONDS * (1 - number / EVENTS) + draw.expovariate(1 / LATE_SECONDS)
             ts = now - timedelta(seconds=min(age, 500))
-            producer.send(settings.topic, value(number, content, ts, draw), content.encode(), headers=header)
+            producer.send(settings.topics.events, value(number, content, ts, draw), content.encode(), headers=header)
         producer.commit_transaction()
     producer.close()
 
@@ -99,6 +99,6 @@ def drain(settings: Settings) -> tuple[float, float]:
 
 def remove(settings: Settings) -> None:
     """Remove the namespace."""
-    client = connect_redis(settings)
-    for key in client.scan_iter(f"{{{settings.redis_namespace}}}:*"):
+    client = connect_redis(settings.redis)
+    for key in client.scan_iter(f"{{{settings.redis.namespace}}}:*"):
         client.unlink(key)

@@ -67,8 +67,8 @@ def own_place(endpoints: Endpoints, start: str = "latest") -> Iterator[Place]:
         yield Place(source, settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with admin(settings) as client:
-            client.delete_topics([settings.topic, settings.checkpoint_topic, settings.dead_letter_topic])
+        with admin(settings.kafka) as client:
+            client.delete_topics([settings.topics.events, settings.topics.checkpoint, settings.topics.dead_letters])
         with psycopg.connect(endpoints.admin_dsn, autocommit=True) as connection:
             for name, _ in names:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

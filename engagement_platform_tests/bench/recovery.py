@@ -85,7 +85,7 @@ class Stream:
         wait_for(self._spare_is_ready, "a run that waits and is ready", 120)
 
     def _spare_is_ready(self) -> bool:
-        with psycopg.connect(self.place.settings.platform_dsn.get_secret_value()) as connection:
+        with psycopg.connect(self.place.settings.platform.dsn.get_secret_value()) as connection:
             row = connection.execute(
                 "SELECT count(*) FROM engagement_platform.stream_loop"
                 " WHERE ready_at IS NOT NULL AND ended_at IS NULL AND heartbeat_at > now() - interval '2 seconds'"
@@ -106,7 +106,7 @@ class Stream:
 
     def epochs(self) -> list[float]:
         """Return for how long each epoch that has ended was held, in seconds, the oldest first."""
-        with psycopg.connect(self.place.settings.platform_dsn.get_secret_value()) as connection:
+        with psycopg.connect(self.place.settings.platform.dsn.get_secret_value()) as connection:
             rows = connection.execute(
                 "SELECT extract(epoch FROM lead(claimed_at) OVER (ORDER BY epoch) - claimed_at)::float"
                 "  FROM engagement_platform.stream_lease ORDER BY epoch"
@@ -165,7 +165,7 @@ def run_processes(dagster: Dagster, settings: Settings, *, waits: bool = False) 
 
 def process_of(settings: Settings, loop: str, *, waits: bool = False) -> int:
     """Return the process of a loop of the run that holds the lease, or waits for it, by the session that beats."""
-    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         row = connection.execute(
             "SELECT client_port FROM pg_stat_activity JOIN engagement_platform.stream_loop AS loop ON backend_pid = pid"
             " WHERE loop.loop = %s AND awaits = (SELECT max(epoch) + %s FROM engagement_platform.stream_lease)",

@@ -24,7 +24,7 @@ def run(*arguments: str) -> Result:
 
 
 def replayed(settings: Settings) -> list[int]:
-    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.replay_topic))
+    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topics.replays))
 
 
 def an_hour_passes(settings: Settings) -> None:
@@ -101,7 +101,7 @@ def test_before_the_first_checkpoint_the_time_of_the_events_counts_too(
 ) -> None:
     """Nobody knows what was published then: rather more than too little."""
     ensure_schema(settings)
-    began = settings.model_copy(update={"start": "latest"})
+    began = settings.replace(start="latest")
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as owner:
         (old,) = write(owner, 1)
         (recent,) = write(owner, 1, datetime.now(UTC).date())

@@ -58,22 +58,24 @@ def test_the_index_is_proposed_until_it_is_there(settings: Settings, source_db: 
 
 
 def test_a_topic_without_log_append_time_is_a_fault(settings: Settings) -> None:
-    with admin(settings) as client:
-        client.create_topics({settings.topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    with admin(settings.kafka) as client:
+        client.create_topics(
+            {settings.topics.events: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True
+        )
     assert any("message.timestamp.type=LogAppendTime" in fault for fault in faults(settings))
 
 
 def test_it_looks_at_the_topics_of_all_loops_as_they_do(settings: Settings) -> None:
     ensure_topics(settings)
     ensure_replay_topic(settings)
-    topics = (settings.topic, settings.checkpoint_topic, settings.dead_letter_topic, settings.replay_topic)
+    topics = (settings.topics.events, settings.topics.checkpoint, settings.topics.dead_letters, settings.topics.replays)
     good = [f.what for f in doctor.examine(settings) if f.level == "ok"]
     assert all(f"Kafka: topic {topic} is configured as the loops rely on" in good for topic in topics)
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         for topic, configs in (
-            (settings.replay_topic, {"cleanup.policy": "compact"}),
-            (settings.dead_letter_topic, {"message.timestamp.type": "CreateTime"}),
-            (settings.checkpoint_topic, {"cleanup.policy": "delete"}),
+            (settings.topics.replays, {"cleanup.policy": "compact"}),
+            (settings.topics.dead_letters, {"message.timestamp.type": "CreateTime"}),
+            (settings.topics.checkpoint, {"cleanup.policy": "delete"}),
         ):
             client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
     bad = {f.what: f.level for f in doctor.examine(settings) if "Kafka" in f.what and f.level != "ok"}
@@ -109,15 +111,15 @@ def test_a_folder_that_is_no_table_is_a_fault(settings: Settings) -> None:
 def test_a_server_that_is_not_there_is_one_fault_that_names_its_setting(
     settings: Settings, field: str, value: object, named: str
 ) -> None:
-    found = faults(settings.model_copy(update={field: value}))
+    found = faults(settings.replace(**{field: value}))
     assert len(found) == 1
     assert named in found[0]
     assert "hunter2" not in str(found)
 
 
 def test_the_settings_are_shown_without_secrets(settings: Settings) -> None:
-    changed = settings.model_copy(
-        update={"source_dsn": SecretStr("host=db password=hunter2"), "kafka_sasl_password": SecretStr("a=hunter2")}
+    changed = settings.replace(
+        source_dsn=SecretStr("host=db password=hunter2"), kafka_sasl_password=SecretStr("a=hunter2")
     )
     shown = doctor.effective(changed)
     assert "hunter2" not in str(shown)
@@ -149,7 +151,7 @@ def test_whatever_the_password_nothing_shows_it(password: str, address: tuple[st
     given_as = quote(password, safe="") if encode and "://" in form else password
     values = {name: forms[0].format("x") for name, forms in UNREACHABLE.items()}
     values[field] = form.format(given_as, q=quoted(password))
-    settings = Settings.model_validate(values)
+    settings = Settings.of(**values)
     assert CANARY not in str(doctor.effective(settings))
     with mock.patch.dict(os.environ, {variable(name): value for name, value in values.items()}):
         try:
@@ -225,7 +227,7 @@ def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: py
 
 
 def test_brackets_are_shown_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = settings.model_copy(update={"topic": "[/red]events[bold]"})
+    changed = settings.replace(kafka_sasl_username="[/red]events[bold]")
     fault = doctor.Finding("fault", "Kafka: [/red]events[bold] is not there", "Make [it].")
     monkeypatch.setattr("engagement_platform.settings.load", lambda: changed)
     monkeypatch.setattr(doctor, "examine", lambda _: [fault])
@@ -246,9 +248,9 @@ def test_a_mistyped_topic_beside_a_checkpoint_is_a_warning(
     with psycopg.connect(source_db.writer_dsn) as writer:
         write(writer, 1)
     drain(relay.run, settings)
-    other = settings.model_copy(update={mistyped: f"{getattr(settings, mistyped)}-mistyped"})
+    other = settings.replace(**{mistyped: f"{settings[mistyped]}-mistyped"})
     (found,) = (f for f in doctor.examine(other) if f.level == "warning")
-    assert f"though a relay has published to {settings.topic}" in found.what
+    assert f"though a relay has published to {settings.topics.events}" in found.what
     assert found.todo.startswith(f"If ENGAGEMENT_{mistyped.upper()} is mistyped")
 
 
@@ -269,7 +271,7 @@ def test_checks_come_first_then_what_is_set_with_whole_names(
 def test_a_dagster_yaml_that_leaves_dead_runs_alone_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     file = tmp_path / "dagster.yaml"
-    settings = Settings(source_dsn=SecretStr("unused"), platform_dsn=SecretStr("unused"))
+    settings = Settings.of(source_dsn=SecretStr("unused"), platform_dsn=SecretStr("unused"))
 
     def noted() -> list[str]:
         return [found.what for found in doctor._dagster(settings) if found.level != "ok"]

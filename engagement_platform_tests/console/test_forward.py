@@ -15,11 +15,11 @@ def test_where_forward_begins_is_asked_for_first_and_then_said(settings: Setting
     done = CliRunner().invoke(forward, ["restart", "--at", "latest", "--yes"])
     assert done.exit_code == 0, done.output
     assert sum(stored(settings).values()) == 9
-    assert f"{settings.topic}: forward goes on from the offsets 0: " in done.output
+    assert f"{settings.topics.events}: forward goes on from the offsets 0: " in done.output
 
 
 def stored(settings: Settings) -> dict[int, int]:
-    reader = GroupReader(settings, settings.topic)
+    reader = GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group)
     try:
         return {partition: each.offset for partition, each in reader.stored().items()}
     finally:

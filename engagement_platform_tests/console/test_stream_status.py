@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("in_environment")
 def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_schema(settings)
     bury(settings, [letter(1), letter(2)])
-    redrive(settings.model_copy(update={"api_url": settings.redis_url}), Chosen(event_ids=[2]), "", "")
+    redrive(settings.replace(api_url=settings.redis.url), Chosen(event_ids=[2]), "", "")
     with Leases.opened(settings, "test") as leases, Pauses.opened(settings, "test") as pauses:
         for loop in NAMES:
             awaits = leases.register("abc", loop)
@@ -90,7 +90,7 @@ def test_it_names_the_runs_of_the_warehouse_and_those_without_a_sign_of_life(set
     with RunBeats.opened(settings, "test") as beats:
         beats.beat("lives", "settle_day", "2026-03-01")
         beats.beat("silent", "backfill", "2026-03-02 to 2026-03-08")
-    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         connection.execute(
             "UPDATE engagement_platform.run_beat SET beat_at = now() - interval '75 seconds' WHERE run_id = 'silent'"
         )

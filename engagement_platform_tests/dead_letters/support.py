@@ -31,7 +31,7 @@ def letter(number: int | None, source: str = "forward", *, keeps: bool = True, *
 def bury(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Write letters."""
     ensure_topics(settings)
-    send_dead_letters(settings, letters)
+    send_dead_letters(settings.kafka, settings.topics.dead_letters, letters)
 
 
 def found(settings: Settings, chosen: Chosen | None = None) -> list[Letter]:

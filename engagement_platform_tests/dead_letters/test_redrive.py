@@ -53,8 +53,8 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def ours(settings: Settings, receiver: Receiver) -> Settings:
     """Settings with a partner and groups of their own."""
-    changes = {"api_url": SecretStr(receiver.url), "forward_group": f"forward-{settings.topic}"}
-    return settings.model_copy(update=changes)
+    changes = {"api_url": SecretStr(receiver.url), "forward_group": f"forward-{settings.topics.events}"}
+    return settings.replace(**changes)
 
 
 def act(settings: Settings, chosen: Chosen = EVERYTHING, *, dry_run: bool = False) -> list[Redriven]:
@@ -71,7 +71,7 @@ def days_due(settings: Settings) -> list[tuple[Any, str]]:
 
 
 def replayed(settings: Settings) -> list[bytes]:
-    return [record.value for record in read_all(settings, settings.replay_topic)]
+    return [record.value for record in read_all(settings, settings.topics.replays)]
 
 
 def test_the_partner_gets_what_it_refused_before_with_the_same_key(
@@ -83,7 +83,7 @@ def test_the_partner_gets_what_it_refused_before_with_the_same_key(
     drain(forward.run, ours)
     assert states(ours) == {2: "open", 3: "open"}
     receiver.behave(Behaviour())
-    assert [each.note for each in act(ours, Chosen(event_ids=[3]))] == [f"to {ours.replay_topic} for the API"]
+    assert [each.note for each in act(ours, Chosen(event_ids=[3]))] == [f"to {ours.topics.replays} for the API"]
     assert states(ours) == {2: "open", 3: "redriven"}
     drain(forward.run, ours)
     assert sorted(each.key for each in receiver.deliveries) == [f"engagement-event-{n}" for n in (1, 3, 4)]
@@ -103,10 +103,10 @@ def test_an_event_that_is_not_in_its_letter_is_the_relay_s_message_to_the_byte(
     )
     write(writer, 1, content_id="00000000-0000-4000-8000-000000000001", raw_payload=Jsonb({"a": [1.5]}))
     drain(relay.run, ours)
-    (published,) = read_all(ours, ours.topic)
+    (published,) = read_all(ours, ours.topics.events)
     bury(ours, [letter(1, keeps=False)])
     act(ours)
-    (sent,) = read_all(ours, ours.replay_topic)
+    (sent,) = read_all(ours, ours.topics.replays)
     assert (sent.key, sent.value) == (published.key, published.value)
     assert (HEADER_TO, TO_API) in sent.headers
 
@@ -122,12 +122,12 @@ def test_what_was_too_large_reaches_the_partner_once_the_topic_takes_it_and_the_
     assert days_due(ours) == [(DAY, "redrive of dead letter 0:0")]
     assert states(ours) == {1: "open"}
 
-    with admin(ours) as client:
-        roomier = f"{ours.replay_topic}-2"
+    with admin(ours.kafka) as client:
+        roomier = f"{ours.topics.replays}-2"
         _create(
             client, roomier, {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": "3000000"}}
         )
-    ours = ours.model_copy(update={"replay_topic": roomier})
+    ours = ours.replace(replay_topic=roomier)
     assert [each.done for each in act(ours)] == [True]
     drain(forward.run, ours)
     assert [each.key for each in receiver.deliveries] == ["engagement-event-1"]
@@ -199,7 +199,7 @@ def test_one_person_at_a_time(ours: Settings) -> None:
 def test_the_letters_of_a_topic_that_was_created_again_are_others(ours: Settings) -> None:
     bury(ours, [letter(1)])
     act(ours)
-    other = ours.model_copy(update={"dead_letter_topic": f"{ours.dead_letter_topic}-2"})
+    other = ours.replace(dead_letter_topic=f"{ours.topics.dead_letters}-2")
     ensure_topics(other)
     bury(other, [letter(2)])
     assert states(other) == {2: "open"}

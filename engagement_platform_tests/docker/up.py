@@ -150,7 +150,7 @@ def _check_rights(source: psycopg.Connection) -> None:
 def _check_stream(machine: Machine, passwords: Path) -> float:
     began = time.monotonic()
     values = {name: _here(passwords / name) for name in ("source_dsn", "platform_dsn", "redis_url")}
-    with closing(Views.connect(Settings.model_validate(values))) as views:
+    with closing(Views.connect(Settings.of(**values))) as views:
         wait_for(lambda: views.totals().count >= _EVENTS, f"{_EVENTS} events in Redis")
     seconds = time.monotonic() - began
     warehouse = machine.folder / "volumes" / "warehouse"

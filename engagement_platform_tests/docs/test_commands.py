@@ -81,17 +81,15 @@ def test_the_rights_in_postgresql_are_enough(
     for mark in ("GRANT SELECT ON content", "CREATE DATABASE", "ON SEQUENCE"):
         run_as_owner(admin, block("own-servers.md", mark), own)
     reader, platform = f"engagement_reader_{own}", f"engagement_platform_{own}"
-    theirs = settings.model_copy(
-        update={
-            "source_dsn": dsn(source_db.admin_dsn, reader, admin.info.dbname),
-            "platform_dsn": dsn(source_db.admin_dsn, platform, platform),
-        }
+    theirs = settings.replace(
+        source_dsn=dsn(source_db.admin_dsn, reader, admin.info.dbname),
+        platform_dsn=dsn(source_db.admin_dsn, platform, platform),
     )
     ensure_schema(theirs)
     with psycopg.connect(source_db.writer_dsn) as writer:
         write(writer, 3)
     assert drain(relay.run, theirs).progress.events == 3
-    with psycopg.connect(theirs.source_dsn.get_secret_value()) as connection:
+    with psycopg.connect(theirs.source.dsn.get_secret_value()) as connection:
         for statement in ("DELETE FROM engagement_events", "CREATE TABLE mine (id int)"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
                 connection.execute(statement)
@@ -105,14 +103,14 @@ def test_the_rights_in_redis_are_enough(
     drain(relay.run, settings)
     said = block("own-servers.md", "ACL SETUSER").replace("…", PASSWORD)
     words = said.replace("SETUSER engagement", f"SETUSER {own}").replace(
-        "{engagement}", f"{{{settings.redis_namespace}}}"
+        "{engagement}", f"{{{settings.redis.namespace}}}"
     )
     place = urlsplit(stack.redis_url)
     with redis.Redis.from_url(stack.redis_url) as administrator:
         administrator.execute_command(*shlex.split(words))
         try:
             url = SecretStr(f"redis://{own}:{PASSWORD}@{place.hostname}:{place.port}/0")
-            assert drain(tally.run, settings.model_copy(update={"redis_url": url})).progress.events == 3
+            assert drain(tally.run, settings.replace(redis_url=url)).progress.events == 3
         finally:
             administrator.acl_deluser(own)
 
@@ -136,12 +134,12 @@ def views(settings: Settings, source_db: SourceDatabase) -> Settings:
 
 
 def test_the_commands_for_the_views(views: Settings) -> None:
-    lines = block("redis-keys.md", "redis-cli --no-auth").replace("{engagement}", f"{{{views.redis_namespace}}}")
+    lines = block("redis-keys.md", "redis-cli --no-auth").replace("{engagement}", f"{{{views.redis.namespace}}}")
     _, function, *examples = filter(None, lines.splitlines())
     assert "redis-cli --no-auth-warning -u" in function, "which takes user and password as the platform's client does"
     commands = [part for line in examples for part in line.split("#")[0].split(";") if part.strip()]
     answers = []
-    with redis.Redis.from_url(views.redis_url.get_secret_value(), decode_responses=True) as client:
+    with redis.Redis.from_url(views.redis.url.get_secret_value(), decode_responses=True) as client:
         for command in commands:
             program, *words = shlex.split(command.replace("5f0c2f5e-…", CONTENT))
             assert program == "views"
@@ -160,8 +158,8 @@ def test_a_url_with_a_password_names_its_user(stack: Endpoints) -> None:
 
 
 def test_the_program_for_the_views(views: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGAGEMENT_REDIS_URL", views.redis_url.get_secret_value())
-    program = block("redis-keys.md", "import json, os, redis").replace("{engagement}", f"{{{views.redis_namespace}}}")
+    monkeypatch.setenv("ENGAGEMENT_REDIS_URL", views.redis.url.get_secret_value())
+    program = block("redis-keys.md", "import json, os, redis").replace("{engagement}", f"{{{views.redis.namespace}}}")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(program, {})
@@ -170,8 +168,10 @@ def test_the_program_for_the_views(views: Settings, monkeypatch: pytest.MonkeyPa
 
 def test_the_consumer_of_the_topic(views: Settings) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", (DOCS / "topics.md").read_text(), re.DOTALL)
-    program = program.replace('"engagement-events"', repr(views.topic)).replace("my-application", views.topic)
-    environment = {**os.environ, "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": views.kafka_bootstrap_servers}
+    program = program.replace('"engagement-events"', repr(views.topics.events)).replace(
+        "my-application", views.topics.events
+    )
+    environment = {**os.environ, "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": views.kafka.bootstrap_servers}
     with subprocess.Popen(
         [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler)\n" + program],
         env=environment,

@@ -57,7 +57,7 @@ def posted(events: list[tuple[int, bytes]], **changes: Any) -> tuple[dict[str, s
         thread = Thread(target=server.handle_request)
         thread.start()
         settings = partner_settings(f"http://127.0.0.1:{server.server_port}/events", **changes)
-        with closing(Partner(settings)) as partner:
+        with closing(Partner(settings.api)) as partner:
             assert partner.post(events) == Answer(204)
         thread.join()
     return got[0]

@@ -42,7 +42,7 @@ def committed(source: SourceDatabase) -> list[int]:
 
 
 def ids(settings: Settings) -> list[int]:
-    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topic))
+    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topics.events))
 
 
 @pytest.mark.parametrize("name", ["postgres", "kafka"])
@@ -94,7 +94,7 @@ def test_kafka_frozen_while_a_transaction_commits(
             kafka.daemon.pause()
             try:
                 write(source, 50)
-                control.stop.wait(own_settings.transaction_timeout_ms / 1000 + 0.5)  # longer than it waits
+                control.stop.wait(own_settings.kafka.transaction_timeout_ms / 1000 + 0.5)  # longer than it waits
             finally:
                 kafka.daemon.resume()
         wait_for(lambda: len(ids(own_settings)) >= 155, "all events", 60)
@@ -105,9 +105,7 @@ def test_the_platform_database_is_not_needed_to_go_on(own_settings: Settings, so
     with running(relay.run, own_settings) as control:
         write(source, 1)
         wait_for(lambda: control.progress.events == 1, "the first event")
-    gone = own_settings.model_copy(
-        update={"platform_dsn": SecretStr(f"postgresql://x:{secrets.token_hex(4)}@127.0.0.1:1/x")}
-    )
+    gone = own_settings.replace(platform_dsn=SecretStr(f"postgresql://x:{secrets.token_hex(4)}@127.0.0.1:1/x"))
     with running(relay.run, gone) as control:
         write(source, 1)
         wait_for(lambda: control.progress.events == 1, "an event without the platform database")
@@ -118,7 +116,7 @@ def test_without_the_platform_database_a_missing_checkpoint_is_waited_for(
 ) -> None:
     """Whether this is a first start or a loss cannot be told without the copy: never guess."""
     write(source, 1)
-    gone = own_settings.model_copy(update={"platform_dsn": SecretStr("postgresql://127.0.0.1:1/x")})
+    gone = own_settings.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/x"))
     with caplog.at_level(logging.WARNING), running(relay.run, gone) as control:
         wait_for(lambda: "platform database does not answer" in caplog.text, "the relay to say so")
         assert control.progress.events == 0

@@ -99,7 +99,7 @@ def test_what_was_there_before_the_stream_began_is_not_missed(
     settings: Settings, owner: psycopg.Connection[Any]
 ) -> None:
     write(owner, 5)
-    began = settings.model_copy(update={"start": "latest"})
+    began = settings.replace(start="latest")
     drain(relay.run, began)
     write(owner, 2)
     drain(relay.run, began)

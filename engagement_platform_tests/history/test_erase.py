@@ -52,6 +52,8 @@ def test_events_of_the_user_that_are_still_on_their_way_do_not_come_back(
 def test_what_remains_is_said_with_its_end(settings: Settings) -> None:
     drain(relay.run, settings)
     found = {each.place: each.until for each in remains(settings, NOW)}
-    assert found[f"Kafka's topic {settings.topic}"] == NOW + timedelta(days=8), "a segment takes records for a day"
-    assert found[f"Kafka's topic {settings.dead_letter_topic}"] is None
+    assert found[f"Kafka's topic {settings.topics.events}"] == NOW + timedelta(days=8), (
+        "a segment takes records for a day"
+    )
+    assert found[f"Kafka's topic {settings.topics.dead_letters}"] is None
     assert any("history" in place and until is not None and until > NOW for place, until in found.items())

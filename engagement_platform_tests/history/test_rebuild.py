@@ -167,7 +167,7 @@ def test_days_are_rebuilt_again_and_again_while_everything_goes_on(
     settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any]
 ) -> None:
     """Writers with late commits on the days in question, relay, stage, and two rebuilders of the same days."""
-    often = settings.model_copy(update={"stage_seconds": 0.05})
+    often = settings.replace(stage_seconds=0.05)
     stop = threading.Event()
 
     def write_late(seed: int) -> None:

@@ -80,7 +80,7 @@ def _copy(settings: Settings, event_id: int) -> pa.Table:
 
 
 def test_events_on_their_way_are_waited_for(settings: Settings, writer: psycopg.Connection[Any]) -> None:
-    often = settings.model_copy(update={"stage_seconds": 0.3})
+    often = settings.replace(stage_seconds=0.3)
     with running(relay.run, often), running(stage.run, often):
         for _ in range(5):
             write(writer, 20)
@@ -91,7 +91,7 @@ def test_a_day_is_compared_while_it_is_written(
     settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any]
 ) -> None:
     """Events that come after the first look are no surplus."""
-    often = settings.model_copy(update={"stage_seconds": 0.1})
+    often = settings.replace(stage_seconds=0.1)
     ensure_topics(settings)
     stop = threading.Event()
 
@@ -158,7 +158,7 @@ def test_what_the_partner_refused_has_to_be_in_the_warehouse(
     drain(relay.run, settings)
     for source, missing in (("forward", [2]), ("stage", [])):
         letter = DeadLetter(source=source, event_id=2, reason="refused", excerpt="", at=datetime.now(UTC))
-        send_dead_letters(settings, [letter])
+        send_dead_letters(settings.kafka, settings.topics.dead_letters, [letter])
         assert reconcile(settings, DAY, 0).awaited == named(missing)
 
 

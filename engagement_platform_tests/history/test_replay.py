@@ -46,20 +46,20 @@ def test_a_day_is_published_again_as_the_relay_wrote_it_and_elsewhere(
 ) -> None:
     write(source_db)
     drain(relay.run, settings)
-    before = read_all(settings, settings.topic)
+    before = read_all(settings, settings.topics.events)
     assert replay(settings, Happened(DAY, DAY + timedelta(days=1))) == 12
-    again = read_all(settings, settings.replay_topic)
+    again = read_all(settings, settings.topics.replays)
     wanted = {record for record in parts(before).items() if DAY <= decode(record[1][1]).event_ts < DAY + timedelta(1)}
     assert set(parts(again).items()) == wanted
     assert len(again) == len(wanted) == 12
-    assert len(read_all(settings, settings.topic)) == len(before)
+    assert len(read_all(settings, settings.topics.events)) == len(before)
 
 
 def test_the_order_of_each_content_is_that_of_the_ids(settings: Settings, source_db: SourceDatabase) -> None:
     write(source_db)
     replay(settings, Happened(DAY, DAY + timedelta(days=2)))
     by_key: dict[bytes, list[int]] = {}
-    for record in read_all(settings, settings.replay_topic):
+    for record in read_all(settings, settings.topics.replays):
         by_key.setdefault(record.key, []).append(json.loads(record.value)["id"])
     assert len(by_key) == 3
     assert all(ids == sorted(ids) for ids in by_key.values())
@@ -72,7 +72,7 @@ def test_the_partner_gets_what_is_meant_for_it_and_the_others_nothing(
     write(source_db)
     assert replay(settings, Happened(DAY, DAY + timedelta(days=1)), to_api=to_api) == 12
     with Receiver() as receiver:
-        drain(forward.run, settings.model_copy(update={"api_url": SecretStr(receiver.url)}))
+        drain(forward.run, settings.replace(api_url=SecretStr(receiver.url)))
     assert len({each.key for each in receiver.deliveries}) == len(receiver.deliveries) == delivered
     drain(tally.run, settings)
     with closing(Views.connect(settings)) as views:
@@ -80,6 +80,6 @@ def test_the_partner_gets_what_is_meant_for_it_and_the_others_nothing(
 
 
 def test_a_source_that_is_away_is_said(settings: Settings, source_db: SourceDatabase) -> None:
-    away = settings.model_copy(update={"source_dsn": settings.source_dsn.__class__("postgresql://u@127.0.0.1:1/x")})
+    away = settings.replace(source_dsn=settings.source.dsn.__class__("postgresql://u@127.0.0.1:1/x"))
     with pytest.raises(Unavailable, match="ENGAGEMENT_SOURCE_DSN"):
         replay(away, Happened(DAY, DAY + timedelta(days=1)))

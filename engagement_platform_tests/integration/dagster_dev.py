@@ -20,7 +20,7 @@ PATIENCE = 300.0
 
 def environment(endpoints: Endpoints, folder: Path, settings: Settings) -> dict[str, str]:
     """Return the environment of a program that works with exactly these settings."""
-    own = {variable(name): _text(getattr(settings, name)) for name in settings.model_fields_set}
+    own = {variable(name): _text(value) for name, value in settings.given().items()}
     own["ENGAGEMENT_WAREHOUSE_URI"] = settings.effective_warehouse_uri
     return os.environ | local_stack.environment(endpoints, folder) | own | {"DAGSTER_HOME": str(ROOT)}
 

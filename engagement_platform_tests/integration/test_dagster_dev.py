@@ -116,7 +116,7 @@ def test_events_reach_redis_and_a_killed_run_loses_and_doubles_nothing(
         late.commit()
     commit(source, 5)
     wait_for(lambda: counted(own_settings) >= 68, "events after the kill", PATIENCE)
-    published = sorted(json.loads(record.value)["id"] for record in read_all(own_settings, own_settings.topic))
+    published = sorted(json.loads(record.value)["id"] for record in read_all(own_settings, own_settings.topics.events))
     assert published == committed(source)
     assert counted(own_settings) == 68
 

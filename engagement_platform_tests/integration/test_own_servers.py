@@ -108,15 +108,15 @@ def test_from_the_wheel_to_the_first_event(
     fill_in(
         home / ".env",
         {
-            "ENGAGEMENT_SOURCE_DSN": settings.source_dsn.get_secret_value(),
-            "ENGAGEMENT_PLATFORM_DSN": settings.platform_dsn.get_secret_value(),
-            "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-            "ENGAGEMENT_REDIS_URL": settings.redis_url.get_secret_value(),
-            "ENGAGEMENT_REDIS_NAMESPACE": settings.redis_namespace,
-            "ENGAGEMENT_TOPIC": settings.topic,
-            "ENGAGEMENT_CHECKPOINT_TOPIC": settings.checkpoint_topic,
-            "ENGAGEMENT_DEAD_LETTER_TOPIC": settings.dead_letter_topic,
-            "ENGAGEMENT_REPLAY_TOPIC": settings.replay_topic,
+            "ENGAGEMENT_SOURCE_DSN": settings.source.dsn.get_secret_value(),
+            "ENGAGEMENT_PLATFORM_DSN": settings.platform.dsn.get_secret_value(),
+            "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+            "ENGAGEMENT_REDIS_URL": settings.redis.url.get_secret_value(),
+            "ENGAGEMENT_REDIS_NAMESPACE": settings.redis.namespace,
+            "ENGAGEMENT_TOPIC": settings.topics.events,
+            "ENGAGEMENT_CHECKPOINT_TOPIC": settings.topics.checkpoint,
+            "ENGAGEMENT_DEAD_LETTER_TOPIC": settings.topics.dead_letters,
+            "ENGAGEMENT_REPLAY_TOPIC": settings.topics.replays,
         },
     )
     again = subprocess.run([*command, "init", home], env=bare, cwd=tmp_path, capture_output=True, text=True, check=True)

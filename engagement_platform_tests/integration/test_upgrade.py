@@ -175,7 +175,7 @@ def test_what_was_before_goes_on(
             wait_for(lambda: len(table_ids(settings)) >= len(ids), "all events in the warehouse", PATIENCE)
     assert counted(settings) == (len(ids), generation), "the views were built once"
     assert table_ids(settings) == ids
-    records = read_all(settings, settings.topic)
+    records = read_all(settings, settings.topics.events)
     assert sorted(json.loads(record.value)["id"] for record in records) == ids
     text = (before / "engagement_platform" / "adapters" / "source" / "enriched.sql").read_text()
     enriched = text.split("-- name: enriched\n")[1].split("-- name:")[0]

@@ -33,7 +33,7 @@ def test_a_process_is_controlled_over_a_port_of_its_own(process: tuple[int, int]
     port, control = process
     at = f"http://127.0.0.1:{control}"
     settings = partner_settings(f"http://127.0.0.1:{port}/events", api_signing_key=SIGNING_KEY)
-    with closing(Partner(settings)) as partner:
+    with closing(Partner(settings.api)) as partner:
         events = [(1, message(1, content_id="a")), (2, message(2))]
         assert partner.post(events) == Answer(200, excerpt='{"mode":"ok"}')
         lines = requests.get(f"{at}/deliveries", params={"after": 1}, timeout=5).text.splitlines()
@@ -54,7 +54,7 @@ def test_a_process_is_controlled_over_a_port_of_its_own(process: tuple[int, int]
 
 def test_a_random_mix_is_the_same_with_the_same_seed() -> None:
     def statuses(seed: int) -> dict[int, int]:
-        with Receiver() as receiver, closing(Partner(partner_settings(receiver.url))) as partner:
+        with Receiver() as receiver, closing(Partner(partner_settings(receiver.url).api)) as partner:
             receiver.behave(Behaviour("mix", seed=seed, share=0.7, seconds=0, faults=("error", "throttle", "garbage")))
             for number in range(40):
                 partner.post([(number, message(number))])
@@ -65,7 +65,7 @@ def test_a_random_mix_is_the_same_with_the_same_seed() -> None:
 
 
 def test_it_takes_5000_events_a_second_in_arrays_of_200() -> None:
-    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url))) as partner:
+    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url).api)) as partner:
         batches = [
             [(n, message(n, content_id="c", title="x" * 100)) for n in range(i * 200, i * 200 + 200)] for i in range(25)
         ]
@@ -81,7 +81,7 @@ def test_a_request_whose_sender_dies_in_the_middle_is_none() -> None:
     with Receiver() as receiver:
         with socket.create_connection(("127.0.0.1", receiver.port)) as sender:
             sender.sendall(b"POST /events HTTP/1.1\r\nContent-Length: 100\r\n\r\n[{")
-        with closing(Partner(partner_settings(receiver.url))) as partner:
+        with closing(Partner(partner_settings(receiver.url).api)) as partner:
             wait_for(lambda: receiver.state.connections == 1, "the sender to be seen")
             partner.post([(1, message(1))])
         assert (receiver.state.requests, receiver.state.malformed) == (1, 0)

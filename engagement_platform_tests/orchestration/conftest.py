@@ -11,6 +11,6 @@ def platform(stack: Endpoints, platform_db: str, monkeypatch: pytest.MonkeyPatch
     """A migrated platform database that the environment names; the source is not used."""
     settings = make_settings(stack, "postgresql://nobody@127.0.0.1:1/unused", platform_db)
     ensure_schema(settings)
-    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", settings.source_dsn.get_secret_value())
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", settings.source.dsn.get_secret_value())
     monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", platform_db)
     return settings

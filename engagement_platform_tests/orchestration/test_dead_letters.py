@@ -69,7 +69,7 @@ def test_the_job_redrives_the_open_letters_of_its_day_and_counts_them_anew(
     run = job.execute_in_process(partition_key=str(NOW.date()), instance=instance)
     assert run.success
     assert states(settings) == {1: "redriven", 2: "open", 3: "open"}
-    assert [record.value for record in read_all(settings, settings.replay_topic)] == [bytes(letter(1).event)]
+    assert [record.value for record in read_all(settings, settings.topics.replays)] == [bytes(letter(1).event)]
     assert told(instance, NOW.date())["open"] == 1
 
 

@@ -50,7 +50,7 @@ def hold(leases: Leases, run_id: str) -> None:
 
 def silence(platform: Settings, run_id: str) -> None:
     """Let the run's loops have beaten an hour ago."""
-    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(platform.platform.dsn.get_secret_value()) as connection:
         connection.execute(
             "UPDATE engagement_platform.stream_loop SET heartbeat_at = now() - interval '1 hour' WHERE run_id = %s",
             [run_id],

@@ -159,7 +159,7 @@ def test_runs_of_other_jobs_do_not_count(instance: dg.DagsterInstance, leases: L
 
 
 def test_it_migrates_an_empty_database(instance: dg.DagsterInstance, platform: Settings) -> None:
-    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(platform.platform.dsn.get_secret_value()) as connection:
         connection.execute("DROP SCHEMA engagement_platform CASCADE")
     assert isinstance(tick(instance), dg.RunRequest)
 

@@ -51,7 +51,7 @@ def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) 
 
 
 def test_drains_may_follow_each_other(platform: Settings) -> None:
-    assert platform.lease_seconds > 0
+    assert platform.lease.seconds > 0
     for _ in range(2):
         assert Loops().job().execute_in_process(run_config=DRAIN).success
 

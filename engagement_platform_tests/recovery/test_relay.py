@@ -24,7 +24,7 @@ def test_restore_takes_up_the_copy_after_the_topic_is_lost(settings: Settings, s
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
         insert(writer, 3)
         drain(relay.run, settings)
-        lost = settings.model_copy(update={"checkpoint_topic": settings.checkpoint_topic + "-new"})
+        lost = settings.replace(checkpoint_topic=settings.topics.checkpoint + "-new")
         assert relay_recovery.restore(lost).hi == 3
         insert(writer, 2)
     assert drain(relay.run, lost).progress.events == 2
@@ -91,11 +91,11 @@ def put(settings: Settings, value: bytes) -> None:
     ensure_topics(settings)
     with open_producer(settings, 1 << 20) as producer:
         producer.fence()
-        producer.commit([Message(settings.checkpoint_topic, key(settings), value)])
+        producer.commit([Message(settings.topics.checkpoint, key(settings), value)])
 
 
 def spoil_copy(settings: Settings, value: bytes) -> None:
-    with psycopg.connect(settings.platform_dsn.get_secret_value(), autocommit=True) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value(), autocommit=True) as connection:
         connection.execute("UPDATE engagement_platform.relay_checkpoint_mirror SET checkpoint = %s", [value])
 
 

@@ -34,11 +34,11 @@ def die(*_: object, **__: object) -> None:
 
 def recreate_topic(settings: Settings) -> None:
     def exists() -> bool:
-        with admin(settings) as client:
-            return settings.topic in client.list_topics()
+        with admin(settings.kafka) as client:
+            return settings.topics.events in client.list_topics()
 
-    with admin(settings) as client:
-        client.delete_topics([settings.topic])
+    with admin(settings.kafka) as client:
+        client.delete_topics([settings.topics.events])
     wait_for(lambda: not exists(), "the topic to be gone")
     ensure_topics(settings)
 

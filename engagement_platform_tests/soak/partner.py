@@ -126,7 +126,7 @@ class Scene:
         """Return the ids of forward's dead letters."""
         found = (
             msgspec.json.decode(record.value, type=DeadLetter)
-            for record in read_all(self.settings, self.settings.dead_letter_topic)
+            for record in read_all(self.settings, self.settings.topics.dead_letters)
         )
         return frozenset(each.event_id for each in found if each.source == "forward" and each.event_id is not None)
 
@@ -141,7 +141,7 @@ class Scene:
         wait_for(lambda: self.letters() >= poison, "dead letters of what it does not take", _SETTLE_SECONDS)
         wait_for(lambda: self.measuring.seen.in_redis >= len(wanted), "the last events in Redis")
         topic: dict[str, list[int]] = defaultdict(list)
-        for record in read_all(self.settings, self.settings.topic):
+        for record in read_all(self.settings, self.settings.topics.events):
             event = msgspec.json.decode(record.value)
             topic[event["content_id"] or f"event {event['id']}"].append(event["id"])
         assert {number for ids in topic.values() for number in ids} == wanted
@@ -153,12 +153,10 @@ def scene(endpoints: Endpoints, rate: float) -> Iterator[Scene]:
     """Run relay, tally, forward, the generator and the receiver while the block runs."""
     with own_place(endpoints, start="earliest") as place, Receiver(SECRETS) as receiver:
         receiver.behave(WELL)
-        settings = place.settings.model_copy(
-            update={
-                "api_url": SecretStr(receiver.url),
-                "api_signing_key": SecretStr(SIGNING_KEY),
-                "forward_group": f"forward-{place.settings.topic}",
-            }
+        settings = place.settings.replace(
+            api_url=SecretStr(receiver.url),
+            api_signing_key=SecretStr(SIGNING_KEY),
+            forward_group=f"forward-{place.settings.topics.events}",
         )
         ours = Place(place.source, settings)
         with streaming(endpoints, ours, ("relay", "tally"), rate) as measuring:

@@ -184,7 +184,7 @@ def test_nothing_is_counted_while_the_tally_is_paused_and_everything_after(
 def test_nothing_is_loaded_while_the_stage_is_paused_and_everything_after(
     settings: Settings, pauses: Pauses, source_db: SourceDatabase
 ) -> None:
-    quick = settings.model_copy(update={"stage_seconds": 0.1})
+    quick = settings.replace(stage_seconds=0.1)
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
         ids = write(writer, 3)
         drain(relay.run, quick)
@@ -256,9 +256,7 @@ def test_nothing_is_delivered_while_forward_is_paused_and_everything_once_after(
     settings: Settings, pauses: Pauses
 ) -> None:
     with Receiver() as receiver:
-        ours = settings.model_copy(
-            update={"api_url": SecretStr(receiver.url), "forward_group": f"forward-{settings.topic}"}
-        )
+        ours = settings.replace(api_url=SecretStr(receiver.url), forward_group=f"forward-{settings.topics.events}")
         publish(ours, range(50))
         with running(pausable(forward.run, "forward"), ours) as control:
             wait_for(lambda: received(receiver) == set(range(50)), "the first")

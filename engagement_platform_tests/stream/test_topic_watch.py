@@ -102,7 +102,7 @@ def alter(settings: Settings) -> Alter:
 
     def set_config(topic: str, **values: str) -> None:
         configs = {name.replace("_", "."): value for name, value in values.items()}
-        with admin(settings) as client:
+        with admin(settings.kafka) as client:
             client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
 
     return set_config
@@ -118,7 +118,7 @@ def is_in(control: Standalone, kind: Kind) -> Callable[[], bool]:
 def test_a_policy_that_loses_events_or_the_checkpoint_stops_the_relay_until_it_is_mended(
     settings: Settings, writer: psycopg.Connection[Any], alter: Alter, topic: str, wrong: str, right: str
 ) -> None:
-    name = getattr(settings, topic)
+    name = settings[topic]
     with running(relay.run, settings) as control:
         insert(writer, 5)
         wait_for(lambda: control.progress.events == 5, "the first events")
@@ -130,7 +130,7 @@ def test_a_policy_that_loses_events_or_the_checkpoint_stops_the_relay_until_it_i
         insert(writer, 5)
         alter(name, cleanup_policy=right)
         wait_for(lambda: control.progress.events == 10, "the relay to go on")
-    assert len(read_all(settings, settings.topic)) == 10
+    assert len(read_all(settings, settings.topics.events)) == 10
 
 
 def test_a_size_limit_that_is_lowered_is_said_and_taken_up(
@@ -139,7 +139,7 @@ def test_a_size_limit_that_is_lowered_is_said_and_taken_up(
     with caplog.at_level(logging.WARNING, "engagement_platform"), running(relay.run, settings) as control:
         insert(writer, 2)
         wait_for(lambda: control.progress.events == 2, "the first events")
-        alter(settings.topic, max_message_bytes="2000")
+        alter(settings.topics.events, max_message_bytes="2000")
         wait_for(lambda: "larger events become dead letters" in caplog.text, "the warning")
         wait_for(lambda: "went down from" in caplog.text, "the relay to begin again")
         writer.execute(
@@ -148,8 +148,8 @@ def test_a_size_limit_that_is_lowered_is_said_and_taken_up(
         )
         insert(writer, 1)
         wait_for(lambda: control.progress.events == 4, "the others")
-    assert sorted(json.loads(one.value)["id"] for one in read_all(settings, settings.topic)) == [1, 2, 4]
-    (letter,) = read_all(settings, settings.dead_letter_topic)
+    assert sorted(json.loads(one.value)["id"] for one in read_all(settings, settings.topics.events)) == [1, 2, 4]
+    (letter,) = read_all(settings, settings.topics.dead_letters)
     assert json.loads(letter.value)["event_id"] == 3
 
 
@@ -159,7 +159,7 @@ def test_a_retention_that_is_lowered_is_said_and_nothing_stops(
     drain(relay.run, settings)
     with caplog.at_level(logging.WARNING, "engagement_platform"), running(stage.run, settings) as control:
         wait_for(is_in(control, Kind.STREAMS), "the stage")
-        alter(settings.topic, retention_ms="7200000", retention_bytes="100000000")
+        alter(settings.topics.events, retention_ms="7200000", retention_bytes="100000000")
         wait_for(lambda: "retention.ms=7200000" in caplog.text, "the warning")
         wait_for(lambda: "retention.bytes=100000000" in caplog.text, "the other warning")
         assert control.progress.state.kind is Kind.STREAMS
@@ -171,18 +171,18 @@ def test_views_are_not_built_by_times_that_are_not_those_of_arrival(
 ) -> None:
     """What is counted already is counted on; new views wait until the topic is as it should be."""
     drain(relay.run, settings)
-    with connect_redis(settings) as client, running(tally.run, settings) as control, running(relay.run, settings):
-        views = Views(client, settings.redis_namespace, packaged())
+    with connect_redis(settings.redis) as client, running(tally.run, settings) as control, running(relay.run, settings):
+        views = Views(client, settings.redis.namespace, packaged())
         insert(writer, 3)
         wait_for(lambda: views.totals().count == 3, "the first events")
-        alter(settings.topic, message_timestamp_type="CreateTime", retention_ms=str(7 * DAY_MS))
+        alter(settings.topics.events, message_timestamp_type="CreateTime", retention_ms=str(7 * DAY_MS))
         insert(writer, 3)
         wait_for(lambda: views.totals().count == 6, "the next events")
         wait_for(lambda: "CreateTime" in _seen_by(settings), "the change")
         rebuild_views(settings)
         wait_for(is_in(control, Kind.STOPPED), "the tally to refuse")
         assert "message.timestamp.type=CreateTime" in control.progress.state.reason
-        alter(settings.topic, message_timestamp_type="LogAppendTime", retention_ms=str(7 * DAY_MS))
+        alter(settings.topics.events, message_timestamp_type="LogAppendTime", retention_ms=str(7 * DAY_MS))
         wait_for(is_in(control, Kind.STREAMS), "the tally to go on")
         insert(writer, 1)
         wait_for(lambda: views.totals().count == 7, "all events")

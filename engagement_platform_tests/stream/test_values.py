@@ -76,9 +76,9 @@ def partner(settings: Settings) -> Iterator[tuple[Settings, Receiver]]:
         ours = {
             "api_url": SecretStr(receiver.url),
             "api_signing_key": SecretStr(SIGNING_KEY),
-            "forward_group": f"forward-{settings.topic}",
+            "forward_group": f"forward-{settings.topics.events}",
         }
-        yield settings.model_copy(update=ours), receiver
+        yield settings.replace(**ours), receiver
 
 
 def insert(owner: psycopg.Connection[Any], **columns: Any) -> int:
@@ -93,12 +93,12 @@ def insert(owner: psycopg.Connection[Any], **columns: Any) -> int:
 
 
 def letters(settings: Settings) -> list[DeadLetter]:
-    return [dead_letter_of(record).content for record in read_all(settings, settings.dead_letter_topic)]
+    return [dead_letter_of(record).content for record in read_all(settings, settings.topics.dead_letters)]
 
 
 def views_of(settings: Settings) -> dict[str, dict[str, list[int]]]:
-    with connect_redis(settings) as client:
-        return Views(client, settings.redis_namespace, packaged()).snapshot().views
+    with connect_redis(settings.redis) as client:
+        return Views(client, settings.redis.namespace, packaged()).snapshot().views
 
 
 def test_strange_values_go_through_all_sinks_and_a_rebuild_writes_the_same(

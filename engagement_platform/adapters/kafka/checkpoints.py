@@ -18,7 +18,7 @@ _FIRST_LOOK_BACK = 32
 
 def key(settings: Settings) -> bytes:
     """Return the key of the relay's record. Relays of other topics may write to the same checkpoint topic."""
-    return f"relay:{packaged().source.name}:{settings.topic}".encode()
+    return f"relay:{packaged().source.name}:{settings.topics.events}".encode()
 
 
 class Checkpoints:
@@ -28,7 +28,7 @@ class Checkpoints:
         self._settings = settings
         self._ends = ends
         self._records = records
-        self._partition = TopicPartition(settings.checkpoint_topic, 0)
+        self._partition = TopicPartition(settings.topics.checkpoint, 0)
         self._key = key(settings)
 
     def last(self) -> Checkpoint | None:
@@ -49,7 +49,7 @@ class Checkpoints:
                     return None if value is None else from_bytes(value)
                 back *= 8
         except KafkaError as error:
-            raise unavailable(self._settings, error) from error
+            raise unavailable(self._settings.kafka, error) from error
 
     def _last_value(self, start: int, end: int) -> bytes | None:
         """Return the last committed value from `start` to before `end`. Markers and aborted records have none."""
@@ -62,7 +62,7 @@ class Checkpoints:
                     value = record.value
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"The checkpoint topic {self._settings.checkpoint_topic} could not be read to its end {end}.",
+                    f"The checkpoint topic {self._settings.topics.checkpoint} could not be read to its end {end}.",
                     "A transaction of another program holds it open, or the broker is overloaded.",
                 )
         return value
@@ -72,12 +72,12 @@ class Checkpoints:
 def open_checkpoints(settings: Settings) -> Iterator[Checkpoints]:
     """Connect the consumers, so that reading costs one round trip later. Raises Unavailable."""
     opened: list[KafkaConsumer] = []
-    partition = TopicPartition(settings.checkpoint_topic, 0)
+    partition = TopicPartition(settings.topics.checkpoint, 0)
     try:
         for isolation in ("read_uncommitted", "read_committed"):
             consumer = connect(
                 KafkaConsumer,
-                settings,
+                settings.kafka,
                 group_id=None,
                 metrics_enabled=False,
                 enable_auto_commit=False,
@@ -91,7 +91,7 @@ def open_checkpoints(settings: Settings) -> Iterator[Checkpoints]:
             consumer.end_offsets([partition])
         yield Checkpoints(settings, opened[0], opened[1])
     except KafkaError as error:
-        raise unavailable(settings, error) from error
+        raise unavailable(settings.kafka, error) from error
     finally:
         for consumer in opened:
             consumer.close()

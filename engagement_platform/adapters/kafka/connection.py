@@ -13,7 +13,7 @@ from engagement_platform.adapters import keepalive
 from engagement_platform.adapters.kafka.private import Network, look_up_only, make_network, note_failures
 from engagement_platform.adapters.kafka.refusals import refusal
 from engagement_platform.domain.errors import Refused, Unavailable
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka
 
 # The loops say once that Kafka went and once that it came back; the client would say it for every socket.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -25,17 +25,17 @@ Client = TypeVar("Client")
 """A KafkaConsumer, KafkaProducer or KafkaAdminClient."""
 
 
-def options(settings: Settings) -> dict[str, Any]:
+def options(kafka: Kafka) -> dict[str, Any]:
     """Return the keyword arguments that producers, consumers and admin clients share."""
-    password = settings.kafka_sasl_password
+    password = kafka.sasl_password
     chosen = {
-        "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
+        "bootstrap_servers": kafka.bootstrap_servers.split(","),
         "client_id": "engagement-platform",
-        "security_protocol": settings.kafka_security_protocol,
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_sasl_username,
+        "security_protocol": kafka.security_protocol,
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_plain_username": kafka.sasl_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
-        "ssl_cafile": str(settings.kafka_ssl_cafile) if settings.kafka_ssl_cafile else None,
+        "ssl_cafile": str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "reconnect_backoff_ms": 20,
         "reconnect_backoff_max_ms": 500,
@@ -44,7 +44,7 @@ def options(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> Client:
+def connect(kind: Callable[..., Client], kafka: Kafka, **chosen: Any) -> Client:
     """Return a connected client of a kind; `chosen` is what it takes beside `options`.
 
     Raises Refused, and Unavailable, also when the process may open no more files; nothing of the attempt is left then.
@@ -53,7 +53,7 @@ def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> C
     refused: deque[Refused] = deque(maxlen=1)
 
     def note(error: BaseException) -> None:
-        if told := refusal(settings, error):
+        if told := refusal(kafka, error):
             refused.append(told)
 
     with ExitStack() as undo:
@@ -67,17 +67,17 @@ def connect(kind: Callable[..., Client], settings: Settings, **chosen: Any) -> C
             return network
 
         try:
-            client = kind(**options(settings), **chosen, kafka_client=open_network)
+            client = kind(**options(kafka), **chosen, kafka_client=open_network)
         except (KafkaError, OSError) as error:
-            raise (refused[0] if refused else unavailable(settings, error)) from error
+            raise (refused[0] if refused else unavailable(kafka, error)) from error
         undo.pop_all()
         return client
 
 
-def unavailable(settings: Settings, error: BaseException) -> Unavailable:
+def unavailable(kafka: Kafka, error: BaseException) -> Unavailable:
     """Return what to tell the operator when Kafka failed: Refused where it refuses something."""
-    server = f"Kafka at {settings.kafka_bootstrap_servers}"
-    return refusal(settings, error) or Unavailable(
+    server = f"Kafka at {kafka.bootstrap_servers}"
+    return refusal(kafka, error) or Unavailable(
         f"{server} does not answer ({type(error).__name__}: {error}).",
         "Check that the brokers run and ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS names them.",
         server=server,

@@ -16,7 +16,7 @@ from engagement_platform.adapters.kafka.identity import missing_topic, topic_id
 from engagement_platform.adapters.kafka.private import Cluster, cluster_of
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka
 
 REFRESH_MS = 2_000
 """How often topic and partitions are looked up; three misses in a row mean that Kafka does not answer."""
@@ -47,14 +47,15 @@ def latest_arrival(records: Mapping[int, list[Record]]) -> int | None:
 
 
 class TopicReader:
-    """Reads all partitions of the topic of events, or some of them.
+    """Reads all partitions of a topic, or some of them.
 
     Methods raise Unavailable when Kafka does not answer, OffsetsExpired and TopicChanged. Not thread-safe.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        kafka: Kafka,
+        topic: str,
         *,
         min_bytes: int = 1,
         max_wait_ms: int = 500,
@@ -62,11 +63,11 @@ class TopicReader:
         max_partition_bytes: int = 4 << 20,
         group: str | None = None,
     ) -> None:
-        self._settings = settings
-        self._topic = settings.topic
+        self._kafka = kafka
+        self.topic = topic
         self._consumer = connect(
             KafkaConsumer,
-            settings,
+            kafka,
             group_id=group,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -89,17 +90,17 @@ class TopicReader:
     def _meet_topic(self) -> _Metadata:
         cluster = cluster_of(self._consumer)
         with self._reaching():
-            self._consumer.partitions_for_topic(self._topic)
+            self._consumer.partitions_for_topic(self.topic)
         metadata = self._read_metadata(cluster)
         if metadata is None:
-            raise missing_topic(self._settings)
+            raise missing_topic(self._kafka, self.topic)
         cluster.add_listener(self._note_metadata)
         # From here on the topic is looked up regularly.
         self._consumer.assign([self._at(partition) for partition in metadata.partitions])
         return metadata
 
     def _read_metadata(self, cluster: Cluster) -> _Metadata | None:
-        topic_id, partitions = cluster.topic_id(self._topic), cluster.partitions_for_topic(self._topic)
+        topic_id, partitions = cluster.topic_id(self.topic), cluster.partitions_for_topic(self.topic)
         return _Metadata(str(topic_id), frozenset(partitions), time.monotonic()) if topic_id and partitions else None
 
     def _note_metadata(self, cluster: Cluster) -> None:
@@ -168,7 +169,7 @@ class TopicReader:
 
     def verify(self) -> None:
         """Ask Kafka now whether the topic is the one that was met at first. Raises TopicChanged when it is not."""
-        present = topic_id(self._settings)
+        present = topic_id(self._kafka, self.topic)
         if present != self.topic_id:
             raise self._changed(present)
 
@@ -177,18 +178,18 @@ class TopicReader:
         self._consumer.close(autocommit=False, timeout_ms=1_000)
 
     def _at(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._topic, partition)
+        return TopicPartition(self.topic, partition)
 
     def _present(self) -> _Metadata:
         metadata = self._metadata
         if metadata.topic_id != self.topic_id:
             raise self._changed(metadata.topic_id)
         if time.monotonic() - metadata.at > 3 * REFRESH_MS / 1000:
-            raise unavailable(self._settings, KafkaError("no answer to the last requests"))
+            raise unavailable(self._kafka, KafkaError("no answer to the last requests"))
         return metadata
 
     def _changed(self, present: str) -> TopicChanged:
-        return TopicChanged(f"The topic {self._topic} was created again: it was {self.topic_id}, now it is {present}.")
+        return TopicChanged(f"The topic {self.topic} was created again: it was {self.topic_id}, now it is {present}.")
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -197,4 +198,4 @@ class TopicReader:
         except (OffsetOutOfRangeError, LogTruncationError, NoOffsetForPartitionError) as error:
             raise OffsetsExpired(f"Kafka does not have the offsets to read from: {error}.") from error
         except KafkaError as error:
-            raise unavailable(self._settings, error) from error
+            raise unavailable(self._kafka, error) from error

@@ -9,7 +9,7 @@ import msgspec
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, Address, DeadLetter, Letter, decode_dead_letter
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka
 
 UNREADABLE = "unknown"
 """The source of messages in the topic that are no letters."""
@@ -82,9 +82,9 @@ def _stand_in(record: Record, reason: str) -> DeadLetter:
 
 
 @contextmanager
-def open_dead_letters(settings: Settings) -> Iterator[DeadLetterReader]:
+def open_dead_letters(kafka: Kafka, topic: str) -> Iterator[DeadLetterReader]:
     """Connect to the topic of letters. Raises Unavailable, also when there is no such topic."""
-    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
+    reader = TopicReader(kafka, topic)
     try:
         yield DeadLetterReader(reader)
     finally:

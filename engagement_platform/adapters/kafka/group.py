@@ -18,7 +18,7 @@ from kafka.errors import OffsetMetadataTooLargeError
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS
 from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka
 
 _MAX_WAIT_MS = 200
 """Seldom, for a partner is a few hundred milliseconds away anyway, and the broker has others to serve at once."""
@@ -48,16 +48,17 @@ def note_of(topic_id: str, settled_to: datetime | None, credit: int | None = Non
 class GroupReader(TopicReader):
     """A `TopicReader` of one topic, the topic of events or that of replays, with a group for its offsets."""
 
-    def __init__(self, settings: Settings, topic: str, *, max_records: int = 2_000) -> None:
+    def __init__(self, kafka: Kafka, topic: str, group: str, *, max_records: int = 2_000) -> None:
         super().__init__(
-            settings.model_copy(update={"topic": topic}),
+            kafka,
+            topic,
             min_bytes=1 << 17,
             max_wait_ms=_MAX_WAIT_MS,
             max_records=max_records,
             max_partition_bytes=1 << 20,
-            group=settings.forward_group,
+            group=group,
         )
-        self.topic = topic
+        self._group = group
         self._holding = False
 
     def stored(self) -> dict[int, Stored]:
@@ -98,7 +99,7 @@ class GroupReader(TopicReader):
         others = {each.topic_id for each in stored.values()} - {self.topic_id, ""}
         if others:
             raise TopicChanged(
-                f"The offsets in group {self._settings.forward_group} are those of topic {min(others)}, "
+                f"The offsets in group {self._group} are those of topic {min(others)}, "
                 f"but {self.topic} is {self.topic_id} now."
             )
         known = {partition: each.offset for partition, each in stored.items()}

@@ -10,20 +10,20 @@ from kafka.errors import KafkaError
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.domain.dead_letters import DeadLetter, encode_dead_letter
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka
 
 _IN_FLIGHT = 5_000
 _CONFIRM_SECONDS = 2 * MAX_BLOCK_MS / 1000
 
 
-def send_all(settings: Settings, messages: Iterable[Message], largest_message: int = 1 << 20) -> int:
+def send_all(kafka: Kafka, messages: Iterable[Message], largest_message: int = 1 << 20) -> int:
     """Send messages as they come and return how many Kafka has, which is all of them. Raises Unavailable.
 
     When it raises, a first part of the messages has been sent.
     """
     producer = connect(
         KafkaProducer,
-        settings,
+        kafka,
         acks="all",
         metrics_enabled=False,
         linger_ms=5,
@@ -45,14 +45,14 @@ def send_all(settings: Settings, messages: Iterable[Message], largest_message: i
             sent.get(_CONFIRM_SECONDS)
         return confirmed + len(unconfirmed)
     except KafkaError as error:
-        raise unavailable(settings, error) from error
+        raise unavailable(kafka, error) from error
     finally:
         producer.close(timeout=1)
 
 
-def send_dead_letters(settings: Settings, letters: Iterable[DeadLetter]) -> None:
-    """Write letters to the dead-letter topic; Kafka has them all afterwards. Raises Unavailable."""
-    send_all(settings, (_message(settings.dead_letter_topic, letter) for letter in letters))
+def send_dead_letters(kafka: Kafka, topic: str, letters: Iterable[DeadLetter]) -> None:
+    """Write letters to the topic of dead letters; Kafka has them all afterwards. Raises Unavailable."""
+    send_all(kafka, (_message(topic, letter) for letter in letters))
 
 
 def _message(topic: str, letter: DeadLetter) -> Message:

@@ -13,7 +13,7 @@ from kafka.partitioner import murmur2
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.adapters.kafka.private import commit_within, failure_of_transaction, stop_sending
 from engagement_platform.adapters.kafka.refusals import refusal
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka, Settings
 
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
@@ -40,8 +40,9 @@ def _partition(key: bytes, partitions: int) -> int:
 class FencedProducer:
     """A transactional producer. After any exception it is of no more use: open another, and read the checkpoint."""
 
-    def __init__(self, settings: Settings, producer: KafkaProducer) -> None:
-        self._settings = settings
+    def __init__(self, kafka: Kafka, producer: KafkaProducer, transactional_id: str) -> None:
+        self._kafka = kafka
+        self._transactional_id = transactional_id
         self._producer = producer
 
     def fence(self) -> None:
@@ -60,7 +61,7 @@ class FencedProducer:
         """
         with self._translated():
             partitions = {topic: len(self._producer.partitions_for(topic)) for topic in {m.topic for m in messages}}
-            deadline = time.monotonic() + self._settings.transaction_timeout_ms / 1000
+            deadline = time.monotonic() + self._kafka.transaction_timeout_ms / 1000
             self._producer.begin_transaction()
             sent = [self._send(message, partitions[message.topic]) for message in messages]
             _await_delivery(sent, deadline)
@@ -80,8 +81,8 @@ class FencedProducer:
             reason = failure_of_transaction(self._producer)
             if isinstance(error, _FENCED) or isinstance(reason, _FENCED):
                 raise Fenced(str(error)) from error
-            refused = reason and refusal(self._settings, reason)
-            raise refused or unavailable(self._settings, error) from error
+            refusals = (refusal(self._kafka, one, self._transactional_id) for one in (reason, error) if one)
+            raise next(filter(None, refusals), None) or unavailable(self._kafka, error) from error
 
 
 def _await_delivery(sent: Sequence[Any], deadline: float) -> None:
@@ -102,11 +103,12 @@ def _left(deadline: float) -> float:
 @contextmanager
 def open_producer(settings: Settings, largest_message: int) -> Iterator[FencedProducer]:
     """Connect, without fencing anybody yet; `largest_message` is the topic's limit in bytes. Raises Unavailable."""
+    transactional_id = f"engagement-relay-{settings.topics.events}"
     producer = connect(
         KafkaProducer,
-        settings,
-        transactional_id=f"engagement-relay-{settings.topic}",
-        transaction_timeout_ms=settings.transaction_timeout_ms,
+        settings.kafka,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
         acks="all",
         metrics_enabled=False,
         linger_ms=0,
@@ -118,11 +120,11 @@ def open_producer(settings: Settings, largest_message: int) -> Iterator[FencedPr
         delivery_timeout_ms=2 * MAX_BLOCK_MS,
     )
     try:
-        for topic in (settings.topic, settings.checkpoint_topic):
+        for topic in (settings.topics.events, settings.topics.checkpoint):
             producer.partitions_for(topic)  # looked up now, so that the first transaction does not wait for it
-        yield FencedProducer(settings, producer)
+        yield FencedProducer(settings.kafka, producer, transactional_id)
     except KafkaError as error:
-        raise unavailable(settings, error) from error
+        raise unavailable(settings.kafka, error) from error
     finally:
         _discard(producer)
 

@@ -3,7 +3,7 @@
 from kafka import errors
 
 from engagement_platform.domain.errors import Refused
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka
 
 _LOGIN = (
     errors.SaslAuthenticationFailedError,
@@ -14,10 +14,13 @@ _LOGIN = (
 _TRANSACTION = (errors.TransactionalIdAuthorizationFailedError,)
 
 
-def refusal(settings: Settings, error: BaseException) -> Refused | None:
-    """Return what to tell the operator; None for an error that is no refusal."""
+def refusal(kafka: Kafka, error: BaseException, transactional_id: str = "") -> Refused | None:
+    """Return what to tell the operator; None for an error that is no refusal.
+
+    `transactional_id` is that of the producer, where it is one's error.
+    """
     said = f"{type(error).__name__}: {str(error).rstrip('.')}"
-    server = f"Kafka at {settings.kafka_bootstrap_servers}"
+    server = f"Kafka at {kafka.bootstrap_servers}"
     if isinstance(error, _LOGIN):
         return Refused(
             f"{server} refuses the login ({said}).",
@@ -26,10 +29,8 @@ def refusal(settings: Settings, error: BaseException) -> Refused | None:
             server=server,
         )
     if isinstance(error, errors.AuthorizationError) or "AuthorizationFailedError" in str(error):
-        of = (
-            f"transactional id engagement-relay-{settings.topic}" if isinstance(error, _TRANSACTION) else "topic, group"
-        )
-        user = settings.kafka_sasl_username or "the platform's user"
+        of = f"transactional id {transactional_id}" if isinstance(error, _TRANSACTION) else "topic, group"
+        user = kafka.sasl_username or "the platform's user"
         return Refused(
             f"{server} refuses a right ({said}).",
             f"Give {user} the ACLs of the {of} that docs/own-servers.md lists under Rights.",

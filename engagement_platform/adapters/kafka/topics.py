@@ -10,12 +10,12 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorization
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka, Settings, Topics
 
 WEEK_MS = 7 * 24 * 3_600_000
 
 
-def wanted_topics(settings: Settings) -> dict[str, dict[str, Any]]:
+def wanted_topics(topics: Topics) -> dict[str, dict[str, Any]]:
     """Return the topics as a first start creates them, by name.
 
     LogAppendTime: offsets are looked up by the time of arrival when Redis is rebuilt, and retention counts from it.
@@ -26,31 +26,31 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, Any]]:
     # Small segments, so that compaction keeps up with a checkpoint for every transaction.
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "delete.retention.ms": "60000"}
     return {
-        settings.topic: _topic(settings, settings.topic_partitions, by_arrival | kept),
-        settings.checkpoint_topic: _topic(settings, 1, compacted),
-        settings.dead_letter_topic: _topic(settings, 1, by_arrival | {"retention.ms": "-1"}),
+        topics.events: _topic(topics, topics.partitions, by_arrival | kept),
+        topics.checkpoint: _topic(topics, 1, compacted),
+        topics.dead_letters: _topic(topics, 1, by_arrival | {"retention.ms": "-1"}),
     }
 
 
 def ensure_replay_topic(settings: Settings) -> None:
     """Create the topic of replayed events when it is missing; like the topic of events, but for its name."""
-    with admin(settings) as client:
-        if settings.replay_topic not in client.list_topics():
-            _create(client, settings.replay_topic, wanted_topics(settings)[settings.topic])
+    with admin(settings.kafka) as client:
+        if settings.topics.replays not in client.list_topics():
+            _create(client, settings.topics.replays, wanted_topics(settings.topics)[settings.topics.events])
 
 
-def _topic(settings: Settings, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
-    return {"num_partitions": partitions, "replication_factor": settings.replication_factor, "configs": configs}
+def _topic(topics: Topics, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
+    return {"num_partitions": partitions, "replication_factor": topics.replication_factor, "configs": configs}
 
 
 @contextmanager
-def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+def admin(kafka: Kafka) -> Iterator[KafkaAdminClient]:
     """Open an admin client. Raises Unavailable when Kafka does not answer."""
-    client = connect(KafkaAdminClient, settings, request_timeout_ms=MAX_BLOCK_MS)
+    client = connect(KafkaAdminClient, kafka, request_timeout_ms=MAX_BLOCK_MS)
     try:
         yield client
     except KafkaError as error:
-        raise unavailable(settings, error) from error
+        raise unavailable(kafka, error) from error
     finally:
         client.close()
 
@@ -60,9 +60,9 @@ def ensure_topics(settings: Settings) -> None:
 
     Raises Unavailable, and StreamStopped when the checkpoint topic is not compacted.
     """
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         existing = set(client.list_topics())
-        for name, wanted in wanted_topics(settings).items():
+        for name, wanted in wanted_topics(settings.topics).items():
             if name not in existing:
                 _create(client, name, wanted)
         _require_compacted(client, settings)
@@ -76,44 +76,44 @@ def _create(client: KafkaAdminClient, name: str, wanted: dict[str, Any]) -> None
 
 
 def _require_compacted(client: KafkaAdminClient, settings: Settings) -> None:
-    topic = settings.checkpoint_topic
+    topic = settings.topics.checkpoint
     policy = _configuration(client, topic)["cleanup.policy"]
     if policy != "compact":
         raise StreamStopped(
             f"The checkpoint topic {topic} has cleanup.policy={policy}: Kafka would delete the relay's checkpoint.",
-            f"Run kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --entity-type topics"
+            f"Run kafka-configs.sh --bootstrap-server {settings.kafka.bootstrap_servers} --alter --entity-type topics"
             f" --entity-name {topic} --add-config cleanup.policy=compact.",
         )
 
 
-def newest_arrival(settings: Settings, partitions: Iterable[int]) -> int | None:
-    """Return when the newest message of the topic of events arrived, by Kafka's clock; None for an empty topic.
+def newest_arrival(kafka: Kafka, topic: str, partitions: Iterable[int]) -> int | None:
+    """Return when the newest message of a topic arrived, by Kafka's clock; None for an empty one.
 
     Raises Unavailable.
     """
-    wanted = {TopicPartition(settings.topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
-    with admin(settings) as client:
+    wanted = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
+    with admin(kafka) as client:
         newest = client.list_partition_offsets(wanted)
     return max((at.timestamp for at in newest.values() if at.timestamp is not None and at.timestamp >= 0), default=None)
 
 
-def written_ends(settings: Settings, partitions: Iterable[int]) -> dict[int, int]:
+def written_ends(kafka: Kafka, topic: str, partitions: Iterable[int]) -> dict[int, int]:
     """Return partition -> end of all that is written, open transactions included: all that is committed lies before.
 
     The end of what is committed would not do: it stands before the first transaction that is open, whatever others have
     committed behind that. Whoever reads up to this end waits for those transactions, at most for their timeout.
     Raises Unavailable.
     """
-    latest = {TopicPartition(settings.topic, partition): OffsetSpec.LATEST for partition in partitions}
-    with admin(settings) as client:
+    latest = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in partitions}
+    with admin(kafka) as client:
         return {at.partition: end.offset for at, end in client.list_partition_offsets(latest).items()}
 
 
 class TopicConfigurations:
     """Reads the configurations of some topics again and again, over one connection. Not for two threads at once."""
 
-    def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
-        self._settings = settings
+    def __init__(self, kafka: Kafka, topics: Sequence[str]) -> None:
+        self._kafka = kafka
         self._topics = topics
         self._client: KafkaAdminClient | None = None
 
@@ -123,12 +123,12 @@ class TopicConfigurations:
         Raises Unavailable, and connects anew the next time.
         """
         try:
-            self._client = self._client or connect(KafkaAdminClient, self._settings, request_timeout_ms=MAX_BLOCK_MS)
+            self._client = self._client or connect(KafkaAdminClient, self._kafka, request_timeout_ms=MAX_BLOCK_MS)
             resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in self._topics]
             shown = self._client.describe_configs(resources, config_filter="all")["topic"]
         except KafkaError as error:
             self.close()
-            raise unavailable(self._settings, error) from error
+            raise unavailable(self._kafka, error) from error
         return {topic: {name: entry["value"] for name, entry in shown.get(topic, {}).items()} for topic in self._topics}
 
     def close(self) -> None:
@@ -138,9 +138,9 @@ class TopicConfigurations:
             self._client = None
 
 
-def topic_configuration(settings: Settings, topic: str) -> dict[str, str]:
+def topic_configuration(kafka: Kafka, topic: str) -> dict[str, str]:
     """Return a topic's effective configuration, defaults of the broker included. Raises Unavailable."""
-    with admin(settings) as client:
+    with admin(kafka) as client:
         return _configuration(client, topic)
 
 

@@ -28,7 +28,7 @@ from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.disclosure import body_of, object_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Settings, variable
+from engagement_platform.settings import Api, variable
 
 _MIN_VALUE, _MIN_PART = 6, 16
 """Characters of what is taken for a secret in a query and in a path."""
@@ -44,11 +44,11 @@ class Partner:
     Raises SettingsError when it is made and when it is renewed.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._url = settings.api_url.get_secret_value()
-        self._timeout = (settings.api_connect_timeout_seconds, settings.api_read_timeout_seconds)
-        self._session = _session(settings)
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._url = api.url.get_secret_value()
+        self._timeout = (api.connect_timeout_seconds, api.read_timeout_seconds)
+        self._session = _session(api)
         self._under_way: set[Exchange] = set()
         self._lock = threading.Lock()
         self._is_ending = False
@@ -56,11 +56,11 @@ class Partner:
 
     def renew(self) -> None:
         """Read the secrets again: those in files may have been replaced."""
-        token = secrets.token(self._settings)
-        self._disclosure = secrets.disclosure(self._settings)
-        self._signing_keys = secrets.signing_keys(self._settings)
+        token = secrets.token(self._api)
+        self._disclosure = secrets.disclosure(self._api)
+        self._signing_keys = secrets.signing_keys(self._api)
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._secrets = _words(self._settings, token)
+        self._secrets = _words(self._api, token)
 
     def post(self, events: Sequence[tuple[int, bytes]]) -> Answer | NoAnswer:
         """Deliver events, each an id and a message's value, in one request. Returns what came of it; never raises it.
@@ -68,7 +68,7 @@ class Partner:
         The id of the request, and the key of each event, are the same whenever the same events are sent.
         """
         objects = [object_of(value, event_id, self._disclosure) for event_id, value in events]
-        body = body_of(objects, as_array=self._settings.api_batch_size > 1)
+        body = body_of(objects, as_array=self._api.batch_size > 1)
         name = signing.request_id(event_id for event_id, _ in events)
         headers = signing.headers(self._signing_keys, name, int(time.time()), body) | self._authorization
         try:
@@ -144,7 +144,7 @@ class _Session(requests.Session):
         """Look at no redirect: an address that cannot be read would hide the status."""
 
 
-def _session(settings: Settings) -> requests.Session:
+def _session(api: Api) -> requests.Session:
     session = _Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -156,15 +156,13 @@ def _session(settings: Settings) -> requests.Session:
             "User-Agent": f"engagement-platform/{__version__}",
         }
     )
-    if settings.api_ca_file is not None:
-        if not settings.api_ca_file.is_file():
-            raise SettingsError(
-                f"{variable('api_ca_file')} names no file.", f"See to {settings.api_ca_file}, or leave it out."
-            )
-        session.verify = str(settings.api_ca_file)
-    if proxy := settings.api_proxy.get_secret_value():
+    if api.ca_file is not None:
+        if not api.ca_file.is_file():
+            raise SettingsError(f"{variable('api_ca_file')} names no file.", f"See to {api.ca_file}, or leave it out.")
+        session.verify = str(api.ca_file)
+    if proxy := api.proxy.get_secret_value():
         session.proxies = {"http": proxy, "https": proxy}
-    adapter = ExchangeAdapter(pool_connections=2, pool_maxsize=settings.api_in_flight, max_retries=0)
+    adapter = ExchangeAdapter(pool_connections=2, pool_maxsize=api.in_flight, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
@@ -177,11 +175,11 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _words(settings: Settings, token: str | None) -> list[str]:
+def _words(api: Api, token: str | None) -> list[str]:
     """Return every secret that was sent, or could be repeated; the longest first."""
-    address, proxy = urlsplit(settings.api_url.get_secret_value()), settings.api_proxy.get_secret_value()
+    address, proxy = urlsplit(api.url.get_secret_value()), api.proxy.get_secret_value()
     password = urlsplit(proxy).password or ""
-    signing_keys, hash_key = secrets.secret(settings, "api_signing_key"), secrets.secret(settings, "api_hash_key")
+    signing_keys, hash_key = secrets.secret(api, "signing_key"), secrets.secret(api, "hash_key")
     words = {token or "", *(signing_keys or "").split(), hash_key or "", password, unquote(password), address.query}
     # What an address holds may be a secret, too: a token in the query, a hook's name in the path.
     words |= {value for _, value in parse_qsl(address.query) if len(value) >= _MIN_VALUE}

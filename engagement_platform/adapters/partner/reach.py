@@ -9,26 +9,26 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from engagement_platform.adapters.partner.client import Partner
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.settings import Settings, variable
+from engagement_platform.settings import Api, variable
 
 _PORTS = {"http": 80, "https": 443}
 
 
-def reach(settings: Settings) -> str:
+def reach(api: Api) -> str:
     """Connect to the partner's host, or to the proxy, with TLS where it is used; return what answered.
 
     Raises SettingsError when a secret or the authority's file cannot be used, EngagementError when the certificate is
     not trusted, and Unavailable when nobody listens.
     """
-    Partner(settings).close()
-    proxy = settings.api_proxy.get_secret_value()
-    address = urlsplit(proxy or settings.api_url.get_secret_value())
+    Partner(api).close()
+    proxy = api.proxy.get_secret_value()
+    address = urlsplit(proxy or api.url.get_secret_value())
     host, port = address.hostname or "", address.port or _PORTS[address.scheme]
     name = variable("api_proxy" if proxy else "api_url")
     try:
-        with socket.create_connection((host, port), settings.api_connect_timeout_seconds) as connection:
+        with socket.create_connection((host, port), api.connect_timeout_seconds) as connection:
             if address.scheme == "https":
-                trusted = ssl.create_default_context(cafile=str(settings.api_ca_file or DEFAULT_CA_BUNDLE_PATH))
+                trusted = ssl.create_default_context(cafile=str(api.ca_file or DEFAULT_CA_BUNDLE_PATH))
                 trusted.wrap_socket(connection, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         raise EngagementError(
@@ -42,4 +42,4 @@ def reach(settings: Settings) -> str:
         ) from None
     if proxy:
         return f"the proxy for the partner's API answers: {host}, port {port}"
-    return f"the partner's API answers: {origin(settings.api_url.get_secret_value())}"
+    return f"the partner's API answers: {origin(api.url.get_secret_value())}"

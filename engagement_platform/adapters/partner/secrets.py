@@ -7,42 +7,43 @@ from pydantic import SecretStr
 from engagement_platform.domain import signing
 from engagement_platform.domain.disclosure import Disclosure, fields_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Settings, variable
+from engagement_platform.settings import Api, variable
 
 _LARGEST_FILE = 4096
 _MIN_HASH_KEY = 16
 
 
-def secret(settings: Settings, field: str) -> str | None:
+def secret(api: Api, field: str) -> str | None:
     """Return the secret of `field`, or what the file of `<field>_file` holds; None when neither is set.
 
     Raises SettingsError, which repeats nothing of it.
     """
-    given: SecretStr | None = getattr(settings, field)
-    file: Path | None = getattr(settings, f"{field}_file")
+    name = variable(f"api_{field}")
+    given: SecretStr | None = getattr(api, field)
+    file: Path | None = getattr(api, f"{field}_file")
     if given is not None and file is not None:
-        raise SettingsError(f"Both {variable(field)} and {variable(field)}_FILE are set.", "Set one of them.")
-    text = given.get_secret_value() if given is not None else None if file is None else _read(field, file)
+        raise SettingsError(f"Both {name} and {name}_FILE are set.", "Set one of them.")
+    text = given.get_secret_value() if given is not None else None if file is None else _read(name, file)
     if text is not None and not text.strip():
-        raise SettingsError(f"{variable(field)} or its file is empty.", "Fill it, or leave both out.")
+        raise SettingsError(f"{name} or its file is empty.", "Fill it, or leave both out.")
     return None if text is None else text.strip()
 
 
-def _read(field: str, file: Path) -> str:
+def _read(name: str, file: Path) -> str:
     try:
         with file.open("rb") as opened:
             content = opened.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
-            raise SettingsError(f"The file of {variable(field)}_FILE is too large.", "It must hold the secret only.")
+            raise SettingsError(f"The file of {name}_FILE is too large.", "It must hold the secret only.")
         return content.decode()
     except (OSError, ValueError) as error:  # ValueError: it is not text
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"The file of {variable(field)}_FILE cannot be read: {why}.", f"See to {file}.") from None
+        raise SettingsError(f"The file of {name}_FILE cannot be read: {why}.", f"See to {file}.") from None
 
 
-def token(settings: Settings) -> str | None:
+def token(api: Api) -> str | None:
     """Return the bearer token. Raises SettingsError when it could not stand in a header."""
-    token = secret(settings, "api_token")
+    token = secret(api, "token")
     if token is not None and not all("!" <= character <= "~" for character in token):
         raise SettingsError(
             f"{variable('api_token')} or its file holds what cannot stand in a header.",
@@ -51,9 +52,9 @@ def token(settings: Settings) -> str | None:
     return token
 
 
-def signing_keys(settings: Settings) -> tuple[bytes, ...]:
+def signing_keys(api: Api) -> tuple[bytes, ...]:
     """Return the keys that sign requests; none when none is set. Raises SettingsError."""
-    keys = secret(settings, "api_signing_key")
+    keys = secret(api, "signing_key")
     try:
         return () if keys is None else signing.secrets_of(keys)
     except ValueError as error:
@@ -64,16 +65,16 @@ def signing_keys(settings: Settings) -> tuple[bytes, ...]:
         ) from None
 
 
-def disclosure(settings: Settings) -> Disclosure:
+def disclosure(api: Api) -> Disclosure:
     """Return what the partner may see. Raises SettingsError."""
-    key = secret(settings, "api_hash_key") or ""
-    if settings.api_user_id == "hash" and len(key) < _MIN_HASH_KEY:
+    key = secret(api, "hash_key") or ""
+    if api.user_id == "hash" and len(key) < _MIN_HASH_KEY:
         raise SettingsError(
             f"{variable('api_user_id')}=hash needs {variable('api_hash_key')} or its file, of at least "
             f"{_MIN_HASH_KEY} characters: whoever can guess it can tell the users.",
             "Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
         )
     try:
-        return Disclosure(fields_of(settings.api_fields), settings.api_user_id, key.encode())
+        return Disclosure(fields_of(api.fields), api.user_id, key.encode())
     except ValueError as error:
         raise SettingsError(f"{variable('api_fields')}: {error}.", "Name fields with commas between.") from None

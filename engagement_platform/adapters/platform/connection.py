@@ -28,7 +28,7 @@ def connect_platform(settings: Settings, purpose: str) -> psycopg.Connection[Any
     A server that does not answer any more, be it frozen, is noticed within seconds.
     """
     return bounded.connect(
-        settings.platform_dsn.get_secret_value(),
+        settings.platform.dsn.get_secret_value(),
         _VARIABLE,
         server=_SERVER,
         patience=_PATIENCE_SECONDS,

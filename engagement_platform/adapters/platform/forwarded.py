@@ -40,7 +40,7 @@ class Position:
 def read(settings: Settings, topic: str) -> Position | None:
     """Return where forward stood; None when it never began. Raises Unavailable."""
     with Session(settings, "forward") as session, suppress(NoTable):
-        row = session.one(_SQL["read"], group=settings.forward_group, topic=topic)
+        row = session.one(_SQL["read"], group=settings.topics.forward_group, topic=topic)
         if row is not None:
             offsets = {int(partition): offset for partition, offset in row["next_offsets"].items()}
             return Position(row["topic_id"], offsets, row["settled_to"])
@@ -56,12 +56,12 @@ def write(settings: Settings, topic: str, position: Position) -> None:
 def decide(settings: Settings, events: int, who: str) -> None:
     """Let forward make dead letters of up to so many events that the partner refuses. Raises Unavailable."""
     with Session(settings, "forward") as session:
-        session.execute(_SQL["decide"], group=settings.forward_group, events=events, who=who)
+        session.execute(_SQL["decide"], group=settings.topics.forward_group, events=events, who=who)
 
 
 def _parameters(settings: Settings, topic: str, position: Position) -> dict[str, object]:
     return {
-        "group": settings.forward_group,
+        "group": settings.topics.forward_group,
         "topic": topic,
         "topic_id": position.topic_id,
         "offsets": Jsonb({str(partition): offset for partition, offset in position.offsets.items()}),
@@ -114,7 +114,7 @@ class Positions:
         self._written[topic] = position
 
     def _take_decisions(self, session: Session) -> None:
-        for row in session.all(_SQL["take_decisions"], group=self._settings.forward_group):
+        for row in session.all(_SQL["take_decisions"], group=self._settings.topics.forward_group):
             self._decisions.put(row["events"])
 
     def _give_back(self, session: Session) -> None:
@@ -122,7 +122,7 @@ class Positions:
         if not left:
             return
         try:
-            session.execute(_SQL["give_back"], group=self._settings.forward_group, events=left)
+            session.execute(_SQL["give_back"], group=self._settings.topics.forward_group, events=left)
         except Unavailable as error:
             log.warning("That %d more events may be given up was forgotten, decide again: %s", left, error)
 

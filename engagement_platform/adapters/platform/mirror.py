@@ -26,7 +26,7 @@ _SQL = sql.load(__package__, "mirror.sql")
 def read(settings: Settings) -> Checkpoint | None:
     """Return the copy; None when none was ever written. Raises Unavailable, and StreamStopped when it is unreadable."""
     with Session(settings, "checkpoint") as session, suppress(NoTable):
-        row = session.one(_SQL["read"], topic=settings.topic)
+        row = session.one(_SQL["read"], topic=settings.topics.events)
         return None if row is None else from_bytes(row["checkpoint"])
     return None
 
@@ -47,7 +47,7 @@ def replace(settings: Settings, checkpoint: Checkpoint) -> None:
 
 def _parameters(settings: Settings, checkpoint: Checkpoint) -> dict[str, object]:
     return {
-        "topic": settings.topic,
+        "topic": settings.topics.events,
         "generation": checkpoint.generation,
         "hi": checkpoint.hi,
         "unseen_at": checkpoint.unseen_at,

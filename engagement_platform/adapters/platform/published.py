@@ -57,5 +57,5 @@ def _one(settings: Settings, name: str, **parameters: object) -> Checkpoint | No
 
 def _rows(settings: Settings, name: str, **parameters: object) -> list[dict[str, Any]]:
     with Session(settings, "published") as session, suppress(NoTable):
-        return session.all(_SQL[name], topic=settings.topic, **parameters)
+        return session.all(_SQL[name], topic=settings.topics.events, **parameters)
     return []

@@ -12,7 +12,7 @@ from redis.retry import Retry
 from engagement_platform.adapters import keepalive
 from engagement_platform.adapters.redis.refusals import refusal
 from engagement_platform.domain.errors import SettingsError, Unavailable
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Redis
 
 TIMEOUT_SECONDS = 5.0
 
@@ -34,13 +34,13 @@ _OUR_OWN = frozenset(
 """Options on which exact counting rests: a URL may not set them."""
 
 
-def connect_redis(settings: Settings) -> redis.Redis:
+def connect_redis(settings: Redis) -> redis.Redis:
     """Return a client; it connects when it is first used.
 
     It does not try again by itself: after a failure the tally reads the offsets first. Raises SettingsError for a URL
     with options that there are not.
     """
-    url = settings.redis_url.get_secret_value()
+    url = settings.url.get_secret_value()
     for name in _OUR_OWN.intersection(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)):
         raise SettingsError(
             f"ENGAGEMENT_REDIS_URL has the option {name}, which the platform sets by itself.",

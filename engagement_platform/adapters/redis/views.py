@@ -71,7 +71,7 @@ class Views:
     @classmethod
     def connect(cls, settings: Settings, stream: EventStream | None = None) -> "Views":
         """Return the views of a stream; of the packaged one where none is named."""
-        return cls(connect_redis(settings), settings.redis_namespace, stream or packaged())
+        return cls(connect_redis(settings.redis), settings.redis.namespace, stream or packaged())
 
     def close(self) -> None:
         """Close the connections."""

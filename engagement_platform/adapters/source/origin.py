@@ -47,7 +47,7 @@ class Origin:
 
 def origin_of(settings: Settings) -> Origin:
     """Return where the settings say that the events come from."""
-    return Origin(settings.source_dsn.get_secret_value(), packaged())
+    return Origin(settings.source.dsn.get_secret_value(), packaged())
 
 
 def _amount(stream: EventStream) -> str:

@@ -6,7 +6,7 @@ from engagement_platform.settings import Settings
 
 def open_warehouse(settings: Settings) -> Warehouse:
     """Return the warehouse of ENGAGEMENT_WAREHOUSE. Its libraries are loaded here and not before."""
-    if settings.warehouse == "bigquery":
+    if settings.warehouse.kind == "bigquery":
         from engagement_platform.adapters.warehouse.bigquery.warehouse import open_bigquery  # noqa: PLC0415
 
         return open_bigquery(settings)
@@ -21,7 +21,7 @@ def replaced_rows_kept_hours(settings: Settings) -> int:
     BigQuery: seven days of time travel at most, then seven of fail-safe storage
     (https://cloud.google.com/bigquery/docs/time-travel).
     """
-    if settings.warehouse == "bigquery":
+    if settings.warehouse.kind == "bigquery":
         return 14 * 24
     from engagement_platform.adapters.warehouse.delta.tables import KEPT_HOURS  # noqa: PLC0415
 

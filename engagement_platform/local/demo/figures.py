@@ -158,7 +158,7 @@ class Observer:
         return None if as_of is None else self._views.now_ms() - as_of
 
     def _reach_kafka(self) -> None:
-        host, port = self._settings.kafka_bootstrap_servers.split(",")[0].rsplit(":", 1)
+        host, port = self._settings.kafka.bootstrap_servers.split(",")[0].rsplit(":", 1)
         try:
             socket.create_connection((host, int(port)), 2).close()
         except OSError as error:

@@ -64,7 +64,7 @@ class Measurement:
     def open_topic(self) -> TopicReader:
         """Return a reader that goes on where the last one stopped, at first from the present end."""
         # When a message is read does not matter, only where it is: large fetches are cheap.
-        reader = TopicReader(self._settings, min_bytes=64 << 10, max_wait_ms=200)
+        reader = TopicReader(self._settings.kafka, self._settings.topics.events, min_bytes=64 << 10, max_wait_ms=200)
         self._positions = {**reader.end_offsets(), **self._positions}
         reader.seek(self._positions)
         return reader

@@ -62,7 +62,7 @@ class Topic:
     """The ids in a topic, read from its beginning on."""
 
     def __init__(self, settings: Settings, base: int) -> None:
-        self._reader = TopicReader(settings, min_bytes=64 << 10, max_wait_ms=100)
+        self._reader = TopicReader(settings.kafka, settings.topics.events, min_bytes=64 << 10, max_wait_ms=100)
         begin = self._reader.beginning_offsets()
         self._reader.seek(begin)
         self._expired = {partition for partition, offset in begin.items() if offset > 0}
@@ -152,7 +152,7 @@ def _compare_redis(
     settings: Settings, source: psycopg.Connection[Any], stream: EventStream, ends: dict[int, int], dead: set[int]
 ) -> tuple[list[KeyDifference], Snapshot, int]:
     snapshot = _settled_snapshot(settings, stream, ends)
-    expected = recount(source, stream, window_of(settings), snapshot, dead)
+    expected = recount(source, stream, window_of(settings.views), snapshot, dead)
     return compare_views(expected, snapshot.views), snapshot, total(expected)
 
 
@@ -204,7 +204,7 @@ def _by(dimension: Dimension, stream: EventStream) -> compose.Composed:
 
 def dead_letters(settings: Settings) -> set[int]:
     """Return the ids of all dead letters."""
-    reader = TopicReader(settings.model_copy(update={"topic": settings.dead_letter_topic}))
+    reader = TopicReader(settings.kafka, settings.topics.dead_letters)
     ids: set[int] = set()
     deadline = time.monotonic() + 30
     try:

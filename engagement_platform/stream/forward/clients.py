@@ -36,13 +36,13 @@ def connected(settings: Settings) -> Iterator[Clients]:
     """Connect to Kafka, and make the session with the partner, before the claim."""
     from engagement_platform.adapters.partner.client import Partner  # noqa: PLC0415, other loops need no HTTP client
 
-    partner = Partner(settings)
+    partner = Partner(settings.api)
     readers: list[GroupReader] = []
     try:
         ensure_replay_topic(settings)
-        readers.append(GroupReader(settings, settings.topic))
-        readers.append(GroupReader(settings, settings.replay_topic))
-        limit = int(topic_configuration(settings, settings.dead_letter_topic)["max.message.bytes"])
+        readers.append(GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group))
+        readers.append(GroupReader(settings.kafka, settings.topics.replays, settings.topics.forward_group))
+        limit = int(topic_configuration(settings.kafka, settings.topics.dead_letters)["max.message.bytes"])
         live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
         with open_positions(settings) as positions, watching(settings, loop_named("forward"), log):
             yield Clients(live, replays, positions, partner, min(limit, 1 << 20))

@@ -67,7 +67,7 @@ def run(settings: Settings, control: Control) -> None:
     """
 
     def attempt(supervision: Supervision) -> None:
-        if not settings.api_url.get_secret_value():
+        if not settings.api.url.get_secret_value():
             _idle(control, supervision)
             return
         with connected(settings) as clients:
@@ -79,11 +79,11 @@ def run(settings: Settings, control: Control) -> None:
 
 def backlog(settings: Settings) -> int:
     """Return how many messages wait, as the offsets of the consumer group tell. Raises EngagementError."""
-    return sum(_waiting_in(settings, topic) for topic in (settings.topic, settings.replay_topic))
+    return sum(_waiting_in(settings, topic) for topic in (settings.topics.events, settings.topics.replays))
 
 
 def _waiting_in(settings: Settings, topic: str) -> int:
-    reader = GroupReader(settings, topic)
+    reader = GroupReader(settings.kafka, topic, settings.topics.forward_group)
     try:
         stored = {p: each.offset for p, each in reader.stored().items() if each.topic_id in (reader.topic_id, "")}
         return beyond(stored, reader)
@@ -103,14 +103,14 @@ def _idle(control: Control, supervision: Supervision) -> None:
 def policy_of(settings: Settings) -> Policy:
     """Return how the settings say that events are delivered."""
     return Policy(
-        batch_size=settings.api_batch_size,
-        wait=settings.api_wait_ms / 1000,
-        in_flight=settings.api_in_flight,
-        retry=settings.api_retry_seconds,
-        opens_after=settings.api_breaker_failures,
-        probe=settings.api_probe_seconds,
-        events_per_second=settings.api_events_per_second,
-        requests_per_second=settings.api_requests_per_second,
+        batch_size=settings.api.batch_size,
+        wait=settings.api.wait_ms / 1000,
+        in_flight=settings.api.in_flight,
+        retry=settings.api.retry_seconds,
+        opens_after=settings.api.breaker_failures,
+        probe=settings.api.probe_seconds,
+        events_per_second=settings.api.events_per_second,
+        requests_per_second=settings.api.requests_per_second,
     )
 
 
@@ -130,7 +130,7 @@ class _Forward:
         self._supervision = supervision
         self._dispatch = Dispatch(policy_of(settings))
         self._offsets = Offsets(settings, self._topics, clients.positions, self._dispatch)
-        self._requests = Requests(clients.partner.post, settings.api_in_flight)
+        self._requests = Requests(clients.partner.post, settings.api.in_flight)
         self._down_since: float | None = None
         self._held = False
         self._is_ending = False
@@ -140,7 +140,7 @@ class _Forward:
         try:
             self._deliver()
         except TopicChanged as error:
-            is_of_replays = self._settings.replay_topic in error.what
+            is_of_replays = self._settings.topics.replays in error.what
             raise standstill.other_topic(error.what, self._offsets.since(), is_of_replays=is_of_replays) from error
         except OffsetsExpired as error:
             raise standstill.lost(error.what, self._offsets.since()) from error
@@ -182,7 +182,7 @@ class _Forward:
 
     def _read(self) -> None:
         """Take in messages, as far as there is room; what is not read stays in Kafka."""
-        dispatch, live = self._dispatch, self._topics[self._settings.topic]
+        dispatch, live = self._dispatch, self._topics[self._settings.topics.events]
         held = dispatch.held
         span = sum(topic.span for topic in self._topics.values())
         full = held.events >= _MAX_EVENTS or held.bytes >= _MAX_BYTES or span >= _MAX_SPAN
@@ -241,7 +241,7 @@ class _Forward:
 
     def _bury(self, dead_letters: list[DeadLetter]) -> None:
         """Keep what was given up. Its offsets are stored only after this."""
-        send_dead_letters(self._settings, dead_letters)
+        send_dead_letters(self._settings.kafka, self._settings.topics.dead_letters, dead_letters)
 
     # Where it stands
 
@@ -259,7 +259,7 @@ class _Forward:
             raise standstill.refused(dispatch)
         now, is_up = time.monotonic(), dispatch.breaker is BreakerState.CLOSED
         self._down_since = None if is_up else self._down_since or now
-        if self._down_since is not None and now - self._down_since >= self._settings.api_retry_seconds:
+        if self._down_since is not None and now - self._down_since >= self._settings.api.retry_seconds:
             raise standstill.down(now - self._down_since)
         return self._offsets.have_reached(goals)
 

@@ -60,7 +60,7 @@ class Offsets:
             if not stored and not topic.has_copy and (lost := sum(topic.reader.positions().values())):
                 log.warning(
                     "Group %s has no offsets for %s: it begins with the oldest messages there are; %d have expired.",
-                    self._settings.forward_group,
+                    self._settings.topics.forward_group,
                     topic.name,
                     lost,
                 )
@@ -82,7 +82,7 @@ class Offsets:
         at = "" if position.settled_to is None else f"{position.settled_to:%Y-%m-%dT%H:%M:%S}"
         log.warning(
             "Group %s has lost its offsets for %s; those in the platform database are used.",
-            self._settings.forward_group,
+            self._settings.topics.forward_group,
             topic.name,
         )
         return {p: Stored(offset, position.topic_id, at) for p, offset in position.offsets.items()}

@@ -38,8 +38,8 @@ def connected(settings: Settings) -> Iterator[Clients]:
     """Connect to everything, before the claim: the hand-over then costs one round trip to each."""
     ensure_topics(settings)
     max_message, max_letter = (
-        int(topic_configuration(settings, topic)["max.message.bytes"])
-        for topic in (settings.topic, settings.dead_letter_topic)
+        int(topic_configuration(settings.kafka, topic)["max.message.bytes"])
+        for topic in (settings.topics.events, settings.topics.dead_letters)
     )
     limits = limits_of(settings, max_message)
     with ExitStack() as stack:
@@ -57,4 +57,4 @@ def connected(settings: Settings) -> Iterator[Clients]:
 
 def limits_of(settings: Settings, max_message: int) -> Limits:
     """Return where a read ends, for a topic that takes messages of so many bytes."""
-    return Limits(settings.relay_batch_rows, settings.relay_batch_bytes, largest_value(max_message))
+    return Limits(settings.relay.batch_rows, settings.relay.batch_bytes, largest_value(max_message))

@@ -85,9 +85,9 @@ def _go_on(clients: Clients, settings: Settings, control: Control, last: Checkpo
 
 def _first_start(clients: Clients, settings: Settings, control: Control) -> "_Relay":
     started = now()
-    at = clients.source.highest_id() if settings.start == "latest" else clients.source.before_all()
+    at = clients.source.highest_id() if settings.relay.start == "latest" else clients.source.before_all()
     watch = SourceWatch(clients.source, clients.limits, clients.source.identity)
-    ledger = begin_at(clients.source, at, settings.start_lookback_ids)
+    ledger = begin_at(clients.source, at, settings.relay.start_lookback_ids)
     watch.remark(ledger)
     relay = _Relay(clients, settings, control, watch, ledger, unseen_at=started)
     relay.write_checkpoint()
@@ -122,7 +122,7 @@ class _Relay:
 
     def run(self, supervision: Supervision) -> None:
         pauses = Backoff(
-            self._settings.relay_busy_poll_ms / 1000, self._settings.relay_idle_poll_ms / 1000, IDLE_FACTOR
+            self._settings.relay.busy_poll_ms / 1000, self._settings.relay.idle_poll_ms / 1000, IDLE_FACTOR
         )
         while not self._control.should_stop():
             started = time.monotonic()
@@ -190,11 +190,11 @@ class _Relay:
         for row in rows.rows:
             reason = fault(row.bytes, limit, row.has_timestamp)
             if reason is None:
-                messages.append(Message(self._settings.topic, row.key, row.value, common))
+                messages.append(Message(self._settings.topics.events, row.key, row.value, common))
             else:
                 letter = dead_letter(row.id, reason, row.value, now(), self._clients.largest_letter)
                 log.warning("event %d is a dead letter: %s", row.id, reason)
-                messages.append(Message(self._settings.dead_letter_topic, b"%d" % row.id, encode_dead_letter(letter)))
+                messages.append(Message(self._settings.topics.dead_letters, b"%d" % row.id, encode_dead_letter(letter)))
         self._commit(messages, ledger)
 
     def write_checkpoint(self) -> None:
@@ -212,7 +212,9 @@ class _Relay:
             marks=marking.encode(watch.marks),
         )
         value = checkpoints.to_bytes(record)
-        self._clients.producer.commit([*messages, Message(self._settings.checkpoint_topic, key(self._settings), value)])
+        self._clients.producer.commit(
+            [*messages, Message(self._settings.topics.checkpoint, key(self._settings), value)]
+        )
         self._written = ledger
         self._checkpoints.restart()
         self._clients.mirror.record(record)

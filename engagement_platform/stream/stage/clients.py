@@ -41,8 +41,10 @@ def connected(settings: Settings) -> Iterator[Clients]:
     warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
     loads = Loads(Session(settings, WRITER))
-    records = min(_MAX_RECORDS, settings.stage_batch_rows)
-    reader = TopicReader(settings, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records)
+    records = min(_MAX_RECORDS, settings.stage.batch_rows)
+    reader = TopicReader(
+        settings.kafka, settings.topics.events, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records
+    )
     try:
         with watching(settings, loop_named("stage"), log):
             yield Clients(reader, loads, warehouse, table_id)

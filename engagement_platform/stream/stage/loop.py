@@ -184,7 +184,7 @@ class _Stage:
     # One batch
 
     def _is_full(self) -> bool:
-        return self._batch.messages >= self._settings.stage_batch_rows or self._batch.size >= _MAX_BYTES
+        return self._batch.messages >= self._settings.stage.batch_rows or self._batch.size >= _MAX_BYTES
 
     def _is_due(self) -> bool:
         since = self._batch.since
@@ -199,7 +199,7 @@ class _Stage:
         lines, rejected = batch.split()
         ranges = {p: (begin, positions[p]) for p, begin in batch.begins.items() if positions[p] > begin}
         if not batch.buried:
-            bury(self._settings, rejected, name_of(self._settings.topic, ranges))
+            bury(self._settings, rejected, name_of(self._settings.topics.events, ranges))
             batch.buried = True
         load = LoadRow(
             table_id=self._table_id,

@@ -30,7 +30,9 @@ def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[L
 
     Raises Unavailable when it is to be tried again later, StreamStopped when the warehouse refuses rows.
     """
-    with batch_files.clean_file(batch_files.folder_of(settings), name_of(settings.topic, load.ranges), lines) as path:
+    with batch_files.clean_file(
+        batch_files.folder_of(settings), name_of(settings.topics.events, load.ranges), lines
+    ) as path:
         while True:
             try:
                 warehouse.append(_sent(load), path)
@@ -62,7 +64,7 @@ def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Set
 
 def read_ranges(settings: Settings, load: LoadRow) -> Iterator[Record]:
     """Return the messages of a load's offset ranges, again."""
-    reader = TopicReader(settings)
+    reader = TopicReader(settings.kafka, settings.topics.events)
     try:
         if reader.topic_id != load.topic_id:
             raise _gone(load, "the topic was created again")

@@ -24,9 +24,9 @@ def bury(settings: Settings, rejected: Sequence[Rejected], name: str) -> None:
         return
     log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0].reason)
     batch_files.keep_rejected(batch_files.folder_of(settings), name, rejected)
-    topic, now = settings.dead_letter_topic, datetime.now(UTC)
-    largest = min(int(topic_configuration(settings, topic)["max.message.bytes"]), _MAX_LETTER_BYTES)
-    send_dead_letters(settings, (_letter(one, now, largest) for one in rejected))
+    topic, now = settings.topics.dead_letters, datetime.now(UTC)
+    largest = min(int(topic_configuration(settings.kafka, topic)["max.message.bytes"]), _MAX_LETTER_BYTES)
+    send_dead_letters(settings.kafka, settings.topics.dead_letters, (_letter(one, now, largest) for one in rejected))
 
 
 def _letter(rejected: Rejected, now: datetime, largest: int) -> DeadLetter:

@@ -18,11 +18,11 @@ log = logging.getLogger("engagement_platform.tally")
 @contextmanager
 def connected(settings: Settings, stream: EventStream) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
-    client = connect_redis(settings)
+    client = connect_redis(settings.redis)
     with client:
-        counts = Counts(client, settings.redis_namespace, window_of(settings), stream)
+        counts = Counts(client, settings.redis.namespace, window_of(settings.views), stream)
         counts.check_policy()
-        reader = TopicReader(settings)
+        reader = TopicReader(settings.kafka, settings.topics.events)
         try:
             with watching(settings, loop_named("tally"), log) as watch:
                 yield reader, counts, watch

@@ -40,7 +40,7 @@ class ClockWatch:
         self._control = control
         self._reader = reader
         self._counts = counts
-        self._kafka = KafkaClock(settings.transaction_timeout_ms)
+        self._kafka = KafkaClock(settings.kafka.transaction_timeout_ms)
 
     def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return what the reader polls, and note what it tells of Kafka's clock."""
@@ -59,7 +59,7 @@ class ClockWatch:
     def state_to_build_on(self, state: ViewsState, require_lease: Callable[[], None]) -> ViewsState:
         """Return a state by whose clock views can be built; the newest message is asked for when none was read yet."""
         if self.between().at_least_ms is None:
-            arrived = newest_arrival(self._settings, self._reader.partitions)
+            arrived = newest_arrival(self._settings.kafka, self._settings.topics.events, self._reader.partitions)
             if arrived is not None:
                 self._kafka.written(arrived, steady_seconds())
         return state if compare(state.now_ms, self.between()) is Clocks.AGREE else self.agreed_state(require_lease)

@@ -68,8 +68,8 @@ def run(settings: Settings, control: Control, stream: EventStream | None = None)
 
 def backlog(settings: Settings) -> int:
     """Return how many messages wait, as the offsets in Redis tell. Raises EngagementError."""
-    with connect_redis(settings) as client:
-        state = Counts(client, settings.redis_namespace, window_of(settings), packaged()).state()
+    with connect_redis(settings.redis) as client:
+        state = Counts(client, settings.redis.namespace, window_of(settings.views), packaged()).state()
     return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
 
 
@@ -92,7 +92,7 @@ class _Tally:
         self._control = control
         self._stream = stream
         self._playbacks = Playbacks(stream)
-        self._window = window_of(settings)
+        self._window = window_of(settings.views)
         self._reader = reader
         self._counts = counts
         self._supervision = supervision
@@ -106,7 +106,11 @@ class _Tally:
         self._looks = Interval(LOOK_SECONDS, is_due=False)
 
     def run(self) -> None:
-        drain_to = written_ends(self._settings, self._reader.partitions) if self._control.drain else {}
+        drain_to = (
+            written_ends(self._settings.kafka, self._settings.topics.events, self._reader.partitions)
+            if self._control.drain
+            else {}
+        )
         try:
             self._guarded(lambda: self._resume(self._agreed_state()))
             while not self._control.should_stop():

@@ -24,10 +24,10 @@ from engagement_platform.settings import Settings
 Opener = Callable[[Settings], AbstractContextManager[Any]]
 
 OPENERS: dict[str, Opener] = {
-    "reader": lambda settings: closing(TopicReader(settings)),
+    "reader": lambda settings: closing(TopicReader(settings.kafka, settings.topics.events)),
     "checkpoints": open_checkpoints,
     "producer": lambda settings: open_producer(settings, 1_000_000),
-    "admin": admin,
+    "admin": lambda settings: admin(settings.kafka),
 }
 
 
@@ -36,7 +36,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of a Kafka that is not there."""
     monkeypatch.setattr(connection, "BOOTSTRAP_MS", 50)
     dsn = SecretStr("postgresql://127.0.0.1:1/x")
-    return Settings(source_dsn=dsn, platform_dsn=dsn, kafka_bootstrap_servers="127.0.0.1:1")
+    return Settings.of(source_dsn=dsn, platform_dsn=dsn, kafka_bootstrap_servers="127.0.0.1:1")
 
 
 def held() -> tuple[int, int]:
@@ -88,4 +88,4 @@ def test_an_error_of_the_program_is_not_taken_for_an_outage(nowhere: Settings) -
     with nothing_left():
         for _ in range(TIMES):
             with pytest.raises(ValueError, match="codec"):
-                connect(KafkaProducer, nowhere, api_version=(4, 0), compression_type="none such")
+                connect(KafkaProducer, nowhere.kafka, api_version=(4, 0), compression_type="none such")

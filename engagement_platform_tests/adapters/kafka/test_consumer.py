@@ -30,7 +30,7 @@ def topic(settings: Settings) -> Iterator[Topic]:
 
 @pytest.fixture
 def reader(settings: Settings, topic: Topic) -> Iterator[TopicReader]:
-    reader = TopicReader(settings)
+    reader = TopicReader(settings.kafka, settings.topics.events)
     yield reader
     reader.close()
 
@@ -97,14 +97,14 @@ def test_an_offset_that_is_not_there_is_an_error_and_no_jump(reader: TopicReader
 
 def test_a_topic_that_is_missing_is_waited_for_and_not_created(settings: Settings) -> None:
     for _ in range(2):
-        with pytest.raises(Unavailable, match=settings.topic):
-            TopicReader(settings)
-    with pytest.raises(Unavailable, match=settings.topic):
-        topic_id(settings)
+        with pytest.raises(Unavailable, match=settings.topics.events):
+            TopicReader(settings.kafka, settings.topics.events)
+    with pytest.raises(Unavailable, match=settings.topics.events):
+        topic_id(settings.kafka, settings.topics.events)
 
 
 def test_a_recreated_topic_is_not_read(reader: TopicReader, topic: Topic, settings: Settings) -> None:
-    before = topic_id(settings)
+    before = topic_id(settings.kafka, settings.topics.events)
     assert reader.topic_id == before
     topic.send([event()], partition=0)
     reader.seek({0: 0, 1: 0})
@@ -114,7 +114,7 @@ def test_a_recreated_topic_is_not_read(reader: TopicReader, topic: Topic, settin
     topic.send([event()], partition=0)
     with pytest.raises(TopicChanged, match=before):
         reader.verify()
-    assert topic_id(settings) != before
+    assert topic_id(settings.kafka, settings.topics.events) != before
 
     def refused() -> bool:
         try:
@@ -136,9 +136,9 @@ def test_offsets_by_time_of_arrival(reader: TopicReader, topic: Topic) -> None:
 
 
 def test_kafka_that_never_answered_is_unavailable(settings: Settings) -> None:
-    nowhere = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    nowhere = settings.replace(kafka_bootstrap_servers="127.0.0.1:1")
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
-        TopicReader(nowhere)
+        TopicReader(nowhere.kafka, nowhere.topics.events)
 
 
 def _a_moment_later() -> int:

@@ -19,7 +19,7 @@ HOURS = timedelta(hours=2)
 @pytest.fixture
 def reader(settings: Settings) -> Iterator[DeadLetterReader]:
     bury(settings, [letter(number) for number in range(5)])
-    with open_dead_letters(settings) as made:
+    with open_dead_letters(settings.kafka, settings.topics.dead_letters) as made:
         yield made
 
 
@@ -51,7 +51,7 @@ def test_transactions_leave_offsets_without_letters(reader: DeadLetterReader, se
     with open_producer(settings, 1 << 20) as producer:
         producer.fence()
         for number in (10, 11):
-            producer.commit([Message(settings.dead_letter_topic, None, encode_dead_letter(letter(number)))])
+            producer.commit([Message(settings.topics.dead_letters, None, encode_dead_letter(letter(number)))])
     assert ids(reader.between()) == [0, 1, 2, 3, 4, 10, 11]
     assert ids(reader.at([Address(0, 6)])) == []
     assert ids(reader.at([Address(0, 7)])) == [11]
@@ -59,7 +59,9 @@ def test_transactions_leave_offsets_without_letters(reader: DeadLetterReader, se
 
 def test_what_is_no_letter_is_shown_as_one(reader: DeadLetterReader, settings: Settings) -> None:
     values = (b"\xff\xfe", b'{"source": 7}', b'{"source":"later","event_id":1,"reason":"r","excerpt":"","at":"x"}')
-    send_all(settings, [Message(settings.dead_letter_topic, b"77", value) for value in (*values, b"[" * 100_000)])
+    send_all(
+        settings.kafka, [Message(settings.topics.dead_letters, b"77", value) for value in (*values, b"[" * 100_000)]
+    )
     strange = list(reader.between())[5:]
     assert [each.content.source for each in strange] == [UNREADABLE] * 4
     assert {each.content.event_id for each in strange} == {77}
@@ -69,5 +71,8 @@ def test_what_is_no_letter_is_shown_as_one(reader: DeadLetterReader, settings: S
 
 
 def test_a_topic_that_is_not_there_is_said(settings: Settings) -> None:
-    with pytest.raises(Unavailable, match="has no topic"), open_dead_letters(settings):
+    with (
+        pytest.raises(Unavailable, match="has no topic"),
+        open_dead_letters(settings.kafka, settings.topics.dead_letters),
+    ):
         pass

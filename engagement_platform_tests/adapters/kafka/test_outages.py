@@ -36,15 +36,15 @@ def test_a_commit_that_freezes_ends_in_time_and_leaves_no_thread(
     for n in range(3):
         with open_producer(own_settings, 1_000_000) as producer:
             producer.fence()
-            producer.commit([Message(own_settings.topic, None, b"%d" % n)])
+            producer.commit([Message(own_settings.topics.events, None, b"%d" % n)])
             kafka.daemon.pause()
             try:
                 with pytest.raises(Unavailable, match="does not answer"):
-                    producer.commit([Message(own_settings.topic, None, b"frozen")])
+                    producer.commit([Message(own_settings.topics.events, None, b"frozen")])
             finally:
                 kafka.daemon.resume()
     eventually(lambda: set(threading.enumerate()) <= before)
-    assert {b"0", b"1", b"2"} <= {record.value for record in read_all(own_settings, own_settings.topic)}
+    assert {b"0", b"1", b"2"} <= {record.value for record in read_all(own_settings, own_settings.topics.events)}
 
 
 def test_a_broker_that_creates_topics_is_not_asked_to(
@@ -64,6 +64,6 @@ def test_a_broker_that_creates_topics_is_not_asked_to(
     with pytest.raises(Unavailable), open_producer(own_settings, 1_000_000):
         pass
     with pytest.raises(Unavailable):
-        TopicReader(own_settings)
-    with admin(own_settings) as client:
-        assert not {own_settings.topic, own_settings.checkpoint_topic} & set(client.list_topics())
+        TopicReader(own_settings.kafka, own_settings.topics.events)
+    with admin(own_settings.kafka) as client:
+        assert not {own_settings.topics.events, own_settings.topics.checkpoint} & set(client.list_topics())

@@ -27,12 +27,16 @@ def producer(settings: Settings) -> Iterator[FencedProducer]:
 
 def batch(settings: Settings, events: int = 3) -> list[Message]:
     """Return events without a key, one with, and a checkpoint, as the relay sends them."""
-    keyless = [Message(settings.topic, None, b"%d" % n) for n in range(events)]
-    return [*keyless, Message(settings.topic, b"key", b"keyed"), Message(settings.checkpoint_topic, b"relay", b"{}")]
+    keyless = [Message(settings.topics.events, None, b"%d" % n) for n in range(events)]
+    return [
+        *keyless,
+        Message(settings.topics.events, b"key", b"keyed"),
+        Message(settings.topics.checkpoint, b"relay", b"{}"),
+    ]
 
 
 def committed(settings: Settings) -> list[bytes]:
-    topics = (settings.topic, settings.checkpoint_topic, settings.dead_letter_topic)
+    topics = (settings.topics.events, settings.topics.checkpoint, settings.topics.dead_letters)
     return sorted(record.value for topic in topics for record in read_all(settings, topic))
 
 
@@ -69,7 +73,7 @@ def test_a_topic_that_cannot_be_looked_up_stops_the_commit(
     monkeypatch.setattr(producer._producer, "_wait_on_metadata", refuse)
     monkeypatch.setattr(producer._producer._metadata, "partitions_for_topic", lambda topic: None)
     with pytest.raises(Unavailable, match="TopicAuthorizationFailed"):
-        producer.commit([Message(settings.dead_letter_topic, None, b"0")])
+        producer.commit([Message(settings.topics.dead_letters, None, b"0")])
     assert committed(settings) == []
 
 
@@ -85,9 +89,9 @@ def test_a_transaction_that_the_client_gave_up_is_not_taken_for_committed(
     producer: FencedProducer, settings: Settings
 ) -> None:
     """After an error in the sequence the client raises its epoch, by which Kafka aborts, and reports success."""
-    only_one = [Message(settings.checkpoint_topic, b"relay", b"1")]
+    only_one = [Message(settings.topics.checkpoint, b"relay", b"1")]
     producer.commit(only_one)
-    producer._producer._transaction_manager.set_sequence_number(TopicPartition(settings.checkpoint_topic, 0), 7)
+    producer._producer._transaction_manager.set_sequence_number(TopicPartition(settings.topics.checkpoint, 0), 7)
     with pytest.raises(Unavailable, match="OutOfOrderSequence"):
         producer.commit(only_one)
     assert committed(settings) == [b"1"]
@@ -98,7 +102,7 @@ def test_partitions_that_the_topic_has_lost_are_an_outage(
 ) -> None:
     monkeypatch.setattr(producer._producer, "partitions_for", lambda topic: set(range(1_000)))
     with pytest.raises(Unavailable, match="Unrecognized partition"):
-        producer.commit([Message(settings.topic, b"%d" % n, b"") for n in range(20)])
+        producer.commit([Message(settings.topics.events, b"%d" % n, b"") for n in range(20)])
     assert committed(settings) == []
 
 

@@ -21,7 +21,7 @@ from engagement_platform.adapters.kafka.topics import ensure_topics, topic_confi
 from engagement_platform.domain.errors import Refused
 from engagement_platform.local import kafka
 from engagement_platform.local.state import StackState
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Kafka, Settings
 
 SECRET = "hunter2"
 
@@ -72,7 +72,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             server.start()
             dsn = SecretStr("postgresql://127.0.0.1:1/x")
             yield Guarded(
-                Settings(
+                Settings.of(
                     source_dsn=dsn,
                     platform_dsn=dsn,
                     kafka_bootstrap_servers=f"127.0.0.1:{sasl}",
@@ -117,8 +117,13 @@ def produce(settings: Settings, topic: str) -> None:
     ],
 )
 def test_who_refuses_the_login_says_so(guarded: Guarded, changes: dict[str, object]) -> None:
-    wrong = guarded.settings.model_copy(update=changes)
-    for act in (ensure_topics, lambda s: closing(TopicReader(s)), lambda s: produce(s, s.topic), checkpoint):
+    wrong = guarded.settings.replace(**changes)
+    for act in (
+        ensure_topics,
+        lambda s: closing(TopicReader(s.kafka, s.topics.events)),
+        lambda s: produce(s, s.topics.events),
+        checkpoint,
+    ):
         said = refused(lambda act=act: act(wrong))  # type: ignore[misc]
         assert "refuses the login" in said
         assert "ENGAGEMENT_KAFKA_SASL_PASSWORD" in said
@@ -132,9 +137,7 @@ def checkpoint(settings: Settings) -> object:
 @pytest.mark.servers
 def test_a_right_that_is_missing_is_refused_until_it_is_given(guarded: Guarded) -> None:
     ours = guarded.settings
-    everybody = ours.model_copy(
-        update={"kafka_bootstrap_servers": guarded.open, "kafka_security_protocol": "PLAINTEXT"}
-    )
+    everybody = ours.replace(kafka_bootstrap_servers=guarded.open, kafka_security_protocol="PLAINTEXT")
     assert "refuses a right" in refused(lambda: ensure_topics(ours))
     ensure_topics(everybody)
     with closing(KafkaAdminClient(bootstrap_servers=guarded.open)) as client:
@@ -143,30 +146,30 @@ def test_a_right_that_is_missing_is_refused_until_it_is_given(guarded: Guarded) 
             pattern = ResourcePattern(kind, name)
             client.create_acls([ACL("User:platform", "*", op, ACLPermissionType.ALLOW, pattern) for op in operations])
 
-        topics = (ours.topic, ours.checkpoint_topic, ours.dead_letter_topic)
+        topics = (ours.topics.events, ours.topics.checkpoint, ours.topics.dead_letters)
         for topic in topics:
             allow(ResourceType.TOPIC, topic, ACLOperation.DESCRIBE)
-        assert "DescribeConfigs" in refused(lambda: topic_configuration(ours, ours.topic))
+        assert "DescribeConfigs" in refused(lambda: topic_configuration(ours.kafka, ours.topics.events))
         for topic in topics:
             allow(ResourceType.TOPIC, topic, ACLOperation.DESCRIBE_CONFIGS)
         ensure_topics(ours)
-        assert f"engagement-relay-{ours.topic}" in refused(lambda: produce(ours, ours.topic))
-        transactional = f"engagement-relay-{ours.topic}"
+        assert f"engagement-relay-{ours.topics.events}" in refused(lambda: produce(ours, ours.topics.events))
+        transactional = f"engagement-relay-{ours.topics.events}"
         allow(ResourceType.TRANSACTIONAL_ID, transactional, ACLOperation.WRITE, ACLOperation.DESCRIBE)
-        assert "refuses a right" in refused(lambda: produce(ours, ours.topic))
-        assert "refuses a right" in refused(lambda: send_all(ours, [Message(ours.topic, None, b"x")]))
-        allow(ResourceType.TOPIC, ours.topic, ACLOperation.WRITE)
-        produce(ours, ours.topic)
+        assert "refuses a right" in refused(lambda: produce(ours, ours.topics.events))
+        assert "refuses a right" in refused(lambda: send_all(ours.kafka, [Message(ours.topics.events, None, b"x")]))
+        allow(ResourceType.TOPIC, ours.topics.events, ACLOperation.WRITE)
+        produce(ours, ours.topics.events)
         for topic in topics:
             allow(ResourceType.TOPIC, topic, ACLOperation.READ)
         assert checkpoint(ours) is None
         assert "GroupAuthorizationFailed" in refused(lambda: read_group(ours))
-        allow(ResourceType.GROUP, ours.forward_group, ACLOperation.READ)
+        allow(ResourceType.GROUP, ours.topics.forward_group, ACLOperation.READ)
         read_group(ours)
 
 
 def read_group(settings: Settings) -> object:
-    with closing(GroupReader(settings, settings.topic)) as reader:
+    with closing(GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group)) as reader:
         return reader.stored()
 
 
@@ -180,8 +183,7 @@ def read_group(settings: Settings) -> object:
     ],
 )
 def test_other_refusals(error: errors.KafkaError, said: str) -> None:
-    dsn = SecretStr("postgresql://127.0.0.1:1/x")
-    told = unavailable(Settings(source_dsn=dsn, platform_dsn=dsn), error)
+    told = unavailable(Kafka(), error)
     assert isinstance(told, Refused)
     assert said in str(told)
 
@@ -190,6 +192,5 @@ def test_other_refusals(error: errors.KafkaError, said: str) -> None:
     "text", ["[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred", "Connection refused", "timed out"]
 )
 def test_a_connection_that_broke_is_no_refusal(text: str) -> None:
-    dsn = SecretStr("postgresql://127.0.0.1:1/x")
-    told = unavailable(Settings(source_dsn=dsn, platform_dsn=dsn), errors.KafkaConnectionError(text))
+    told = unavailable(Kafka(), errors.KafkaConnectionError(text))
     assert not isinstance(told, Refused)

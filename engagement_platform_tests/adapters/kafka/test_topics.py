@@ -10,23 +10,23 @@ pytestmark = pytest.mark.servers
 def test_what_a_first_start_creates_is_accepted_by_the_next(settings: Settings) -> None:
     for _ in range(2):
         ensure_topics(settings)
-    for name, wanted in wanted_topics(settings).items():
-        assert topic_configuration(settings, name).items() >= wanted["configs"].items()
+    for name, wanted in wanted_topics(settings.topics).items():
+        assert topic_configuration(settings.kafka, name).items() >= wanted["configs"].items()
 
 
 @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
 def test_a_checkpoint_topic_that_forgets_is_refused_with_the_command(settings: Settings, policy: str) -> None:
     """Made by hand, or by a broker that creates topics: a week later the relay would have no checkpoint."""
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         wanted = {"num_partitions": 1, "replication_factor": 1, "configs": {"cleanup.policy": policy}}
-        client.create_topics({settings.checkpoint_topic: wanted}, wait_for_metadata=True)
+        client.create_topics({settings.topics.checkpoint: wanted}, wait_for_metadata=True)
     command = (
-        rf"kafka-configs.*{settings.kafka_bootstrap_servers}.*{settings.checkpoint_topic}.*cleanup\.policy=compact"
+        rf"kafka-configs.*{settings.kafka.bootstrap_servers}.*{settings.topics.checkpoint}.*cleanup\.policy=compact"
     )
     with pytest.raises(StreamStopped, match=command):
         ensure_topics(settings)
 
 
 def test_a_configuration_that_is_not_shown_is_unavailable(settings: Settings) -> None:
-    with pytest.raises(Unavailable, match=settings.topic):
-        topic_configuration(settings, settings.topic)
+    with pytest.raises(Unavailable, match=settings.topics.events):
+        topic_configuration(settings.kafka, settings.topics.events)

@@ -20,8 +20,8 @@ class Topic:
     """The topic of the settings."""
 
     def __init__(self, settings: Settings, partitions: int = 2) -> None:
-        self.name = settings.topic
-        self._bootstrap = settings.kafka_bootstrap_servers
+        self.name = settings.topics.events
+        self._bootstrap = settings.kafka.bootstrap_servers
         self._transactions = 0
         self._admin = KafkaAdminClient(bootstrap_servers=self._bootstrap)
         self.create(partitions)

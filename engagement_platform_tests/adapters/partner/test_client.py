@@ -28,7 +28,7 @@ NOW = datetime.datetime.now(datetime.UTC)
 
 
 def post(url: str, **changes: Any) -> Answer | NoAnswer:
-    with closing(Partner(partner_settings(url, **changes))) as partner:
+    with closing(Partner(partner_settings(url, **changes).api)) as partner:
         return partner.post(EVENTS)
 
 
@@ -67,7 +67,7 @@ def test_a_request_is_signed_and_each_event_has_its_key() -> None:
 
 
 def test_the_same_events_have_the_same_id_in_every_try() -> None:
-    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url))) as partner:
+    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url).api)) as partner:
         for events in (EVENTS, EVENTS, EVENTS[:1]):
             partner.post(events)
         first, again, half = (headers["webhook-id"] for headers in receiver.headers)
@@ -75,7 +75,7 @@ def test_the_same_events_have_the_same_id_in_every_try() -> None:
 
 
 def test_connections_are_kept() -> None:
-    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url))) as partner:
+    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url).api)) as partner:
         for _ in range(3):
             partner.post(EVENTS)
         assert (receiver.state.requests, receiver.state.connections) == (3, 1)
@@ -188,7 +188,7 @@ def test_cookies_and_the_environment_are_not_looked_at(monkeypatch: pytest.Monke
         seen.append(b"answered")
         connection.sendall(cookie)
 
-    with answering(note, note) as url, closing(Partner(partner_settings(url))) as partner:
+    with answering(note, note) as url, closing(Partner(partner_settings(url).api)) as partner:
         assert partner.post(EVENTS) == partner.post(EVENTS) == Answer(200)
         assert len(seen) == 2
         assert not partner._session.cookies
@@ -241,7 +241,7 @@ def test_no_secret_is_ever_said(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_secret_may_come_from_a_file_and_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
-    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url, api_token_file=file))) as partner:
+    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url, api_token_file=file).api)) as partner:
         partner.post(EVENTS)
         file.write_text("second\n")
         partner.renew()
@@ -266,12 +266,14 @@ def test_a_secret_may_come_from_a_file_and_is_read_again(tmp_path: Path) -> None
 )
 def test_what_cannot_be_used_is_named_without_its_value(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        Partner(partner_settings("http://127.0.0.1:1/", **changes))
+        Partner(partner_settings("http://127.0.0.1:1/", **changes).api)
     assert CANARY not in str(raised.value)
 
 
 def test_what_the_partner_may_see_is_as_the_settings_say() -> None:
     found = secrets.disclosure(
-        partner_settings("http://h/", api_fields="id, user_id", api_user_id="hash", api_hash_key=SecretStr("k" * 16))
+        partner_settings(
+            "http://h/", api_fields="id, user_id", api_user_id="hash", api_hash_key=SecretStr("k" * 16)
+        ).api
     )
     assert (found.fields, found.user_id, found.hash_key) == (("id", "user_id"), "hash", b"k" * 16)

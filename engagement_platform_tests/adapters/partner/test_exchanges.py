@@ -25,7 +25,7 @@ EVENTS = [(7, message(7, content_id="c"))]
 
 def posts(answer: Callable[[int], raw.Answer], times: int, **changes: Any) -> list[int | None]:
     """Return the statuses of requests, one after the other; None for no answer."""
-    with raw.speaking(answer) as url, closing(Partner(partner_settings(url, **changes))) as partner:
+    with raw.speaking(answer) as url, closing(Partner(partner_settings(url, **changes).api)) as partner:
         return [found.status if isinstance(found := partner.post(EVENTS), Answer) else None for _ in range(times)]
 
 
@@ -68,7 +68,7 @@ def test_a_second_answer_that_comes_late_is_not_the_next_ones() -> None:
 
     with (
         raw.speaking(lambda number: NO if number else twice) as url,
-        closing(Partner(partner_settings(url))) as partner,
+        closing(Partner(partner_settings(url).api)) as partner,
     ):
         first = partner.post(EVENTS)
         assert isinstance(first, Answer)
@@ -85,7 +85,7 @@ def test_an_answer_before_the_request_is_not_believed_on_a_used_connection() -> 
 
     with (
         raw.speaking(lambda number: OK) as url,
-        closing(Partner(partner_settings(url))) as partner,
+        closing(Partner(partner_settings(url).api)) as partner,
         pytest.MonkeyPatch.context() as patched,
     ):
         assert isinstance(partner.post(EVENTS), Answer)
@@ -107,7 +107,7 @@ def test_a_success_before_the_request_could_be_sent_is_none() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         threading.Thread(target=serve, daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        with closing(Partner(partner_settings(url))) as partner:
+        with closing(Partner(partner_settings(url).api)) as partner:
             assert isinstance(partner.post(large), NoAnswer)
 
 
@@ -124,7 +124,7 @@ def test_one_deadline_holds_for_the_whole_answer(name: str) -> None:
     began = time.monotonic()
     with (
         raw.speaking(lambda number: raw.slowly(DRIPPING[name], 0.05, done)) as url,
-        closing(Partner(partner_settings(url, api_read_timeout_seconds=0.5))) as partner,
+        closing(Partner(partner_settings(url, api_read_timeout_seconds=0.5).api)) as partner,
     ):
         assert partner.post(EVENTS) == NoAnswer("no whole answer within 0.5 s")
         done.set()
@@ -144,7 +144,7 @@ def test_the_deadline_holds_for_a_partner_that_takes_a_request_byte_by_byte() ->
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         threading.Thread(target=serve, daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        with closing(Partner(partner_settings(url, api_read_timeout_seconds=0.5))) as partner:
+        with closing(Partner(partner_settings(url, api_read_timeout_seconds=0.5).api)) as partner:
             began = time.monotonic()
             assert partner.post(large) == NoAnswer("no whole answer within 0.5 s")
             assert time.monotonic() - began < 2
@@ -164,7 +164,7 @@ def test_the_deadline_holds_for_a_proxys_answer_to_connect() -> None:
         threading.Thread(target=serve, daemon=True).start()
         proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
         changes: dict[str, Any] = {"api_proxy": proxy, "api_read_timeout_seconds": 0.5}
-        with closing(Partner(partner_settings("https://partner.invalid/", **changes))) as partner:
+        with closing(Partner(partner_settings("https://partner.invalid/", **changes).api)) as partner:
             began = time.monotonic()
             assert partner.post(EVENTS) == NoAnswer("no whole answer within 0.5 s")
             assert time.monotonic() - began < 2
@@ -180,7 +180,7 @@ def test_requests_under_way_can_be_ended_from_outside() -> None:
 
     with (
         raw.speaking(lambda number: silent) as url,
-        closing(Partner(partner_settings(url, api_read_timeout_seconds=300))) as partner,
+        closing(Partner(partner_settings(url, api_read_timeout_seconds=300).api)) as partner,
     ):
         found: list[Answer | NoAnswer] = []
         thread = threading.Thread(target=lambda: found.append(partner.post(EVENTS)))
@@ -197,7 +197,7 @@ def test_connections_over_tls_are_kept_and_what_comes_early_is_noticed(certifica
     """Tickets of TLS 1.3 come before the first answer, and are none."""
     with (
         over_tls(certificate) as url,
-        closing(Partner(partner_settings(url, api_ca_file=certificate))) as partner,
+        closing(Partner(partner_settings(url, api_ca_file=certificate).api)) as partner,
     ):
         for _ in range(3):
             found = partner.post(EVENTS)
@@ -261,7 +261,10 @@ def test_whatever_the_partner_sends_a_success_is_one_of_this_very_request(script
         return send
 
     # What is said of a request that never arrived belongs to no script: one more request than scripts is not made.
-    with raw.speaking(answer) as url, closing(Partner(partner_settings(url, api_read_timeout_seconds=0.15))) as partner:
+    with (
+        raw.speaking(answer) as url,
+        closing(Partner(partner_settings(url, api_read_timeout_seconds=0.15).api)) as partner,
+    ):
         for number in itertools.count():
             if len(seen) == len(script) or number > 2 * len(script):
                 break

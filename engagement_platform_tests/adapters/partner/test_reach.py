@@ -13,7 +13,7 @@ from engagement_platform_tests.passwords import CANARY
 
 
 def look(url: str, **changes: Any) -> str:
-    return reach(partner_settings(url, **changes))
+    return reach(partner_settings(url, **changes).api)
 
 
 def test_a_partner_that_answers_gets_no_request() -> None:

@@ -129,7 +129,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
 
 @pytest.mark.parametrize("dsn", ["host=h password=a hunter2=b", "postgresql://u:%hunter2@h/x", "hunter2"])
 def test_a_dsn_that_the_client_refuses_is_not_repeated(platform: Settings, dsn: str) -> None:
-    wrong = platform.model_copy(update={"platform_dsn": SecretStr(dsn)})
+    wrong = platform.replace(platform_dsn=SecretStr(dsn))
     with pytest.raises(SettingsError, match="ENGAGEMENT_PLATFORM_DSN") as raised:
         connection.connect_platform(wrong, "test")
     assert "hunter2" not in str(raised.value)
@@ -149,16 +149,16 @@ SHOWN = (
 
 
 def test_all_that_the_dsn_says_is_kept_beside_our_own_settings(settings: Settings) -> None:
-    own = settings.platform_dsn.get_secret_value()
+    own = settings.platform.dsn.get_secret_value()
     dsn = f"{own}?options=-cwork_mem%3D7MB%20-cdefault_transaction_isolation%3Dserializable"
-    with connection.connect_platform(settings.model_copy(update={"platform_dsn": SecretStr(dsn)}), "test") as session:
+    with connection.connect_platform(settings.replace(platform_dsn=SecretStr(dsn)), "test") as session:
         assert session.execute(SHOWN).fetchone() == ("7MB", "5s", "UTC", "read committed")
 
 
 @pytest.mark.parametrize("parts", [{"password": "s3cret"}, {"user": "nobody"}, {"dbname": "nowhere"}])
 def test_who_refuses_the_login_is_not_said_to_be_away(settings: Settings, parts: dict[str, str]) -> None:
-    dsn = psycopg.conninfo.make_conninfo(settings.platform_dsn.get_secret_value(), **parts)
-    wrong = settings.model_copy(update={"platform_dsn": SecretStr(dsn)})
+    dsn = psycopg.conninfo.make_conninfo(settings.platform.dsn.get_secret_value(), **parts)
+    wrong = settings.replace(platform_dsn=SecretStr(dsn))
     for act in (ensure_schema, mirror.read):
         with pytest.raises(Refused, match="The platform database refuses the login: ") as refused:
             act(wrong)

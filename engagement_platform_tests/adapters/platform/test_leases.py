@@ -33,7 +33,7 @@ def own(leases: Leases, run_id: str, seconds: float = 600, *, drains: bool = Fal
 
 
 def execute(settings: Settings, statement: str) -> None:
-    with psycopg.connect(settings.platform_dsn.get_secret_value(), autocommit=True) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value(), autocommit=True) as connection:
         connection.execute(statement.encode())
 
 

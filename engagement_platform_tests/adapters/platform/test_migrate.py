@@ -20,13 +20,13 @@ import sys
 from pydantic import SecretStr
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.settings import Settings
-ensure_schema(Settings(source_dsn=SecretStr("unused"), platform_dsn=SecretStr(sys.argv[1])))
+ensure_schema(Settings.of(source_dsn=SecretStr("unused"), platform_dsn=SecretStr(sys.argv[1])))
 print("alembic" in sys.modules)
 """
 
 
 def ensure_in_a_process(settings: Settings) -> subprocess.Popen[str]:
-    dsn = settings.platform_dsn.get_secret_value()
+    dsn = settings.platform.dsn.get_secret_value()
     return subprocess.Popen(
         [sys.executable, "-c", ENSURE, dsn], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -42,7 +42,7 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
     processes = [ensure_in_a_process(bare) for _ in range(4)]
     ends = [(*process.communicate(timeout=60), process.returncode) for process in processes]
     assert [code for *_, code in ends] == [0, 0, 0, 0], ends
-    with psycopg.connect(bare.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(bare.platform.dsn.get_secret_value()) as connection:
         tables = connection.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'engagement_platform' ORDER BY 1"
         ).fetchall()
@@ -73,13 +73,13 @@ def test_alembic_stays_unloaded_when_nothing_is_to_do(migrated: Settings) -> Non
 def test_a_database_that_does_not_answer_is_unavailable_and_no_password_shows() -> None:
     gone = SecretStr("postgresql://someone:secret@127.0.0.1:1/platform")
     with pytest.raises(Unavailable, match="ENGAGEMENT_PLATFORM_DSN") as raised:
-        migrate.ensure_schema(Settings(source_dsn=SecretStr("unused"), platform_dsn=gone))
+        migrate.ensure_schema(Settings.of(source_dsn=SecretStr("unused"), platform_dsn=gone))
     assert "secret" not in str(raised.value)
 
 
 def test_dagster_finds_its_own_version_whichever_was_first(bare: Settings) -> None:
     """The role has the name of the schema here, as in the local stack, so an unqualified name is looked for in it."""
-    dsn = bare.platform_dsn.get_secret_value()
+    dsn = bare.platform.dsn.get_secret_value()
     migrate.ensure_schema(bare)
     PostgresRunStorage(dsn, should_autocreate_tables=True)
     PostgresRunStorage(dsn, should_autocreate_tables=True)
@@ -89,7 +89,7 @@ def test_dagster_finds_its_own_version_whichever_was_first(bare: Settings) -> No
 
 
 def test_a_schema_under_the_former_name_of_its_version_is_taken_over(bare: Settings) -> None:
-    dsn = bare.platform_dsn.get_secret_value()
+    dsn = bare.platform.dsn.get_secret_value()
     migrate.ensure_schema(bare)
     with psycopg.connect(dsn) as connection:
         connection.execute("ALTER TABLE engagement_platform.schema_version RENAME TO alembic_version")

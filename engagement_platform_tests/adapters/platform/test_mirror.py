@@ -40,7 +40,7 @@ def test_what_was_recorded_last_is_there_after_closing(migrated: Settings) -> No
 
 
 def test_a_database_that_is_not_there(bare: Settings) -> None:
-    gone = bare.model_copy(update={"platform_dsn": SecretStr("postgresql://127.0.0.1:1/x")})
+    gone = bare.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/x"))
     with pytest.raises(Unavailable):
         mirror.replace(gone, checkpoint(1))
     with pytest.raises(Unavailable):

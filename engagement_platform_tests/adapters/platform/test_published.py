@@ -24,7 +24,7 @@ def keep(settings: Settings, hi: int, ago: timedelta, generation: int = 0) -> No
         connection.execute(mirror._SQL["keep"], mirror._parameters(settings, checkpoint(hi, generation)))
         connection.execute(
             "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = %s WHERE topic = %s AND hi = %s",
-            [NOW - ago, settings.topic, hi],
+            [NOW - ago, settings.topics.events, hi],
         )
 
 

@@ -59,7 +59,7 @@ def test_a_run_that_has_ended_is_not_at_work(beats: RunBeats) -> None:
 def test_a_run_of_whose_end_dagster_knows_is_not_at_work(beats: RunBeats, settings: Settings) -> None:
     for run_id in ("killed", "lives", "silent"):
         beats.beat(run_id, "job", "")
-    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         connection.execute(
             "UPDATE engagement_platform.run_beat SET beat_at = now() - interval '1 minute' WHERE run_id <> 'lives'"
         )
@@ -75,7 +75,7 @@ def test_a_streaming_run_lives_by_the_heartbeats_of_its_loops(beats: RunBeats, s
 
 def test_old_ones_are_forgotten(beats: RunBeats, settings: Settings) -> None:
     beats.beat("old", "job", "")
-    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         connection.execute("UPDATE engagement_platform.run_beat SET beat_at = now() - interval '3 hours'")
     beats.beat("new", "job", "")
     beats.prune(2)

@@ -24,7 +24,7 @@ NAMESPACE = "outage"
 
 @pytest.fixture
 def client(own_server: Server) -> Iterator[redis.Redis]:
-    with connect_redis(settings_for(own_server, NAMESPACE)) as client:
+    with connect_redis(settings_for(own_server, NAMESPACE).redis) as client:
         yield client
 
 
@@ -125,8 +125,8 @@ def test_where_config_is_forbidden_info_tells_the_policy(own_server: Server, cli
         "managed", enabled=True, passwords=["+pw"], keys=["*"], categories=["+@all"], commands=["-config"]
     )
     url = own_server.url.replace("redis://", "redis://managed:pw@")
-    settings = settings_for(own_server, NAMESPACE).model_copy(update={"redis_url": SecretStr(url)})
-    with connect_redis(settings) as managed:
+    settings = settings_for(own_server, NAMESPACE).replace(redis_url=SecretStr(url))
+    with connect_redis(settings.redis) as managed:
         with pytest.raises(redis.exceptions.NoPermissionError):
             managed.config_get("maxmemory-policy")
         assert eviction_policy(managed) == "allkeys-lfu"
@@ -134,8 +134,8 @@ def test_where_config_is_forbidden_info_tells_the_policy(own_server: Server, cli
 
 def test_an_error_does_not_show_the_password(own_server: Server) -> None:
     url = own_server.url.replace("redis://", "redis://someone:hunter2@")
-    settings = settings_for(own_server, NAMESPACE).model_copy(update={"redis_url": SecretStr(url)})
-    with connect_redis(settings) as client, pytest.raises(Unavailable) as error:
+    settings = settings_for(own_server, NAMESPACE).replace(redis_url=SecretStr(url))
+    with connect_redis(settings.redis) as client, pytest.raises(Unavailable) as error:
         Counts(client, NAMESPACE, WINDOW, packaged()).state()
     assert "hunter2" not in str(error.value)
 

@@ -33,8 +33,8 @@ def settings(shared_server: Server, namespace: str) -> Settings:
 def as_user(client: Any, settings: Settings, rights: str) -> Settings:
     """Return settings for a user `tally` with these rights."""
     client.execute_command("ACL", "SETUSER", "tally", "reset", "on", f">{SECRET}", *rights.split())
-    url = settings.redis_url.get_secret_value().replace("redis://", f"redis://tally:{SECRET}@")
-    return settings.model_copy(update={"redis_url": SecretStr(url)})
+    url = settings.redis.url.get_secret_value().replace("redis://", f"redis://tally:{SECRET}@")
+    return settings.replace(redis_url=SecretStr(url))
 
 
 def rights_for(namespace: str) -> str:
@@ -47,10 +47,10 @@ def test_missing_rights_are_told(
     client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str, less: str
 ) -> None:
     limited = as_user(client, settings, f"{rights_for(namespace)} {less}")
-    with connect_redis(limited) as connected, pytest.raises(Refused) as error:
+    with connect_redis(limited.redis) as connected, pytest.raises(Refused) as error:
         Counts(connected, namespace, WINDOW, packaged()).apply(tallied.batch(event()))
     assert f"ACL SETUSER tally {RIGHTS}" in str(error.value)
-    assert urlsplit(settings.redis_url.get_secret_value()).netloc in error.value.what
+    assert urlsplit(settings.redis.url.get_secret_value()).netloc in error.value.what
     assert SECRET not in str(error.value)
     assert error.value.__suppress_context__
 
@@ -62,7 +62,7 @@ def test_who_refuses_the_login_says_so_until_it_is_right(own_server: Server, nam
     right = f"redis://tally:{SECRET}@127.0.0.1:{own_server.port}/0"
 
     def state_by(url: str) -> None:
-        with connect_redis(ours.model_copy(update={"redis_url": SecretStr(url)})) as client:
+        with connect_redis(ours.replace(redis_url=SecretStr(url)).redis) as client:
             Counts(client, namespace, WINDOW, packaged()).state()
 
     def refused_by(url: str) -> str:
@@ -92,7 +92,7 @@ def test_the_rights_that_are_asked_for_suffice(
 ) -> None:
     # The clock of the test is a key, too.
     limited = as_user(client, settings, f"{rights_for(namespace)} ~test:clock")
-    with connect_redis(limited) as connected:
+    with connect_redis(limited.redis) as connected:
         counts = Counts(connected, namespace, WINDOW, packaged())
         counts.check_policy()
         one = replace(tallied, counts=counts, views=Views(connected, namespace, packaged()))
@@ -143,7 +143,7 @@ def test_keys_that_another_program_spoiled_are_told_and_built_anew(
     spoil(client, f"{{{namespace}}}:{name}", how)
     with pytest.raises(StreamStopped, match=r"ENGAGEMENT_REDIS_NAMESPACE.*engagement-platform views rebuild") as error:
         look_and_count(tallied)
-    assert f":{urlsplit(settings.redis_url.get_secret_value()).port} " in error.value.what
+    assert f":{urlsplit(settings.redis.url.get_secret_value()).port} " in error.value.what
     rebuild_views(settings)
     state = tallied.counts.state()
     assert state.offsets == {}
@@ -185,12 +185,12 @@ def test_a_node_of_a_cluster_without_the_views_is_told_and_the_one_that_has_them
     node: Any = cluster[0].client()
     slot = node.execute_command("CLUSTER", "KEYSLOT", f"{{{namespace}}}:meta")
     has, lacks = cluster if slot <= 8_191 else reversed(cluster)
-    with connect_redis(settings_for(lacks, namespace)) as client, pytest.raises(StreamStopped) as error:
+    with connect_redis(settings_for(lacks, namespace).redis) as client, pytest.raises(StreamStopped) as error:
         make(client, namespace)
     assert f"127.0.0.1:{lacks.port} is one node of a cluster" in error.value.what
     assert str(has.port) in error.value.what
     assert "ENGAGEMENT_REDIS_URL" in error.value.todo
-    with connect_redis(settings_for(has, namespace)) as client:
+    with connect_redis(settings_for(has, namespace).redis) as client:
         tallied = make(client, namespace)
         assert isinstance(tallied.counts.apply(tallied.batch()), Applied)
 

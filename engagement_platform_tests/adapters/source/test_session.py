@@ -83,7 +83,7 @@ def read_figures(dsn: str) -> list[int]:
 
 
 def read_demo(dsn: str) -> list[int]:
-    rows = SourceRows(Settings.model_validate({"source_dsn": dsn, "platform_dsn": "postgresql://127.0.0.1:1/x"}))
+    rows = SourceRows(Settings.of(source_dsn=dsn, platform_dsn="postgresql://127.0.0.1:1/x"))
     try:
         assert rows._settled is None
         count = rows.count()

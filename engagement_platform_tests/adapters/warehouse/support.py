@@ -48,7 +48,7 @@ class Store(Protocol):
 def warehouse_settings(**values: object) -> Settings:
     """Return settings whose databases do not exist: a warehouse needs none of them."""
     nowhere = SecretStr("postgresql://nobody@127.0.0.1:1/none")
-    return Settings.model_validate({"source_dsn": nowhere, "platform_dsn": nowhere} | values)
+    return Settings.of(source_dsn=nowhere, platform_dsn=nowhere, **values)
 
 
 def load(version: int, attempt: int = 0, writer: str = "stage") -> Load:

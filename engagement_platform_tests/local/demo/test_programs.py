@@ -132,15 +132,15 @@ def test_a_dagster_that_has_ended_is_reported_with_its_log(tmp_path: Path) -> No
 def variables(settings: Settings, source: SourceDatabase) -> dict[str, str]:
     """Return the environment of a process that is to use these settings."""
     values = {
-        "SOURCE_DSN": settings.source_dsn.get_secret_value(),
-        "PLATFORM_DSN": settings.platform_dsn.get_secret_value(),
-        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "TOPIC": settings.topic,
-        "CHECKPOINT_TOPIC": settings.checkpoint_topic,
-        "DEAD_LETTER_TOPIC": settings.dead_letter_topic,
-        "REDIS_NAMESPACE": settings.redis_namespace,
-        "START": settings.start,
+        "SOURCE_DSN": settings.source.dsn.get_secret_value(),
+        "PLATFORM_DSN": settings.platform.dsn.get_secret_value(),
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "REDIS_URL": settings.redis.url.get_secret_value(),
+        "TOPIC": settings.topics.events,
+        "CHECKPOINT_TOPIC": settings.topics.checkpoint,
+        "DEAD_LETTER_TOPIC": settings.topics.dead_letters,
+        "REDIS_NAMESPACE": settings.redis.namespace,
+        "START": settings.relay.start,
         "LOCAL_WRITER_DSN": source.writer_dsn,
     }
     return {**os.environ, **{f"ENGAGEMENT_{name}": value for name, value in values.items()}}
@@ -169,8 +169,8 @@ def test_every_noted_event_is_measured(settings: Settings, source_db: SourceData
 def _has_topic(settings: Settings) -> bool:
     from engagement_platform.adapters.kafka.topics import admin
 
-    with admin(settings) as client:
-        return settings.topic in client.list_topics()
+    with admin(settings.kafka) as client:
+        return settings.topics.events in client.list_topics()
 
 
 def test_a_generator_that_cannot_write_is_reported_with_its_log(

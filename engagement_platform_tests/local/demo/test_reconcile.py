@@ -61,9 +61,9 @@ def test_a_row_whose_message_is_missing_is_lost(streamed: Settings, source_db: S
 
 
 def test_a_message_that_is_there_twice_is_doubled(streamed: Settings) -> None:
-    record = read_all(streamed, streamed.topic)[0]
-    producer = KafkaProducer(**options(streamed))
-    producer.send(streamed.topic, record.value, record.key).get(10)
+    record = read_all(streamed, streamed.topics.events)[0]
+    producer = KafkaProducer(**options(streamed.kafka))
+    producer.send(streamed.topics.events, record.value, record.key).get(10)
     producer.close()
     drain(tally.run, streamed)
     found = compared(streamed)
@@ -79,11 +79,11 @@ def test_a_row_that_is_gone_is_unknown(streamed: Settings, source_db: SourceData
 
 
 def test_one_count_that_is_off_is_found_in_every_view(streamed: Settings) -> None:
-    client: redis.Redis = connect_redis(streamed)
+    client: redis.Redis = connect_redis(streamed.redis)
     views = packaged().views
     dimensions, measures = [one.name for one in views.dimensions], [one.name for one in views.measures]
     for dimension, measure, by in product(dimensions, measures, (1, -1)):
-        view = Keys.live(streamed.redis_namespace).view(dimension, measure)
+        view = Keys.live(streamed.redis.namespace).view(dimension, measure)
         member = cast("list[str]", client.zrange(view, 0, 0))[0]
         client.zincrby(view, by, member)
         found = compared(streamed)

@@ -41,7 +41,7 @@ def at_work(instance: dg.DagsterInstance, backfill: str, day: str) -> str:
 
 
 def silence(settings: Settings, run_id: str, seconds: int) -> None:
-    with psycopg.connect(settings.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         connection.execute(
             "UPDATE engagement_platform.run_beat SET beat_at = now() - make_interval(secs => %s) WHERE run_id = %s",
             [seconds, run_id],

@@ -110,7 +110,7 @@ def test_a_day_that_the_nightly_schedule_missed_is_settled_later_unless_a_run_is
 
 def began(platform: Settings, days_ago: int) -> None:
     """Let the first load have been so many days ago."""
-    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(platform.platform.dsn.get_secret_value()) as connection:
         connection.execute(
             "UPDATE engagement_platform.warehouse_load SET opened_at = now() - make_interval(days => %s)", [days_ago]
         )

@@ -32,8 +32,8 @@ def to(settings: Settings, receiver: Receiver) -> To:
             "api_signing_key": SecretStr(SIGNING_KEY),
             "api_read_timeout_seconds": 1.0,
             "api_probe_seconds": 0.2,
-            "forward_group": f"forward-{settings.topic}",
+            "forward_group": f"forward-{settings.topics.events}",
         }
-        return settings.model_copy(update=ours | changes)
+        return settings.replace(**ours | changes)
 
     return changed

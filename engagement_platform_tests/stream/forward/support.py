@@ -32,10 +32,10 @@ def publish(
     ids = list(numbers)
     unseen = ("unseen-at", str(time.time_ns() // 1_000).encode())
     send_all(
-        settings,
+        settings.kafka,
         (
             Message(
-                topic or settings.topic,
+                topic or settings.topics.events,
                 content_of(number).encode(),
                 message(number, content_id=content_of(number), user_id="6f1c2a34-0000-4000-8000-0000000000ab"),
                 (unseen, *headers),
@@ -57,7 +57,8 @@ def received(receiver: Receiver) -> set[int]:
 
 def letters(settings: Settings) -> list[DeadLetter]:
     return [
-        msgspec.json.decode(record.value, type=DeadLetter) for record in read_all(settings, settings.dead_letter_topic)
+        msgspec.json.decode(record.value, type=DeadLetter)
+        for record in read_all(settings, settings.topics.dead_letters)
     ]
 
 

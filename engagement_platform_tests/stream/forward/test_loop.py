@@ -108,7 +108,7 @@ def test_an_event_that_the_partner_cannot_take_becomes_a_letter_after_its_time(t
 
 def test_what_is_no_event_is_a_letter_and_the_stream_goes_on(to: To, receiver: Receiver) -> None:
     publish(to(), range(2))
-    send_all(to(), [Message(to().topic, None, value) for value in (b"not JSON", b'{"id": 77}', b"\xff")])
+    send_all(to().kafka, [Message(to().topics.events, None, value) for value in (b"not JSON", b'{"id": 77}', b"\xff")])
     publish(to(), range(2, 4))
     drain(forward.run, to())
     assert received(receiver) == set(range(4))
@@ -118,7 +118,7 @@ def test_what_is_no_event_is_a_letter_and_the_stream_goes_on(to: To, receiver: R
 
 def test_an_event_too_large_for_a_letter_is_there_by_its_id(to: To, receiver: Receiver) -> None:
     publish(to(), [1, 3, 4, 5])
-    send_all(to(), [Message(to().topic, None, message(2, title="x" * 1_042_000))], 1 << 20)
+    send_all(to().kafka, [Message(to().topics.events, None, message(2, title="x" * 1_042_000))], 1 << 20)
     receiver.behave(Behaviour(poison=frozenset({"engagement-event-1", "engagement-event-2"}), poison_status=400))
     drain(forward.run, to())
     found = {letter.event_id: letter for letter in letters(to())}
@@ -208,9 +208,9 @@ def test_without_an_address_nothing_is_read_and_the_offsets_stay(to: To, receive
 
 def test_of_the_replays_only_what_is_meant_for_the_api_is_delivered(to: To, receiver: Receiver) -> None:
     publish(to(), range(3))
-    publish(to(), range(100, 103), to().replay_topic)
-    publish(to(), range(200, 203), to().replay_topic, [("to", b"api")])
-    publish(to(), range(300, 303), to().replay_topic, [("to", b"somebody")])
+    publish(to(), range(100, 103), to().topics.replays)
+    publish(to(), range(200, 203), to().topics.replays, [("to", b"api")])
+    publish(to(), range(300, 303), to().topics.replays, [("to", b"somebody")])
     drain(forward.run, to())
     assert sorted(ids_of(receiver.deliveries)) == [0, 1, 2, 200, 201, 202]
     drain(forward.run, to())
@@ -228,8 +228,8 @@ def test_partitions_that_are_added_are_read(to: To, receiver: Receiver) -> None:
     publish(to(), range(5))
     with running(forward.run, to()):
         wait_for(lambda: len(received(receiver)) == 5, "the first")
-        with admin(to()) as client:
-            client.create_partitions({to().topic: 8})
+        with admin(to().kafka) as client:
+            client.create_partitions({to().topics.events: 8})
         wait_for(lambda: _partitions(to()) == 8, "the partitions")
         publish(to(), range(5, 50))
         wait_for(lambda: received(receiver) == set(range(50)), "the others")
@@ -238,13 +238,13 @@ def test_partitions_that_are_added_are_read(to: To, receiver: Receiver) -> None:
 
 
 def _partitions(settings: Settings) -> int:
-    with admin(settings) as client:
-        return len(client.describe_topics([settings.topic])[0]["partitions"])
+    with admin(settings.kafka) as client:
+        return len(client.describe_topics([settings.topics.events])[0]["partitions"])
 
 
 def _expire(settings: Settings) -> None:
-    with admin(settings) as client:
-        partitions = [TopicPartition(settings.topic, number) for number in range(settings.topic_partitions)]
+    with admin(settings.kafka) as client:
+        partitions = [TopicPartition(settings.topics.events, number) for number in range(settings.topics.partitions)]
         client.delete_records(dict.fromkeys(partitions, -1))
 
 
@@ -274,10 +274,10 @@ def test_it_begins_with_the_oldest_and_says_what_has_expired(
 
 def test_a_restart_at_the_latest_skips_what_is_there_but_no_replay(to: To, receiver: Receiver) -> None:
     publish(to(), range(5))
-    publish(to(), range(200, 203), to().replay_topic, [("to", b"api")])
+    publish(to(), range(200, 203), to().topics.replays, [("to", b"api")])
     drain(forward.run, to(api_url=SecretStr(receiver.url)))
     publish(to(), range(5, 9))
-    publish(to(), range(203, 205), to().replay_topic, [("to", b"api")])
+    publish(to(), range(203, 205), to().topics.replays, [("to", b"api")])
     restart(to(), "latest")
     drain(forward.run, to())
     assert received(receiver) == {*range(5), *range(200, 205)}
@@ -287,8 +287,8 @@ def test_another_topic_of_the_same_name_is_noticed(to: To, receiver: Receiver) -
     publish(to(), range(10))
     with running(forward.run, to()) as control:
         wait_for(lambda: len(received(receiver)) == 10, "the first")
-        with admin(to()) as client:
-            client.delete_topics([to().topic])
+        with admin(to().kafka) as client:
+            client.delete_topics([to().topics.events])
         wait_for(lambda: not _exists(to()), "the topic to be gone")
         ensure_topics(to())
         wait_for(lambda: "created again" in in_words(control.progress.state), "it to stop")
@@ -299,8 +299,8 @@ def test_another_topic_of_the_same_name_is_noticed(to: To, receiver: Receiver) -
 
 
 def _exists(settings: Settings) -> bool:
-    with admin(settings) as client:
-        return settings.topic in client.list_topics()
+    with admin(settings.kafka) as client:
+        return settings.topics.events in client.list_topics()
 
 
 def test_a_forward_that_breaks_off_anywhere_loses_nothing(

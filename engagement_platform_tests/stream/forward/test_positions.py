@@ -37,25 +37,25 @@ from engagement_platform_tests.warehouse import write
 
 def delete(settings: Settings, *topics: str) -> None:
     """Delete topics; Kafka drops the offsets of the group with them."""
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         client.delete_topics(list(topics))
     wait_for(lambda: not set(topics) & _topics(settings), "the topics to be gone")
 
 
 def _topics(settings: Settings) -> set[str]:
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         return set(client.list_topics())
 
 
 def drop_group(settings: Settings) -> None:
     """Let the group's offsets vanish, as they do after a week without use."""
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         assert isinstance(client, KafkaAdminClient)
-        client.delete_groups([settings.forward_group])
+        client.delete_groups([settings.topics.forward_group])
 
 
 def stored(settings: Settings) -> Any:
-    reader = GroupReader(settings, settings.topic)
+    reader = GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group)
     try:
         return reader.stored()
     finally:
@@ -75,7 +75,7 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
     publish(to(), waiting)
     with running(forward.run, to(api_breaker_failures=1)) as control:
         wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
-    delete(to(), to().topic)
+    delete(to(), to().topics.events)
     after = insert(writer, 5)
     publish(to(), after)
     assert stored(to()) == {}
@@ -89,7 +89,7 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
         assert "forward restart" in in_words(control.progress.state)
     assert received(receiver) == set(first)
     # The remedy, as it is printed.
-    monkeypatch.setenv("ENGAGEMENT_FORWARD_GROUP", to().forward_group)
+    monkeypatch.setenv("ENGAGEMENT_FORWARD_GROUP", to().topics.forward_group)
     done = CliRunner().invoke(command, ["restart", "--at", "earliest", "--yes"])
     assert done.exit_code == 0, done.output
     since = re.search(r"--since (\S+)", str(raised.value))
@@ -122,7 +122,7 @@ def test_the_commands_that_the_stop_prints_bring_what_was_published_since_and_la
     drain(relay.run, to())
     with running(forward.run, to(api_breaker_failures=1)) as control:
         wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
-    delete(to(), to().topic)
+    delete(to(), to().topics.events)
     after = insert(writer, 5)
     drain(relay.run, to())  # the topic is made anew
     receiver.up()
@@ -165,9 +165,9 @@ def test_a_group_that_was_lost_goes_on_where_it_stood(
 def test_the_topic_of_replays_that_is_deleted_stops_it_too(to: To, receiver: Receiver) -> None:
     ensure_schema(to())
     publish(to(), range(3))
-    publish(to(), range(200, 203), to().replay_topic, [("to", b"api")])
+    publish(to(), range(200, 203), to().topics.replays, [("to", b"api")])
     drain(forward.run, to())
-    delete(to(), to().replay_topic)
+    delete(to(), to().topics.replays)
     publish(to(), range(3, 5))
     with pytest.raises(StreamStopped, match="forward restart"):
         drain(forward.run, to())
@@ -199,7 +199,7 @@ def test_a_first_start_is_one(to: To, receiver: Receiver, caplog: pytest.LogCapt
     drain(forward.run, to())
     assert received(receiver) == set(range(5))
     assert "lost" not in caplog.text
-    position = forwarded.read(to(), to().topic)
+    position = forwarded.read(to(), to().topics.events)
     assert position is not None
     assert sum(position.offsets.values()) == 5
 
@@ -213,7 +213,7 @@ def test_the_time_that_is_kept_is_that_of_the_first_event_that_waits(to: To, rec
     with running(forward.run, to(api_breaker_failures=1)) as control:
         wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
         wait_for(lambda: time.time() > published_at + 3, "some seconds")
-    position = forwarded.read(to(), to().topic)
+    position = forwarded.read(to(), to().topics.events)
     assert position is not None
     assert position.settled_to is not None
     assert position.settled_to.timestamp() < published_at + 1

@@ -92,7 +92,7 @@ def test_an_operator_lets_refused_events_become_letters(to: To, receiver: Receiv
     with pytest.MonkeyPatch.context() as patched, running(forward.run, to()) as control:
         wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop")
         assert "forward give-up" in control.progress.state.remedy
-        patched.setenv("ENGAGEMENT_FORWARD_GROUP", to().forward_group)
+        patched.setenv("ENGAGEMENT_FORWARD_GROUP", to().topics.forward_group)
         declined = CliRunner().invoke(command, ["give-up"], input="n\n")
         assert declined.exit_code == 1
         assert "events become dead letters when the partner refuses them" in declined.output
@@ -140,7 +140,7 @@ def test_what_was_decided_for_an_earlier_standstill_is_not_used_for_a_later_one(
 
 def tried(settings: Settings, seconds: int) -> bool:
     """Say whether some event is known to have been tried for so long."""
-    reader = GroupReader(settings, settings.topic)
+    reader = GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group)
     try:
         stored = reader.stored().values()
         return any(one.seconds >= seconds for each in stored for one in from_text(each.tried, each.offset).values())
@@ -152,7 +152,7 @@ def test_tries_that_kafka_has_no_room_for_are_left_out(to: To, receiver: Receive
     """Its limit is 4,096 bytes here, as by default; an operator may have set a lower one."""
     ids = publish(to(), range(5))
     drain(forward.run, to())
-    reader = GroupReader(to(), to().topic)
+    reader = GroupReader(to().kafka, to().topics.events, to().topics.forward_group)
     try:
         offsets = {partition: one.offset for partition, one in reader.stored().items()}
         reader.store(offsets, dict.fromkeys(offsets, note_of(reader.topic_id, None, 7, "1.2:3;" * 1_000)))

@@ -59,7 +59,7 @@ def start(platform: Settings) -> Iterator[Start]:
     def begin(run_id: str, loop: str = "relay", *, loops: Sequence[str] = ("relay",), seconds: float = 60) -> Process:
         environment = os.environ | {
             "ENGAGEMENT_SOURCE_DSN": "postgresql://unused/unused",
-            "ENGAGEMENT_PLATFORM_DSN": platform.platform_dsn.get_secret_value(),
+            "ENGAGEMENT_PLATFORM_DSN": platform.platform.dsn.get_secret_value(),
             "ENGAGEMENT_LEASE_GRACE_SECONDS": "2",
         }
         command = [sys.executable, "-m", f"{__package__}.process", run_id, loop, ",".join(loops), str(seconds)]

@@ -40,7 +40,7 @@ def test_a_successor_takes_over_at_the_end_of_the_lease_and_not_before(start: St
     new.sees("owns 2")
     old.sees("stops Run new has taken over", 2)
     assert old.process.wait(5) == 0
-    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(platform.platform.dsn.get_secret_value()) as connection:
         late = connection.execute(
             "SELECT extract(epoch FROM second.claimed_at - first.ends_at)"
             "  FROM engagement_platform.stream_lease AS first, engagement_platform.stream_lease AS second"
@@ -67,7 +67,7 @@ def test_short_leases_follow_each_other_and_none_ends_before_its_time(start: Sta
         for loop in LOOPS:
             start(f"run {number}", loop, loops=LOOPS, seconds=3)
         _until(partial(_has_epoch, platform, number))
-    with psycopg.connect(platform.platform_dsn.get_secret_value()) as connection:
+    with psycopg.connect(platform.platform.dsn.get_secret_value()) as connection:
         held = connection.execute(
             "SELECT extract(epoch FROM lead(claimed_at) OVER (ORDER BY epoch) - claimed_at)::float"
             "  FROM engagement_platform.stream_lease ORDER BY epoch"
@@ -235,7 +235,7 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
 @contextmanager
 def _shut(settings: Settings, stack: Endpoints) -> Iterator[None]:
     """Let nobody into the platform's database."""
-    name = sql.Identifier(urlsplit(settings.platform_dsn.get_secret_value()).path[1:])
+    name = sql.Identifier(urlsplit(settings.platform.dsn.get_secret_value()).path[1:])
     with psycopg.connect(stack.admin_dsn, autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
         admin.execute(

@@ -50,7 +50,7 @@ def replace_by_copy(writer: psycopg.Connection[Any], start: int = 1000) -> None:
 
 
 def published(settings: Settings) -> list[int]:
-    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topic))
+    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topics.events))
 
 
 def last_checkpoint(settings: Settings) -> Checkpoint:
@@ -92,4 +92,4 @@ def write_checkpoint(settings: Settings, **changes: object) -> None:
     value = to_bytes(msgspec.structs.replace(last_checkpoint(settings), **changes))
     with open_producer(settings, 1_000_000) as producer:
         producer.fence()
-        producer.commit([Message(settings.checkpoint_topic, key(settings), value)])
+        producer.commit([Message(settings.topics.checkpoint, key(settings), value)])

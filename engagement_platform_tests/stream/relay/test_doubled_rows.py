@@ -57,7 +57,7 @@ def test_a_doubled_row_at_the_end_of_a_read_is_noticed(
     insert(writer, 1)
     insert(writer, 3, CONTENT)
     with pytest.raises(StreamStopped, match="more than once"):
-        drain(relay.run, settings.model_copy(update=limit))
+        drain(relay.run, settings.replace(**limit))
     assert published(settings) in ([], [1])
 
 

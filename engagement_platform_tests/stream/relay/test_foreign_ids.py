@@ -95,7 +95,7 @@ def test_a_begin_at_the_newest_event_is_not_led_past_the_sequence(
         unsee(writer)
     insert(writer, 3)
     write(writer, FAR)
-    latest = settings.model_copy(update={"start": "latest"})
+    latest = settings.replace(start="latest")
     if begin == "reset":
         relay_recovery.reset(settings, "latest")
     drain(relay.run, latest)

@@ -43,11 +43,11 @@ def another(source_db: SourceDatabase) -> psycopg.Connection[Any]:
 
 
 def published(settings: Settings) -> list[int]:
-    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topic))
+    return sorted(json.loads(record.value)["id"] for record in read_all(settings, settings.topics.events))
 
 
 def events(settings: Settings) -> dict[int, Any]:
-    found = [decode(record.value) for record in read_all(settings, settings.topic)]
+    found = [decode(record.value) for record in read_all(settings, settings.topics.events)]
     return {event.id: event for event in found}
 
 
@@ -56,7 +56,7 @@ def dead_letters(settings: Settings) -> dict[int, str]:
 
 
 def letters(settings: Settings) -> dict[int, Any]:
-    found = [json.loads(record.value) for record in read_all(settings, settings.dead_letter_topic)]
+    found = [json.loads(record.value) for record in read_all(settings, settings.topics.dead_letters)]
     return {letter["event_id"]: letter for letter in found}
 
 
@@ -71,7 +71,7 @@ def write_checkpoint(settings: Settings, **changes: object) -> None:
     value = checkpoints.to_bytes(msgspec.structs.replace(last_checkpoint(settings), **changes))
     with open_producer(settings, 1_000_000) as producer:
         producer.fence()
-        producer.commit([Message(settings.checkpoint_topic, key(settings), value)])
+        producer.commit([Message(settings.topics.checkpoint, key(settings), value)])
 
 
 def test_every_committed_event_is_published_once_with_its_content(
@@ -88,7 +88,7 @@ def test_every_committed_event_is_published_once_with_its_content(
     drain(relay.run, settings)
     drain(relay.run, settings)
     assert published(settings) == [1, 2, 3]
-    record = next(r for r in read_all(settings, settings.topic) if json.loads(r.value)["id"] == 1)
+    record = next(r for r in read_all(settings, settings.topics.events) if json.loads(r.value)["id"] == 1)
     assert record.key == content.encode()
     assert list(json.loads(record.value)) == list(ENGAGEMENT.names)
     assert json.loads(record.value)["event_ts"] == "2026-05-01T10:00:00.123456+00:00"
@@ -166,7 +166,7 @@ def test_a_first_start_at_latest_keeps_the_ids_of_open_transactions(
     settings: Settings, source_db: SourceDatabase
 ) -> None:
     """Id 2 is open while 3 is visible: a start that only noted the highest id would lose it."""
-    latest = settings.model_copy(update={"start": "latest"})
+    latest = settings.replace(start="latest")
     with another(source_db) as old, another(source_db) as late, another(source_db) as quick:
         insert(old)
         old.commit()
@@ -185,7 +185,7 @@ def test_a_first_start_at_latest_keeps_the_ids_of_open_transactions(
 def test_more_ids_than_a_read_takes_commit_at_once_below_the_highest(
     settings: Settings, source_db: SourceDatabase
 ) -> None:
-    small = settings.model_copy(update={"relay_batch_rows": 50})
+    small = settings.replace(relay_batch_rows=50)
     with another(source_db) as bulk, another(source_db) as quick:
         ids = insert(bulk, 500)
         ids += insert(quick)
@@ -198,7 +198,7 @@ def test_more_ids_than_a_read_takes_commit_at_once_below_the_highest(
 
 def test_a_read_that_is_cut_by_its_bytes_loses_nothing(settings: Settings, writer: psycopg.Connection[Any]) -> None:
     ids = insert(writer, 300)
-    drain(relay.run, settings.model_copy(update={"relay_batch_bytes": 2_000}))
+    drain(relay.run, settings.replace(relay_batch_bytes=2_000))
     assert published(settings) == ids
 
 
@@ -298,7 +298,7 @@ def test_an_event_beyond_what_postgresql_can_write_as_json_is_a_dead_letter(
         "VALUES ('play', now(), to_jsonb(repeat(E'\\x01', 180000000)))"
     )
     insert(writer, 2)
-    drain(relay.run, settings.model_copy(update={"relay_batch_rows": 2}))
+    drain(relay.run, settings.replace(relay_batch_rows=2))
     assert published(settings) == [2, 3]
     assert "too large" in dead_letters(settings)[1]
 
@@ -398,7 +398,7 @@ def test_a_fenced_relay_waits_until_it_is_known_who_owns_the_lease(
 def test_relays_of_two_topics_may_share_the_checkpoint_topic(
     settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
-    another_topic = settings.model_copy(update={"topic": f"{settings.topic}-b"})
+    another_topic = settings.replace(topic=f"{settings.topics.events}-b")
     insert(writer, 3)
     drain(relay.run, settings)
     drain(relay.run, another_topic)
@@ -427,11 +427,13 @@ def test_the_checkpoint_is_read_past_a_transaction_left_open_by_its_predecessor(
     """A read_committed consumer's end stops before it: an old checkpoint would be taken for the last."""
     insert(writer)
     drain(relay.run, settings)
-    frozen = KafkaProducer(**options(settings), transactional_id=f"engagement-relay-{settings.topic}", acks="all")
+    frozen = KafkaProducer(
+        **options(settings.kafka), transactional_id=f"engagement-relay-{settings.topics.events}", acks="all"
+    )
     frozen.init_transactions()
     frozen.begin_transaction()
-    frozen.send(settings.topic, b"{}", partition=0)
-    frozen.send(settings.checkpoint_topic, b"{}", key(settings), partition=0)
+    frozen.send(settings.topics.events, b"{}", partition=0)
+    frozen.send(settings.topics.checkpoint, b"{}", key(settings), partition=0)
     frozen.flush()
     insert(writer)
     drain(relay.run, settings)
@@ -524,15 +526,15 @@ def test_a_lost_checkpoint_topic_stops_the_stream(settings: Settings, writer: ps
     copy = mirror.read(settings)
     assert copy is not None
     assert copy.hi == 3
-    lost = settings.model_copy(update={"checkpoint_topic": settings.checkpoint_topic + "-new"})
+    lost = settings.replace(checkpoint_topic=settings.topics.checkpoint + "-new")
     with pytest.raises(StreamStopped, match="checkpoint restore"):
         drain(relay.run, lost)
 
 
 def test_garbage_in_the_checkpoint_topic_stops_the_stream(settings: Settings) -> None:
     ensure_topics(settings)
-    producer = KafkaProducer(**options(settings))
-    producer.send(settings.checkpoint_topic, b"not a checkpoint", key(settings), partition=0)
+    producer = KafkaProducer(**options(settings.kafka))
+    producer.send(settings.topics.checkpoint, b"not a checkpoint", key(settings), partition=0)
     producer.close()
     with pytest.raises(StreamStopped, match="cannot be read"):
         drain(relay.run, settings)
@@ -560,7 +562,7 @@ def test_the_latency_header_is_never_after_the_commit(settings: Settings, source
         before = late.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint").fetchone()
         late.commit()
         wait_for(lambda: control.progress.events == 2, "the late event")
-    record = next(r for r in read_all(settings, settings.topic) if json.loads(r.value)["id"] == 1)
+    record = next(r for r in read_all(settings, settings.topics.events) if json.loads(r.value)["id"] == 1)
     unseen_at = int(dict(record.headers)["unseen-at"])
     assert before is not None
     assert abs(unseen_at - before[0]) < 5_000_000
@@ -607,10 +609,10 @@ def test_a_relay_that_lost_its_lease_does_not_fence_its_successor(settings: Sett
     with open_producer(settings, 1_000_000) as successor:
         successor.fence()
         relay.run(settings, control)
-        successor.commit([Message(settings.topic, None, b"{}")])
+        successor.commit([Message(settings.topics.events, None, b"{}")])
 
 
 def test_wrong_settings_are_not_waited_for(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    wrong = settings.model_copy(update={"source_dsn": settings.platform_dsn})
+    wrong = settings.replace(source_dsn=settings.platform.dsn)
     with caplog.at_level(logging.WARNING), pytest.raises(StreamStopped, match="ENGAGEMENT_SOURCE_DSN"):
         drain(relay.run, wrong)

@@ -46,7 +46,7 @@ def test_other_rows_under_published_ids_stop_the_stream_and_the_remedy_publishes
     if not sees_sequence:
         unsee(writer)
     insert(writer, published_rows)
-    drain(relay.run, settings.model_copy(update={"relay_batch_rows": 10}))
+    drain(relay.run, settings.replace(relay_batch_rows=10))
     restart_server(settings)
     put_back(writer, published_rows - lost)
     others = insert(writer, lost + 40)
@@ -155,7 +155,7 @@ def test_a_copy_of_the_data_folder_is_put_back(own_stack_folder: Path, own_stack
     drain(relay.run, settings)
     with psycopg.connect(source.writer_dsn) as reader:
         users = {row[0] for row in reader.execute("SELECT user_id::text FROM engagement_events")}
-    sent = [msgspec.json.decode(record.value)["user_id"] for record in read_all(settings, settings.topic)]
+    sent = [msgspec.json.decode(record.value)["user_id"] for record in read_all(settings, settings.topics.events)]
     assert users <= set(sent)
     assert len(sent) == len(set(sent)) == 100 + 60 + 100
 

@@ -102,7 +102,7 @@ def test_a_file_that_another_container_is_at_is_neither_removed_nor_written_to(
 
 @pytest.mark.parametrize("state_dir", ["/proc/self/state", "/dev/null", "/dev/null/state"])
 def test_a_folder_that_cannot_be_made_is_an_outage_that_names_it(state_dir: str) -> None:
-    settings = Settings.model_construct(state_dir=Path(state_dir))
+    settings = Settings.of(source_dsn="unused", platform_dsn="unused", state_dir=state_dir)
     with pytest.raises(Unavailable, match="/bigquery_batches cannot be written") as raised:
         batch_files.folder_of(settings)
     assert "ENGAGEMENT_STATE_DIR" in raised.value.todo

@@ -99,7 +99,7 @@ def test_what_is_loaded_is_not_loaded_again(settings: Settings, writer: psycopg.
 
 
 def test_batches_are_cut_by_size(settings: Settings, writer: psycopg.Connection[Any], loads: Loads) -> None:
-    small = settings.model_copy(update={"stage_batch_rows": 10})
+    small = settings.replace(stage_batch_rows=10)
     ids = write(writer, 35)
     stream(small)
     assert table_ids(settings) == ids
@@ -109,7 +109,7 @@ def test_batches_are_cut_by_size(settings: Settings, writer: psycopg.Connection[
 
 
 def test_batches_are_cut_by_age(settings: Settings, writer: psycopg.Connection[Any]) -> None:
-    often = settings.model_copy(update={"stage_seconds": 0.3})
+    often = settings.replace(stage_seconds=0.3)
     with running(relay.run, often), running(stage.run, often) as control:
         ids = write(writer, 3)
         wait_for(lambda: table_ids(settings) == ids, "the first batch")
@@ -124,11 +124,11 @@ def test_what_is_no_event_is_rejected_with_its_reason_and_the_stream_goes_on(
 ) -> None:
     ids = write(writer, 2)
     drain(relay.run, settings)
-    send_all(settings, [Message(settings.topic, None, value) for value in (b"not JSON", b'{"id": 77}')])
+    send_all(settings.kafka, [Message(settings.topics.events, None, value) for value in (b"not JSON", b'{"id": 77}')])
     ids += write(writer, 2)
     stream(settings)
     assert table_ids(settings) == ids
-    letters = [json.loads(record.value) for record in read_all(settings, settings.dead_letter_topic)]
+    letters = [json.loads(record.value) for record in read_all(settings, settings.topics.dead_letters)]
     assert sorted((letter["source"], letter["event_id"]) for letter in letters if letter["event_id"]) == [("stage", 77)]
     # The two may lie in different partitions, of which either is read first.
     assert sorted(repr(letter.get("event")) for letter in letters) == ["None", repr({"id": 77})]
@@ -159,7 +159,7 @@ def test_a_batch_waits_for_an_open_rebuild_of_its_days(
     monkeypatch.setattr(stage, "SILENT_SECONDS", 60.0)  # nobody writes a heartbeat here
     drain(relay.run, settings)
     drain(stage.run, settings)
-    often = settings.model_copy(update={"stage_seconds": 0.2})
+    often = settings.replace(stage_seconds=0.2)
     row = rebuilds.begin(table_id(settings), DAY, "run")
     assert row is not None
     with running(relay.run, often), running(stage.run, often) as control:
@@ -233,7 +233,7 @@ def test_a_stage_killed_between_the_load_and_its_note_is_continued(
 def test_two_stages_at_once_load_every_event_once(
     settings: Settings, writer: psycopg.Connection[Any], source_db: SourceDatabase
 ) -> None:
-    often = settings.model_copy(update={"stage_seconds": 0.05})
+    often = settings.replace(stage_seconds=0.05)
     with running(relay.run, often), running(stage.run, often), running(stage.run, often):
         for _ in range(30):
             write(writer, 7)
@@ -269,8 +269,8 @@ def test_another_topic_of_the_same_name_stops_with_what_to_run(
 ) -> None:
     write(writer, 3)
     stream(settings)
-    with admin(settings) as client:
-        client.delete_topics([settings.topic])
+    with admin(settings.kafka) as client:
+        client.delete_topics([settings.topics.events])
     wait_for(lambda: not _exists(settings), "the topic to be gone")
     ensure_topics(settings)
     with pytest.raises(StreamStopped, match="warehouse restart"):
@@ -284,8 +284,8 @@ def test_the_lag_of_a_topic_that_is_gone_is_not_counted_in_the_new_one(
     drain(relay.run, settings)
     with running(stage.run, settings) as control:
         wait_for(lambda: control.progress.offsets, "a batch")
-        with admin(settings) as client:
-            client.delete_topics([settings.topic])
+        with admin(settings.kafka) as client:
+            client.delete_topics([settings.topics.events])
         wait_for(lambda: not _exists(settings), "the topic to be gone")
         ensure_topics(settings)
         wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
@@ -293,8 +293,8 @@ def test_the_lag_of_a_topic_that_is_gone_is_not_counted_in_the_new_one(
 
 
 def _exists(settings: Settings) -> bool:
-    with admin(settings) as client:
-        return settings.topic in client.list_topics()
+    with admin(settings.kafka) as client:
+        return settings.topics.events in client.list_topics()
 
 
 def test_messages_that_expired_make_their_days_due(
@@ -304,7 +304,7 @@ def test_messages_that_expired_make_their_days_due(
     stream(settings)
     write(writer, 2, NEXT)
     drain(relay.run, settings)
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         client.delete_records(dict.fromkeys(_partitions(settings), -1))
     last = write(writer, 1)
     stream(settings)
@@ -325,7 +325,7 @@ def test_a_late_commit_that_expired_makes_its_day_due(
         late.commit()
     write(writer, 1, NEXT)
     drain(relay.run, settings)
-    with admin(settings) as client:
+    with admin(settings.kafka) as client:
         client.delete_records(dict.fromkeys(_partitions(settings), -1))
     drain(stage.run, settings)
     assert {due.day for due in due_days.all()} >= {long_ago, NEXT}
@@ -338,13 +338,13 @@ def test_a_load_keeps_from_when_on_it_has_not_read(
     stream(settings)
     last = loads.last_load(table_id(settings), WRITER)
     assert last is not None
-    assert last.unseen_at.keys() == set(range(settings.topic_partitions))
-    newest = max(int(dict(record.headers)["unseen-at"]) for record in read_all(settings, settings.topic))
+    assert last.unseen_at.keys() == set(range(settings.topics.partitions))
+    newest = max(int(dict(record.headers)["unseen-at"]) for record in read_all(settings, settings.topics.events))
     assert set(last.unseen_at.values()) == {newest}, "all partitions were read to their ends"
 
 
 def _partitions(settings: Settings) -> list[Any]:
-    return [TopicPartition(settings.topic, number) for number in range(settings.topic_partitions)]
+    return [TopicPartition(settings.topics.events, number) for number in range(settings.topics.partitions)]
 
 
 def test_a_table_that_somebody_altered_is_said_and_the_run_goes_on(
@@ -361,16 +361,16 @@ def test_a_table_that_somebody_altered_is_said_and_the_run_goes_on(
 
 
 def ports(settings: Settings) -> dict[str, int]:
-    database = urlsplit(settings.platform_dsn.get_secret_value()).port
+    database = urlsplit(settings.platform.dsn.get_secret_value()).port
     assert database is not None
-    return {"platform database": database, "Kafka": int(settings.kafka_bootstrap_servers.rpartition(":")[2])}
+    return {"platform database": database, "Kafka": int(settings.kafka.bootstrap_servers.rpartition(":")[2])}
 
 
 @pytest.mark.parametrize("server", ["platform database", "both"])
 def test_connections_that_are_cut_more_often_than_a_batch_is_due_do_not_stop_it(
     settings: Settings, writer: psycopg.Connection[Any], server: str
 ) -> None:
-    often = settings.model_copy(update={"stage_seconds": 3.0, "stage_batch_rows": 5_000})
+    often = settings.replace(stage_seconds=3.0, stage_batch_rows=5_000)
     ids = write(writer, 300) + write(writer, 5, NEXT)
     drain(relay.run, settings)
     chosen = [port for name, port in ports(settings).items() if server in (name, "both")]
@@ -396,7 +396,7 @@ def test_what_a_poll_took_when_it_failed_is_read_again(
         return records
 
     monkeypatch.setattr(TopicReader, "poll", takes_and_fails)
-    drain(stage.run, settings.model_copy(update={"stage_batch_rows": 50}))
+    drain(stage.run, settings.replace(stage_batch_rows=50))
     assert not list(fails)
     assert table_ids(settings) == ids
 
@@ -406,7 +406,7 @@ def test_what_was_gathered_is_kept_when_the_database_fails_and_its_letters_are_w
 ) -> None:
     ids = write(writer, 3)
     drain(relay.run, settings)
-    send_all(settings, [Message(settings.topic, None, b"not JSON")])
+    send_all(settings.kafka, [Message(settings.topics.events, None, b"not JSON")])
     seeks: list[Any] = []
     seek, admission = TopicReader.seek, Loads.admission
     fails = iter([True, True, True])
@@ -427,7 +427,7 @@ def test_what_was_gathered_is_kept_when_the_database_fails_and_its_letters_are_w
     assert table_ids(settings) == ids
     assert len(seeks) == 4
     assert all(sum(offsets.values()) > 0 for offsets in seeks[1:])  # behind what is gathered
-    assert len(list(read_all(settings, settings.dead_letter_topic))) == 1
+    assert len(list(read_all(settings, settings.topics.dead_letters))) == 1
 
 
 def test_a_batch_folder_that_cannot_be_used_is_waited_for_and_what_others_put_there_stays(
@@ -436,7 +436,7 @@ def test_a_batch_folder_that_cannot_be_used_is_waited_for_and_what_others_put_th
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     folder = settings.state_dir / batch_files.FOLDER
     folder.write_text("in the way")
-    often = settings.model_copy(update={"stage_seconds": 0.2})
+    often = settings.replace(stage_seconds=0.2)
     ids = write(writer, 3)
     drain(relay.run, settings)
     with running(stage.run, often):

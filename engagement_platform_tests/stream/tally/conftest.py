@@ -29,13 +29,13 @@ def topic(settings: Settings) -> Iterator[Topic]:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect_redis(settings) as client:
+    with connect_redis(settings.redis) as client:
         yield client
 
 
 @pytest.fixture
 def views(client: redis.Redis, settings: Settings) -> Views:
-    return Views(client, settings.redis_namespace, packaged())
+    return Views(client, settings.redis.namespace, packaged())
 
 
 @pytest.fixture

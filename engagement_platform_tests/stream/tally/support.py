@@ -90,7 +90,7 @@ def difference(
     found: Snapshot, sent: list[Sent], settings: Settings, stream: EventStream | None = None
 ) -> tuple[Any, Any] | None:
     stream = stream or packaged()
-    expected = recount(stream, playbacks(stream, sent), window_of(settings), found.as_of_ms)
+    expected = recount(stream, playbacks(stream, sent), window_of(settings.views), found.as_of_ms)
     return None if found.as_of_ms and found.views == expected else (found.views, expected)
 
 
@@ -114,7 +114,7 @@ def generation(views: Views) -> str | None:
 
 
 def ends(settings: Settings) -> dict[int, int]:
-    reader = consumer.TopicReader(settings)
+    reader = consumer.TopicReader(settings.kafka, settings.topics.events)
     try:
         return reader.end_offsets()
     finally:

@@ -80,10 +80,10 @@ def test_missing_offsets_of_a_recreated_topic_do_not_replace_the_views(
 def test_after_a_flush_the_window_is_built_again_and_never_half(
     settings: Settings, topic: Topic, own_redis: Server, start: Start
 ) -> None:
-    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    settings = settings.replace(redis_url=SecretStr(own_redis.url))
     sent = [one for _ in range(4) for one in topic.send(event(n, age=n % 300) for n in range(1_000))]
     client = own_redis.client()
-    views = Views(client, settings.redis_namespace, packaged())
+    views = Views(client, settings.redis.namespace, packaged())
     start(settings)
     becomes_exact(views, sent, settings)
     seen: set[int] = set()
@@ -110,13 +110,13 @@ def test_while_views_are_rebuilt_readers_keep_the_old_ones(
 
     eventually(replaced)
     assert_exact(views, sent, settings)
-    assert not list(client.scan_iter(f"{{{settings.redis_namespace}}}:build:*"))
+    assert not list(client.scan_iter(f"{{{settings.redis.namespace}}}:build:*"))
 
 
 def test_another_window_in_the_settings_builds_the_views_anew(settings: Settings, topic: Topic, views: Views) -> None:
     sent = topic.send(event(n, age=n) for n in range(100))
     drain(settings)
-    wider = settings.model_copy(update={"window_seconds": 60, "bucket_seconds": 5})
+    wider = settings.replace(window_seconds=60, bucket_seconds=5)
     drain(wider)
     assert_exact(views, sent, wider)
 
@@ -126,7 +126,7 @@ def test_a_redis_clock_that_fell_back_far_builds_the_views_anew(
 ) -> None:
     sent = topic.send(event(n, age=n) for n in range(100))
     drain(settings)
-    meta = Keys.live(settings.redis_namespace).meta
+    meta = Keys.live(settings.redis.namespace).meta
     before = generation(views)
     client.hset(meta, "as_of", views.snapshot().as_of_ms + 3_600_000)
     drain(settings)
@@ -145,7 +145,7 @@ def test_racing_tallies_on_an_empty_redis_count_once(
     for one in running:
         one.finish()
     assert_exact(views, sent, settings)
-    assert not list(client.scan_iter(f"{{{settings.redis_namespace}}}:build:*"))
+    assert not list(client.scan_iter(f"{{{settings.redis.namespace}}}:build:*"))
 
 
 def test_a_build_that_was_lost_begins_again(
@@ -155,7 +155,7 @@ def test_a_build_that_was_lost_begins_again(
     sent = topic.send(event(n) for n in range(100))
     monkeypatch.setattr(build, "FRESH_SECONDS", -1.0)  # so that it is never promoted
     running = start()
-    pattern = f"{{{settings.redis_namespace}}}:build:*"
+    pattern = f"{{{settings.redis.namespace}}}:build:*"
     eventually(lambda: list(client.scan_iter(pattern)))
     for key in list(client.scan_iter(pattern)):
         client.unlink(key)
@@ -166,7 +166,7 @@ def test_a_build_that_was_lost_begins_again(
 
 def builds(client: redis.Redis, settings: Settings) -> set[str]:
     """Return the generations that are being built."""
-    return {key.split(":")[2] for key in client.scan_iter(f"{{{settings.redis_namespace}}}:build:*")}
+    return {key.split(":")[2] for key in client.scan_iter(f"{{{settings.redis.namespace}}}:build:*")}
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_build_that_was_refused_leaves_nothing(
     start()
     eventually(lambda: builds(client, settings))
     (refused,) = builds(client, settings)
-    client.hset(Keys.build(settings.redis_namespace, refused).meta, "topic_id", "another")
+    client.hset(Keys.build(settings.redis.namespace, refused).meta, "topic_id", "another")
     eventually(lambda: builds(client, settings) - {refused})
     assert refused not in builds(client, settings)
 
@@ -194,8 +194,8 @@ def test_a_build_ends_as_soon_as_other_views_are_live(
     sent = topic.send(event(n) for n in range(100))
     running = start()
     eventually(lambda: builds(client, settings))
-    other = Counts(client, settings.redis_namespace, window_of(settings), packaged())
-    other.begin("other", topic_id(settings), {0: 0, 1: 0})
+    other = Counts(client, settings.redis.namespace, window_of(settings.views), packaged())
+    other.begin("other", topic_id(settings.kafka, settings.topics.events), {0: 0, 1: 0})
     assert other.promote("other", None) == "promoted"
     becomes_exact(views, sent, settings)
     assert generation(views) == "other"
@@ -214,7 +214,7 @@ def test_builds_that_follow_each_other_are_spaced_out(
         eventually(lambda: builds(client, settings) - seen)
         (build,) = builds(client, settings) - seen
         seen.add(build)
-        client.hset(Keys.build(settings.redis_namespace, build).meta, "topic_id", "another")
+        client.hset(Keys.build(settings.redis.namespace, build).meta, "topic_id", "another")
     eventually(lambda: len(control.waits) >= 4)
     assert control.waits[:4] == [0.2, 0.4, 0.8, 1.6]
 

@@ -24,7 +24,7 @@ SetClock = Callable[[int], None]
 @pytest.fixture
 def set_clock(settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """Set the scripts' clock so many seconds off the server's; the whole script sees the same clock."""
-    key = f"{settings.redis_namespace}:skew"
+    key = f"{settings.redis.namespace}:skew"
     original = scripts.source
     skewed = f"{_REAL}time[1] = time[1] + (redis.call('GET', '{key}') or 0)\n"
 
@@ -139,7 +139,7 @@ def test_new_views_are_not_built_by_a_wrong_clock(
     eventually(lambda: waits(running))
     if skew < 0:
         assert views.as_of() is None
-        assert not list(client.scan_iter(f"{{{settings.redis_namespace}}}:build:*"))
+        assert not list(client.scan_iter(f"{{{settings.redis.namespace}}}:build:*"))
     set_clock(0)
     is_counted_on(views, stream)
     running.finish()

@@ -90,8 +90,8 @@ def test_an_event_is_readable_milliseconds_after_its_commit(
 def test_without_events_the_window_slides_on(
     settings: Settings, topic: Topic, start: Start, client: redis.Redis
 ) -> None:
-    small = settings.model_copy(update={"window_seconds": 10, "bucket_seconds": 1})
-    views = Views(client, settings.redis_namespace, packaged())
+    small = settings.replace(window_seconds=10, bucket_seconds=1)
+    views = Views(client, settings.redis.namespace, packaged())
     sent = topic.send(event(n, age=7 + n * 0.1) for n in range(20))
     start(small)
     eventually(lambda: views.totals().count > 0)
@@ -136,7 +136,7 @@ def test_what_is_no_event_is_skipped_and_told_once(
     assert_exact(views, sent, settings)
     assert control.progress.detail["unreadable"] == 2
     told = [record.getMessage() for record in caplog.records if "not an event" in record.getMessage()]
-    assert told == [f"not an event: {settings.topic}, partition 0, offset 2"]
+    assert told == [f"not an event: {settings.topics.events}, partition 0, offset 2"]
 
 
 @pytest.mark.parametrize("text", ["1970-01-01T00:00:00+00:00", "2099-12-31T23:59:59.999999+00:00"])

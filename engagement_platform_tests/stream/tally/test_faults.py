@@ -33,7 +33,7 @@ def test_a_key_of_another_program_stops_it_until_the_views_are_rebuilt(
     sent = topic.send(event(n) for n in range(10))
     running = start()
     becomes_exact(views, sent, settings)
-    key = Keys.live(settings.redis_namespace).buckets
+    key = Keys.live(settings.redis.namespace).buckets
     with client.pipeline(transaction=True) as pipe:
         pipe.delete(key)
         pipe.set(key, "of somebody else")
@@ -48,8 +48,8 @@ def test_rights_that_are_taken_away_stop_it(settings: Settings, topic: Topic, ow
     with own_redis.client() as client:
         client.execute_command("ACL", "SETUSER", "tally", "on", ">hunter2", "~*", "+@all")
         url = own_redis.url.replace("redis://", "redis://tally:hunter2@")
-        running = start(settings.model_copy(update={"redis_url": SecretStr(url)}))
-        eventually(lambda: Views(client, settings.redis_namespace, packaged()).as_of())
+        running = start(settings.replace(redis_url=SecretStr(url)))
+        eventually(lambda: Views(client, settings.redis.namespace, packaged()).as_of())
         client.execute_command("ACL", "SETUSER", "tally", "-hset")
         eventually(lambda: "ACL SETUSER tally" in running.told)
         assert "hunter2" not in running.told

@@ -35,12 +35,12 @@ def test_a_redis_that_went_back_in_time_is_counted_again(
     running = start()
     becomes_exact(views, sent, settings)
     running.finish()
-    lagging = {key: client_dump(client, key) for key in client.scan_iter(f"{{{settings.redis_namespace}}}:*")}
+    lagging = {key: client_dump(client, key) for key in client.scan_iter(f"{{{settings.redis.namespace}}}:*")}
     sent += topic.send(event(n) for n in range(30))
     running = start()
     becomes_exact(views, sent, settings)
     with client.pipeline(transaction=True) as pipe:
-        for key in client.scan_iter(f"{{{settings.redis_namespace}}}:*"):
+        for key in client.scan_iter(f"{{{settings.redis.namespace}}}:*"):
             pipe.unlink(key)
         for key, value in lagging.items():
             pipe.restore(key, 0, value)  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def test_offsets_beyond_the_end_lead_to_a_new_window(
     """Kafka lost the end of its log, and Redis had counted it."""
     sent = topic.send((event(n) for n in range(10)), partition=0)
     drain(settings)
-    client.hset(Keys.live(settings.redis_namespace).offsets, "0", 1_000)
+    client.hset(Keys.live(settings.redis.namespace).offsets, "0", 1_000)
     control = Standalone(drain=False)
     running = Running(settings, control)
     eventually(lambda: views.offsets().get(0) == 11)

@@ -39,7 +39,7 @@ def stream(request: pytest.FixtureRequest) -> EventStream:
 
 @pytest.fixture
 def views(client: redis.Redis, settings: Settings, stream: EventStream) -> Views:
-    return Views(client, settings.redis_namespace, stream)
+    return Views(client, settings.redis.namespace, stream)
 
 
 def test_draining_counts_everything_that_is_there_and_then_what_is_new(
@@ -58,12 +58,12 @@ def test_draining_counts_everything_that_is_there_and_then_what_is_new(
 def test_the_window_slides_and_is_built_again_while_it_runs(
     settings: Settings, topic: Topic, views: Views, stream: EventStream, client: redis.Redis, start: Start
 ) -> None:
-    small = settings.model_copy(update={"window_seconds": 10, "bucket_seconds": 1})
+    small = settings.replace(window_seconds=10, bucket_seconds=1)
     sent = topic.send(of(stream, n, age=7 + n * 0.1) for n in range(20))
     start(small, stream=stream)
     becomes_exact(views, sent, small, stream)
     before = generation(views)
-    client.unlink(Keys.live(settings.redis_namespace).offsets)
+    client.unlink(Keys.live(settings.redis.namespace).offsets)
     eventually(lambda: generation(views) not in (before, None))
     sent += topic.send(of(stream, n) for n in range(5))
     becomes_exact(views, sent, small, stream)
@@ -78,7 +78,7 @@ def test_views_of_the_version_before_go_on_and_other_measures_build_new_ones(
     sent = topic.send(event(n, age=n) for n in range(50))
     drain(settings)
     before = generation(views)
-    client.hdel(Keys.live(settings.redis_namespace).meta, "counted")
+    client.hdel(Keys.live(settings.redis.namespace).meta, "counted")
     sent += topic.send([event()])
     drain(settings)
     assert_exact(views, sent, settings)
@@ -86,11 +86,11 @@ def test_views_of_the_version_before_go_on_and_other_measures_build_new_ones(
 
     more = (*stream.views.measures, Measure("length", "length_seconds"))
     fewer = replace(stream, views=replace(stream.views, dimensions=stream.views.dimensions[1:], measures=more))
-    others = Views(client, settings.redis_namespace, fewer)
+    others = Views(client, settings.redis.namespace, fewer)
     drain(settings, fewer)
     assert_exact(others, sent, settings, fewer)
     assert generation(others) != before
-    assert not client.exists(Keys.live(settings.redis_namespace).view("content", "ms"))
+    assert not client.exists(Keys.live(settings.redis.namespace).view("content", "ms"))
     built = generation(others)
     drain(settings, fewer)
     assert generation(others) == built

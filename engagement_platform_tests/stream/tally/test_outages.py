@@ -32,7 +32,7 @@ def test_a_redis_that_evicts_is_refused(settings: Settings, topic: Topic, own_re
     with own_redis.client() as client:
         client.config_set("maxmemory-policy", "volatile-lru")
         with pytest.raises(StreamStopped, match="noeviction"):
-            drain(settings.model_copy(update={"redis_url": SecretStr(own_redis.url)}))
+            drain(settings.replace(redis_url=SecretStr(own_redis.url)))
         assert client.dbsize() == 0
 
 
@@ -41,9 +41,9 @@ def test_a_redis_that_is_told_to_evict_stops_the_tally_until_that_is_mended(
 ) -> None:
     monkeypatch.setattr(tally, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
-    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client:
-        views = Views(client, settings.redis_namespace, packaged())
+        views = Views(client, settings.redis.namespace, packaged())
         sent = topic.send(event(n) for n in range(50))
         state = start(settings).control.progress
         becomes_exact(views, sent, settings)
@@ -65,9 +65,9 @@ def test_what_was_evicted_is_counted_again(
 ) -> None:
     """The policy may be right again before anybody looks, or the tally may not have run at all."""
     monkeypatch.setattr(tally, "LOOK_SECONDS", 0.1)
-    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client:
-        views = Views(client, settings.redis_namespace, packaged())
+        views = Views(client, settings.redis.namespace, packaged())
         sent = topic.send(event(n, age=n % 300) for n in range(2_000))
         running = start(settings)
         becomes_exact(views, sent, settings)
@@ -86,7 +86,7 @@ def test_what_was_evicted_is_counted_again(
 
 def evict_some(client: redis.Redis, settings: Settings) -> None:
     """Let the server evict bucket keys, and keep meta and offsets, in one step for everybody else."""
-    kept = [Keys.live(settings.redis_namespace).meta, Keys.live(settings.redis_namespace).offsets]
+    kept = [Keys.live(settings.redis.namespace).meta, Keys.live(settings.redis.namespace).offsets]
     held = [(key, value) for key in kept if (value := client.dump(key))]
     client.set("ballast", "x" * 1_000_000)
     with client.pipeline(transaction=True) as pipe:
@@ -111,9 +111,9 @@ def test_redis_goes_and_comes_back(
     outage: str,
 ) -> None:
     monkeypatch.setattr("engagement_platform.adapters.redis.connection.TIMEOUT_SECONDS", 0.5)
-    settings = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
+    settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client, caplog.at_level(logging.WARNING, "engagement_platform"):
-        views = Views(client, settings.redis_namespace, packaged())
+        views = Views(client, settings.redis.namespace, packaged())
         sent = topic.send(event(n) for n in range(50))
         running = start(settings)
         becomes_exact(views, sent, settings)
@@ -145,8 +145,8 @@ def test_kafka_goes_and_comes_back(
     monkeypatch.setattr(consumer, "REFRESH_MS", 1_000)
     settings = make_settings(own_stack, "unused", "unused")
     topic, kafka = Topic(settings), server(own_stack_folder, "kafka")
-    with connect_redis(settings) as client, caplog.at_level(logging.WARNING, "engagement_platform"):
-        views = Views(client, settings.redis_namespace, packaged())
+    with connect_redis(settings.redis) as client, caplog.at_level(logging.WARNING, "engagement_platform"):
+        views = Views(client, settings.redis.namespace, packaged())
         sent = topic.send(event(n) for n in range(50))
         running = start(settings)
         becomes_exact(views, sent, settings)
@@ -178,8 +178,8 @@ def test_a_tally_that_starts_before_kafka_waits_for_it(
     kafka.daemon.stop(kafka.stop_signal)
     running = start(settings)
     kafka.start()
-    with connect_redis(settings) as client:
-        becomes_exact(Views(client, settings.redis_namespace, packaged()), sent, settings)
+    with connect_redis(settings.redis) as client:
+        becomes_exact(Views(client, settings.redis.namespace, packaged()), sent, settings)
     running.finish()
 
 

@@ -57,18 +57,18 @@ class Patience:
 
 def address_of(settings: Settings) -> DatasetAddress:
     """Return the place that the settings name. Raises SettingsError."""
-    match = _URI.fullmatch(settings.warehouse_uri or "")
+    match = _URI.fullmatch(settings.warehouse.uri or "")
     if match is None:
         raise SettingsError(
             f"{variable('warehouse_uri')} is not the name of a BigQuery dataset.", "Set it to project.dataset."
         )
-    _check_endpoint(settings.bigquery_endpoint)
+    _check_endpoint(settings.bigquery.endpoint)
     return DatasetAddress(
         match["project"],
         match["dataset"],
-        settings.bigquery_location,
-        settings.bigquery_credentials_file,
-        settings.bigquery_endpoint,
+        settings.bigquery.location,
+        settings.bigquery.credentials_file,
+        settings.bigquery.endpoint,
     )
 
 

@@ -1,0 +1,352 @@
+"""Every setting in its section: its name, its default, what it means and its unit.
+
+A setting's name is its variable's without ENGAGEMENT_, in small letters: `lease_seconds`. In a section it is shorter by
+what the section says already: `settings.lease.seconds`. A section is made from all settings by name, and takes its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+
+STREAM = "engagement"
+"""The stream that comes with the package."""
+_TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
+"""What Kafka takes as the name of a topic."""
+
+
+class Section(BaseModel):
+    """Settings that belong together."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Source(Section, alias_generator="source_{}".format):
+    """Where the events appear."""
+
+    dsn: SecretStr = Field(
+        description="PostgreSQL that records the engagement: a URL or key=value DSN. Only read from."
+    )
+
+
+class Platform(Section, alias_generator="platform_{}".format):
+    """Where the platform keeps what it knows."""
+
+    dsn: SecretStr = Field(
+        description="The platform's own PostgreSQL database, for leases and for Dagster's storage: a URL."
+    )
+
+
+class Kafka(Section, alias_generator="kafka_{}".format):
+    """How Kafka is reached."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the brokers are spoken to."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="SASL mechanism, where the brokers ask for one."
+    )
+    sasl_username: str | None = Field(None, description="User name for SASL.")
+    sasl_password: SecretStr | None = Field(None, description="Password for SASL.")
+    ssl_cafile: Path | None = Field(None, description="File with the authority that signed the brokers' certificates.")
+    transaction_timeout_ms: int = Field(
+        10_000,
+        ge=1_000,
+        alias="transaction_timeout_ms",
+        description="After this the broker aborts a frozen relay's transaction, in milliseconds.",
+    )
+
+
+class Topics(Section):
+    """Names in Kafka, and how topics are created."""
+
+    events: str = Field(
+        "engagement-events", pattern=_TOPIC, alias="topic", description="Kafka topic of the enriched events."
+    )
+    partitions: int = Field(
+        4, ge=1, alias="topic_partitions", description="Partitions with which the topic is created."
+    )
+    checkpoint: str = Field(
+        "engagement-relay-checkpoint",
+        pattern=_TOPIC,
+        alias="checkpoint_topic",
+        description="Compacted topic of the relay's checkpoint.",
+    )
+    dead_letters: str = Field(
+        "engagement-dead-letters",
+        pattern=_TOPIC,
+        alias="dead_letter_topic",
+        description="Topic of the events that could not be delivered.",
+    )
+    replays: str = Field(
+        "engagement-events-replay",
+        pattern=_TOPIC,
+        alias="replay_topic",
+        description="Topic of events that were published again on request. Nothing of the platform counts them.",
+    )
+    replication_factor: int = Field(1, ge=1, description="Replicas with which topics are created.")
+    forward_group: str = Field(
+        "engagement-forward", min_length=1, description="Kafka consumer group with the offsets of what was forwarded."
+    )
+
+
+class Relay(Section, alias_generator="relay_{}".format):
+    """From where, and how much at a time, the relay reads."""
+
+    start: Literal["latest", "earliest"] = Field(
+        "latest", alias="start", description="Where the very first start begins: at the newest event, or at the oldest."
+    )
+    start_lookback_ids: int = Field(
+        10_000,
+        ge=0,
+        alias="start_lookback_ids",
+        description="Ids below the newest among which a first start at `latest` looks for open transactions.",
+    )
+    batch_rows: int = Field(2_000, ge=1, description="Most events in one read and one Kafka transaction.")
+    batch_bytes: int = Field(16 << 20, ge=1, description="Most bytes of messages in one Kafka transaction.")
+    busy_poll_ms: float = Field(10, gt=0, description="Pause between polls while events come, in milliseconds.")
+    idle_poll_ms: float = Field(50, gt=0, description="Longest pause between polls while none come, in milliseconds.")
+
+
+class Lease(Section, alias_generator="lease_{}".format):
+    """For how long a streaming run lives, and how one follows another."""
+
+    seconds: float = Field(600, ge=0, description="How long one streaming run lives, in seconds. 0 drains and ends.")
+    lead_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="How long before the end the next run is launched, in seconds. Without it at once, so that one "
+        "always waits and a killed run costs seconds; 60 saves its memory.",
+    )
+    grace_seconds: float = Field(
+        300, ge=0, description="How long a run outlives its lease while no successor has claimed, in seconds."
+    )
+    retain_runs_hours: float = Field(
+        24,
+        gt=0,
+        alias="retain_runs_hours",
+        description="Age at which ended streaming runs are deleted from Dagster, in hours.",
+    )
+
+    @property
+    def effective_lead_seconds(self) -> float:
+        """Seconds before a lease's end at which its successor is launched."""
+        return self.seconds if self.lead_seconds is None else min(self.lead_seconds, self.seconds)
+
+
+class Redis(Section, alias_generator="redis_{}".format):
+    """Where the views are."""
+
+    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey that serves the views.")
+    namespace: str = Field(
+        "engagement", pattern=r"^[^{}\s]+$", description="Hash tag of all Redis keys: `engagement` gives {engagement}:…"
+    )
+
+
+class Views(Section):
+    """What the views count."""
+
+    window_seconds: int = Field(600, ge=10, description="Length of the sliding window, in seconds of event_ts.")
+    bucket_seconds: int = Field(10, ge=1, description="Width of one bucket of the window, in seconds.")
+    max_future_seconds: int = Field(
+        60, ge=0, description="How far ahead of Redis' clock an event may be and still count, in seconds."
+    )
+
+
+class Api(Section, alias_generator="api_{}".format):
+    """The partner, and how it is asked."""
+
+    url: SecretStr = Field(
+        SecretStr(""), description="The partner's HTTP API, to which events are posted. Empty: nothing is forwarded."
+    )
+    batch_size: int = Field(
+        200, ge=1, le=10_000, description="Most events in one request: an array; with 1 it is the object itself."
+    )
+    wait_ms: float = Field(
+        50, ge=0, description="For how long an event waits for others to fill its array, in milliseconds."
+    )
+    in_flight: int = Field(8, ge=1, le=64, description="Most requests to the partner at the same time.")
+    connect_timeout_seconds: float = Field(
+        5, gt=0, le=300, description="For how long connecting to the partner may take, in seconds."
+    )
+    read_timeout_seconds: float = Field(
+        10, gt=0, le=300, description="For how long a request may take until the partner has answered, in seconds."
+    )
+    retry_seconds: float = Field(
+        300,
+        ge=0,
+        description="For how long an event is tried before it is a dead letter, in seconds; outages do not count.",
+    )
+    breaker_failures: int = Field(
+        5, ge=1, description="Consecutive failures that open the circuit breaker: the partner then counts as down."
+    )
+    probe_seconds: float = Field(
+        5, gt=0, description="How often a partner that is down is tried with one request, in seconds."
+    )
+    events_per_second: float | None = Field(
+        None, gt=0, description="Most events a second to the partner; without it, no limit."
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="Most requests a second to the partner; without it, no limit."
+    )
+    proxy: SecretStr = Field(SecretStr(""), description="HTTP proxy on the way to the partner: a URL.")
+    ca_file: Path | None = Field(
+        None, description="File with the authority that signed the partner's certificate, where it is not a public one."
+    )
+    token: SecretStr | None = Field(None, description="Bearer token that is sent to the partner.")
+    token_file: Path | None = Field(None, description="File with that token; read again when it is refused.")
+    signing_key: SecretStr | None = Field(
+        None, description="Key that signs requests, whsec_<base64>; two with a space between while it is replaced."
+    )
+    signing_key_file: Path | None = Field(None, description="File with that key.")
+    fields: str = Field(
+        "", description="Fields of an event that the partner gets, comma-separated; empty: all of them."
+    )
+    user_id: Literal["keep", "drop", "hash"] = Field(
+        "keep", description="What the partner gets as user_id: the id, nothing, or its HMAC-SHA256 with a key."
+    )
+    hash_key: SecretStr | None = Field(None, description="Key with which user_id is hashed.")
+    hash_key_file: Path | None = Field(None, description="File with that key.")
+
+
+class Warehouse(Section, alias_generator="warehouse_{}".format):
+    """Where history is kept."""
+
+    kind: Literal["delta", "bigquery"] = Field(
+        "delta",
+        alias="warehouse",
+        description="Where history is kept: Delta Lake in a folder or object storage, or BigQuery.",
+    )
+    uri: str | None = Field(
+        None,
+        description="Delta Lake: folder or object storage URL, by default `warehouse` in the state folder. "
+        "BigQuery: project.dataset.",
+    )
+
+
+class BigQuery(Section, alias_generator="bigquery_{}".format):
+    """How BigQuery is reached."""
+
+    location: str | None = Field(None, description="BigQuery: location of the dataset, such as EU.")
+    credentials_file: Path | None = Field(
+        None, description="BigQuery: key file of a service account; without it, Google's default credentials."
+    )
+    endpoint: str | None = Field(
+        None, description="BigQuery: another address of its API, for a private endpoint or a test."
+    )
+
+
+class Stage(Section, alias_generator="stage_{}".format):
+    """How large a batch for the warehouse becomes."""
+
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Longest age of a warehouse batch, in seconds; by default 5 with Delta Lake, 30 with BigQuery.",
+    )
+    batch_rows: int = Field(50_000, ge=1, description="Most events in one warehouse batch.")
+
+
+class History(Section):
+    """What days of the past are held against."""
+
+    first_day: date = Field(
+        date(2024, 1, 1), description="The first day that can be rebuilt and checked, as YYYY-MM-DD in UTC."
+    )
+    event_types: str = Field(
+        "play,pause,finish,click",
+        description="Values of event_type that are expected, comma-separated. Others are carried all the same; a check "
+        "says that they are new.",
+    )
+    content_types: str = Field(
+        "podcast,newsletter,video",
+        description="Values of content_type that are expected, comma-separated. Others are carried all the same; a "
+        "check says that they are new.",
+    )
+
+
+class Settings(Section):
+    """The effective configuration of one process. Made from settings by name: `Settings.of(lease_seconds=60, …)`."""
+
+    source: Source
+    platform: Platform
+    kafka: Kafka
+    redis: Redis
+    topics: Topics
+    relay: Relay
+    lease: Lease
+    views: Views
+    api: Api
+    warehouse: Warehouse
+    bigquery: BigQuery
+    stage: Stage
+    history: History
+    state_dir: Path = Field(
+        Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_sections(cls, by_name: dict[str, Any]) -> dict[str, Any]:
+        """Hand all settings to each section, which takes its own."""
+        if unknown := by_name.keys() - FIELDS.keys():
+            raise KeyError(f"no settings: {', '.join(sorted(unknown))}")
+        return by_name | dict.fromkeys(SECTIONS, by_name)
+
+    @classmethod
+    def of(cls, **by_name: Any) -> Self:
+        """Return the settings that have these values, and their defaults else. Raises ValidationError, KeyError."""
+        return cls.model_validate(by_name)
+
+    def replace(self, **by_name: Any) -> Self:
+        """Return the settings with other values of some. Raises ValidationError, KeyError."""
+        return self.of(**self.given() | by_name)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a setting by its name. Raises KeyError."""
+        section, field = PATHS[name]
+        return getattr(getattr(self, section) if section else self, field)
+
+    def given(self) -> dict[str, Any]:
+        """Return name -> value of every setting that was set."""
+        return {name: self[name] for name, (section, field) in PATHS.items() if field in self._set_in(section)}
+
+    def _set_in(self, section: str) -> set[str]:
+        settings: Section = getattr(self, section) if section else self
+        return settings.model_fields_set
+
+    @property
+    def effective_stage_seconds(self) -> float:
+        """Longest age of a warehouse batch, in seconds."""
+        return self.stage.seconds or {"delta": 5.0, "bigquery": 30.0}[self.warehouse.kind]
+
+    @property
+    def effective_warehouse_uri(self) -> str:
+        """Folder, URL or project.dataset of the warehouse."""
+        return self.warehouse.uri or str((self.state_dir / "warehouse").absolute())
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
+
+
+def _fields() -> Iterator[tuple[str, str, str, FieldInfo]]:
+    """Yield every setting's name, its section ("" for none), and its field there."""
+    models: Mapping[str, type[Section]] = {**SECTIONS, "": Settings}
+    for section, model in models.items():
+        for field, info in model.model_fields.items():
+            if field not in SECTIONS or section:
+                yield info.alias or field, section, field, info
+
+
+PATHS: Mapping[str, tuple[str, str]] = {name: (section, field) for name, section, field, _ in _fields()}
+"""Name of a setting -> its section, "" for none, and its name there."""
+FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, _, info in _fields()}
+"""Every setting by its name, in the order of the sections."""
