@@ -1,13 +1,16 @@
 #!/bin/sh
 # Starts a program of the image. A secret may come as a file: where ENGAGEMENT_X is not set and ENGAGEMENT_X_FILE is,
 # the variable gets what is in the file. (Settings that are files themselves, such as ENGAGEMENT_API_TOKEN_FILE, are
-# left alone: the platform reads them.)
+# left alone: the platform reads them.) The same for a setting of one stream, ENGAGEMENT_ORDERS__X.
 set -eu
 
-for name in \
-    ENGAGEMENT_SOURCE_DSN ENGAGEMENT_PLATFORM_DSN ENGAGEMENT_REDIS_URL ENGAGEMENT_KAFKA_SASL_PASSWORD \
-    ENGAGEMENT_API_URL ENGAGEMENT_API_PROXY ENGAGEMENT_LOCAL_WRITER_DSN
-do
+names=
+for setting in SOURCE_DSN PLATFORM_DSN REDIS_URL KAFKA_SASL_PASSWORD API_URL API_PROXY LOCAL_WRITER_DSN; do
+    of_streams=$(env | sed -n "s/^\(ENGAGEMENT_[A-Z0-9_]*__$setting\)_FILE=.*/\1/p")
+    names="$names ENGAGEMENT_$setting $of_streams"
+done
+
+for name in $names; do
     eval "value=\${$name:-} file=\${${name}_FILE:-}"
     if [ -z "$value" ] && [ -n "$file" ]; then
         value=$(cat "$file") || {

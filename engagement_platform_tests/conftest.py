@@ -18,12 +18,12 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings, variable
 from engagement_platform_tests.shell import forget
+from engagement_platform_tests.streams import PACKAGED
 
 forget(os.environ)
 
@@ -161,7 +161,7 @@ def make_source(endpoints: Endpoints) -> tuple[str, SourceDatabase]:
 
 def origin(dsn: str) -> Origin:
     """Return where the packaged stream's events come from, on some server."""
-    return Origin(dsn, packaged())
+    return Origin(dsn, PACKAGED)
 
 
 def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **changes: object) -> Settings:

@@ -1,6 +1,14 @@
 """Streams beside the packaged one: with other dimensions and measures, and with as many as one does not think of."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+from engagement_platform.adapters import streams
 from engagement_platform.domain.event_stream import EventStream, stream_of
+from engagement_platform.settings import STREAM
+
+PACKAGED: EventStream = streams.stream_named(STREAM)
 
 ORDERS: EventStream = stream_of(
     {
@@ -54,3 +62,11 @@ PINGS: EventStream = stream_of(
     {},
     "pings/stream.toml",
 )
+
+
+@contextmanager
+def known(*more: EventStream) -> Iterator[None]:
+    """Let this process find streams by their names, as if their folders were in ENGAGEMENT_STREAMS."""
+    every = dict(streams.streams()) | {stream.name: stream for stream in more}
+    with mock.patch.object(streams, "streams", return_value=every):
+        yield

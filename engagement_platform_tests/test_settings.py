@@ -14,15 +14,31 @@ from pydantic import SecretStr, ValidationError
 
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.local import commands as local_commands
-from engagement_platform.settings import FIELDS, Settings, first_day, load, variable
+from engagement_platform.settings import (
+    FIELDS,
+    OWN,
+    SHARED,
+    STREAM,
+    Settings,
+    default_of,
+    first_day,
+    load,
+    streams_with_settings,
+    variable,
+)
 from engagement_platform.settings.sections import PATHS
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
+
+_COMMON = {
+    "ENGAGEMENT_SOURCE_DSN": "postgresql://127.0.0.1/media",
+    "ENGAGEMENT_PLATFORM_DSN": "postgresql://127.0.0.1/platform",
+}
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "postgresql://127.0.0.1/media")
-    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://127.0.0.1/platform")
+    for name, value in _COMMON.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_missing_setting_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +248,116 @@ def test_the_local_stacks_folder_is_the_state_folder() -> None:
     (option,) = (one for one in local_commands.up.params if one.name == "state_dir")
     assert option.default == FIELDS["state_dir"].default
     assert option.envvar == variable("state_dir")
+
+
+NUMBERS = sorted(
+    name for name in FIELDS.keys() - {"transaction_timeout_ms"} if FIELDS[name].annotation in {int, float, float | None}
+)
+VALUES = st.dictionaries(st.sampled_from(NUMBERS), st.integers(min_value=10, max_value=60).map(str))
+"""Settings of any stream, in variables."""
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the environment stays the same
+@given(
+    common=VALUES,
+    own=VALUES,
+    others=VALUES,
+)
+def test_a_stream_has_what_it_sets_itself_and_else_what_all_have(
+    common: dict[str, str], own: dict[str, str], others: dict[str, str]
+) -> None:
+    variables = {variable(name): value for name, value in common.items()}
+    variables |= {variable(name, "orders"): value for name, value in own.items()}
+    variables |= {variable(name, "orders_2"): value for name, value in others.items()}
+    with mock.patch.dict(os.environ, variables):
+        first, orders, second = load(), load("orders"), load("orders_2")
+    for name in NUMBERS:
+        default = default_of(name)
+        for settings, values in ((first, common), (orders, common | own), (second, common | others)):
+            assert settings[name] == (float(values[name]) if name in values else default)
+        assert orders.variable_of(name) == (variable(name, "orders") if name in own else variable(name))
+        assert first.variable_of(name) == variable(name)
+
+
+@given(st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True).filter(lambda name: name != STREAM))
+def test_every_name_of_a_stream_makes_variables_that_are_found_again(name: str) -> None:
+    environment = _COMMON | {variable("lease_seconds", name): "7", variable("topc", name): "x"}
+    with mock.patch.dict(os.environ, environment, clear=True):
+        assert streams_with_settings().keys() == {name}
+        with pytest.raises(SettingsError, match=f"{variable('topc', name)}: there is no such setting; "):
+            load(name)
+        assert load().lease.seconds == default_of("lease_seconds")
+        del os.environ[variable("topc", name)]
+        assert load(name).lease.seconds == 7
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_what_stands_for_one_stream_is_never_taken_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    value = "https://partner.example/events" if name == "api_url" else "something"
+    monkeypatch.setenv(variable(name), value)
+    assert _plain(load()[name]) == value
+    assert _plain(load("orders")[name]) != value
+    assert load("orders").variable_of(name) == variable(name, "orders")
+    monkeypatch.setenv(variable(name, "orders"), value)
+    assert _plain(load("orders")[name]) == value
+
+
+def test_names_that_stand_for_one_stream_are_made_of_its_name() -> None:
+    names = ("topic", "checkpoint_topic", "dead_letter_topic", "replay_topic", "redis_namespace", "forward_group")
+    ours, others = load(), load("orders")
+    assert [ours[name] for name in names] == [
+        "engagement-events",
+        "engagement-relay-checkpoint",
+        "engagement-dead-letters",
+        "engagement-events-replay",
+        "engagement",
+        "engagement-forward",
+    ]
+    assert [others[name] for name in names] == [ours[name].replace("engagement", "orders") for name in names]
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_what_is_the_same_for_all_streams_is_set_for_all(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(variable(name, "orders"), "postgresql://127.0.0.1/other")
+    load()
+    with pytest.raises(SettingsError, match=f"{variable(name, 'orders')}: it is the same .*: {variable(name)}[.]"):
+        load("orders")
+
+
+def test_a_mistyped_setting_of_a_stream_is_named_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__TOPC", "x")
+    said = "ENGAGEMENT_ORDERS__TOPC: there is no such setting; ENGAGEMENT_ORDERS__TOPIC is one"
+    with pytest.raises(SettingsError, match=said):
+        load("orders")
+    load()
+    load("visits")
+
+
+def test_the_settings_of_the_packaged_stream_are_the_common_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_ENGAGEMENT__TOPIC", "x")
+    with pytest.raises(SettingsError, match=r"ENGAGEMENT_ENGAGEMENT__TOPIC: .*: ENGAGEMENT_TOPIC\."):
+        load()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_wrong_value_is_named_by_the_variable_that_it_comes_from(monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
+    name = variable("lease_seconds", "orders" if own else STREAM)
+    monkeypatch.setenv(name, "soon")
+    with pytest.raises(SettingsError, match=f"{name}: it must be a number, and is 'soon'"):
+        load("orders")
+
+
+def test_settings_of_a_stream_keep_it_when_some_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__REDIS_URL", "redis://other")
+    changed = load("orders").replace(lease_seconds=1)
+    assert (changed.stream, changed.topics.events) == ("orders", "orders-events")
+    assert changed.redis.variable("url") == "ENGAGEMENT_ORDERS__REDIS_URL"
+    assert changed.kafka.variable("bootstrap_servers") == "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS"
+    assert changed.api.variable("token") == "ENGAGEMENT_ORDERS__API_TOKEN"
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _load() -> Settings | SettingsError:

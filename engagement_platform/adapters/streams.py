@@ -1,27 +1,53 @@
-"""Reads the folders of streams."""
+"""Reads the folders of streams: the packaged one, and those of ENGAGEMENT_STREAMS."""
 
 import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
+from engagement_platform import settings as configuration
+from engagement_platform.adapters import claims
 from engagement_platform.adapters.sql import bare
+from engagement_platform.domain import event_stream
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event import ENGAGEMENT
-from engagement_platform.domain.event_stream import EventStream, stream_of
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.json_schema import json_schema_of
+from engagement_platform.settings import STREAM, Settings, variable
+
+_PACKAGED = resources.files("engagement_platform").joinpath("streams", STREAM)
 
 
-@cache
-def packaged() -> EventStream:
-    """Return the stream `engagement`, which comes with the package."""
-    return read(resources.files("engagement_platform").joinpath("streams", "engagement"))
+def streams() -> Mapping[str, EventStream | SettingsError]:
+    """Return every stream by its name, `engagement` first; where its folder cannot be used, what is wrong with it.
+
+    The folders are read once in a process.
+    """
+    return _read_all(configuration.stream_folders())
+
+
+def stream_of(settings: Settings) -> EventStream:
+    """Return the stream whose settings these are.
+
+    Raises SettingsError when there is no such stream, its folder cannot be used, or it would write to what an earlier
+    one writes to: a topic, keys, a consumer group, a table.
+    """
+    _require_known(configuration.streams_with_settings())
+    stream = stream_named(settings.stream)
+    for others, other in _before(settings.stream):
+        if fault := claims.shared(settings, stream, others, other):
+            raise fault
+    return stream
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the messages of `engagement`, with the meaning of each field."""
-    return json_schema_of(ENGAGEMENT, packaged().name, packaged().meanings)
+    stream = stream_named(STREAM)
+    return json_schema_of(ENGAGEMENT, stream.name, stream.meanings)
 
 
 def read(folder: Traversable) -> EventStream:
@@ -37,7 +63,7 @@ def read(folder: Traversable) -> EventStream:
         raise SettingsError(
             f"The stream's folder {folder} cannot be read: {error}.", "It must have stream.toml and enriched.sql."
         ) from error
-    return stream_of(toml, enriched, marts, str(path))
+    return event_stream.stream_of(toml, enriched, marts, str(path))
 
 
 def _marts(folder: Traversable) -> list[tuple[str, str]]:
@@ -48,3 +74,71 @@ def _marts(folder: Traversable) -> list[tuple[str, str]]:
         for file in files
         if file.name.endswith(".sql")
     ]
+
+
+@cache
+def _read_all(folders: tuple[Path, ...]) -> Mapping[str, EventStream | SettingsError]:
+    of: dict[str, Path] = {}
+    listed: dict[str, EventStream | SettingsError] = {}
+    for folder in folders:
+        name, stream = _read_named(folder)
+        if name in of:
+            stream = SettingsError(
+                f"The folders {of[name]} and {folder} both have the stream {name}.",
+                f"Take one out of {variable('streams')}, or name the other's stream otherwise in its stream.toml.",
+            )
+        of[name], listed[name] = folder, stream
+    return {STREAM: listed.pop(STREAM, None) or read(_PACKAGED), **listed}
+
+
+def _read_named(folder: Path) -> tuple[str, EventStream | SettingsError]:
+    """Return a folder's stream by its name; one that cannot be used by the name that it says, or by its folder's."""
+    try:
+        stream = read(folder)
+    except SettingsError as error:
+        return _name_in(folder) or folder.name, error
+    return stream.name, stream
+
+
+def _name_in(folder: Path) -> str:
+    try:
+        name = tomllib.loads((folder / "stream.toml").read_text(encoding="utf-8")).get("name", "")
+    except (OSError, ValueError):  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def stream_named(name: str) -> EventStream:
+    """Return a stream by its name. Raises SettingsError."""
+    stream = streams().get(name)
+    if isinstance(stream, EventStream):
+        return stream
+    if stream is None:
+        raise SettingsError(
+            f"There is no stream {name}; there are {', '.join(streams())}.",
+            f"{variable('streams')} names the folders of further streams.",
+        )
+    raise SettingsError(stream.what, stream.todo)
+
+
+def _require_known(named: Mapping[str, str]) -> None:
+    """Raise SettingsError for a variable of a stream that is not there, unless it may be that of a broken folder."""
+    all_streams = streams()
+    if any(isinstance(stream, SettingsError) for stream in all_streams.values()):
+        return
+    for name, of in named.items():
+        if name not in all_streams:
+            raise SettingsError(
+                f"{of} is of the stream {name}, which is not there; there are {', '.join(all_streams)}.",
+                f"Mend the name, take the variable away, or add the stream's folder to {variable('streams')}.",
+            )
+
+
+def _before(name: str) -> Iterator[tuple[Settings, EventStream]]:
+    """Yield the streams before one that can be used, with their settings."""
+    for earlier, stream in streams().items():
+        if earlier == name:
+            return
+        if isinstance(stream, EventStream):
+            with suppress(SettingsError):
+                yield configuration.load(earlier), stream

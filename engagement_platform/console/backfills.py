@@ -90,7 +90,7 @@ def replay_events(asked: Asked, *, to_api: bool, dry_run: bool) -> None:
         raise click.UsageError("--to replay-topic and --to api need --since or --ids.")
     settings = load()
     if to_api and not settings.api.url.get_secret_value():
-        raise SettingsError("There is no partner to deliver to.", f"Set {variable('api_url')}.")
+        raise SettingsError("There is no partner to deliver to.", f"Set {settings.variable_of('api_url')}.")
     chosen, what = _numbered(asked.ids) if asked.ids is not None else _within(settings, asked)
     goal = settings.topics.replays + (", for the partner" if to_api else "")
     if dry_run:

@@ -29,7 +29,7 @@ from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.source_tables import Sight, faults, faults_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import Topic, demands, unmet
-from engagement_platform.settings import ADDRESSES, FIELDS, Settings, variable
+from engagement_platform.settings import ADDRESSES, FIELDS, Settings
 from engagement_platform.stream.registry import LOOPS
 from engagement_platform.stream.topic_watch import names_of, window_of
 
@@ -63,7 +63,7 @@ def effective(settings: Settings) -> list[Effective]:
     given = settings.given()
     return [
         Effective(
-            variable(name),
+            settings.variable_of(name),
             _shown(name, settings[name]),
             name not in given,
             field.description or "",
@@ -196,7 +196,7 @@ def _missing(settings: Settings, topic: str) -> Finding:
         published = ()  # the platform database has a finding of its own
     if not published:
         return Finding("note", f"Kafka: topic {topic} is not there yet", "The first start creates it.")
-    name = variable("topic" if topic == settings.topics.events else "checkpoint_topic")
+    name = settings.variable_of("topic" if topic == settings.topics.events else "checkpoint_topic")
     return Finding(
         "warning",
         f"Kafka: topic {topic} is not there, though a relay has published to {', '.join(published)}",
@@ -244,7 +244,7 @@ def _partner(settings: Settings) -> Iterator[Finding]:
     if settings.api.url.get_secret_value():
         yield Finding("ok", reach(settings.api))
     else:
-        yield Finding("ok", f"no partner: {variable('api_url')} is not set, and nothing is forwarded")
+        yield Finding("ok", f"no partner: {settings.variable_of('api_url')} is not set, and nothing is forwarded")
 
 
 def _dagster(_: Settings) -> Iterator[Finding]:

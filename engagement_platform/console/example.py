@@ -11,12 +11,13 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from engagement_platform.settings import FIELDS, variable
+from engagement_platform.settings import FIELDS, default_of, variable
 
 _HEAD = """\
 # Every setting, with its default behind the #. Copy what you change into a file .env beside the README. docker compose
 # reads it, and has the addresses of its own servers as defaults; a shell reads it by: set -a; . ./.env; set +a
 # Put a value with blanks, $ or # into single quotes.
+# For a stream of your own, such as orders, ENGAGEMENT_ORDERS__LEASE_SECONDS comes before ENGAGEMENT_LEASE_SECONDS.
 # Made by: python -m engagement_platform.console.example > .env.example
 """
 _WIDTH = 118
@@ -50,11 +51,11 @@ def _settings(without: Container[str]) -> Iterator[str]:
             meaning += " Must be set."
         if variable(name) in also_files:
             meaning += f" In Docker also as a file: {variable(name)}_FILE."
-        yield f"{textwrap.fill(meaning, _WIDTH, initial_indent='# ', subsequent_indent='# ')}\n{_line(name, field)}\n"
+        yield f"{textwrap.fill(meaning, _WIDTH, initial_indent='# ', subsequent_indent='# ')}\n{_line(name)}\n"
 
 
-def _line(name: str, field: FieldInfo) -> str:
-    default = field.get_default()
+def _line(name: str) -> str:
+    default = default_of(name)
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
     shown = "" if default is None or default is PydanticUndefined else str(default)

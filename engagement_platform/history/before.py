@@ -13,11 +13,12 @@ from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicRea
 from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.loads import Loads
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.event import id_of
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Ids, named
 from engagement_platform.domain.redrive import Sink
 from engagement_platform.domain.removal import Removal
@@ -36,13 +37,13 @@ _EXCUSED_BY = frozenset(source for source, lacking in registry.lacking().items()
 """Whose dead letters the warehouse need not have; what the partner refused it has."""
 
 
-def ids_of_day(warehouse: Warehouse, day: date) -> "Array":
+def ids_of_day(stream: EventStream, warehouse: Warehouse, day: date) -> "Array":
     """Return the ids that the table has on a day, ascending, each once."""
     import numpy as np  # noqa: PLC0415
 
     begin, end = bounds(day)
     return np.unique(
-        warehouse.query(statement(packaged(), "ids_of_day"), {"begin": begin, "end": end}).column("id").to_numpy()
+        warehouse.query(statement(stream, "ids_of_day"), {"begin": begin, "end": end}).column("id").to_numpy()
     )
 
 
@@ -99,14 +100,14 @@ def missed_by_stream(
     if candidates:
         candidates -= dead_letters(settings, candidates)
     if candidates and len(candidates) <= _LOOKED_UP:
-        candidates -= _on_any_day(warehouse, candidates)
+        candidates -= _on_any_day(stream_of(settings), warehouse, candidates)
     return named(candidates)
 
 
-def _on_any_day(warehouse: Warehouse, ids: set[int]) -> set[int]:
+def _on_any_day(stream: EventStream, warehouse: Warehouse, ids: set[int]) -> set[int]:
     """Return which of the ids the table has, on whatever day; a scan of its ids."""
     listed = ", ".join(map(str, sorted(ids)))
-    return set(warehouse.query(statement(packaged(), "ids_anywhere", ids=listed)).column("id").to_pylist())
+    return set(warehouse.query(statement(stream, "ids_anywhere", ids=listed)).column("id").to_pylist())
 
 
 def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -> set[int]:

@@ -57,7 +57,7 @@ def remains(settings: Settings, now: datetime) -> list[Remains]:
             "the warehouse's history of replaced rows",
             now + timedelta(hours=replaced_rows_kept_hours(settings)),
         ),
-        Remains(f"files of rejected messages in {settings.state_dir / 'bigquery_batches'}", None),
+        Remains(f"files of rejected messages in {settings.own_dir / 'bigquery_batches'}", None),
     ]
 
 

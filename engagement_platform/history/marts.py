@@ -5,25 +5,26 @@ from datetime import date
 
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
 from engagement_platform.settings import Settings
 
 _TRIES = 5
 
 
-def query_of(mart: Table) -> str:
+def query_of(stream: EventStream, mart: Table) -> str:
     """Return the query of a mart in BigQuery's dialect; its parameters are @day, @begin and @end, times in UTC."""
-    return packaged().marts[mart.name]
+    return stream.marts[mart.name]
 
 
-def code_version(mart: Table) -> str:
+def code_version(stream: EventStream, mart: Table) -> str:
     """Return what changes with the mart's formula, and not with its comments."""
-    return hashlib.sha256(" ".join(query_of(mart).split()).encode()).hexdigest()[:12]
+    return hashlib.sha256(" ".join(query_of(stream, mart).split()).encode()).hexdigest()[:12]
 
 
 def refresh_day(settings: Settings, mart: Table, day: date) -> int:
@@ -36,13 +37,12 @@ def refresh_day(settings: Settings, mart: Table, day: date) -> int:
     warehouse.ensure(ENGAGEMENT_EVENTS)
     warehouse.ensure(mart)
     begin, end = bounds(day)
+    query = query_of(stream_of(settings), mart)
     with Rebuilds.opened(settings, "mart") as rebuilds:
         for _ in range(_TRIES):
             replacement = Replacement(mart, day, rebuilds.next_number())
             try:
-                return warehouse.replace_day_by_query(
-                    replacement, query_of(mart), {"day": day, "begin": begin, "end": end}
-                )
+                return warehouse.replace_day_by_query(replacement, query, {"day": day, "begin": begin, "end": end})
             except (Conflict, Overtaken):
                 continue
     raise Unavailable(

@@ -24,6 +24,7 @@ from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
@@ -237,7 +238,7 @@ class _Rebuild:
 
     def _looked_at(self, day: date, number: int, expected: tuple[Coverage | None, Coverage]) -> "AtEnd":
         """Return what compares the day as it is with the source's ids, once all of them are known."""
-        before = ids_of_day(self._warehouse, day)
+        before = ids_of_day(stream_of(self._settings), self._warehouse, day)
         at_start, published_now = expected
 
         def look(source: "np.ndarray[Any, Any]") -> None:

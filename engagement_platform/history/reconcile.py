@@ -19,13 +19,14 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.history import days_of, open_history
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, named
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.before import dead_letters
@@ -68,11 +69,12 @@ def reconcile_days(settings: Settings, days: Sequence[date], patience: float = P
     ensure_schema(settings)
     warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    stream = stream_of(settings)
     findings: dict[date, Findings] = {}
     sources: dict[date, _Day] = {}
     for day in days:
         source = _read_source(settings, day)
-        findings[day] = _compare(settings, day, source, _read_table(warehouse, day))
+        findings[day] = _compare(settings, day, source, _read_table(stream, warehouse, day))
         if findings[day].differs:
             sources[day] = source
     if sources:
@@ -81,7 +83,7 @@ def reconcile_days(settings: Settings, days: Sequence[date], patience: float = P
         sure = {} if arrived else _held_since_rebuild(settings, table_id, list(sources))
         for day, source in sources.items():
             still_to_come = None if arrived else sure.get(day, Coverage(-1))
-            findings[day] = _compare(settings, day, source, _read_table(warehouse, day), still_to_come)
+            findings[day] = _compare(settings, day, source, _read_table(stream, warehouse, day), still_to_come)
     return [findings[day] for day in days]
 
 
@@ -97,9 +99,9 @@ def _read_source(settings: Settings, day: date) -> _Day:
     return _Day(table.column("id").to_numpy(), table.column("ms").to_numpy())
 
 
-def _read_table(warehouse: Warehouse, day: date) -> _Day:
+def _read_table(stream: EventStream, warehouse: Warehouse, day: date) -> _Day:
     begin, end = bounds(day)
-    answer = warehouse.query(statement(packaged(), "figures_of_day"), {"begin": begin, "end": end})
+    answer = warehouse.query(statement(stream, "figures_of_day"), {"begin": begin, "end": end})
     columns = (answer.column(name).to_numpy() for name in ("id", "ms", "without_content"))
     return _Day(*columns)
 
@@ -230,7 +232,7 @@ def new_values(settings: Settings, since: datetime) -> list[NewValue]:
         ("content_type", settings.history.content_types),
     ):
         values = {each.strip() for each in expected.split(",")}
-        question = statement(packaged(), "values_of", column=column, most=_MAX_VALUES)
+        question = statement(stream_of(settings), "values_of", column=column, most=_MAX_VALUES)
         rows = warehouse.query(question, {"begin": since}).to_pylist()
         new += [NewValue(column, **row) for row in rows if row["value"] not in values]
     return new
@@ -249,6 +251,6 @@ def strange_days(settings: Settings, first: date, last: date) -> Strange:
     """Return how many events lie before `first` or after `last`, and between which times."""
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    outside = statement(packaged(), "outside")
+    outside = statement(stream_of(settings), "outside")
     row = warehouse.query(outside, {"begin": bounds(first)[0], "end": bounds(last)[1]}).to_pylist()[0]
     return Strange(row["events"], str(row["first"]), str(row["last"]))

@@ -4,9 +4,18 @@ The variable of `lease_seconds` is ENGAGEMENT_LEASE_SECONDS, and so on. Nothing 
 environment for configuration.
 """
 
-from engagement_platform.settings.environment import ADDRESSES, first_day, load, variable
+from engagement_platform.settings.environment import (
+    ADDRESSES,
+    first_day,
+    load,
+    stream_folders,
+    streams_with_settings,
+)
 from engagement_platform.settings.sections import (
     FIELDS,
+    OWN,
+    SHARED,
+    STREAM,
     Api,
     BigQuery,
     Kafka,
@@ -21,11 +30,16 @@ from engagement_platform.settings.sections import (
     Topics,
     Views,
     Warehouse,
+    default_of,
+    variable,
 )
 
 __all__ = [
     "ADDRESSES",
     "FIELDS",
+    "OWN",
+    "SHARED",
+    "STREAM",
     "Api",
     "BigQuery",
     "Kafka",
@@ -40,7 +54,10 @@ __all__ = [
     "Topics",
     "Views",
     "Warehouse",
+    "default_of",
     "first_day",
     "load",
+    "stream_folders",
+    "streams_with_settings",
     "variable",
 ]

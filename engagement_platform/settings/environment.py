@@ -1,17 +1,18 @@
-"""Reads the settings from the environment, and says in words what is wrong with them."""
+"""Reads the settings of a stream from the environment, and says in words what is wrong with them."""
 
+import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from engagement_platform.domain import addresses
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings.sections import FIELDS, History, Settings
-
-PREFIX = "ENGAGEMENT_"
+from engagement_platform.settings.sections import FIELDS, OWN, PREFIX, SHARED, STREAM, History, Settings, variable
 
 ADDRESSES = {
     "source_dsn": addresses.postgres_fault,
@@ -23,69 +24,122 @@ ADDRESSES = {
 }
 """How the form of each address is checked."""
 
+Fault = tuple[str, str]
+"""A variable, and what is wrong with it."""
 
-def load() -> Settings:
-    """Read the settings from the environment, an empty one as one that is not set.
 
+def load(stream: str = STREAM) -> Settings:
+    """Read the settings of a stream from the environment, an empty one as one that is not set.
+
+    ENGAGEMENT_ORDERS__LEASE_SECONDS is for the stream `orders` alone. Where that is not set, ENGAGEMENT_LEASE_SECONDS
+    is for it, too, unless the setting stands for one stream. Whether there is such a stream is not looked at.
     Raises SettingsError naming each variable at fault, with its value where that cannot be secret.
     """
+    by_name = _by_name(stream)
+    faults = list(_misnamed(stream))
     try:
-        settings = Settings.of(**_environment())
+        settings = Settings.of(**by_name)
     except ValidationError as error:
-        faults = [(str(fault["loc"][-1]), _in_words(str(fault["loc"][-1]), fault)) for fault in error.errors()]
+        faults += [_in_words(fault, by_name) for fault in error.errors() if fault["type"] not in _FOLLOWING]
     else:
-        faults = [(name, fault) for name, check in ADDRESSES.items() if (fault := check(_text(settings[name])))]
+        faults += _malformed(settings)
         faults += _shared_topics(settings)
         if not faults:
             return settings
     raise SettingsError(
-        f"The configuration cannot be used. {'; '.join(f'{variable(name)}: {fault}' for name, fault in faults)}.",
+        f"The configuration cannot be used. {'; '.join(f'{variable}: {fault}' for variable, fault in faults)}.",
         "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
     )
 
 
-def first_day() -> date:
+def first_day(stream: str = STREAM) -> date:
     """Return ENGAGEMENT_FIRST_DAY, whether or not the other settings are there. Raises SettingsError."""
     try:
-        return History.model_validate(_environment()).first_day
+        return History.model_validate(_by_name(stream)).first_day
     except ValidationError:
         raise SettingsError(
             f"{variable('first_day')} is not a date.", "Set it to a day such as 2024-01-01, or leave it out."
         ) from None
 
 
-def variable(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return PREFIX + name.upper()
+def stream_folders() -> tuple[Path, ...]:
+    """Return the folders of ENGAGEMENT_STREAMS, whether or not the other settings are there."""
+    listed = _variables().get(variable("streams"), "")
+    return tuple(Path(folder) for folder in listed.split(os.pathsep) if folder)
 
 
-def _environment() -> dict[str, str]:
-    """Return name -> value of the settings that the environment has."""
-    variables = {variable.upper(): value for variable, value in os.environ.items()}
-    return {name: value for name in FIELDS if (value := variables.get(variable(name)))}
+def streams_with_settings() -> Mapping[str, str]:
+    """Return stream -> a variable that is for it alone, for every stream that the environment names."""
+    return {stream: name for name in _variables() if (stream := _stream_in(name)) is not None}
 
 
-def _shared_topics(settings: Settings) -> Iterator[tuple[str, str]]:
+def _variables() -> dict[str, str]:
+    """Return the platform's variables that are not empty, in capitals."""
+    return {name.upper(): value for name, value in os.environ.items() if value and name.upper().startswith(PREFIX)}
+
+
+def _stream_in(name: str) -> str | None:
+    """Return the stream whose own variable this is; None for a common one."""
+    stream, mark, _ = name.removeprefix(PREFIX).rpartition("__")
+    return stream.lower() if mark and stream else None
+
+
+def _by_name(stream: str) -> dict[str, Any]:
+    """Return name -> value of the settings that the environment has for a stream, and what says whose they are."""
+    variables = _variables()
+    common = {name: value for name in FIELDS if (value := variables.get(variable(name)))}
+    if stream == STREAM:
+        return common
+    own = {name: value for name in FIELDS if (value := variables.get(variable(name, stream)))}
+    inherited = {name: value for name, value in common.items() if name not in OWN}
+    return inherited | own | {"stream": stream, "overrides": frozenset(own)}
+
+
+def _misnamed(stream: str) -> Iterator[Fault]:
+    """Yield the variables of a stream that no setting has."""
+    for name in (name for name in _variables() if _stream_in(name) == stream):
+        setting = name.rpartition("__")[2].lower()
+        if stream == STREAM:
+            yield name, f"the settings of {STREAM} are the common ones: {variable(setting)}"
+        elif setting in SHARED:
+            yield name, f"it is the same for all streams: {variable(setting)}"
+        elif setting not in FIELDS:
+            close = difflib.get_close_matches(setting, FIELDS.keys() - SHARED, n=1)
+            yield name, "there is no such setting" + "".join(f"; {variable(one, stream)} is one" for one in close)
+
+
+def _malformed(settings: Settings) -> Iterator[Fault]:
+    """Yield each address that cannot be one."""
+    for name, check in ADDRESSES.items():
+        if fault := check(_text(settings[name])):
+            yield settings.variable_of(name), fault
+
+
+def _shared_topics(settings: Settings) -> Iterator[Fault]:
     """Yield each setting that names a topic which another one names, too."""
     first: dict[str, str] = {}
     for name in ("topic", "checkpoint_topic", "dead_letter_topic", "replay_topic"):
         owner = first.setdefault(settings[name], name)
         if owner != name:
-            yield name, f"it must be another topic than {variable(owner)}, and both are {settings[name]!r}"
+            other = settings.variable_of(owner)
+            yield settings.variable_of(name), f"it must be another topic than {other}, and both are {settings[name]!r}"
 
 
-def _in_words(name: str, fault: ErrorDetails) -> str:
+def _in_words(fault: ErrorDetails, by_name: Mapping[str, Any]) -> Fault:
     """Say what a setting must be, and what it is."""
-    kind, context = fault["type"], fault.get("ctx", {})
+    name, kind, context = str(fault["loc"][-1]), fault["type"], fault.get("ctx", {})
+    of = variable(name, by_name["stream"]) if name in by_name.get("overrides", ()) else variable(name)
     if kind == "missing":
-        return "it is not set"
+        return of, "it is not set"
     must = next(
         (words.format(**context) for begin, words in _MUST_BE.items() if kind.startswith(begin)), "another value"
     )
-    value = _environment().get(name)
     is_secret = name in ADDRESSES or "Secret" in str(FIELDS[name].annotation)
-    return f"it must be {must}" + ("" if is_secret or not value else f", and is {value!r}")
+    return of, f"it must be {must}" + ("" if is_secret else f", and is {by_name[name]!r}")
 
+
+_FOLLOWING = {"default_factory_not_called"}
+"""Kinds of faults that another fault of the same section brings about."""
 
 _MUST_BE = {
     "int_": "a whole number",

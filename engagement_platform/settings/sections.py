@@ -2,26 +2,57 @@
 
 A setting's name is its variable's without ENGAGEMENT_, in small letters: `lease_seconds`. In a section it is shorter by
 what the section says already: `settings.lease.seconds`. A section is made from all settings by name, and takes its own.
+
+Settings are those of one stream. Another stream than the packaged one takes over what it does not set by itself, but
+nothing that is `Own`; nobody sets for himself what is `Shared`.
 """
 
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
+PREFIX = "ENGAGEMENT_"
 STREAM = "engagement"
 """The stream that comes with the package."""
+T = TypeVar("T")
+Own = Annotated[T, "own"]
+"""What stands for one stream: no stream takes it over from another."""
+Shared = Annotated[T, "shared"]
+"""What is the same for all streams."""
 _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 """What Kafka takes as the name of a topic."""
 
 
+def variable(name: str, stream: str = STREAM) -> str:
+    """Return the environment variable of a setting; of another stream the one that only this stream looks at."""
+    return PREFIX + (name if stream == STREAM else f"{stream}__{name}").upper()
+
+
 class Section(BaseModel):
-    """Settings that belong together."""
+    """Settings of one stream that belong together."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
+
+    stream: str = Field(STREAM, alias="stream", repr=False)
+    overrides: frozenset[str] = Field(frozenset(), alias="overrides", repr=False)
+    """Names of the settings that the stream has for itself."""
+
+    def variable(self, field: str) -> str:
+        """Return the environment variable that sets a field for this stream."""
+        return self.variable_of(type(self).model_fields[field].alias or field)
+
+    def variable_of(self, name: str) -> str:
+        """Return the environment variable that sets a setting for this stream."""
+        return variable(name, self.stream if name in self.overrides | OWN else STREAM)
+
+
+def _named(form: str, **field: Any) -> Any:
+    """Return a field that is named after the stream."""
+    return Field(default_factory=lambda data: form.format(stream=data["stream"]), **field)
 
 
 class Source(Section, alias_generator="source_{}".format):
@@ -35,7 +66,7 @@ class Source(Section, alias_generator="source_{}".format):
 class Platform(Section, alias_generator="platform_{}".format):
     """Where the platform keeps what it knows."""
 
-    dsn: SecretStr = Field(
+    dsn: Shared[SecretStr] = Field(
         description="The platform's own PostgreSQL database, for leases and for Dagster's storage: a URL."
     )
 
@@ -64,33 +95,33 @@ class Kafka(Section, alias_generator="kafka_{}".format):
 class Topics(Section):
     """Names in Kafka, and how topics are created."""
 
-    events: str = Field(
-        "engagement-events", pattern=_TOPIC, alias="topic", description="Kafka topic of the enriched events."
+    events: Own[str] = _named(
+        "{stream}-events", pattern=_TOPIC, alias="topic", description="Kafka topic of the enriched events."
     )
     partitions: int = Field(
         4, ge=1, alias="topic_partitions", description="Partitions with which the topic is created."
     )
-    checkpoint: str = Field(
-        "engagement-relay-checkpoint",
+    checkpoint: Own[str] = _named(
+        "{stream}-relay-checkpoint",
         pattern=_TOPIC,
         alias="checkpoint_topic",
         description="Compacted topic of the relay's checkpoint.",
     )
-    dead_letters: str = Field(
-        "engagement-dead-letters",
+    dead_letters: Own[str] = _named(
+        "{stream}-dead-letters",
         pattern=_TOPIC,
         alias="dead_letter_topic",
         description="Topic of the events that could not be delivered.",
     )
-    replays: str = Field(
-        "engagement-events-replay",
+    replays: Own[str] = _named(
+        "{stream}-events-replay",
         pattern=_TOPIC,
         alias="replay_topic",
         description="Topic of events that were published again on request. Nothing of the platform counts them.",
     )
     replication_factor: int = Field(1, ge=1, description="Replicas with which topics are created.")
-    forward_group: str = Field(
-        "engagement-forward", min_length=1, description="Kafka consumer group with the offsets of what was forwarded."
+    forward_group: Own[str] = _named(
+        "{stream}-forward", min_length=1, description="Kafka consumer group with the offsets of what was forwarded."
     )
 
 
@@ -142,8 +173,8 @@ class Redis(Section, alias_generator="redis_{}".format):
     """Where the views are."""
 
     url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey that serves the views.")
-    namespace: str = Field(
-        "engagement", pattern=r"^[^{}\s]+$", description="Hash tag of all Redis keys: `engagement` gives {engagement}:…"
+    namespace: Own[str] = _named(
+        "{stream}", pattern=r"^[^{}\s]+$", description="Hash tag of all Redis keys: `engagement` gives {engagement}:…"
     )
 
 
@@ -160,7 +191,7 @@ class Views(Section):
 class Api(Section, alias_generator="api_{}".format):
     """The partner, and how it is asked."""
 
-    url: SecretStr = Field(
+    url: Own[SecretStr] = Field(
         SecretStr(""), description="The partner's HTTP API, to which events are posted. Empty: nothing is forwarded."
     )
     batch_size: int = Field(
@@ -197,20 +228,20 @@ class Api(Section, alias_generator="api_{}".format):
     ca_file: Path | None = Field(
         None, description="File with the authority that signed the partner's certificate, where it is not a public one."
     )
-    token: SecretStr | None = Field(None, description="Bearer token that is sent to the partner.")
-    token_file: Path | None = Field(None, description="File with that token; read again when it is refused.")
-    signing_key: SecretStr | None = Field(
+    token: Own[SecretStr | None] = Field(None, description="Bearer token that is sent to the partner.")
+    token_file: Own[Path | None] = Field(None, description="File with that token; read again when it is refused.")
+    signing_key: Own[SecretStr | None] = Field(
         None, description="Key that signs requests, whsec_<base64>; two with a space between while it is replaced."
     )
-    signing_key_file: Path | None = Field(None, description="File with that key.")
-    fields: str = Field(
+    signing_key_file: Own[Path | None] = Field(None, description="File with that key.")
+    fields: Own[str] = Field(
         "", description="Fields of an event that the partner gets, comma-separated; empty: all of them."
     )
     user_id: Literal["keep", "drop", "hash"] = Field(
         "keep", description="What the partner gets as user_id: the id, nothing, or its HMAC-SHA256 with a key."
     )
-    hash_key: SecretStr | None = Field(None, description="Key with which user_id is hashed.")
-    hash_key_file: Path | None = Field(None, description="File with that key.")
+    hash_key: Own[SecretStr | None] = Field(None, description="Key with which user_id is hashed.")
+    hash_key_file: Own[Path | None] = Field(None, description="File with that key.")
 
 
 class Warehouse(Section, alias_generator="warehouse_{}".format):
@@ -270,7 +301,7 @@ class History(Section):
 
 
 class Settings(Section):
-    """The effective configuration of one process. Made from settings by name: `Settings.of(lease_seconds=60, …)`."""
+    """The effective configuration of one stream. Made from settings by name: `Settings.of(lease_seconds=60, …)`."""
 
     source: Source
     platform: Platform
@@ -285,15 +316,20 @@ class Settings(Section):
     bigquery: BigQuery
     stage: Stage
     history: History
-    state_dir: Path = Field(
+    state_dir: Shared[Path] = Field(
         Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
+    )
+    stream_folders: Shared[str] = Field(
+        "",
+        alias="streams",
+        description="Folders of further streams, with : between: each is read for one stream beside `engagement`.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _in_sections(cls, by_name: dict[str, Any]) -> dict[str, Any]:
         """Hand all settings to each section, which takes its own."""
-        if unknown := by_name.keys() - FIELDS.keys():
+        if unknown := by_name.keys() - FIELDS.keys() - Section.model_fields.keys():
             raise KeyError(f"no settings: {', '.join(sorted(unknown))}")
         return by_name | dict.fromkeys(SECTIONS, by_name)
 
@@ -304,7 +340,7 @@ class Settings(Section):
 
     def replace(self, **by_name: Any) -> Self:
         """Return the settings with other values of some. Raises ValidationError, KeyError."""
-        return self.of(**self.given() | by_name)
+        return self.of(**{"stream": self.stream, "overrides": self.overrides, **self.given(), **by_name})
 
     def __getitem__(self, name: str) -> Any:
         """Return a setting by its name. Raises KeyError."""
@@ -318,6 +354,11 @@ class Settings(Section):
     def _set_in(self, section: str) -> set[str]:
         settings: Section = getattr(self, section) if section else self
         return settings.model_fields_set
+
+    @property
+    def own_dir(self) -> Path:
+        """Folder of files that stand for this stream: the state folder, or one of its own in that."""
+        return self.state_dir if self.stream == STREAM else self.state_dir / "streams" / self.stream
 
     @property
     def effective_stage_seconds(self) -> float:
@@ -342,7 +383,7 @@ def _fields() -> Iterator[tuple[str, str, str, FieldInfo]]:
     models: Mapping[str, type[Section]] = {**SECTIONS, "": Settings}
     for section, model in models.items():
         for field, info in model.model_fields.items():
-            if field not in SECTIONS or section:
+            if field not in Section.model_fields and (section or field not in SECTIONS):
                 yield info.alias or field, section, field, info
 
 
@@ -350,3 +391,10 @@ PATHS: Mapping[str, tuple[str, str]] = {name: (section, field) for name, section
 """Name of a setting -> its section, "" for none, and its name there."""
 FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, _, info in _fields()}
 """Every setting by its name, in the order of the sections."""
+OWN = frozenset(name for name, info in FIELDS.items() if "own" in info.metadata)
+SHARED = frozenset(name for name, info in FIELDS.items() if "shared" in info.metadata)
+
+
+def default_of(name: str, stream: str = STREAM) -> Any:
+    """Return what a setting is when nobody sets it; PydanticUndefined when it must be set."""
+    return FIELDS[name].get_default(call_default_factory=True, validated_data={"stream": stream})

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from engagement_platform.adapters.redis.counted import UNSAID, counted_by
-from engagement_platform.adapters.streams import json_schema, packaged, read
+from engagement_platform.adapters.streams import json_schema, read
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.stream_table import table_of
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform_tests.streams import PACKAGED
 
 GOOD = """
 name = "orders"
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_packaged_stream_is_what_it_was() -> None:
-    stream = packaged()
+    stream = PACKAGED
     assert list(stream.meanings) == [column.name for column in ENGAGEMENT_EVENTS.columns]
     assert list(stream.meanings) == list(json_schema()["properties"])
     assert stream.table == ENGAGEMENT_EVENTS.name

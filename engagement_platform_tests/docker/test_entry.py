@@ -12,7 +12,12 @@ from engagement_platform.console import example
 from engagement_platform.domain import addresses, signing
 from engagement_platform_tests.docker.files import DOCKER, environment_file
 
-SECRETS = [*example.from_file(), "ENGAGEMENT_LOCAL_WRITER_DSN"]
+SECRETS = [
+    *example.from_file(),
+    "ENGAGEMENT_LOCAL_WRITER_DSN",
+    "ENGAGEMENT_ORDERS__SOURCE_DSN",
+    "ENGAGEMENT_A_1__API_URL",
+]
 
 
 def _entered(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.batches import Line, Rejected, line_of
 from engagement_platform.domain.dead_letters import (
     EXCERPT_CHARACTERS,
@@ -23,6 +22,7 @@ from engagement_platform.domain.event import ENGAGEMENT, decode, id_of
 from engagement_platform.domain.messages import dead_letter
 from engagement_platform.domain.playback import Playbacks
 from engagement_platform_tests.partner import message
+from engagement_platform_tests.streams import PACKAGED
 
 MIB = 1 << 20
 documents = st.recursive(st.none() | st.booleans() | st.integers(-(1 << 60), 1 << 60) | st.text(), st.lists)
@@ -92,7 +92,7 @@ def test_a_message_that_cannot_be_read_to_its_end_has_the_id_that_it_begins_with
     assert id_of(b'{"id":12' + end) == (12 if end else None)
 
 
-read_by_tally = Playbacks(packaged()).read
+read_by_tally = Playbacks(PACKAGED).read
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 
 

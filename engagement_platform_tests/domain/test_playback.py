@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import engagement_platform.adapters.redis as redis_adapter
 from engagement_platform.adapters.redis.counted import UNSAID
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import Dimension, Measure, Views
 from engagement_platform.domain.playback import (
     CLOCK_TOLERANCE_MS,
@@ -21,7 +20,7 @@ from engagement_platform.domain.playback import (
     resume,
 )
 from engagement_platform.domain.windows import aggregate
-from engagement_platform_tests.streams import VISITS
+from engagement_platform_tests.streams import PACKAGED, VISITS
 
 EVENT: dict[str, Any] = {
     "id": 1,
@@ -41,7 +40,7 @@ EVENT: dict[str, Any] = {
 }
 
 
-ENGAGEMENT = Playbacks(packaged())
+ENGAGEMENT = Playbacks(PACKAGED)
 read, display_of = ENGAGEMENT.read, ENGAGEMENT.display_of
 
 
@@ -123,11 +122,11 @@ def test_an_event_of_another_stream_has_the_columns_of_its_views(title: str, pag
 )
 def test_a_member_of_any_type_is_what_stands_in_the_message(value: str, member: str) -> None:
     event = read(f'{{"event_ts": "2026-01-01T12:00:00Z", "device": {value}}}'.encode())
-    assert aggregate(packaged(), [event], 10_000)[1_767_268_800_000]["device"] == {member: [1, 0]}
+    assert aggregate(PACKAGED, [event], 10_000)[1_767_268_800_000]["device"] == {member: [1, 0]}
 
 
 def test_the_time_may_be_counted_by_and_shown_too() -> None:
-    by_time = replace(packaged(), views=Views((Dimension("at", "event_ts", ("event_ts",)),), (Measure("count", None),)))
+    by_time = replace(PACKAGED, views=Views((Dimension("at", "event_ts", ("event_ts",)),), (Measure("count", None),)))
     playbacks = Playbacks(by_time)
     event = playbacks.read(b'{"event_ts": "2026-01-01T12:00:00Z"}')
     assert aggregate(by_time, [event], 10_000) == {1_767_268_800_000: {"at": {"2026-01-01T12:00:00Z": [1]}}}

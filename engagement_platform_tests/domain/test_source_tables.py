@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import Refused, StreamStopped
 from engagement_platform.domain.source_tables import (
     Column,
@@ -16,8 +15,9 @@ from engagement_platform.domain.source_tables import (
     error_of,
     faults,
 )
+from engagement_platform_tests.streams import PACKAGED
 
-TABLES = packaged().tables
+TABLES = PACKAGED.tables
 
 ORDINARY = {
     Form.WHOLE: Column("bigint", "N", readable=True),

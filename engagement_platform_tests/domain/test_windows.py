@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, Views
 from engagement_platform.domain.playback import Playbacks
 from engagement_platform.domain.windows import (
@@ -22,7 +21,7 @@ from engagement_platform.domain.windows import (
     nothing,
     recount,
 )
-from engagement_platform_tests.streams import ORDERS, PINGS, VISITS
+from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, VISITS
 
 NOW_MS = 1_767_268_800_000
 WINDOW = Window.of_seconds(length=60, bucket=10, max_future=15)
@@ -32,7 +31,7 @@ def at(ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
 
-STREAMS = {stream.name: (stream, Playbacks(stream).event) for stream in (packaged(), ORDERS, VISITS, PINGS)}
+STREAMS = {stream.name: (stream, Playbacks(stream).event) for stream in (PACKAGED, ORDERS, VISITS, PINGS)}
 
 
 def moments(lowest_ms: int = NOW_MS - 120_000, highest_ms: int = NOW_MS + 120_000) -> st.SearchStrategy[datetime]:

@@ -22,6 +22,7 @@ from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests import warehouse as warehouse_events
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows
 
 Row = dict[str, Any]
@@ -192,14 +193,14 @@ def test_a_refresh_replaces_its_day_and_no_other(settings: Settings, source_db: 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
 def test_a_query_is_bigquery_s_and_gives_the_columns_of_its_table(mart: Table) -> None:
-    (query,) = sqlglot.parse(query_of(mart), read="bigquery")
+    (query,) = sqlglot.parse(query_of(PACKAGED, mart), read="bigquery")
     assert isinstance(query, sqlglot.exp.Query)
     assert query.named_selects == [column.name for column in mart.columns]
 
 
 def test_the_code_version_is_that_of_the_formula() -> None:
-    assert len({code_version(mart) for mart in MARTS}) == len(MARTS)
-    assert all("--" not in query_of(mart) for mart in MARTS)
+    assert len({code_version(PACKAGED, mart) for mart in MARTS}) == len(MARTS)
+    assert all("--" not in query_of(PACKAGED, mart) for mart in MARTS)
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)

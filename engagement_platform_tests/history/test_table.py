@@ -2,15 +2,14 @@
 
 import sqlglot
 
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.history.table import statement
-from engagement_platform_tests.streams import ORDERS, PINGS
+from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS
 
 NAMES = ("figures_of_day", "ids_of_day", "ids_anywhere", "values_of", "outside", "days_of_user")
 
 
 def test_every_statement_is_one_of_bigquerys_dialect() -> None:
-    for stream in (packaged(), ORDERS, PINGS):
+    for stream in (PACKAGED, ORDERS, PINGS):
         for name in NAMES:
             text = statement(stream, name, ids="1, 2", column="`country`", most=10)
             assert "{" not in text
@@ -18,7 +17,7 @@ def test_every_statement_is_one_of_bigquerys_dialect() -> None:
 
 
 def test_a_day_is_compared_by_what_the_views_add_up() -> None:
-    packaged_one = statement(packaged(), "figures_of_day")
+    packaged_one = statement(PACKAGED, "figures_of_day")
     assert "IFNULL(`duration_ms`, 0) AS ms" in packaged_one
     assert "`content_id` IS NOT NULL AND `slug` IS NULL AS without_content" in packaged_one
     assert "`order_no` AS id, IFNULL(`cents`, 0) AS ms, FALSE AS without_content" in statement(ORDERS, "figures_of_day")

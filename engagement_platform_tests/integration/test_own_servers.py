@@ -16,12 +16,12 @@ import psycopg
 import pytest
 
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.console.folder.write import contents
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.integration.test_package import OF_THIS_PROJECT_ONLY, PIP, built
 from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.streams import PACKAGED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "own-servers.md").read_text()
@@ -162,7 +162,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 
 def test_the_page_lists_the_source_as_it_is_compared() -> None:
-    for table, columns in packaged().tables.items():
+    for table, columns in PACKAGED.tables.items():
         (listed,) = (part for part in PAGE.split(f"`{table}`:\n")[1:])
         rows = [line for line in listed.lstrip().split("\n\n")[0].splitlines() if line.startswith("| `")]
         assert rows == [

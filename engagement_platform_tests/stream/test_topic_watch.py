@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.domain.topics import DAY_MS, Topic, User, demands, unmet
 from engagement_platform.recovery.tally import rebuild_views
@@ -26,6 +25,7 @@ from engagement_platform.stream.stage import loop as stage
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
+from engagement_platform_tests.streams import PACKAGED
 
 NAMES = {Topic.EVENTS: "e", Topic.CHECKPOINT: "c", Topic.DEAD_LETTERS: "l", Topic.REPLAYS: "r"}
 AS_CREATED = {
@@ -172,7 +172,7 @@ def test_views_are_not_built_by_times_that_are_not_those_of_arrival(
     """What is counted already is counted on; new views wait until the topic is as it should be."""
     drain(relay.run, settings)
     with connect_redis(settings.redis) as client, running(tally.run, settings) as control, running(relay.run, settings):
-        views = Views(client, settings.redis.namespace, packaged())
+        views = Views(client, settings.redis.namespace, PACKAGED)
         insert(writer, 3)
         wait_for(lambda: views.totals().count == 3, "the first events")
         alter(settings.topics.events, message_timestamp_type="CreateTime", retention_ms=str(7 * DAY_MS))

@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.domain.dead_letters import Chosen, DeadLetter
 from engagement_platform.domain.signing import event_key
@@ -26,6 +25,7 @@ from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.partner import SECRETS, SIGNING_KEY
 from engagement_platform_tests.stream.forward.support import received
 from engagement_platform_tests.streaming import drain, read_all
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import oracle_rows, table_rows
 
 CONTENT = UUID(int=1)
@@ -98,7 +98,7 @@ def letters(settings: Settings) -> list[DeadLetter]:
 
 def views_of(settings: Settings) -> dict[str, dict[str, list[int]]]:
     with connect_redis(settings.redis) as client:
-        return Views(client, settings.redis.namespace, packaged()).snapshot().views
+        return Views(client, settings.redis.namespace, PACKAGED).snapshot().views
 
 
 def test_strange_values_go_through_all_sinks_and_a_rebuild_writes_the_same(

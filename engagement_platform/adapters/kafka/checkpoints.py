@@ -8,7 +8,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -18,7 +18,7 @@ _FIRST_LOOK_BACK = 32
 
 def key(settings: Settings) -> bytes:
     """Return the key of the relay's record. Relays of other topics may write to the same checkpoint topic."""
-    return f"relay:{packaged().source.name}:{settings.topics.events}".encode()
+    return f"relay:{stream_of(settings).source.name}:{settings.topics.events}".encode()
 
 
 class Checkpoints:

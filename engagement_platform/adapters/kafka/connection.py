@@ -79,6 +79,6 @@ def unavailable(kafka: Kafka, error: BaseException) -> Unavailable:
     server = f"Kafka at {kafka.bootstrap_servers}"
     return refusal(kafka, error) or Unavailable(
         f"{server} does not answer ({type(error).__name__}: {error}).",
-        "Check that the brokers run and ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS names them.",
+        f"Check that the brokers run and {kafka.variable('bootstrap_servers')} names them.",
         server=server,
     )

@@ -2,7 +2,7 @@
 
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.settings import Kafka
+from engagement_platform.settings import Kafka, variable
 
 
 def topic_id(kafka: Kafka, topic: str) -> str:
@@ -19,5 +19,5 @@ def missing_topic(kafka: Kafka, topic: str) -> Unavailable:
     """Return what to tell the operator when a topic is not there."""
     return Unavailable(
         f"Kafka at {kafka.bootstrap_servers} has no topic {topic} that could be read.",
-        "The relay creates it when it starts; ENGAGEMENT_TOPIC names it.",
+        f"The relay creates it when it starts; {variable('topic', kafka.stream)} names it.",
     )

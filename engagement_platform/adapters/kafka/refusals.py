@@ -24,8 +24,8 @@ def refusal(kafka: Kafka, error: BaseException, transactional_id: str = "") -> R
     if isinstance(error, _LOGIN):
         return Refused(
             f"{server} refuses the login ({said}).",
-            "Put ENGAGEMENT_KAFKA_SASL_USERNAME, ENGAGEMENT_KAFKA_SASL_PASSWORD and ENGAGEMENT_KAFKA_SASL_MECHANISM"
-            " right, or let the brokers know this user.",
+            f"Put {kafka.variable('sasl_username')}, {kafka.variable('sasl_password')} and"
+            f" {kafka.variable('sasl_mechanism')} right, or let the brokers know this user.",
             server=server,
         )
     if isinstance(error, errors.AuthorizationError) or "AuthorizationFailedError" in str(error):
@@ -39,9 +39,9 @@ def refusal(kafka: Kafka, error: BaseException, transactional_id: str = "") -> R
     if _is_tls(str(error)):
         return Refused(
             f"{server} and this machine do not agree on TLS ({said}).",
-            "Let ENGAGEMENT_KAFKA_SSL_CAFILE name the authority that signed the brokers' certificates,"
-            " ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS the names that these carry, and ENGAGEMENT_KAFKA_SECURITY_PROTOCOL"
-            " what the brokers speak.",
+            f"Let {kafka.variable('ssl_cafile')} name the authority that signed the brokers' certificates,"
+            f" {kafka.variable('bootstrap_servers')} the names that these carry, and"
+            f" {kafka.variable('security_protocol')} what the brokers speak.",
             server=server,
         )
     return None

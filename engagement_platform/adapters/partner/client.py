@@ -28,7 +28,7 @@ from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.disclosure import body_of, object_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Api, variable
+from engagement_platform.settings import Api
 
 _MIN_VALUE, _MIN_PART = 6, 16
 """Characters of what is taken for a secret in a query and in a path."""
@@ -158,7 +158,7 @@ def _session(api: Api) -> requests.Session:
     )
     if api.ca_file is not None:
         if not api.ca_file.is_file():
-            raise SettingsError(f"{variable('api_ca_file')} names no file.", f"See to {api.ca_file}, or leave it out.")
+            raise SettingsError(f"{api.variable('ca_file')} names no file.", f"See to {api.ca_file}, or leave it out.")
         session.verify = str(api.ca_file)
     if proxy := api.proxy.get_secret_value():
         session.proxies = {"http": proxy, "https": proxy}

@@ -9,7 +9,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from engagement_platform.adapters.partner.client import Partner
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.settings import Api, variable
+from engagement_platform.settings import Api
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -24,7 +24,7 @@ def reach(api: Api) -> str:
     proxy = api.proxy.get_secret_value()
     address = urlsplit(proxy or api.url.get_secret_value())
     host, port = address.hostname or "", address.port or _PORTS[address.scheme]
-    name = variable("api_proxy" if proxy else "api_url")
+    name = api.variable("proxy" if proxy else "url")
     try:
         with socket.create_connection((host, port), api.connect_timeout_seconds) as connection:
             if address.scheme == "https":
@@ -33,7 +33,7 @@ def reach(api: Api) -> str:
     except ssl.SSLCertVerificationError as error:
         raise EngagementError(
             f"The certificate of {host} is not trusted: {error.verify_message}.",
-            f"Where its authority is not a public one, name its file in {variable('api_ca_file')}.",
+            f"Where its authority is not a public one, name its file in {api.variable('ca_file')}.",
         ) from None
     except OSError as error:
         raise Unavailable(

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from engagement_platform.domain import signing
 from engagement_platform.domain.disclosure import Disclosure, fields_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Api, variable
+from engagement_platform.settings import Api
 
 _LARGEST_FILE = 4096
 _MIN_HASH_KEY = 16
@@ -18,7 +18,7 @@ def secret(api: Api, field: str) -> str | None:
 
     Raises SettingsError, which repeats nothing of it.
     """
-    name = variable(f"api_{field}")
+    name = api.variable(field)
     given: SecretStr | None = getattr(api, field)
     file: Path | None = getattr(api, f"{field}_file")
     if given is not None and file is not None:
@@ -46,7 +46,7 @@ def token(api: Api) -> str | None:
     token = secret(api, "token")
     if token is not None and not all("!" <= character <= "~" for character in token):
         raise SettingsError(
-            f"{variable('api_token')} or its file holds what cannot stand in a header.",
+            f"{api.variable('token')} or its file holds what cannot stand in a header.",
             "A bearer token is one line of ASCII without spaces.",
         )
     return token
@@ -59,7 +59,7 @@ def signing_keys(api: Api) -> tuple[bytes, ...]:
         return () if keys is None else signing.secrets_of(keys)
     except ValueError as error:
         raise SettingsError(
-            f"{variable('api_signing_key')} or its file cannot be used: {error}.",
+            f"{api.variable('signing_key')} or its file cannot be used: {error}.",
             "Make one with: python3 -c 'import base64, secrets; "
             'print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())\'',
         ) from None
@@ -70,11 +70,11 @@ def disclosure(api: Api) -> Disclosure:
     key = secret(api, "hash_key") or ""
     if api.user_id == "hash" and len(key) < _MIN_HASH_KEY:
         raise SettingsError(
-            f"{variable('api_user_id')}=hash needs {variable('api_hash_key')} or its file, of at least "
+            f"{api.variable('user_id')}=hash needs {api.variable('hash_key')} or its file, of at least "
             f"{_MIN_HASH_KEY} characters: whoever can guess it can tell the users.",
             "Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
         )
     try:
         return Disclosure(fields_of(api.fields), api.user_id, key.encode())
     except ValueError as error:
-        raise SettingsError(f"{variable('api_fields')}: {error}.", "Name fields with commas between.") from None
+        raise SettingsError(f"{api.variable('fields')}: {error}.", "Name fields with commas between.") from None

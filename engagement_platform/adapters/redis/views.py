@@ -12,7 +12,7 @@ import redis
 
 from engagement_platform.adapters.redis.connection import connect_redis, reaching
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.windows import Adds, nothing
 from engagement_platform.settings import Settings
@@ -69,9 +69,9 @@ class Views:
         self._displays = self._keys.displays(stream.views)
 
     @classmethod
-    def connect(cls, settings: Settings, stream: EventStream | None = None) -> "Views":
-        """Return the views of a stream; of the packaged one where none is named."""
-        return cls(connect_redis(settings.redis), settings.redis.namespace, stream or packaged())
+    def connect(cls, settings: Settings) -> "Views":
+        """Return the views of the stream whose settings these are. Raises SettingsError."""
+        return cls(connect_redis(settings.redis), settings.redis.namespace, stream_of(settings))
 
     def close(self) -> None:
         """Close the connections."""

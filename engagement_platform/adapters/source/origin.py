@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from engagement_platform.adapters.sql import filled, identifier
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import Settings
 
@@ -47,7 +47,7 @@ class Origin:
 
 def origin_of(settings: Settings) -> Origin:
     """Return where the settings say that the events come from."""
-    return Origin(settings.source.dsn.get_secret_value(), packaged())
+    return Origin(settings.source.dsn.get_secret_value(), stream_of(settings))
 
 
 def _amount(stream: EventStream) -> str:

@@ -151,14 +151,14 @@ def _compare_topic(
 def _compare_redis(
     settings: Settings, source: psycopg.Connection[Any], stream: EventStream, ends: dict[int, int], dead: set[int]
 ) -> tuple[list[KeyDifference], Snapshot, int]:
-    snapshot = _settled_snapshot(settings, stream, ends)
+    snapshot = _settled_snapshot(settings, ends)
     expected = recount(source, stream, window_of(settings.views), snapshot, dead)
     return compare_views(expected, snapshot.views), snapshot, total(expected)
 
 
-def _settled_snapshot(settings: Settings, stream: EventStream, ends: dict[int, int]) -> Snapshot:
+def _settled_snapshot(settings: Settings, ends: dict[int, int]) -> Snapshot:
     """Return the views once they have counted everything before `ends`; after ten seconds as they are."""
-    views = Views.connect(settings, stream)
+    views = Views.connect(settings)
     try:
         return _until(
             views.snapshot,

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_named
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.reconciliation import NAMED, Ids
 from engagement_platform.domain.removal import TAG, is_allowed
@@ -13,7 +13,7 @@ from engagement_platform.history.rebuild import Rebuilt, missed_before, rebuild_
 from engagement_platform.orchestration.assets import source_content, source_events, staged_batches
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
-from engagement_platform.settings import load, variable
+from engagement_platform.settings import STREAM, load, variable
 
 GROUP = "warehouse"
 
@@ -44,7 +44,7 @@ BROUGHT_BY_STREAM = "brought_by_stream"
     deps=[source_events, source_content, staged_batches],
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
-    code_version=packaged().code_version,
+    code_version=stream_named(STREAM).code_version,
     retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
     freshness_policy=SETTLED,
     kinds={"table"},

@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import dagster as dg
 
+from engagement_platform.adapters.streams import stream_named
 from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY
 from engagement_platform.domain.table import Table
 from engagement_platform.history.marts import code_version, refresh_day
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
 from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN, GROUP, engagement_events
-from engagement_platform.settings import load
+from engagement_platform.settings import STREAM, load
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1), warn_window=timedelta(minutes=20))
 
@@ -23,7 +24,7 @@ def mart_asset(mart: Table) -> dg.AssetsDefinition:
         deps=[engagement_events],
         partitions_def=DAYS,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
-        code_version=code_version(mart),
+        code_version=code_version(stream_named(STREAM), mart),
         retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
         freshness_policy=FRESH,
         kinds={"sql", "table"},

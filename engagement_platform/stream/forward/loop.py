@@ -68,7 +68,7 @@ def run(settings: Settings, control: Control) -> None:
 
     def attempt(supervision: Supervision) -> None:
         if not settings.api.url.get_secret_value():
-            _idle(control, supervision)
+            _idle(settings, control, supervision)
             return
         with connected(settings) as clients:
             supervision.claim()
@@ -91,11 +91,11 @@ def _waiting_in(settings: Settings, topic: str) -> int:
         reader.close()
 
 
-def _idle(control: Control, supervision: Supervision) -> None:
+def _idle(settings: Settings, control: Control, supervision: Supervision) -> None:
     """Hold the place of the loop in its run."""
     supervision.claim()
-    control.progress.enter(LoopState(Kind.IDLE, time.time(), reason="ENGAGEMENT_API_URL is not set"))
-    log.info("ENGAGEMENT_API_URL is not set: nothing is forwarded.")
+    control.progress.enter(LoopState(Kind.IDLE, time.time(), reason=f"{settings.api.variable('url')} is not set"))
+    log.info("%s is not set: nothing is forwarded.", settings.api.variable("url"))
     while not control.drain and not control.wait(1.0):
         pass
 

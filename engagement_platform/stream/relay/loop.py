@@ -116,6 +116,7 @@ class _Relay:
         self.ledger = ledger
         self._generation = generation
         self._written: Ledger | None = ledger
+        self._key = key(settings)
         self._checkpoints = Interval(CHECKPOINT_SECONDS, is_due=False)
         self.unseen_at = unseen_at
         """When the last poll that was not cut off began: what it did not see was committed later."""
@@ -212,9 +213,7 @@ class _Relay:
             marks=marking.encode(watch.marks),
         )
         value = checkpoints.to_bytes(record)
-        self._clients.producer.commit(
-            [*messages, Message(self._settings.topics.checkpoint, key(self._settings), value)]
-        )
+        self._clients.producer.commit([*messages, Message(self._settings.topics.checkpoint, self._key, value)])
         self._written = ledger
         self._checkpoints.restart()
         self._clients.mirror.record(record)

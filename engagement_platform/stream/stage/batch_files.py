@@ -31,7 +31,7 @@ _MAX_REJECTED_LINE_BYTES = 1 << 20
 
 def folder_of(settings: Settings) -> Path:
     """Return the folder, which is made when it is missing. Raises Unavailable when it cannot be made."""
-    folder = settings.state_dir.absolute() / FOLDER
+    folder = settings.own_dir.absolute() / FOLDER
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder

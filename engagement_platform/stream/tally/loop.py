@@ -16,7 +16,7 @@ from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused, ViewsState
 from engagement_platform.adapters.repeated import Interval
-from engagement_platform.adapters.streams import packaged
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.errors import StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.playback import Playbacks, Resume, may_lack, resume
@@ -45,20 +45,20 @@ LOOK_SECONDS = 2.0
 _MAX_SECONDS_BETWEEN_BUILDS = 10.0
 
 
-def run(settings: Settings, control: Control, stream: EventStream | None = None) -> None:
+def run(settings: Settings, control: Control) -> None:
     """Tally until the lease is over or, when draining, until everything that was in Kafka at the start is counted.
 
-    The stream is the packaged one where none is named. Waits for servers that do not answer, and stands still where
-    going on could miscount: see `stream.supervisor`. Ends quietly when another run has taken over.
+    Waits for servers that do not answer, and stands still where going on could miscount: see `stream.supervisor`. Ends
+    quietly when another run has taken over.
     """
-    tallied = stream or packaged()
+    stream = stream_of(settings)
     builds = Spacing(_MAX_SECONDS_BETWEEN_BUILDS)
 
     def attempt(supervision: Supervision) -> None:
         try:
-            with connected(settings, tallied) as (reader, counts, watch):
+            with connected(settings, stream) as (reader, counts, watch):
                 supervision.claim()
-                _Tally(settings, control, reader, counts, supervision, stream=tallied, watch=watch, builds=builds).run()
+                _Tally(settings, control, reader, counts, supervision, stream=stream, watch=watch, builds=builds).run()
         except TopicChanged as error:
             control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
             raise _topic_mismatch(str(error)) from error
@@ -69,7 +69,7 @@ def run(settings: Settings, control: Control, stream: EventStream | None = None)
 def backlog(settings: Settings) -> int:
     """Return how many messages wait, as the offsets in Redis tell. Raises EngagementError."""
     with connect_redis(settings.redis) as client:
-        state = Counts(client, settings.redis.namespace, window_of(settings.views), packaged()).state()
+        state = Counts(client, settings.redis.namespace, window_of(settings.views), stream_of(settings)).state()
     return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
 
 

@@ -5,11 +5,10 @@ import pytest
 import redis
 
 from engagement_platform.adapters.redis import scripts
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, REAL_CLOCK, TEST_CLOCK, Tallied, make
-from engagement_platform_tests.streams import ORDERS, PINGS, VISITS
+from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, VISITS
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +52,7 @@ def clock_of_the_test(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def stream() -> EventStream:
     """The stream of `tallied`: the packaged one, unless a file of tests has several."""
-    return packaged()
+    return PACKAGED
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def tallied(clock_of_the_test: None, client: redis.Redis, namespace: str, stream
     return make(client, namespace, stream)
 
 
-@pytest.fixture(params=[packaged(), ORDERS, VISITS, PINGS], ids=lambda stream: stream.name)
+@pytest.fixture(params=[PACKAGED, ORDERS, VISITS, PINGS], ids=lambda stream: stream.name)
 def any_stream(request: pytest.FixtureRequest) -> EventStream:
     """The packaged stream, and others."""
     stream: EventStream = request.param

@@ -10,11 +10,11 @@ import redis
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Snapshot, Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.playback import Playbacks
 from engagement_platform.domain.windows import NONE, Window, aggregate, attribute_of, recount
+from engagement_platform_tests.streams import PACKAGED
 
 NOW_MS = 1_767_268_800_000
 WINDOW = Window.of_seconds(length=60, bucket=10, max_future=15)
@@ -74,7 +74,7 @@ class Tallied:
     counts: Counts
     views: Views
     namespace: str
-    stream: EventStream = field(default_factory=packaged)
+    stream: EventStream = PACKAGED
     offset: int = 0
     accepted: list[Any] = field(default_factory=list)
 
@@ -152,7 +152,7 @@ class Tallied:
 
 
 def make(client: redis.Redis, namespace: str, stream: EventStream | None = None) -> Tallied:
-    stream = stream or packaged()
+    stream = stream or PACKAGED
     counts, views = Counts(client, namespace, WINDOW, stream), Views(client, namespace, stream)
     tallied = Tallied(client, counts, views, namespace, stream)
     tallied.counts.begin("g1", "t1", {0: 0})

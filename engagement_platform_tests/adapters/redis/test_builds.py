@@ -7,18 +7,17 @@ import pytest
 import redis
 
 from engagement_platform.adapters.redis.counts import Applied, Batch
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.tallied import (
     Tallied,
     event,
 )
-from engagement_platform_tests.streams import ORDERS
+from engagement_platform_tests.streams import ORDERS, PACKAGED
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
 
 
-@pytest.fixture(params=[packaged(), ORDERS], ids=lambda stream: stream.name)
+@pytest.fixture(params=[PACKAGED, ORDERS], ids=lambda stream: stream.name)
 def stream(request: pytest.FixtureRequest) -> EventStream:
     stream: EventStream = request.param
     return stream

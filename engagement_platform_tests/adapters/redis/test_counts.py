@@ -11,17 +11,16 @@ from hypothesis import strategies as st
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.clocks import Between, Clocks, compare
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, WINDOW, Happened, Tallied, event, make
-from engagement_platform_tests.streams import ORDERS
+from engagement_platform_tests.streams import ORDERS, PACKAGED
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
 
 
-@pytest.fixture(params=[packaged(), ORDERS], ids=lambda stream: stream.name)
+@pytest.fixture(params=[PACKAGED, ORDERS], ids=lambda stream: stream.name)
 def stream(request: pytest.FixtureRequest) -> EventStream:
     stream: EventStream = request.param
     return stream
@@ -143,7 +142,7 @@ def test_another_window_is_refused(tallied: Tallied, changed: dict[str, int]) ->
 
 def test_without_data_a_batch_is_refused(client: redis.Redis, namespace: str) -> None:
     tallied = Tallied(
-        client, Counts(client, namespace, WINDOW, packaged()), Views(client, namespace, packaged()), namespace
+        client, Counts(client, namespace, WINDOW, PACKAGED), Views(client, namespace, PACKAGED), namespace
     )
     refused = tallied.refuse(tallied.batch(event()))
     assert (refused.reason, refused.state.generation, refused.state.offsets) == ("absent", None, {})

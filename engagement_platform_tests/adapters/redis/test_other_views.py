@@ -9,14 +9,13 @@ import redis
 from engagement_platform.adapters.redis.counted import UNSAID, counted_by
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, SourceTable
 from engagement_platform.domain.event_stream import Views as Counted
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform_tests.adapters.redis.server import Server, settings_for
 from engagement_platform_tests.adapters.redis.tallied import WINDOW, Tallied, event, make
-from engagement_platform_tests.streams import ORDERS, PINGS, VISITS
+from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, VISITS
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
 
@@ -111,14 +110,14 @@ DEVICE = Dimension("device", "device")
     "other",
     [
         ORDERS,
-        changed(packaged(), dimensions=packaged().views.dimensions[:2]),
-        changed(packaged(), dimensions=(*packaged().views.dimensions, Dimension("kind", "event_type"))),
-        changed(packaged(), dimensions=(*packaged().views.dimensions[:2], replace(DEVICE, column="event_type"))),
-        changed(packaged(), dimensions=(*packaged().views.dimensions[:2], replace(DEVICE, shown=("slug",)))),
-        changed(packaged(), measures=packaged().views.measures[:1]),
-        changed(packaged(), measures=(*packaged().views.measures, Measure("seconds", "length_seconds"))),
-        changed(packaged(), measures=(*packaged().views.measures[:1], Measure("ms", "length_seconds"))),
-        replace(packaged(), source=SourceTable("engagement_events", "id", "received_at")),
+        changed(PACKAGED, dimensions=PACKAGED.views.dimensions[:2]),
+        changed(PACKAGED, dimensions=(*PACKAGED.views.dimensions, Dimension("kind", "event_type"))),
+        changed(PACKAGED, dimensions=(*PACKAGED.views.dimensions[:2], replace(DEVICE, column="event_type"))),
+        changed(PACKAGED, dimensions=(*PACKAGED.views.dimensions[:2], replace(DEVICE, shown=("slug",)))),
+        changed(PACKAGED, measures=PACKAGED.views.measures[:1]),
+        changed(PACKAGED, measures=(*PACKAGED.views.measures, Measure("seconds", "length_seconds"))),
+        changed(PACKAGED, measures=(*PACKAGED.views.measures[:1], Measure("ms", "length_seconds"))),
+        replace(PACKAGED, source=SourceTable("engagement_events", "id", "received_at")),
     ],
 )
 def test_what_is_counted_is_of_the_geometry(tallied: Tallied, other: EventStream) -> None:
@@ -130,7 +129,7 @@ def test_what_is_counted_is_of_the_geometry(tallied: Tallied, other: EventStream
 
 
 def test_what_the_events_are_besides_is_not_of_the_geometry(tallied: Tallied) -> None:
-    other = replace(packaged(), name="other", enriched="SELECT 1", table="others", marts={}, meanings={})
+    other = replace(PACKAGED, name="other", enriched="SELECT 1", table="others", marts={}, meanings={})
     counts = Counts(tallied.client, tallied.namespace, WINDOW, other)
     assert counts.fits(counts.state())
 
@@ -156,7 +155,7 @@ def test_views_that_do_not_say_what_they_count_are_those_of_engagement(tallied: 
     assert tallied.refuse(tallied.batch(event())).reason == "geometry"
 
 
-AFTER = [(packaged(), ORDERS), (packaged(), VISITS), (VISITS, VISITS), (VISITS, packaged()), (ORDERS, PINGS)]
+AFTER = [(PACKAGED, ORDERS), (PACKAGED, VISITS), (VISITS, VISITS), (VISITS, PACKAGED), (ORDERS, PINGS)]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ AFTER = [(packaged(), ORDERS), (packaged(), VISITS), (VISITS, VISITS), (VISITS, 
         for before, after in AFTER
         for loss in ("nothing", "counted", "meta")
         # Views of other streams that lost their meta are of nobody knows what, unless the new ones count the same.
-        if loss == "nothing" or before in (packaged(), after)
+        if loss == "nothing" or before in (PACKAGED, after)
     ],
 )
 def test_nothing_of_what_was_counted_before_outlives_a_build(
@@ -206,7 +205,7 @@ def test_views_that_say_what_no_tally_wrote_are_told_and_built_anew(
 
 
 def test_what_is_counted_is_said_in_one_way() -> None:
-    assert counted_by(packaged()) == UNSAID
-    assert len({counted_by(stream) for stream in (packaged(), ORDERS, VISITS, PINGS)}) == 4
+    assert counted_by(PACKAGED) == UNSAID
+    assert len({counted_by(stream) for stream in (PACKAGED, ORDERS, VISITS, PINGS)}) == 4
     bare = replace(PINGS, views=Counted((Dimension("host", "host"),), (Measure("count", None),)))
     assert counted_by(bare) == counted_by(PINGS)

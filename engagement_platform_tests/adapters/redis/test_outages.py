@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from engagement_platform.adapters.redis.connection import connect_redis, is_outage
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, eviction_policy
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.windows import Window
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform_tests.adapters.redis.server import Server, settings_for
+from engagement_platform_tests.streams import PACKAGED
 
 pytestmark = pytest.mark.servers
 
@@ -30,7 +30,7 @@ def client(own_server: Server) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def counts(client: redis.Redis) -> Counts:
-    counts = Counts(client, NAMESPACE, WINDOW, packaged())
+    counts = Counts(client, NAMESPACE, WINDOW, PACKAGED)
     counts.begin("g1", "t1", {0: 0})
     counts.promote("g1", None)
     return counts
@@ -41,17 +41,17 @@ def batch(client: redis.Redis) -> Batch:
     seconds, _ = client.time()
     bucket = seconds // 10 * 10_000
     return Batch(
-        "g1", "t1", {0: (0, 1)}, {bucket: {dimension.name: {"m": [1, 2]} for dimension in packaged().views.dimensions}}
+        "g1", "t1", {0: (0, 1)}, {bucket: {dimension.name: {"m": [1, 2]} for dimension in PACKAGED.views.dimensions}}
     )
 
 
 def test_a_full_server_changes_nothing(client: redis.Redis, counts: Counts, batch: Batch) -> None:
     """The first write of the script is one that a full server refuses; else the window slides and nothing is added."""
-    before = Views(client, NAMESPACE, packaged()).snapshot()
+    before = Views(client, NAMESPACE, PACKAGED).snapshot()
     client.config_set("maxmemory", "1")
     with pytest.raises(Unavailable, match=r"OOM|maxmemory"):
         counts.apply(batch)
-    assert Views(client, NAMESPACE, packaged()).snapshot() == before
+    assert Views(client, NAMESPACE, PACKAGED).snapshot() == before
     client.config_set("maxmemory", "0")
     assert isinstance(counts.apply(batch), Applied)
 
@@ -136,7 +136,7 @@ def test_an_error_does_not_show_the_password(own_server: Server) -> None:
     url = own_server.url.replace("redis://", "redis://someone:hunter2@")
     settings = settings_for(own_server, NAMESPACE).replace(redis_url=SecretStr(url))
     with connect_redis(settings.redis) as client, pytest.raises(Unavailable) as error:
-        Counts(client, NAMESPACE, WINDOW, packaged()).state()
+        Counts(client, NAMESPACE, WINDOW, PACKAGED).state()
     assert "hunter2" not in str(error.value)
 
 
@@ -144,8 +144,8 @@ def test_a_rebuild_drops_the_offsets_and_leaves_the_views(
     own_server: Server, client: redis.Redis, counts: Counts, batch: Batch
 ) -> None:
     counts.apply(batch)
-    before = Views(client, NAMESPACE, packaged()).snapshot()
+    before = Views(client, NAMESPACE, PACKAGED).snapshot()
     rebuild_views(settings_for(own_server, NAMESPACE))
-    after = Views(client, NAMESPACE, packaged()).snapshot()
+    after = Views(client, NAMESPACE, PACKAGED).snapshot()
     assert after == replace(before, offsets={})
     assert counts.state().offsets == {}

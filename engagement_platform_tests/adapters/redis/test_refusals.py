@@ -14,13 +14,13 @@ from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.refusals import RIGHTS, refusal
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import Refused, StreamStopped
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.topic import eventually
 from engagement_platform_tests.adapters.redis.server import Server, free_port, settings_for
 from engagement_platform_tests.adapters.redis.tallied import WINDOW, Tallied, event, make
+from engagement_platform_tests.streams import PACKAGED
 
 SECRET = "hunter2"
 
@@ -48,7 +48,7 @@ def test_missing_rights_are_told(
 ) -> None:
     limited = as_user(client, settings, f"{rights_for(namespace)} {less}")
     with connect_redis(limited.redis) as connected, pytest.raises(Refused) as error:
-        Counts(connected, namespace, WINDOW, packaged()).apply(tallied.batch(event()))
+        Counts(connected, namespace, WINDOW, PACKAGED).apply(tallied.batch(event()))
     assert f"ACL SETUSER tally {RIGHTS}" in str(error.value)
     assert urlsplit(settings.redis.url.get_secret_value()).netloc in error.value.what
     assert SECRET not in str(error.value)
@@ -63,7 +63,7 @@ def test_who_refuses_the_login_says_so_until_it_is_right(own_server: Server, nam
 
     def state_by(url: str) -> None:
         with connect_redis(ours.replace(redis_url=SecretStr(url)).redis) as client:
-            Counts(client, namespace, WINDOW, packaged()).state()
+            Counts(client, namespace, WINDOW, PACKAGED).state()
 
     def refused_by(url: str) -> str:
         with pytest.raises(Refused) as error:
@@ -93,9 +93,9 @@ def test_the_rights_that_are_asked_for_suffice(
     # The clock of the test is a key, too.
     limited = as_user(client, settings, f"{rights_for(namespace)} ~test:clock")
     with connect_redis(limited.redis) as connected:
-        counts = Counts(connected, namespace, WINDOW, packaged())
+        counts = Counts(connected, namespace, WINDOW, PACKAGED)
         counts.check_policy()
-        one = replace(tallied, counts=counts, views=Views(connected, namespace, packaged()))
+        one = replace(tallied, counts=counts, views=Views(connected, namespace, PACKAGED))
         one.send(event(), event(-5_000, device=None))
         one.at(70_000)
         one.send(event(69_000))

@@ -10,13 +10,13 @@ import pytest
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.describe import describe
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.columns import Column, Schema, Type, parsed
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.source.typed import EVERY_TYPE, MAKE_TYPES, make_table, stream
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streams import PACKAGED
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_each_type_has_its_name_whatever_the_table_has_in_it(
 
 
 def test_the_packaged_stream_s_form_is_the_one_that_postgresql_describes(source_db: SourceDatabase) -> None:
-    assert described(source_db, packaged()) == ENGAGEMENT
+    assert described(source_db, PACKAGED) == ENGAGEMENT
 
 
 def test_no_row_is_read(source_db: SourceDatabase, owner: psycopg.Connection[Any]) -> None:
@@ -71,9 +71,9 @@ WIDER = (
 def test_a_change_that_leaves_the_messages_leaves_the_schema(
     source_db: SourceDatabase, owner: psycopg.Connection[Any], statement: str
 ) -> None:
-    before = described(source_db, packaged())
+    before = described(source_db, PACKAGED)
     owner.execute(statement.encode())
-    assert described(source_db, packaged()) == before
+    assert described(source_db, PACKAGED) == before
 
 
 REFUSED = {
@@ -158,11 +158,11 @@ def test_the_connection_goes_on_behind_a_refusal(source_db: SourceDatabase) -> N
         for _ in range(2):
             with pytest.raises(StreamStopped):
                 describe(Origin(source_db.dsn, stream("SELEC")), connection)
-            assert len(describe(Origin(source_db.dsn, packaged()), connection).columns) == 14
+            assert len(describe(Origin(source_db.dsn, PACKAGED), connection).columns) == 14
         with connection.transaction():
             with pytest.raises(StreamStopped):
                 describe(Origin(source_db.dsn, stream("SELEC")), connection)
-            assert len(describe(Origin(source_db.dsn, packaged()), connection).columns) == 14
+            assert len(describe(Origin(source_db.dsn, PACKAGED), connection).columns) == 14
 
 
 def test_a_statement_may_end_in_a_comment_or_begin_with_a_name_for_a_part(source_db: SourceDatabase) -> None:

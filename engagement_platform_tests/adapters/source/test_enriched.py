@@ -6,9 +6,9 @@ import psycopg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.enrichment import engagement_pct, engagement_seconds
+from engagement_platform_tests.streams import PACKAGED
 
 INT4 = st.integers(-(2**31), 2**31 - 1)
 # Halves, where rounding goes wrong first, and their neighbours.
@@ -38,7 +38,7 @@ def test_seconds_and_share_are_those_of_the_oracle(stack: Endpoints, rows: list[
                 [(number, number, duration) for number, (duration, _) in enumerate(rows)],
             )
         found = connection.execute(
-            f"SELECT engagement_seconds, engagement_pct FROM ({packaged().enriched}) AS enriched ORDER BY id".encode()
+            f"SELECT engagement_seconds, engagement_pct FROM ({PACKAGED.enriched}) AS enriched ORDER BY id".encode()
         ).fetchall()
         connection.rollback()
     wanted = [(engagement_seconds(duration), engagement_pct(duration, length)) for duration, length in rows]

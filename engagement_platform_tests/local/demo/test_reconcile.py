@@ -12,7 +12,6 @@ from kafka import KafkaProducer
 from engagement_platform.adapters.kafka.connection import options
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.local.demo.compare import events_off
 from engagement_platform.local.demo.reconcile import Reconciliation, reconcile
 from engagement_platform.local.generator.generate import generate
@@ -22,6 +21,7 @@ from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, read_all
+from engagement_platform_tests.streams import PACKAGED
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_row_that_is_gone_is_unknown(streamed: Settings, source_db: SourceData
 
 def test_one_count_that_is_off_is_found_in_every_view(streamed: Settings) -> None:
     client: redis.Redis = connect_redis(streamed.redis)
-    views = packaged().views
+    views = PACKAGED.views
     dimensions, measures = [one.name for one in views.dimensions], [one.name for one in views.measures]
     for dimension, measure, by in product(dimensions, measures, (1, -1)):
         view = Keys.live(streamed.redis.namespace).view(dimension, measure)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import redis
@@ -6,13 +7,13 @@ import redis
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 from engagement_platform_tests.adapters.kafka.topic import Topic
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.stream.tally.support import Running, Start
+from engagement_platform_tests.streams import PACKAGED, known
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def views(client: redis.Redis, settings: Settings) -> Views:
-    return Views(client, settings.redis.namespace, packaged())
+    return Views(client, settings.redis.namespace, PACKAGED)
 
 
 @pytest.fixture
@@ -48,11 +49,13 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Start]:
     started: list[Running] = []
+    found = ExitStack()
 
     def one(
         settings: Settings = settings, control: Standalone | None = None, stream: EventStream | None = None
     ) -> Running:
-        started.append(Running(settings, control, stream))
+        found.enter_context(known(stream or PACKAGED))
+        started.append(Running(settings.replace(stream=(stream or PACKAGED).name), control))
         return started[-1]
 
     yield one
@@ -60,3 +63,4 @@ def start(settings: Settings) -> Iterator[Start]:
         running.control.stop.set()
     for running in started:
         running._thread.join(20)
+    found.close()

@@ -9,7 +9,6 @@ import pytest
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.views import Snapshot, Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.loop_state import Kind, in_words
 from engagement_platform.domain.playback import Playbacks
@@ -19,23 +18,21 @@ from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform.stream.topic_watch import window_of
 from engagement_platform_tests.adapters.kafka.topic import Sent, eventually
+from engagement_platform_tests.streams import PACKAGED, known
 
 
 class Running:
     """A tally in a thread of its own."""
 
-    def __init__(
-        self, settings: Settings, control: Standalone | None = None, stream: EventStream | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, control: Standalone | None = None) -> None:
         self.control = control or Standalone()
         self.error: BaseException | None = None
-        self._stream = stream
         self._thread = threading.Thread(target=self._run, args=(settings,), daemon=True)
         self._thread.start()
 
     def _run(self, settings: Settings) -> None:
         try:
-            tally.run(settings, self.control, self._stream)
+            tally.run(settings, self.control)
         except BaseException as error:
             self.error = error
 
@@ -75,7 +72,9 @@ Start = Callable[..., Running]
 
 def drain(settings: Settings, stream: EventStream | None = None) -> Standalone:
     control = Standalone(drain=True)
-    tally.run(settings, control, stream)
+    stream = stream or PACKAGED
+    with known(stream):
+        tally.run(settings.replace(stream=stream.name), control)
     return control
 
 
@@ -89,7 +88,7 @@ def playbacks(stream: EventStream, sent: list[Sent]) -> list[Any]:
 def difference(
     found: Snapshot, sent: list[Sent], settings: Settings, stream: EventStream | None = None
 ) -> tuple[Any, Any] | None:
-    stream = stream or packaged()
+    stream = stream or PACKAGED
     expected = recount(stream, playbacks(stream, sent), window_of(settings.views), found.as_of_ms)
     return None if found.as_of_ms and found.views == expected else (found.views, expected)
 
@@ -97,7 +96,7 @@ def difference(
 def assert_exact(views: Views, sent: list[Sent], settings: Settings, stream: EventStream | None = None) -> Snapshot:
     found = views.snapshot()
     assert difference(found, sent, settings, stream) is None
-    shown = {one.name for one in (stream or packaged()).views.dimensions if one.shown}
+    shown = {one.name for one in (stream or PACKAGED).views.dimensions if one.shown}
     assert {name: set(texts) for name, texts in found.display.items()} == {
         name: found.views[name].keys() - {NONE} for name in shown
     }

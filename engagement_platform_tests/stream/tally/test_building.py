@@ -13,7 +13,6 @@ from engagement_platform.adapters.kafka.identity import topic_id
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
@@ -29,6 +28,7 @@ from engagement_platform_tests.stream.tally.support import (
     drain,
     generation,
 )
+from engagement_platform_tests.streams import PACKAGED
 
 pytestmark = pytest.mark.servers
 
@@ -83,7 +83,7 @@ def test_after_a_flush_the_window_is_built_again_and_never_half(
     settings = settings.replace(redis_url=SecretStr(own_redis.url))
     sent = [one for _ in range(4) for one in topic.send(event(n, age=n % 300) for n in range(1_000))]
     client = own_redis.client()
-    views = Views(client, settings.redis.namespace, packaged())
+    views = Views(client, settings.redis.namespace, PACKAGED)
     start(settings)
     becomes_exact(views, sent, settings)
     seen: set[int] = set()
@@ -194,7 +194,7 @@ def test_a_build_ends_as_soon_as_other_views_are_live(
     sent = topic.send(event(n) for n in range(100))
     running = start()
     eventually(lambda: builds(client, settings))
-    other = Counts(client, settings.redis.namespace, window_of(settings.views), packaged())
+    other = Counts(client, settings.redis.namespace, window_of(settings.views), PACKAGED)
     other.begin("other", topic_id(settings.kafka, settings.topics.events), {0: 0, 1: 0})
     assert other.promote("other", None) == "promoted"
     becomes_exact(views, sent, settings)

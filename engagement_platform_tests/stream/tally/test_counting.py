@@ -9,7 +9,6 @@ import pytest
 import redis
 
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.windows import NONE
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
@@ -21,6 +20,7 @@ from engagement_platform_tests.stream.tally.support import (
     drain,
     ends,
 )
+from engagement_platform_tests.streams import PACKAGED
 
 pytestmark = pytest.mark.servers
 
@@ -91,7 +91,7 @@ def test_without_events_the_window_slides_on(
     settings: Settings, topic: Topic, start: Start, client: redis.Redis
 ) -> None:
     small = settings.replace(window_seconds=10, bucket_seconds=1)
-    views = Views(client, settings.redis.namespace, packaged())
+    views = Views(client, settings.redis.namespace, PACKAGED)
     sent = topic.send(event(n, age=7 + n * 0.1) for n in range(20))
     start(small)
     eventually(lambda: views.totals().count > 0)

@@ -11,13 +11,13 @@ from pydantic import SecretStr
 from engagement_platform.adapters.redis.counts import Counts
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.stream.tally.support import Impatient, Start, becomes_exact, drain, lines
+from engagement_platform_tests.streams import PACKAGED
 
 pytestmark = pytest.mark.servers
 
@@ -49,7 +49,7 @@ def test_rights_that_are_taken_away_stop_it(settings: Settings, topic: Topic, ow
         client.execute_command("ACL", "SETUSER", "tally", "on", ">hunter2", "~*", "+@all")
         url = own_redis.url.replace("redis://", "redis://tally:hunter2@")
         running = start(settings.replace(redis_url=SecretStr(url)))
-        eventually(lambda: Views(client, settings.redis.namespace, packaged()).as_of())
+        eventually(lambda: Views(client, settings.redis.namespace, PACKAGED).as_of())
         client.execute_command("ACL", "SETUSER", "tally", "-hset")
         eventually(lambda: "ACL SETUSER tally" in running.told)
         assert "hunter2" not in running.told

@@ -8,12 +8,11 @@ import redis
 
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.event_stream import EventStream, Measure
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.topic import Sent, Topic, event, eventually
 from engagement_platform_tests.stream.tally.support import Start, assert_exact, becomes_exact, drain, generation
-from engagement_platform_tests.streams import ORDERS, PINGS, VISITS
+from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, VISITS
 
 pytestmark = pytest.mark.servers
 
@@ -71,7 +70,7 @@ def test_the_window_slides_and_is_built_again_while_it_runs(
     assert_exact(views, sent, small, stream)
 
 
-@pytest.mark.parametrize("stream", [packaged()])
+@pytest.mark.parametrize("stream", [PACKAGED])
 def test_views_of_the_version_before_go_on_and_other_measures_build_new_ones(
     settings: Settings, topic: Topic, views: Views, stream: EventStream, client: redis.Redis
 ) -> None:

@@ -13,7 +13,6 @@ from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.adapters.streams import packaged
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Kind
 from engagement_platform.local.stack import Endpoints, server
@@ -24,6 +23,7 @@ from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventua
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.conftest import make_settings
 from engagement_platform_tests.stream.tally.support import Start, becomes_exact, drain, generation, lines
+from engagement_platform_tests.streams import PACKAGED
 
 pytestmark = pytest.mark.servers
 
@@ -43,7 +43,7 @@ def test_a_redis_that_is_told_to_evict_stops_the_tally_until_that_is_mended(
     monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
     settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client:
-        views = Views(client, settings.redis.namespace, packaged())
+        views = Views(client, settings.redis.namespace, PACKAGED)
         sent = topic.send(event(n) for n in range(50))
         state = start(settings).control.progress
         becomes_exact(views, sent, settings)
@@ -67,7 +67,7 @@ def test_what_was_evicted_is_counted_again(
     monkeypatch.setattr(tally, "LOOK_SECONDS", 0.1)
     settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client:
-        views = Views(client, settings.redis.namespace, packaged())
+        views = Views(client, settings.redis.namespace, PACKAGED)
         sent = topic.send(event(n, age=n % 300) for n in range(2_000))
         running = start(settings)
         becomes_exact(views, sent, settings)
@@ -113,7 +113,7 @@ def test_redis_goes_and_comes_back(
     monkeypatch.setattr("engagement_platform.adapters.redis.connection.TIMEOUT_SECONDS", 0.5)
     settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client, caplog.at_level(logging.WARNING, "engagement_platform"):
-        views = Views(client, settings.redis.namespace, packaged())
+        views = Views(client, settings.redis.namespace, PACKAGED)
         sent = topic.send(event(n) for n in range(50))
         running = start(settings)
         becomes_exact(views, sent, settings)
@@ -146,7 +146,7 @@ def test_kafka_goes_and_comes_back(
     settings = make_settings(own_stack, "unused", "unused")
     topic, kafka = Topic(settings), server(own_stack_folder, "kafka")
     with connect_redis(settings.redis) as client, caplog.at_level(logging.WARNING, "engagement_platform"):
-        views = Views(client, settings.redis.namespace, packaged())
+        views = Views(client, settings.redis.namespace, PACKAGED)
         sent = topic.send(event(n) for n in range(50))
         running = start(settings)
         becomes_exact(views, sent, settings)
@@ -179,7 +179,7 @@ def test_a_tally_that_starts_before_kafka_waits_for_it(
     running = start(settings)
     kafka.start()
     with connect_redis(settings.redis) as client:
-        becomes_exact(Views(client, settings.redis.namespace, packaged()), sent, settings)
+        becomes_exact(Views(client, settings.redis.namespace, PACKAGED), sent, settings)
     running.finish()
 
 

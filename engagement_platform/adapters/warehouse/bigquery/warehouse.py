@@ -38,7 +38,7 @@ _LOAD = "engagement_load"
 def open_bigquery(settings: Settings) -> Warehouse:
     """Return the warehouse in the dataset of ENGAGEMENT_WAREHOUSE_URI. Raises SettingsError, EngagementError."""
     address = address_of(settings)
-    return BigQueryWarehouse(open_client(address), address, settings.state_dir / "bigquery_days")
+    return BigQueryWarehouse(open_client(address), address, settings.own_dir / "bigquery_days")
 
 
 class BigQueryWarehouse:

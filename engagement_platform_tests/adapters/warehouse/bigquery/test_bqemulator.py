@@ -32,6 +32,7 @@ from engagement_platform_tests.adapters.warehouse.contract_loads import EDGES, T
 from engagement_platform_tests.adapters.warehouse.contract_queries import QueryContract
 from engagement_platform_tests.adapters.warehouse.rows import DAY, batch, event, events, without_values
 from engagement_platform_tests.adapters.warehouse.support import ALL, Store, load
+from engagement_platform_tests.streams import PACKAGED
 
 COMMAND = os.environ.get("ENGAGEMENT_TEST_BQEMULATOR", "")
 if not COMMAND:
@@ -126,7 +127,7 @@ def test_marts_give_the_columns_and_types_of_their_tables(warehouse: Warehouse, 
     finished = event(3, event_ts=datetime(2024, 8, 1, 3, tzinfo=UTC), event_type="finish")
     warehouse.append(load(1), batch(tmp_path, [*events(range(3)), finished, without_values(4)]))
     begin, end = bounds(DAY)
-    found = warehouse.query(query_of(mart), {"day": DAY, "begin": begin, "end": end})
+    found = warehouse.query(query_of(PACKAGED, mart), {"day": DAY, "begin": begin, "end": end})
     assert found.num_rows > 1
     for field, wanted in zip(found.schema, arrow_schema(mart), strict=True):
         # A sum of NUMERIC has more digits than the column needs.

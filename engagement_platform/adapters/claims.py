@@ -1,0 +1,39 @@
+"""What a stream writes to, which no other stream may write to."""
+
+from collections.abc import Iterator
+
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.settings import Settings
+
+_NAMES = {
+    "topic": "Kafka topic",
+    "checkpoint_topic": "Kafka topic",
+    "dead_letter_topic": "Kafka topic",
+    "replay_topic": "Kafka topic",
+    "forward_group": "consumer group",
+    "redis_namespace": "namespace of Redis",
+}
+"""Setting -> what it names."""
+
+
+def shared(settings: Settings, stream: EventStream, others: Settings, other: EventStream) -> SettingsError | None:
+    """Return what is wrong with a stream beside another that was there before it; None when they share nothing."""
+    taken = dict(_claims(others, other))
+    for claim, by in _claims(settings, stream):
+        if claim in taken:
+            return SettingsError(
+                f"The streams {other.name} and {stream.name} would both write to the {claim}: {taken[claim]}, {by}.",
+                f"Name another one for {stream.name}; it does not stream meanwhile, {other.name} does.",
+            )
+    return None
+
+
+def _claims(settings: Settings, stream: EventStream) -> Iterator[tuple[str, str]]:
+    """Yield each thing that a stream writes to, and what names it."""
+    for name, kind in _NAMES.items():
+        yield f"{kind} {settings[name]}", settings.variable_of(name)
+    warehouse = f"of the warehouse {settings.effective_warehouse_uri}"
+    yield f"table {stream.table} {warehouse}", f"warehouse.table in the folder of {stream.name}"
+    for mart in stream.marts:
+        yield f"table {mart} {warehouse}", f"marts/{mart}.sql in the folder of {stream.name}"

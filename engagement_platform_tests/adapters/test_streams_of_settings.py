@@ -1,0 +1,166 @@
+"""Several streams in one environment: which there are, whose settings hold, and what two of them must not share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engagement_platform.adapters.streams import stream_of, streams
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.settings import load
+
+Make = Callable[..., Path]
+
+TOML = """
+name = "{name}"
+meaning = "What was bought."
+source = {{ table = "shop.{name}", id = "id", time = "at" }}
+message = {{ key = "customer" }}
+warehouse = {{ table = "{table}" }}
+views.dimensions.country.column = "country"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "postgresql://127.0.0.1/media")
+    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://127.0.0.1/platform")
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Write a stream's folder and add it to the environment."""
+    folders: list[Path] = []
+
+    def make(name: str, table: str = "", folder: str = "", marts: tuple[str, ...] = ()) -> Path:
+        made = tmp_path / (folder or name)
+        (made / "marts").mkdir(parents=True)
+        (made / "stream.toml").write_text(TOML.format(name=name, table=table or name))
+        (made / "enriched.sql").write_text("SELECT id, at, customer, country FROM shop.orders")
+        for mart in marts:
+            (made / "marts" / f"{mart}.sql").write_text("SELECT @day AS day")
+        folders.append(made)
+        monkeypatch.setenv("ENGAGEMENT_STREAMS", ":".join(map(str, folders)))
+        return made
+
+    return make
+
+
+def told(name: str) -> str:
+    with pytest.raises(SettingsError) as raised:
+        stream_of(load(name))
+    assert raised.value.todo
+    return str(raised.value)
+
+
+def test_the_packaged_stream_is_the_only_one_until_others_are_named() -> None:
+    assert list(streams()) == ["engagement"]
+    assert stream_of(load()).table == "engagement_events"
+
+
+def test_streams_stand_in_the_order_of_their_folders_behind_the_packaged_one(make: Make) -> None:
+    make("visits")
+    make("orders", folder="elsewhere")
+    assert list(streams()) == ["engagement", "visits", "orders"]
+    assert stream_of(load("orders")).source.name == "shop.orders"
+    assert stream_of(load("visits")).source.name == "shop.visits"
+    assert stream_of(load()).source.name == "engagement_events"
+
+
+def test_a_folder_may_stand_for_the_packaged_stream(make: Make) -> None:
+    make("engagement", table="mine")
+    assert list(streams()) == ["engagement"]
+    assert stream_of(load()).table == "mine"
+
+
+def test_a_broken_folder_breaks_no_other(make: Make) -> None:
+    (make("orders") / "enriched.sql").unlink()
+    (make("visits", folder="visited") / "stream.toml").write_text("name = ")
+    make("pings")
+    assert list(streams()) == ["engagement", "orders", "visited", "pings"]
+    assert "enriched.sql" in told("orders")
+    assert "is no TOML" in told("visited")
+    assert isinstance(streams()["pings"], EventStream)
+    assert stream_of(load("pings")).table == "pings"
+    assert stream_of(load()).table == "engagement_events"
+
+
+def test_two_folders_of_one_name_are_both_named(make: Make) -> None:
+    first, second = make("orders"), make("orders", folder="again")
+    assert str(first) in told("orders")
+    assert str(second) in told("orders")
+    assert stream_of(load()).table == "engagement_events"
+
+
+def test_a_stream_that_is_not_there_is_refused_with_those_that_are(make: Make) -> None:
+    make("orders")
+    assert "There is no stream order; there are engagement, orders." in told("order")
+
+
+def test_a_setting_of_a_stream_that_is_not_there_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("orders")
+    monkeypatch.setenv("ENGAGEMENT_ORDER__TOPIC", "x")
+    for name in ("engagement", "orders"):
+        assert "ENGAGEMENT_ORDER__TOPIC is of the stream order, which is not there" in told(name)
+
+
+def test_settings_of_a_stream_whose_folder_is_broken_stop_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    (make("orders", folder="shop") / "stream.toml").write_text("name = ")
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__TOPIC", "x")
+    assert stream_of(load()).table == "engagement_events"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "by"),
+    [
+        ("TOPIC", "engagement-events", "ENGAGEMENT_TOPIC"),
+        ("TOPIC", "engagement-dead-letters", "ENGAGEMENT_DEAD_LETTER_TOPIC"),
+        ("REPLAY_TOPIC", "engagement-events", "ENGAGEMENT_TOPIC"),
+        ("CHECKPOINT_TOPIC", "engagement-relay-checkpoint", "ENGAGEMENT_CHECKPOINT_TOPIC"),
+        ("DEAD_LETTER_TOPIC", "engagement-events-replay", "ENGAGEMENT_REPLAY_TOPIC"),
+        ("REDIS_NAMESPACE", "engagement", "ENGAGEMENT_REDIS_NAMESPACE"),
+        ("FORWARD_GROUP", "engagement-forward", "ENGAGEMENT_FORWARD_GROUP"),
+    ],
+)
+def test_two_streams_share_no_topic_namespace_or_group(
+    make: Make, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, by: str
+) -> None:
+    make("orders")
+    stream_of(load("orders"))
+    monkeypatch.setenv(f"ENGAGEMENT_ORDERS__{variable}", value)
+    said = told("orders")
+    assert "The streams engagement and orders" in said
+    assert value in said
+    assert by in said
+    assert f"ENGAGEMENT_ORDERS__{variable}" in said
+    stream_of(load())  # the one that was there before goes on
+
+
+@pytest.mark.parametrize(
+    ("table", "marts"), [("engagement_events", ()), ("daily_device_engagement", ()), ("orders", ("engagement_events",))]
+)
+def test_two_streams_share_no_table_of_a_warehouse(
+    make: Make, monkeypatch: pytest.MonkeyPatch, table: str, marts: tuple[str, ...]
+) -> None:
+    make("orders", table=table, marts=marts)
+    assert "The streams engagement and orders would both write to the table" in told("orders")
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__WAREHOUSE_URI", "/elsewhere")
+    stream_of(load("orders"))
+
+
+def test_streams_that_cannot_be_used_claim_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("orders")
+    make("visits")
+    monkeypatch.setenv("ENGAGEMENT_VISITS__TOPIC", "orders-events")
+    assert "orders and visits" in told("visits")
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__LEASE_SECONDS", "soon")
+    stream_of(load("visits"))
+
+
+def test_files_of_other_streams_lie_elsewhere(make: Make) -> None:
+    make("orders")
+    common, own = load(), load("orders")
+    assert common.own_dir == common.state_dir
+    assert own.own_dir != common.own_dir
+    assert own.state_dir == common.state_dir
