@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 
 import dagster as dg
@@ -66,7 +67,11 @@ LIBRARIES = {KAFKA: "kafka-python", DAGSTER: "dagster"}
 OFFERED = ("kafka", "kafka.admin", "kafka.errors", "kafka.partitioner")
 """The modules in which kafka-python offers something. Dagster offers all that it does at its top."""
 
-MODULES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+@cache
+def modules() -> Mapping[str, ast.Module]:
+    """Return the modules of the package by their paths. Not at import: every process of the tests would parse them."""
+    return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 @pytest.mark.parametrize("file", NEEDED)
@@ -84,16 +89,16 @@ def test_what_has_moved_is_named() -> None:
 @pytest.mark.parametrize("file", NEEDED)
 def test_every_private_name_in_a_fence_is_listed(file: str) -> None:
     listed = {name for members in NEEDED[file].values() for name in members}
-    assert private_attributes(MODULES[file]) <= listed
+    assert private_attributes(modules()[file]) <= listed
     owners = {*NEEDED[file], *(f"{owner}.{name}" for owner, names in NEEDED[file].items() for name in names)}
-    assert {f"{module}.{name}" for module, name in imports(MODULES[file]) if _is_inside(module, name)} <= owners
+    assert {f"{module}.{name}" for module, name in imports(modules()[file]) if _is_inside(module, name)} <= owners
 
 
 def test_nothing_else_touches_what_a_library_does_not_offer() -> None:
-    inherited = frozenset(name for tree in MODULES.values() for name in own_names(tree))
+    inherited = frozenset(name for tree in modules().values() for name in own_names(tree))
     touched = {
         file: {*private_attributes(tree, inherited), *(found for found in imports(tree) if _is_inside(*found))}
-        for file, tree in MODULES.items()
+        for file, tree in modules().items()
         if file not in NEEDED
     }
     assert {file: names for file, names in touched.items() if names} == {}
@@ -131,7 +136,7 @@ def test_only_what_dagster_documents_is_asked_of_its_instance() -> None:
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute) and _is_instance(node.value) and not _is_documented(node.attr)
         }
-        for file, tree in MODULES.items()
+        for file, tree in modules().items()
         if file != DAGSTER
     }
     assert {file: names for file, names in asked.items() if names} == {}
