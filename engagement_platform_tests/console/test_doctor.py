@@ -145,6 +145,7 @@ UNREACHABLE = {
     st.booleans(),
 )
 @example(f"{CANARY}&=1", ("redis_url", UNREACHABLE["redis_url"][1]), False)
+@example(f"{CANARY}%a1", ("source_dsn", UNREACHABLE["source_dsn"][0]), False)
 @hypothesis_settings(deadline=None)
 def test_whatever_the_password_nothing_shows_it(password: str, address: tuple[str, str], encode: bool) -> None:
     field, form = address
