@@ -167,15 +167,16 @@ def _foreign_ids(origin: Origin, highest: int) -> Finding:
 
 
 def _platform(settings: Settings) -> Iterator[Finding]:
-    rights = read_rights(settings)
-    if rights.may_create:
-        yield Finding("ok", "platform database: answers, and the role may create its schema")
-    else:
-        yield Finding(
-            "fault",
-            f"platform database: the role {rights.role} may not create a schema",
-            f"Let it own the database: ALTER DATABASE {rights.database} OWNER TO {rights.role}",
-        )
+    for rights in read_rights(settings):
+        if rights.missing:
+            yield Finding(
+                "fault",
+                f"platform database: the role {rights.role} lacks rights for the schema {rights.schema}",
+                f"Let an administrator run, in the database {rights.database}: {'; '.join(rights.missing)}",
+            )
+        else:
+            state = "is there, with the rights for it" if rights.is_there else "is made at the first start"
+            yield Finding("ok", f"platform database: answers; the schema {rights.schema} {state}")
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -7,8 +7,9 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.rows import RowFactory, class_row, dict_row
 
-from engagement_platform.adapters import bounded
+from engagement_platform.adapters import bounded, sql
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.platform_schema import COMMON, schema_of
 from engagement_platform.settings import Settings
 
 T = TypeVar("T")
@@ -39,6 +40,16 @@ def connect_platform(settings: Settings, purpose: str) -> psycopg.Connection[Any
     )
 
 
+def own_schema(settings: Settings) -> str:
+    """Return the schema of the settings' stream."""
+    return schema_of(settings.stream)
+
+
+def schemas_used(settings: Settings) -> tuple[str, ...]:
+    """Return the schemas that the stream's processes use: that of all streams, and its own."""
+    return tuple(dict.fromkeys((COMMON, own_schema(settings))))
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise Unavailable, or Refused, for what psycopg raises; NoTable for a table that is missing."""
@@ -58,16 +69,18 @@ class Session:
     """A connection that is made when it is first needed, and anew after an error. For one thread at a time.
 
     Operations raise Unavailable, or Refused, when the database does not answer or refuses, and NoTable without the
-    schema. Within `transaction` they are part of it; else each statement is a transaction of its own. `prepare` is
-    called with each new connection, as to take a lock that lasts as long as it.
+    schema. Within `transaction` they are part of it; else each statement is a transaction of its own. In a statement
+    `{schema}` stands for the schema of the settings' stream. `prepare` is called over each new connection, as to take a
+    lock that lasts as long as it.
     """
 
     def __init__(
-        self, settings: Settings, purpose: str, prepare: Callable[[psycopg.Connection[Any]], None] = lambda _: None
+        self, settings: Settings, purpose: str, prepare: Callable[["Session"], object] = lambda _: None
     ) -> None:
         self._settings = settings
         self._purpose = purpose
         self._prepare = prepare
+        self._schema = {"schema": own_schema(settings)}
         self._connection: psycopg.Connection[Any] | None = None
         self.connections = 0
         """How often it has connected."""
@@ -108,7 +121,7 @@ class Session:
     def execute(self, statement: str, **parameters: object) -> None:
         """Execute a statement that returns nothing."""
         with self.connected() as connection:
-            connection.execute(statement, parameters or None)
+            connection.execute(self.filled(statement), parameters or None)
 
     def one(self, statement: str, **parameters: object) -> dict[str, Any] | None:
         """Return the first row, by the names of its columns; None when there is none."""
@@ -130,13 +143,17 @@ class Session:
         self, factory: RowFactory[T], statement: str, parameters: dict[str, object]
     ) -> Iterator[psycopg.Cursor[T]]:
         with self.connected() as connection, connection.cursor(row_factory=factory) as cursor:
-            yield cursor.execute(statement, parameters or None)
+            yield cursor.execute(self.filled(statement), parameters or None)
+
+    def filled(self, statement: str) -> str:
+        """Return a statement over the tables of the settings' stream."""
+        return sql.filled(statement, self._schema)
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = connect_platform(self._settings, self._purpose)
         self.connections += 1
         self._connection = connection
-        self._prepare(connection)
+        self._prepare(self)
         return connection
 
 

@@ -6,9 +6,7 @@ Every operation raises Unavailable when the database does not answer.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import psycopg
+from typing import Literal
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
@@ -79,13 +77,13 @@ def open_actions(settings: Settings, topic_id: str, *, alone: bool = False) -> I
         yield DeadLetterActions(session, topic_id)
 
 
-def _beside_others(_: psycopg.Connection[Any]) -> None:
+def _beside_others(_: Session) -> None:
     """Take no lock."""
 
 
-def _be_alone(connection: psycopg.Connection[Any]) -> None:
+def _be_alone(session: Session) -> None:
     """Take the right to act on letters, for as long as the connection lasts."""
-    if connection.execute(_SQL["alone"]).fetchone() != (True,):
+    if session.one(_SQL["alone"]) != {"is_alone": True}:
         raise EngagementError(
             "Somebody else is redriving or discarding dead letters at this moment.",
             "Try again when it is done.",

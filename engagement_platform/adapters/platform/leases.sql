@@ -4,22 +4,22 @@
 -- Enter a loop of a run. All loops of a run await the same epoch: the one after the highest at the run's start, or 0 when
 -- another run waits for it already and lives, so that this one is surplus. (A run that drains does not wait.)
 -- Registering again, after the process died, changes nothing but the signs of life.
-INSERT INTO engagement_platform.stream_loop (run_id, loop, awaits, heartbeat_at)
+INSERT INTO {schema}.stream_loop (run_id, loop, awaits, heartbeat_at)
 SELECT %(run_id)s, %(loop)s,
        coalesce(
-           (SELECT awaits FROM engagement_platform.stream_loop WHERE run_id = %(run_id)s LIMIT 1),
-           (SELECT epoch FROM engagement_platform.stream_lease WHERE run_id = %(run_id)s),
+           (SELECT awaits FROM {schema}.stream_loop WHERE run_id = %(run_id)s LIMIT 1),
+           (SELECT epoch FROM {schema}.stream_lease WHERE run_id = %(run_id)s),
            (SELECT 0
-              FROM engagement_platform.stream_loop AS other
+              FROM {schema}.stream_loop AS other
               LEFT JOIN pg_stat_activity AS session ON session.pid = other.backend_pid
              WHERE NOT %(drains)s
-               AND other.awaits > coalesce((SELECT max(epoch) FROM engagement_platform.stream_lease), 0)
+               AND other.awaits > coalesce((SELECT max(epoch) FROM {schema}.stream_lease), 0)
                AND other.ended_at IS NULL
                AND other.heartbeat_at BETWEEN now() - %(silent_after)s::interval AND now() + %(silent_after)s::interval
                AND (other.backend_pid IS NULL
                     OR coalesce(session.backend_start = other.backend_start, session.pid IS NOT NULL))
              LIMIT 1),
-           (SELECT max(epoch) + 1 FROM engagement_platform.stream_lease),
+           (SELECT max(epoch) + 1 FROM {schema}.stream_lease),
            1),
        now()
     ON CONFLICT (run_id, loop) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, ready_at = NULL, ended_at = NULL
@@ -27,17 +27,17 @@ RETURNING awaits;
 
 -- name: registering
 -- Let the loops of a run register one after the other, so that they agree on the epoch.
-SELECT pg_advisory_xact_lock(hashtextextended('engagement_platform.register', 0));
+SELECT pg_advisory_xact_lock(hashtextextended('{schema}.register', 0));
 
 -- name: ready
 -- Note that a loop is connected and wants the lease.
-UPDATE engagement_platform.stream_loop SET ready_at = coalesce(ready_at, now()), heartbeat_at = now()
+UPDATE {schema}.stream_loop SET ready_at = coalesce(ready_at, now()), heartbeat_at = now()
  WHERE run_id = %(run_id)s AND loop = %(loop)s;
 
 -- name: beat
 -- Give a sign of life with what the loop has done, and note the session, whose end tells that the process is gone. The
 -- row comes back when somebody has emptied the table.
-INSERT INTO engagement_platform.stream_loop AS beating
+INSERT INTO {schema}.stream_loop AS beating
        (run_id, loop, awaits, ready_at, heartbeat_at, progress, backend_pid, backend_start)
 SELECT %(run_id)s, %(loop)s, %(awaits)s, NULL, now(), %(progress)s, pid, backend_start
   FROM pg_stat_activity WHERE pid = pg_backend_pid()
@@ -47,7 +47,7 @@ SELECT %(run_id)s, %(loop)s, %(awaits)s, NULL, now(), %(progress)s, pid, backend
 
 -- name: end
 -- Note that a loop has ended as planned.
-UPDATE engagement_platform.stream_loop SET ended_at = now(), progress = %(progress)s
+UPDATE {schema}.stream_loop SET ended_at = now(), progress = %(progress)s
  WHERE run_id = %(run_id)s AND loop = %(loop)s;
 
 -- name: latest
@@ -56,7 +56,7 @@ SELECT now() AS now, lease.*
   FROM (VALUES (1)) AS one
   LEFT JOIN LATERAL (
        SELECT epoch, run_id, claimed_at, ends_at, released_at, loops
-         FROM engagement_platform.stream_lease
+         FROM {schema}.stream_lease
         ORDER BY epoch DESC LIMIT 1) AS lease ON true;
 
 -- name: snapshot
@@ -70,38 +70,38 @@ SELECT now() AS now, lease.epoch, lease.run_id, lease.claimed_at, lease.ends_at,
   FROM (VALUES (1)) AS one
   LEFT JOIN LATERAL (
        SELECT epoch, run_id, claimed_at, ends_at, released_at, loops
-         FROM engagement_platform.stream_lease
+         FROM {schema}.stream_lease
         ORDER BY epoch DESC LIMIT 1) AS lease ON true
-  LEFT JOIN engagement_platform.stream_loop AS loop
+  LEFT JOIN {schema}.stream_loop AS loop
          ON loop.run_id IN (lease.run_id, %(run_id)s) OR loop.heartbeat_at > now() - interval '10 minutes'
   LEFT JOIN pg_stat_activity AS session ON session.pid = loop.backend_pid;
 
 -- name: claim
 -- Raise the epoch, unless another run has; who has it is to be read afterwards.
-INSERT INTO engagement_platform.stream_lease (epoch, run_id, claimed_at, ends_at, loops)
+INSERT INTO {schema}.stream_lease (epoch, run_id, claimed_at, ends_at, loops)
 SELECT %(awaits)s, %(run_id)s, now(), now() + make_interval(secs => %(lease_seconds)s), %(loops)s
- WHERE NOT EXISTS (SELECT FROM engagement_platform.stream_lease WHERE epoch >= %(awaits)s)
+ WHERE NOT EXISTS (SELECT FROM {schema}.stream_lease WHERE epoch >= %(awaits)s)
     ON CONFLICT DO NOTHING;
 
 -- name: release
 -- Give the lease back once all its loops have ended, unless another run has taken it.
-UPDATE engagement_platform.stream_lease AS lease SET released_at = now()
+UPDATE {schema}.stream_lease AS lease SET released_at = now()
  WHERE run_id = %(run_id)s AND released_at IS NULL
-   AND epoch = (SELECT max(epoch) FROM engagement_platform.stream_lease)
+   AND epoch = (SELECT max(epoch) FROM {schema}.stream_lease)
    AND NOT EXISTS (
        SELECT FROM unnest(lease.loops) AS expected (loop)
-         LEFT JOIN engagement_platform.stream_loop AS begun
+         LEFT JOIN {schema}.stream_loop AS begun
                 ON begun.run_id = lease.run_id AND begun.loop = expected.loop
         WHERE begun.ended_at IS NULL);
 
 -- name: prune_loops
 -- Forget the loops that have been silent for longer than a time; those of the latest lease stay.
-DELETE FROM engagement_platform.stream_loop
+DELETE FROM {schema}.stream_loop
  WHERE heartbeat_at < now() - make_interval(hours => %(hours)s)
-   AND run_id IS DISTINCT FROM (SELECT run_id FROM engagement_platform.stream_lease ORDER BY epoch DESC LIMIT 1);
+   AND run_id IS DISTINCT FROM (SELECT run_id FROM {schema}.stream_lease ORDER BY epoch DESC LIMIT 1);
 
 -- name: prune_leases
 -- Forget the leases that were claimed longer ago than a time; the latest stays, for epochs only rise.
-DELETE FROM engagement_platform.stream_lease
+DELETE FROM {schema}.stream_lease
  WHERE claimed_at < now() - make_interval(hours => %(hours)s)
-   AND epoch < (SELECT max(epoch) FROM engagement_platform.stream_lease);
+   AND epoch < (SELECT max(epoch) FROM {schema}.stream_lease);

@@ -1,6 +1,6 @@
 -- name: write
 -- Keep a copy of the checkpoint; a relay that was overtaken does not put the clock back.
-INSERT INTO engagement_platform.relay_checkpoint_mirror AS mirror (topic, generation, hi, checkpoint, recorded_at)
+INSERT INTO {schema}.relay_checkpoint_mirror AS mirror (topic, generation, hi, checkpoint, recorded_at)
 VALUES (%(topic)s, %(generation)s, %(hi)s, %(checkpoint)s, now())
     ON CONFLICT (topic) DO UPDATE
    SET generation = excluded.generation, hi = excluded.hi, checkpoint = excluded.checkpoint, recorded_at = excluded.recorded_at
@@ -8,43 +8,43 @@ VALUES (%(topic)s, %(generation)s, %(hi)s, %(checkpoint)s, now())
 
 -- name: replace
 -- Put the copy where an operator has set the checkpoint.
-INSERT INTO engagement_platform.relay_checkpoint_mirror (topic, generation, hi, checkpoint, recorded_at)
+INSERT INTO {schema}.relay_checkpoint_mirror (topic, generation, hi, checkpoint, recorded_at)
 VALUES (%(topic)s, %(generation)s, %(hi)s, %(checkpoint)s, now())
     ON CONFLICT (topic) DO UPDATE
    SET generation = excluded.generation, hi = excluded.hi, checkpoint = excluded.checkpoint, recorded_at = excluded.recorded_at
 
 -- name: topics
 -- The topics to which a relay has published.
-SELECT topic FROM engagement_platform.relay_checkpoint_mirror ORDER BY topic
+SELECT topic FROM {schema}.relay_checkpoint_mirror ORDER BY topic
 
 -- name: read
 -- The copy of the checkpoint of the relay that writes to a topic.
-SELECT checkpoint FROM engagement_platform.relay_checkpoint_mirror WHERE topic = %(topic)s
+SELECT checkpoint FROM {schema}.relay_checkpoint_mirror WHERE topic = %(topic)s
 
 -- name: keep
 -- Keep a checkpoint in the history: about one a minute, and the first of each generation.
-INSERT INTO engagement_platform.relay_checkpoint_history (topic, generation, hi, unseen_at, checkpoint)
+INSERT INTO {schema}.relay_checkpoint_history (topic, generation, hi, unseen_at, checkpoint)
 SELECT %(topic)s, %(generation)s, %(hi)s, %(unseen_at)s, %(checkpoint)s
- WHERE NOT EXISTS (SELECT FROM engagement_platform.relay_checkpoint_history AS kept
+ WHERE NOT EXISTS (SELECT FROM {schema}.relay_checkpoint_history AS kept
                     WHERE kept.topic = %(topic)s AND kept.generation >= %(generation)s
                       AND kept.recorded_at > clock_timestamp() - interval '1 minute')
     ON CONFLICT DO NOTHING
 
 -- name: kept_before
 -- The last checkpoint that was in Kafka before a time.
-SELECT checkpoint FROM engagement_platform.relay_checkpoint_history
+SELECT checkpoint FROM {schema}.relay_checkpoint_history
  WHERE topic = %(topic)s AND recorded_at <= %(moment)s
  ORDER BY recorded_at DESC LIMIT 1
 
 -- name: kept_after
 -- The first checkpoint that was noted at a time or later.
-SELECT checkpoint FROM engagement_platform.relay_checkpoint_history
+SELECT checkpoint FROM {schema}.relay_checkpoint_history
  WHERE topic = %(topic)s AND recorded_at >= %(moment)s
  ORDER BY recorded_at LIMIT 1
 
 -- name: kept_before_unseen
 -- The last checkpoint that was committed before every message with this header unseen-at or a later one.
-SELECT checkpoint FROM engagement_platform.relay_checkpoint_history
+SELECT checkpoint FROM {schema}.relay_checkpoint_history
  WHERE topic = %(topic)s AND unseen_at < %(unseen_at)s
  ORDER BY recorded_at DESC LIMIT 1
 
@@ -52,7 +52,7 @@ SELECT checkpoint FROM engagement_platform.relay_checkpoint_history
 -- The first checkpoint of each generation since a time, in their order.
 SELECT checkpoint, recorded_at
   FROM (SELECT DISTINCT ON (generation) checkpoint, recorded_at
-          FROM engagement_platform.relay_checkpoint_history
+          FROM {schema}.relay_checkpoint_history
          WHERE topic = %(topic)s
          ORDER BY generation, recorded_at) AS first
  WHERE recorded_at >= coalesce(%(moment)s::timestamptz, recorded_at)
@@ -61,9 +61,9 @@ SELECT checkpoint, recorded_at
 -- name: thin
 -- Of the history older than two days keep one checkpoint an hour, of that older than :hours only the first of each
 -- generation.
-DELETE FROM engagement_platform.relay_checkpoint_history AS old
+DELETE FROM {schema}.relay_checkpoint_history AS old
  WHERE recorded_at < now() - interval '2 days'
-   AND EXISTS (SELECT FROM engagement_platform.relay_checkpoint_history AS earlier
+   AND EXISTS (SELECT FROM {schema}.relay_checkpoint_history AS earlier
                 WHERE earlier.topic = old.topic AND earlier.generation = old.generation
                   AND earlier.recorded_at < old.recorded_at
                   AND (old.recorded_at < now() - make_interval(hours => %(hours)s)

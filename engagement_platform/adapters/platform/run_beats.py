@@ -47,8 +47,14 @@ class RunBeats(Store):
         """Return the database's time and the last heartbeat of each run, None for a run that never gave one."""
         with self.session.transaction():
             (now,) = self.session.all(_SQL["now"])
-            beats = {row["run_id"]: row["beat_at"] for row in self.session.all(_SQL["beats"], run_ids=list(run_ids))}
+            statements = [_SQL["beats"], *(self._of_loops(row["stream"]) for row in self.session.all(_SQL["streams"]))]
+            rows = [row for statement in statements for row in self.session.all(statement, run_ids=list(run_ids))]
+        beats = {row["run_id"]: row["beat_at"] for row in rows}
         return now["now"], {run_id: beats.get(run_id) for run_id in run_ids}
+
+    @staticmethod
+    def _of_loops(stream: str) -> str:
+        return sql.filled(_SQL["beats_of_loops"], {"stream": sql.identifier(stream)})
 
     def give_up(self, run_id: str, job: str, beat_at: datetime | None) -> bool:
         """Give a run up whose last heartbeat was at `beat_at`; return False when it has beaten since."""

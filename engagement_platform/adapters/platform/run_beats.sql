@@ -1,4 +1,5 @@
--- Heartbeats of the processes that work on runs of the warehouse. Every time is the database's.
+-- Heartbeats of the processes that work on runs of the warehouse. Every time is the database's. Runs belong to Dagster and
+-- not to a stream: their heartbeats are in one schema, whatever the stream.
 
 -- name: beat
 -- Give a sign of life; tell whether the run was given up meanwhile.
@@ -13,13 +14,21 @@ RETURNING given_up_at IS NOT NULL AS given_up;
 UPDATE engagement_platform.run_beat SET ended_at = now(), beat_at = now() WHERE run_id = %(run_id)s;
 
 -- name: beats
--- The last heartbeat of each of these runs: of the process of a warehouse run, or of a loop of a streaming run.
-SELECT run_id, max(beat_at) AS beat_at
-  FROM (SELECT run_id, beat_at FROM engagement_platform.run_beat
-         UNION ALL
-        SELECT run_id, heartbeat_at FROM engagement_platform.stream_loop) AS beat
- WHERE run_id = ANY(%(run_ids)s)
- GROUP BY run_id;
+-- The last heartbeat of each of these runs, of the process of a warehouse run.
+SELECT run_id, beat_at FROM engagement_platform.run_beat WHERE run_id = ANY(%(run_ids)s);
+
+-- name: streams
+-- The schemas of the streams of this database, whichever have started, so far as the role may read them.
+SELECT schema.nspname AS stream
+  FROM pg_class AS loop
+  JOIN pg_namespace AS schema ON schema.oid = loop.relnamespace
+ WHERE loop.relname = 'stream_loop' AND loop.relkind = 'r'
+   AND (schema.nspname = 'engagement_platform' OR starts_with(schema.nspname, 'engagement_platform_'))
+   AND has_schema_privilege(schema.oid, 'USAGE') AND has_table_privilege(loop.oid, 'SELECT');
+
+-- name: beats_of_loops
+-- The last heartbeat of each of these runs, of the loops of a streaming run of one stream.
+SELECT run_id, max(heartbeat_at) AS beat_at FROM {stream}.stream_loop WHERE run_id = ANY(%(run_ids)s) GROUP BY run_id;
 
 -- name: now
 -- The time.

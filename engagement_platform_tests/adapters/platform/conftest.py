@@ -16,3 +16,10 @@ def bare(stack: Endpoints, platform_db: str) -> Settings:
 def migrated(bare: Settings) -> Settings:
     ensure_schema(bare)
     return bare
+
+
+def of_stream(settings: Settings, name: str) -> Settings:
+    """Return the settings of another stream, which has started."""
+    made = settings.replace(stream=name)
+    ensure_schema(made)
+    return made

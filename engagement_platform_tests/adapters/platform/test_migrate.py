@@ -60,6 +60,7 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         "schema_version",
         "stream_lease",
         "stream_loop",
+        "stream_schema",
         "warehouse_load",
     ]
     assert elsewhere == (0,)

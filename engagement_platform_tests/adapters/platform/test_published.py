@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engagement_platform.adapters.platform import mirror, published
-from engagement_platform.adapters.platform.connection import connect_platform
+from engagement_platform.adapters.platform.connection import Session, connect_platform
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.settings import Settings
 
@@ -20,11 +20,13 @@ def checkpoint(hi: int, generation: int = 0) -> Checkpoint:
 
 def keep(settings: Settings, hi: int, ago: timedelta, generation: int = 0) -> None:
     """Keep a checkpoint as that of a time in the past."""
-    with connect_platform(settings, "test") as connection:
-        connection.execute(mirror._SQL["keep"], mirror._parameters(settings, checkpoint(hi, generation)))
-        connection.execute(
-            "UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = %s WHERE topic = %s AND hi = %s",
-            [NOW - ago, settings.topics.events, hi],
+    with Session(settings, "test") as session:
+        session.execute(mirror._SQL["keep"], **mirror._parameters(settings, checkpoint(hi, generation)))
+        session.execute(
+            "UPDATE {schema}.relay_checkpoint_history SET recorded_at = %(at)s WHERE topic = %(topic)s AND hi = %(hi)s",
+            at=NOW - ago,
+            topic=settings.topics.events,
+            hi=hi,
         )
 
 

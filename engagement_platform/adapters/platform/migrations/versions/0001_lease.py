@@ -1,6 +1,6 @@
 """The lease, the loops' heartbeats and the copy of the relay's checkpoint."""
 
-from alembic import op
+from engagement_platform.adapters.platform.migrate import execute
 
 revision = "0001"
 down_revision = None
@@ -8,8 +8,8 @@ down_revision = None
 
 def upgrade() -> None:
     """Create the first tables."""
-    op.execute("""
-        CREATE TABLE engagement_platform.stream_lease (
+    execute("""
+        CREATE TABLE {schema}.stream_lease (
             epoch bigint PRIMARY KEY,
             run_id text NOT NULL UNIQUE,
             claimed_at timestamptz NOT NULL,
@@ -17,8 +17,8 @@ def upgrade() -> None:
             released_at timestamptz,
             loops text[] NOT NULL
         )""")
-    op.execute("""
-        CREATE TABLE engagement_platform.stream_loop (
+    execute("""
+        CREATE TABLE {schema}.stream_loop (
             run_id text NOT NULL,
             loop text NOT NULL,
             awaits bigint NOT NULL,
@@ -28,8 +28,8 @@ def upgrade() -> None:
             progress jsonb NOT NULL DEFAULT '{}',
             PRIMARY KEY (run_id, loop)
         ) WITH (fillfactor = 50)""")
-    op.execute("""
-        CREATE TABLE engagement_platform.relay_checkpoint_mirror (
+    execute("""
+        CREATE TABLE {schema}.relay_checkpoint_mirror (
             topic text PRIMARY KEY,
             generation bigint NOT NULL,
             hi bigint NOT NULL,
@@ -41,4 +41,4 @@ def upgrade() -> None:
         "stream_loop": "The loops of streaming runs: heartbeats, and what they have done since they started.",
         "relay_checkpoint_mirror": "A copy of the relay''s checkpoint in Kafka, for display and to notice its loss.",
     }.items():
-        op.execute(f"COMMENT ON TABLE engagement_platform.{table} IS '{comment}'")
+        execute(f"COMMENT ON TABLE {{schema}}.{table} IS '{comment}'")

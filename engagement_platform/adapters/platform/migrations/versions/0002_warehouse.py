@@ -1,6 +1,6 @@
 """What was loaded into the warehouse, which days were rebuilt, and which wait for it."""
 
-from alembic import op
+from engagement_platform.adapters.platform.migrate import execute
 
 revision = "0002"
 down_revision = "0001"
@@ -8,8 +8,8 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Create the tables."""
-    op.execute("""
-        CREATE TABLE engagement_platform.warehouse_load (
+    execute("""
+        CREATE TABLE {schema}.warehouse_load (
             table_id text NOT NULL,
             writer text NOT NULL,
             version bigint NOT NULL,
@@ -28,13 +28,13 @@ def upgrade() -> None:
             closed_at timestamptz,
             PRIMARY KEY (table_id, writer, version)
         )""")
-    op.execute("COMMENT ON TABLE engagement_platform.warehouse_load IS 'One batch of the stream; open until loaded.'")
-    op.execute("""
-        CREATE INDEX warehouse_load_open ON engagement_platform.warehouse_load (table_id) WHERE closed_at IS NULL""")
-    op.execute("CREATE SEQUENCE engagement_platform.replacement_number")
-    op.execute("""
-        CREATE TABLE engagement_platform.day_rebuild (
-            number bigint PRIMARY KEY DEFAULT nextval('engagement_platform.replacement_number'),
+    execute("COMMENT ON TABLE {schema}.warehouse_load IS 'One batch of the stream; open until loaded.'")
+    execute("""
+        CREATE INDEX warehouse_load_open ON {schema}.warehouse_load (table_id) WHERE closed_at IS NULL""")
+    execute("CREATE SEQUENCE {schema}.replacement_number")
+    execute("""
+        CREATE TABLE {schema}.day_rebuild (
+            number bigint PRIMARY KEY DEFAULT nextval('{schema}.replacement_number'),
             table_id text NOT NULL,
             day date NOT NULL,
             run_id text NOT NULL,
@@ -46,27 +46,27 @@ def upgrade() -> None:
             covered_missing jsonb,
             rows bigint
         )""")
-    op.execute("""
-        COMMENT ON TABLE engagement_platform.day_rebuild IS
+    execute("""
+        COMMENT ON TABLE {schema}.day_rebuild IS
         'One rebuild of a day. The coverage of the latest one that is done says which ids the stream must not add.'""")
-    op.execute("""
-        CREATE UNIQUE INDEX day_rebuild_open ON engagement_platform.day_rebuild (table_id, day) WHERE state = 'open'""")
-    op.execute("""
-        CREATE INDEX day_rebuild_done ON engagement_platform.day_rebuild (table_id, day, number)
+    execute("""
+        CREATE UNIQUE INDEX day_rebuild_open ON {schema}.day_rebuild (table_id, day) WHERE state = 'open'""")
+    execute("""
+        CREATE INDEX day_rebuild_done ON {schema}.day_rebuild (table_id, day, number)
          WHERE state = 'done'""")
-    op.execute("""
-        CREATE TABLE engagement_platform.day_due (
+    execute("""
+        CREATE TABLE {schema}.day_due (
             table_id text NOT NULL,
             day date NOT NULL,
             reason text NOT NULL,
             since timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (table_id, day)
         )""")
-    op.execute("COMMENT ON TABLE engagement_platform.day_due IS 'Days that have to be rebuilt, and why.'")
+    execute("COMMENT ON TABLE {schema}.day_due IS 'Days that have to be rebuilt, and why.'")
 
 
 def downgrade() -> None:
     """Remove the tables."""
     for table in ("day_due", "day_rebuild", "warehouse_load"):
-        op.execute(f"DROP TABLE engagement_platform.{table}")
-    op.execute("DROP SEQUENCE engagement_platform.replacement_number")
+        execute(f"DROP TABLE {{schema}}.{table}")
+    execute("DROP SEQUENCE {schema}.replacement_number")

@@ -1,6 +1,6 @@
 """What operators have done with dead letters, and which loops they have paused."""
 
-from alembic import op
+from engagement_platform.adapters.platform.migrate import execute
 
 revision = "0003"
 down_revision = "0002"
@@ -8,8 +8,8 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Create the tables."""
-    op.execute("""
-        CREATE TABLE engagement_platform.letter_action (
+    execute("""
+        CREATE TABLE {schema}.letter_action (
             number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             topic_id text NOT NULL,
             partition integer NOT NULL,
@@ -24,14 +24,14 @@ def upgrade() -> None:
             note text NOT NULL DEFAULT '',
             CHECK ((ended_at IS NULL) = (outcome IS NULL))
         )""")
-    op.execute("""
+    execute("""
         CREATE INDEX letter_action_letter
-            ON engagement_platform.letter_action (topic_id, partition, "offset", number)""")
-    op.execute("""
-        COMMENT ON TABLE engagement_platform.letter_action IS
+            ON {schema}.letter_action (topic_id, partition, "offset", number)""")
+    execute("""
+        COMMENT ON TABLE {schema}.letter_action IS
         'Who did what when with a dead letter. Its state is that of the last action; without one it is open.'""")
-    op.execute("""
-        CREATE TABLE engagement_platform.pause (
+    execute("""
+        CREATE TABLE {schema}.pause (
             number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             loop text NOT NULL,
             paused_at timestamptz NOT NULL DEFAULT now(),
@@ -41,13 +41,13 @@ def upgrade() -> None:
             resumed_by text,
             CHECK ((resumed_at IS NULL) = (resumed_by IS NULL))
         )""")
-    op.execute("CREATE UNIQUE INDEX pause_present ON engagement_platform.pause (loop) WHERE resumed_at IS NULL")
-    op.execute("""
-        COMMENT ON TABLE engagement_platform.pause IS
+    execute("CREATE UNIQUE INDEX pause_present ON {schema}.pause (loop) WHERE resumed_at IS NULL")
+    execute("""
+        COMMENT ON TABLE {schema}.pause IS
         'Loops that an operator has paused: since when, by whom and why; and when they went on.'""")
 
 
 def downgrade() -> None:
     """Remove the tables."""
     for table in ("pause", "letter_action"):
-        op.execute(f"DROP TABLE engagement_platform.{table}")
+        execute(f"DROP TABLE {{schema}}.{table}")

@@ -1,15 +1,18 @@
-"""The heartbeats of the processes that work on runs of the warehouse."""
+"""The heartbeats of the processes that work on runs of the warehouse. They are of Dagster, not of a stream."""
 
-from alembic import op
+from engagement_platform.adapters.platform.migrate import execute, schema_in_hand
+from engagement_platform.domain.platform_schema import COMMON
 
 revision = "0005"
 down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Create the table."""
-    op.execute("""
-        CREATE TABLE engagement_platform.run_beat (
+    """Create the table, once for all streams."""
+    if schema_in_hand() != COMMON:
+        return
+    execute("""
+        CREATE TABLE {schema}.run_beat (
             run_id text PRIMARY KEY,
             job text NOT NULL,
             subject text NOT NULL,
@@ -20,11 +23,11 @@ def upgrade() -> None:
             ended_at timestamptz,
             given_up_at timestamptz
         )""")
-    op.execute("""
-        COMMENT ON TABLE engagement_platform.run_beat IS
+    execute("""
+        COMMENT ON TABLE {schema}.run_beat IS
         'The process of each run of a warehouse job: its last heartbeat, whether it ended, whether it was given up.'""")
 
 
 def downgrade() -> None:
     """Remove the table."""
-    op.execute("DROP TABLE engagement_platform.run_beat")
+    execute("DROP TABLE IF EXISTS {schema}.run_beat")

@@ -1,0 +1,103 @@
+"""The forms of messages and their numbers, over a real database."""
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from engagement_platform.adapters.platform.schemas import NumberedSchema, Schemas
+from engagement_platform.domain.columns import Column, Schema, parsed
+from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.event import ENGAGEMENT, SCHEMA_VERSION
+from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.platform.conftest import of_stream
+
+
+@pytest.fixture(params=["engagement", "orders"])
+def settings_of(request: pytest.FixtureRequest, bare: Settings) -> Settings:
+    return of_stream(bare, request.param)
+
+
+@pytest.fixture
+def schemas(settings_of: Settings) -> Iterator[Schemas]:
+    with Schemas.opened(settings_of, "test") as made:
+        yield made
+
+
+def form(*names: str, base: str = "text") -> Schema:
+    columns = (Column("id", parsed("integer")), Column("at", parsed("timestamp")))
+    return Schema((*columns, *(Column(name, parsed(base)) for name in names)), id="id", time="at", key="id")
+
+
+def numbers(schemas: Schemas) -> list[int]:
+    return [noted.number for noted in schemas.all()]
+
+
+def test_a_form_gets_the_next_number_once(schemas: Schemas) -> None:
+    before = schemas.latest()
+    first = 1 if before is None else before.number + 1
+    assert [schemas.note(form("a")) for _ in range(3)] == [first] * 3
+    assert schemas.note(form("a", "b")) == first + 1
+    assert schemas.note(form("a")) == first, "an earlier form keeps its number"
+    assert schemas.numbered(first + 1) == form("a", "b")
+    assert schemas.numbered(first + 2) is None
+    latest = schemas.latest()
+    assert latest is not None
+    assert (latest.number, latest.schema) == (first + 1, form("a", "b"))
+    assert schemas.all()[-1] == latest
+
+
+def test_what_was_noted_comes_back_in_every_detail(schemas: Schemas) -> None:
+    for base in ("numeric(18,2)", "array of numeric(38,9)", "jsonb", "char"):
+        assert schemas.numbered(schemas.note(form("ä ' $$", base=base))) == form("ä ' $$", base=base)
+
+
+def test_relays_that_note_at_once_agree_on_the_numbers(schemas: Schemas, settings_of: Settings) -> None:
+    """Eight of them: each the same forms, in another order."""
+    before = len(schemas.all())
+    forms = [form(name) for name in "abcdef"]
+    noted: list[dict[Schema, int]] = []
+    start = threading.Barrier(8)
+
+    def note_all(turn: int) -> None:
+        with Schemas.opened(settings_of, "race") as mine:
+            mine.latest()
+            start.wait(10)
+            noted.append({one: mine.note(one) for one in forms[turn % 6 :] + forms[: turn % 6]})
+
+    threads = [threading.Thread(target=note_all, args=[turn]) for turn in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(noted) == 8
+    assert all(one == noted[0] for one in noted)
+    assert numbers(schemas) == list(range(1, before + 7)), "without a gap"
+
+
+def test_the_packaged_stream_s_first_form_is_there(migrated: Settings) -> None:
+    with Schemas.opened(migrated, "test") as schemas:
+        (first,) = schemas.all()
+        assert isinstance(first, NumberedSchema)
+        assert (first.number, first.schema) == (SCHEMA_VERSION, ENGAGEMENT)
+        assert schemas.note(ENGAGEMENT) == SCHEMA_VERSION
+
+
+def test_another_stream_begins_without_a_form(bare: Settings) -> None:
+    with Schemas.opened(of_stream(bare, "orders"), "test") as schemas:
+        assert schemas.latest() is None
+        assert schemas.all() == []
+        assert schemas.note(form("a")) == 1
+
+
+def test_a_form_of_a_later_version_is_told(migrated: Settings) -> None:
+    with psycopg.connect(migrated.platform.dsn.get_secret_value()) as connection:
+        connection.execute(
+            "INSERT INTO engagement_platform.stream_schema (number, hash, form) VALUES "
+            """(7, 'x', '{"columns": [["id", "hyperinteger"]], "id": "id", "time": "at", "key": "id"}')"""
+        )
+    with Schemas.opened(migrated, "test") as schemas:
+        assert schemas.numbered(1) == ENGAGEMENT
+        with pytest.raises(StreamStopped, match="number 7 is of a later version"):
+            schemas.numbered(7)
