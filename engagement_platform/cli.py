@@ -21,6 +21,7 @@ COMMANDS = {
     "init": ("console.init:init", "Write the folder from which Dagster runs the platform over your own servers."),
     "doctor": ("console.commands:doctor", "Check every server and right, and show the settings that are set."),
     "status": ("console.status:status", "Say whether all is well and how each loop stands."),
+    "stream": ("console.stream:stream", "Write the folder of a stream over your own table, check it, try it out."),
     "checkpoint": ("console.commands:checkpoint", "Show or mend where the relay stands."),
     "views": ("console.commands:views", "Mend the views in Redis."),
     "forward": ("console.forward:forward", "Mend where forward, which delivers to the partner, stands."),

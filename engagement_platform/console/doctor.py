@@ -27,6 +27,7 @@ from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
 from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.source_tables import Sight, faults, faults_of
+from engagement_platform.domain.sql_names import written
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.settings import ADDRESSES, FIELDS, Settings
@@ -95,7 +96,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _source(settings: Settings) -> Iterator[Finding]:
-    origin = origin_of(settings)
+    yield from of_source(origin_of(settings))
+
+
+def of_source(origin: Origin) -> Iterator[Finding]:
+    """Look at what a stream demands of its source."""
     sight = session.look(origin)
     yield from _tables(origin, sight)
     yield from _surroundings(origin, look_around(origin, sight))
@@ -136,7 +141,7 @@ def _surroundings(origin: Origin, seen: Surroundings) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"source: no index on {table}.{time}, so rebuilding a day scans the whole table",
-            f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({time})",
+            f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({written(time)})",
         )
     for content_id in seen.doubled_content:
         yield Finding(

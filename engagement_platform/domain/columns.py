@@ -144,6 +144,11 @@ _OF_DELTA = "event_date"
 """The column by which a Delta table is partitioned, which the platform derives."""
 
 
+def reserved_by_warehouse(name: str) -> bool:
+    """Say whether warehouses take no column of that name, or use it themselves."""
+    return not _NAME.fullmatch(name) or name.lower() == _OF_DELTA
+
+
 def faults_of(schema: Schema) -> list[str]:
     """Return what keeps columns from being a stream's, each with its remedy in `enriched.sql`; mostly nothing."""
     names = [column.name.lower() for column in schema.columns]

@@ -6,14 +6,16 @@ message and of the warehouse's table; and `marts/*.sql`, daily tables. Reading t
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from engagement_platform.domain import stream_form
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.source_tables import Form, Needed, Tables
+from engagement_platform.domain.stream_form import Flaw, Folder, flaws_of_form
 
 COUNT = "count"
 """The measure that every stream has: how many events."""
@@ -107,74 +109,24 @@ class EventStream:
     @property
     def code_version(self) -> str:
         """What changes with the formula, and not with comments and line breaks: days of another one are stale."""
+        return self.same_values.get(self.own_version, self.own_version)
+
+    @property
+    def own_version(self) -> str:
+        """The same, whatever `same_values` says."""
         formula = " ".join(self.enriched.split())
-        version = hashlib.sha256(formula.encode()).hexdigest()[:12]
-        return self.same_values.get(version, version)
-
-
-class _Source(msgspec.Struct, forbid_unknown_fields=True):
-    table: str
-    id: str
-    time: str
-
-
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
-    key: str
-
-
-class _Dimension(msgspec.Struct, forbid_unknown_fields=True):
-    column: str
-    shown: tuple[str, ...] = ()
-
-
-class _Views(msgspec.Struct, forbid_unknown_fields=True):
-    dimensions: dict[str, _Dimension]
-    measures: dict[str, str] = {}
-
-
-class _Warehouse(msgspec.Struct, forbid_unknown_fields=True):
-    table: str
-    clustered_by: tuple[str, ...] = ()
-    user: str | None = None
-    same_values: dict[str, str] = {}
-
-
-class _Needed(msgspec.Struct, forbid_unknown_fields=True):
-    type: Form
-    meaning: str
-    nullable: bool = True
-
-
-class _Folder(msgspec.Struct, forbid_unknown_fields=True):
-    """The form of `stream.toml`."""
-
-    name: str
-    meaning: str
-    source: _Source
-    message: _Message
-    views: _Views
-    warehouse: _Warehouse
-    tables: dict[str, dict[str, _Needed]] = {}
-    columns: dict[str, str] = {}
+        return hashlib.sha256(formula.encode()).hexdigest()[:12]
 
 
 def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], where: str) -> EventStream:
-    """Return the stream of a folder; `where` names `stream.toml` in errors. Raises SettingsError."""
-    try:
-        folder = msgspec.convert(toml, _Folder)
-    except msgspec.ValidationError as error:
-        raise _fault(where, str(error)) from error
-    for name in (folder.name, folder.warehouse.table):
-        _require(
-            _NAME.fullmatch(name), where, f"{name!r} is no name: a-z, 0-9 and _, beginning with a letter, 40 at most"
+    """Return the stream of a folder; `where` names `stream.toml` in errors. Raises SettingsError with all its flaws."""
+    flaws = flaws_of(toml, marts)
+    if flaws:
+        raise SettingsError(
+            f"{where} cannot be used: {'; '.join(map(str, flaws))}.", "docs/your-own-stream.md says what it may hold."
         )
-    for name in (*folder.views.dimensions, *folder.views.measures):
-        _require(_DIMENSION.fullmatch(name), where, f"views: {name!r} is no name: a-z, 0-9 and _, 40 at most")
-    _require(folder.views.dimensions, where, "views.dimensions has none: name at least one column to count by")
-    _require(
-        COUNT not in folder.views.measures, where, f"views.measures: {COUNT} is the number of events, and always there"
-    )
-    dimensions = tuple(Dimension(name, each.column, each.shown) for name, each in folder.views.dimensions.items())
+    folder = msgspec.convert(toml, Folder)
+    dimensions = tuple(Dimension(name, entry.column, entry.shown) for name, entry in folder.views.dimensions.items())
     summed = tuple(Measure(name, column) for name, column in folder.views.measures.items())
     return EventStream(
         name=folder.name,
@@ -193,7 +145,41 @@ def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], 
     )
 
 
-def _tables(folder: _Folder) -> Tables:
+def flaws_of(toml: Mapping[str, Any], marts: Iterable[str] = ()) -> list[Flaw]:
+    """Return everything that is wrong in `stream.toml` by itself, and with the names of marts; mostly nothing."""
+    flaws = flaws_of_form(toml)
+    if flaws:
+        return flaws
+    folder = msgspec.convert(toml, Folder)
+    return [*_names(folder), *_counted(folder.views), *_named_marts(folder, marts)]
+
+
+def _names(folder: Folder) -> Iterator[Flaw]:
+    for path, name in ((("name",), folder.name), (("warehouse", "table"), folder.warehouse.table)):
+        if not _NAME.fullmatch(name):
+            yield Flaw(path, f"{name!r} is no name: a-z, 0-9 and _, beginning with a letter, 40 at most")
+    for kind, names in (("dimensions", folder.views.dimensions), ("measures", folder.views.measures)):
+        for name in names:
+            if not _DIMENSION.fullmatch(name):
+                yield Flaw(("views", kind, name), f"{name!r} is no name: a-z, 0-9 and _, 40 at most")
+
+
+def _counted(views: stream_form.Views) -> Iterator[Flaw]:
+    if not views.dimensions:
+        yield Flaw(("views", "dimensions"), "views.dimensions has none: name at least one column to count by")
+    if COUNT in views.measures:
+        yield Flaw(("views", "measures", COUNT), f"{COUNT} is the number of events, and always there")
+
+
+def _named_marts(folder: Folder, marts: Iterable[str]) -> Iterator[Flaw]:
+    for name in marts:
+        if not _NAME.fullmatch(name):
+            yield Flaw((), f"marts/{name}.sql: {name!r} is no name: a-z, 0-9 and _, 40 at most, is a table's")
+        elif name == folder.warehouse.table:
+            yield Flaw((), f"marts/{name}.sql: {name} is the table of the events already: give the file another name")
+
+
+def _tables(folder: Folder) -> Tables:
     """Return what is needed: what the folder lists, and in any case the id and the time."""
     source = folder.source
     tables = {
@@ -210,12 +196,3 @@ def _tables(folder: _Folder) -> Tables:
         *(column for column in always if column.name not in listed),
     )
     return tables
-
-
-def _require(condition: object, where: str, what: str) -> None:
-    if not condition:
-        raise _fault(where, what)
-
-
-def _fault(where: str, what: str) -> SettingsError:
-    return SettingsError(f"{where} cannot be used: {what}.", "docs/your-own-stream.md says what it may hold.")

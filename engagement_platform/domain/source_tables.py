@@ -6,6 +6,7 @@ from enum import Enum
 from urllib.parse import quote
 
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped
+from engagement_platform.domain.sql_names import written
 
 SERVER_NAME = "the source"
 
@@ -144,21 +145,22 @@ def _columns(table: Table, needed: Iterable[Needed]) -> Iterator[Fault]:
             yield Fault(
                 f"The source lacks column {column.name} of {table.name}.",
                 f"If it has another name now, ask the owner to run: ALTER TABLE {table.name} RENAME COLUMN … TO"
-                f" {column.name}; else: ALTER TABLE {table.name} ADD COLUMN {column.name} {column.form.value}",
+                f" {written(column.name)}; else: ALTER TABLE {table.name} ADD COLUMN {written(column.name)}"
+                f" {column.form.value}",
             )
         elif not column.form.accepts(actual.type_name, actual.category):
             yield Fault(
                 f"The source's column {column.name} of {table.name} is {actual.type_name},"
                 f" it must be {column.form.value}.",
-                f"Ask the owner to run: ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {column.form.value}"
-                f" USING {_converted(column, actual)}",
+                f"Ask the owner to run: ALTER TABLE {table.name} ALTER COLUMN {written(column.name)} TYPE"
+                f" {column.form.value} USING {_converted(column, actual)}",
             )
 
 
 def _converted(needed: Needed, column: Column) -> str:
     if needed.form is Form.TIME and column.type_name == "timestamp without time zone":
-        return f"{needed.name} AT TIME ZONE 'UTC' (or the zone that its values are in)"
-    return f"{needed.name}::{needed.form.value}"
+        return f"{written(needed.name)} AT TIME ZONE 'UTC' (or the zone that its values are in)"
+    return f"{written(needed.name)}::{needed.form.value}"
 
 
 def _filtered(sight: Sight, name: str, table: Table) -> Fault:

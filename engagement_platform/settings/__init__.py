@@ -8,6 +8,7 @@ from engagement_platform.settings.environment import (
     ADDRESSES,
     first_day,
     load,
+    source_dsn_of,
     stream_folders,
     streams_with_settings,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "default_of",
     "first_day",
     "load",
+    "source_dsn_of",
     "stream_folders",
     "streams_with_settings",
     "variable",

@@ -62,6 +62,17 @@ def first_day(stream: str = STREAM) -> date:
         ) from None
 
 
+def source_dsn_of(stream: str = STREAM) -> str:
+    """Return the DSN of a stream's source, whether or not the other settings are there. Raises SettingsError."""
+    by_name = _by_name(stream)
+    of = variable("source_dsn", stream) if "source_dsn" in by_name.get("overrides", ()) else variable("source_dsn")
+    dsn = str(by_name.get("source_dsn", ""))
+    fault = addresses.postgres_fault(dsn) if dsn else "it is not set"
+    if fault:
+        raise SettingsError(f"{of}: {fault}.", "Let it name the database that has the stream's table.")
+    return dsn
+
+
 def stream_folders() -> tuple[Path, ...]:
     """Return the folders of ENGAGEMENT_STREAMS, whether or not the other settings are there."""
     listed = _variables().get(variable("streams"), "")

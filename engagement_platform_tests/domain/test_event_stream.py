@@ -51,7 +51,11 @@ def test_each_column_that_is_counted_or_shown_is_named_once() -> None:
             {"views": {"dimensions": {"a": {"column": "a"}}, "measures": {"count": "n"}}},
             "count is the number of events",
         ),
-        ({"views": {"dimensions": {"a": {"column": 1}}}}, "$.views.dimensions[...].column"),
+        ({"views": {"dimensions": {"a": {"column": 1}}}}, "views.dimensions.a.column: expected `str`, got `int`"),
+        (
+            {"source": {"table": "orders", "id": "order_no", "tme": "placed_at"}},
+            "source.tme: unknown field `tme`: is `time` meant?",
+        ),
         ({"warehouse": {"table": "a.b"}}, "'a.b' is no name"),
     ],
 )

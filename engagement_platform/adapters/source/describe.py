@@ -1,6 +1,7 @@
 """Asks PostgreSQL for the columns of a stream's `enriched.sql`. The statement is prepared, and no row is read."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
@@ -11,10 +12,12 @@ from engagement_platform.adapters import sql, sqlstate
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.sqlstate import Meaning
-from engagement_platform.domain.columns import Column, Schema, faults_of
+from engagement_platform.domain.columns import Base, Column, Schema, Type, faults_of
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.source_types import SourceType, Uncarried, type_of
+from engagement_platform.domain.stream_form import Flaw
+from engagement_platform.domain.stream_rules import flaws_of_columns
 
 _SQL = sql.load(__package__, "describe.sql")
 _BEFORE, _AFTER = "SELECT * FROM (", "\n) AS event"
@@ -27,6 +30,23 @@ class Described(NamedTuple):
     name: str
     type: int
     modifier: int
+    table: int
+    """Of which table it is a column as it is; 0 for what is computed."""
+    number: int
+    """Its number there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What PostgreSQL says of a statement's columns, and what of it no stream can have."""
+
+    columns: Sequence[Described]
+    schema: Schema
+    """A column that cannot be carried stands in it as one that can, so that nothing else is said of it."""
+    faults: Sequence[str]
+    """Each with its remedy in enriched.sql."""
+    flaws: Sequence[Flaw]
+    """What stream.toml asks of the columns and they do not give."""
 
 
 def describe(origin: Origin, connection: psycopg.Connection[Any]) -> Schema:
@@ -35,22 +55,35 @@ def describe(origin: Origin, connection: psycopg.Connection[Any]) -> Schema:
     Raises StreamStopped where the statement cannot be used, with the line at fault or with every column that cannot be
     carried; else what reading the source raises.
     """
+    description = described(origin, connection)
+    if description.faults:
+        raise _unusable(origin.stream, "; ".join(description.faults))
+    if description.flaws:
+        raise StreamStopped(
+            f"stream.toml of the stream {origin.stream.name} does not fit the columns of its enriched.sql: "
+            f"{'; '.join(map(str, description.flaws))}.",
+            "Mend it and start again; nothing was published meanwhile. The command `stream check` names the lines.",
+        )
+    return description.schema
+
+
+def described(origin: Origin, connection: psycopg.Connection[Any]) -> Description:
+    """Return the same with all that is wrong with it. Raises StreamStopped where it is no statement."""
     stream = origin.stream
     with session.reaching(origin):
         _prepared(origin, connection, "", "")
-        described = _prepared(origin, connection, _BEFORE, _AFTER)
-        catalog = _catalog(connection, [column.type for column in described])
+        seen = _prepared(origin, connection, _BEFORE, _AFTER)
+        catalog = catalog_of(connection, [column.type for column in seen])
     columns, refused = list[Column](), list[str]()
-    for column in described:
+    for column in seen:
         try:
             columns.append(Column(column.name, type_of(column.type, column.modifier, catalog, column.name)))
         except Uncarried as refusal:
             refused.append(f"its column {column.name} {refusal.why}: write {refusal.cast} AS {column.name}")
+            carried = Base.TIMESTAMP if column.name == stream.source.time else Base.INTEGER
+            columns.append(Column(column.name, Type(carried)))
     schema = Schema(tuple(columns), stream.source.id, stream.source.time, stream.key)
-    faults = refused or faults_of(schema)
-    if faults:
-        raise _unusable(stream, "; ".join(faults))
-    return schema
+    return Description(seen, schema, [*refused, *faults_of(schema)], flaws_of_columns(stream, schema))
 
 
 def _unusable(stream: EventStream, what: str) -> StreamStopped:
@@ -70,7 +103,10 @@ def _prepared(origin: Origin, connection: psycopg.Connection[Any], before: str, 
     if not answer.nfields:
         raise _unusable(origin.stream, "it is no SELECT that returns columns")
     return [
-        Described((answer.fname(i) or b"").decode(), answer.ftype(i), answer.fmod(i)) for i in range(answer.nfields)
+        Described(
+            (answer.fname(i) or b"").decode(), answer.ftype(i), answer.fmod(i), answer.ftable(i), answer.ftablecol(i)
+        )
+        for i in range(answer.nfields)
     ]
 
 
@@ -104,7 +140,8 @@ def _line(text: str, position: int) -> str:
     return f"line {begun + 1} ({line[:80]}): "
 
 
-def _catalog(connection: psycopg.Connection[Any], oids: Sequence[int]) -> Mapping[int, SourceType]:
+def catalog_of(connection: psycopg.Connection[Any], oids: Sequence[int]) -> Mapping[int, SourceType]:
+    """Return what the catalog says of types, and of those that they are made of."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows: list[dict[str, Any]] = cursor.execute(_SQL["types"], {"oids": list(oids)}).fetchall()
     return {row.pop("oid"): SourceType(**row) for row in rows}

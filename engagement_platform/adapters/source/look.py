@@ -1,5 +1,6 @@
 """Looks at what the source's ids come from: server, table, sequence. Cheap enough for once a second."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from engagement_platform.domain.event_stream import SourceTable
 
 SQL = sql.load(__package__, "look.sql")
 UNCHANGED = SQL["unchanged"]
+_PATIENCE_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,12 @@ def _require_usable(seen: Any, source: SourceTable) -> None:
             f"{', CYCLE' if seen.cycles else ''}: ids can then appear in an order that no polling can follow.",
             f"Ask the owner to run: ALTER SEQUENCE {seen.sequence_name} CACHE 1 INCREMENT 1 NO CYCLE",
         )
+
+
+def require_followed(origin: Origin) -> None:
+    """Raise StreamStopped when polling the stream's table cannot be exact; else what `session.connect` raises."""
+    with (
+        closing(session.connect(origin.dsn, "stream", patience=_PATIENCE_SECONDS)) as connection,
+        session.reaching(origin),
+    ):
+        look(origin, connection)

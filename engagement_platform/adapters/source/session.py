@@ -42,9 +42,9 @@ def form(origin: Origin) -> str:
     parts = [f"'{table}'::regclass::oid" for table in tables]
     joins = []
     for number, (table, columns) in enumerate(tables.items()):
-        names = ", ".join(column.name for column in columns)
+        names = ", ".join(sql.identifier(column.name) for column in columns)
         joins.append(_SQL["form_of_table"].format(table=table, columns=names, alias=f"table{number}"))
-        parts += [f"pg_typeof(table{number}.{column.name})::oid" for column in columns]
+        parts += [f"pg_typeof(table{number}.{sql.identifier(column.name)})::oid" for column in columns]
     return _SQL["form"].format(parts=", ".join(parts), joins="\n  ".join(joins))
 
 

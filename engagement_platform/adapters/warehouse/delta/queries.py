@@ -50,7 +50,7 @@ def answered(
     """
     query = dialect.translate(sql)
     given = _chosen(query, parameters or {})
-    with _connection() as connection, _explained():
+    with _connection() as connection, explained_query():
         for name in query.tables:
             _show(connection, storage, name)
         answer = connection.sql(query.sql, params=given) if given else connection.sql(query.sql)
@@ -77,7 +77,8 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained_query() -> Iterator[None]:
+    """Raise QueryFailed for what the engine raises."""
     try:
         yield
     except duckdb.Error as error:
@@ -121,6 +122,11 @@ def _shaped(answer: duckdb.DuckDBPyRelation, shape: Table) -> str:
             f"It must give {', '.join(names)}.",
         )
     return ", ".join(f"{_typed(column)} AS {identifier(column.name)}" for column in shape.columns)
+
+
+def column_type(column: Column) -> str:
+    """Return the engine's type of a column."""
+    return f"DECIMAL({column.precision}, {column.scale})" if column.kind is Kind.NUMERIC else _TYPES[column.kind]
 
 
 def _typed(column: Column) -> str:

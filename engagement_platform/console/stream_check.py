@@ -1,0 +1,147 @@
+"""engagement-platform stream check: everything that is wrong with a stream's folder and at its source, at once."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.describe import Description, described
+from engagement_platform.adapters.source.origin import Origin
+from engagement_platform.adapters.source.statement import examine, relations_of
+from engagement_platform.console import folder_check
+from engagement_platform.console.folder_check import ENRICHED, TOML, Texts, of_flaw, of_mart
+from engagement_platform.console.statement_check import findings_of, findings_of_relations
+from engagement_platform.domain import statement_text
+from engagement_platform.domain.errors import EngagementError, StreamStopped
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.folder_findings import FolderFinding, Level
+from engagement_platform.domain.stream_rules import meanings_left_over, meanings_to_write
+from engagement_platform.domain.stream_table import table_of
+from engagement_platform.domain.toml_lines import line_of
+from engagement_platform.settings import source_dsn_of
+
+_LINE = re.compile(r"line (\d+) \((.*?)\): ")
+_CANNOT = re.compile(r"^enriched\.sql of the stream \w+ cannot be used: ")
+
+
+def report(folder: Path, *, offline: bool) -> bool:
+    """Print everything that is found; return whether there is no fault."""
+    from rich.console import Console
+
+    console = Console()
+    texts = folder_check.texts_of(folder)
+    findings = list(all_findings(texts, offline=offline))
+    for finding in findings:
+        mark = "[red]✗[/]" if finding.level is Level.FAULT else "[yellow]![/]"
+        console.print(mark, end=" ")
+        console.print(f"{finding.where}: {finding.what}", highlight=False, markup=False, soft_wrap=True)
+        if finding.todo:
+            console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    faults = sum(finding.level is Level.FAULT for finding in findings)
+    warnings = len(findings) - faults
+    if warnings:
+        console.print(f"[yellow]{warnings} to look at.[/]")
+    if faults:
+        console.print(f"[red]{faults} to mend.[/]")
+    else:
+        console.print(f"[green]{folder} can be a stream.[/]" + (" The source was not asked." if offline else ""))
+    return not faults
+
+
+def all_findings(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
+    """Yield what is wrong, the files first."""
+    seen = set[tuple[str, int | None, str]]()
+    for finding in _all(texts, offline=offline):
+        key = (finding.file, finding.line, finding.what)
+        if key not in seen:
+            seen.add(key)
+            yield finding
+
+
+def _all(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
+    yield from folder_check.findings_of(texts)
+    stream = folder_check.stream_in(texts)
+    if stream is None or offline or not stream.enriched.strip():
+        return
+    origin = Origin(source_dsn_of(stream.name), stream)
+    try:
+        yield from _at_source(origin)
+        yield from _of_statement(texts, origin)
+    except EngagementError as error:
+        yield FolderFinding(Level.FAULT, error.what, error.todo)
+
+
+def _at_source(origin: Origin) -> Iterator[FolderFinding]:
+    """Yield what `doctor` says of the source."""
+    from engagement_platform.console.doctor import of_source
+
+    for finding in of_source(origin):
+        if finding.level in ("fault", "warning", "note"):
+            level = Level.FAULT if finding.level == "fault" else Level.WARNING
+            yield FolderFinding(level, finding.what.removeprefix("source: "), finding.todo)
+
+
+def _of_statement(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
+    with closing(session.connect(origin.dsn, "stream", patience=12.0)) as connection:
+        relations = relations_of(origin, connection)
+        yield from findings_of_relations(origin.stream.enriched, relations)
+        if any(relation.filtered for relation in relations):
+            return  # PostgreSQL would not even describe it
+        try:
+            description = described(origin, connection)
+        except StreamStopped as error:
+            yield _unusable(error)
+            return
+        yield from (
+            FolderFinding(Level.FAULT, fault, "", ENRICHED, _line_of(origin.stream, fault))
+            for fault in description.faults
+        )
+        yield from (of_flaw(texts, flaw) for flaw in description.flaws)
+        yield from _of_meanings(texts, origin.stream, description)
+        yield from _of_marts(origin.stream, description)
+        if not description.faults:
+            readable = all(relation.readable for relation in relations)
+            yield from findings_of(origin.stream, examine(origin, connection, description.columns, readable=readable))
+
+
+def _unusable(error: StreamStopped) -> FolderFinding:
+    said = _CANNOT.sub("", error.what)
+    line = _LINE.match(said)
+    if line is None:
+        return FolderFinding(Level.FAULT, said, error.todo, ENRICHED)
+    return FolderFinding(Level.FAULT, f"{said[line.end() :]} ({line[2]})", "Mend the line.", ENRICHED, int(line[1]))
+
+
+def _line_of(stream: EventStream, fault: str) -> int | None:
+    """Return the line of the column that a fault names."""
+    named = re.search(r"\bcolumn (\S+?)(?: |,|$)", fault)
+    return statement_text.line_with(stream.enriched, named[1]) if named else None
+
+
+def _of_meanings(texts: Texts, stream: EventStream, description: Description) -> Iterator[FolderFinding]:
+    for name in meanings_to_write(stream, description.schema):
+        line = line_of(texts.toml or "", ("columns",))
+        yield FolderFinding(Level.WARNING, f"columns: {name} has no meaning", f'Write {name} = "…".', TOML, line)
+    for name in meanings_left_over(stream, description.schema):
+        line = line_of(texts.toml or "", ("columns", name))
+        what = f"columns.{name}: enriched.sql has no such column"
+        yield FolderFinding(Level.WARNING, what, "Remove the line, or select the column.", TOML, line)
+
+
+def _of_marts(stream: EventStream, description: Description) -> Iterator[FolderFinding]:
+    from engagement_platform.adapters.warehouse.delta.dry import columns_of, parameters_of
+
+    day, at = date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)
+    for name, query in stream.marts.items():
+        try:
+            parameters_of(query)
+        except EngagementError:
+            continue  # it was said
+        try:
+            given = columns_of(query, [table_of(stream, description.schema)], {"day": day, "begin": at, "end": at})
+        except EngagementError as error:
+            yield FolderFinding(Level.FAULT, error.what, error.todo, f"marts/{name}.sql")
+        else:
+            yield from of_mart(name, given)

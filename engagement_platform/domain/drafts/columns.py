@@ -1,0 +1,158 @@
+"""Chooses the columns of a new stream's message: all of the table, and some of those that it leads to.
+
+What names a person in another table is offered only, and so is a secret.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from engagement_platform.domain.columns import Base, reserved_by_warehouse
+from engagement_platform.domain.drafts.source import slug
+from engagement_platform.domain.drafts.values import Join, Selected, is_of
+from engagement_platform.domain.sql_names import RESERVED
+from engagement_platform.domain.table_facts import ColumnFacts, ForeignKey, SourceFacts, TableFacts
+
+MAX_JOINED = 6
+MAX_VALUES = 200
+"""So many different values a column may have that is counted by, where it is no reference to another table."""
+_FEW_ROWS = 50
+
+_PERSONAL = re.compile(
+    r"mail|phone|mobile|address|street|birth|passw|secret|token|iban|ssn|card|first_?name|last_?name|surname|"
+    r"full_?name|(^|_)ip($|_)"
+)
+_SECRET = re.compile(r"passw|secret|token|api_?key")
+_PEOPLE = re.compile(r"user|customer|person|people|member|account|patient|employee|contact|subscriber|client|guest")
+_NAMES = re.compile(r"^(name|title|slug|label|code|sku)$")
+_KINDS = re.compile(
+    r"(^|_)(kind|type|category|status|country|region|city|plan|segment|tier|channel|device|platform|source|medium|method|"
+    r"currency|language|locale|state|severity|level|priority|role|browser|os|brand)$"
+)
+"""What events are counted by, as far as a name tells."""
+_GENERIC = {
+    "name",
+    "title",
+    "slug",
+    "label",
+    "code",
+    "kind",
+    "type",
+    "status",
+    "state",
+    "description",
+    "category",
+    "id",
+}
+
+
+def own(table: TableFacts, number: str, time: str) -> Iterator[Selected]:
+    """Yield the columns of the table as the message has them; `number` and `time` name the two of every stream."""
+    taken = {number.lower(), time.lower()}
+    for column in table.columns:
+        selected = _own(column, table, number, time)
+        while column.name not in (number, time) and selected.name.lower() in taken:
+            selected = replace(selected, name=f"{selected.name}_", note=f"{column.name}: warehouses have one such name")
+        taken.add(selected.name.lower())
+        yield selected
+
+
+def _own(column: ColumnFacts, table: TableFacts, number: str, time: str) -> Selected:
+    expression, name, note = f"event.{column.written}", column.name, ""
+    if reserved_by_warehouse(column.name):
+        name = f"{slug(column.name)}_" if reserved_by_warehouse(slug(column.name)) else slug(column.name)
+        note = f"{column.name}: a name that warehouses do not take"
+    if column.type is None:
+        cast, _, hint = column.cast.partition(" (")
+        expression = cast.format(expression)
+        note = f"{column.type_name}, {column.why.split(', ', 1)[-1]}" + (f"; or {hint[3:].rstrip(')')}" if hint else "")
+    meaning = column.comment or _meaning(column, table, number, time)
+    hidden = (
+        f"no right to read it: GRANT SELECT ON {table.written} TO {table.role}"
+        if not column.readable
+        else "a secret, by its name"
+        if _SECRET.search(column.name.lower())
+        else ""
+    )
+    return Selected(expression, name, meaning, column, hidden or note, is_offered=bool(hidden))
+
+
+def _meaning(column: ColumnFacts, table: TableFacts, number: str, time: str) -> str:
+    if column.name == number:
+        return "Number of the event in the source; unique."
+    if column.name == time:
+        return "When it happened."
+    return f"{_words(column.name)}, as {table.written} has it."
+
+
+def _words(name: str) -> str:
+    text = re.sub(r"[_\W]+", " ", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)).strip().lower() or name
+    return text[:1].upper() + text[1:]
+
+
+def joins(facts: SourceFacts, taken: set[str]) -> Iterator[Join]:
+    """Yield a join for each foreign key; `taken` are the names of the columns that the message has."""
+    aliases = set[str]()
+    for key in facts.foreign_keys:
+        base = re.sub(r"_?(id|no|key|uuid)$", "", key.columns[0].lower()) if len(key.columns) == 1 else ""
+        base = slug(base or key.target.name)
+        alias = f"{base}_row" if base in RESERVED else base
+        while alias in aliases:
+            alias += "_"
+        aliases.add(alias)
+        refused = _refused(key)
+        columns = () if refused else tuple(_of_target(key, alias, taken))
+        if not refused and not any(not column.is_offered for column in columns):
+            refused = "none of its columns is for everybody to see, as far as their names tell"
+        yield Join(alias, key, columns, refused)
+
+
+def _refused(key: ForeignKey) -> str:
+    target = key.target
+    keys = [target.column(name) for name in key.leads_to]
+    if not target.readable or not all(column is not None and column.readable for column in keys):
+        return f"no right to read it: GRANT SELECT ON {target.written} TO {target.role}"
+    if target.filtered:
+        return f"row level security hides rows of it from {target.role}"
+    return ""
+
+
+def _of_target(key: ForeignKey, alias: str, taken: set[str]) -> Iterator[Selected]:
+    target, offered = key.target, 0
+    is_people = bool(_PEOPLE.search(target.name.lower()))
+    for column in target.columns:
+        if column.name in key.leads_to or column.type is None or column.type.is_json or not column.readable:
+            continue
+        name = _joined_name(column.name, alias, taken)
+        personal = _PERSONAL.search(column.name.lower()) or (is_people and column.name.lower() in ("name", "login"))
+        useful = bool(_NAMES.match(column.name.lower())) or is_counted(column, target.rows)
+        is_offered = bool(personal) or not useful or offered >= MAX_JOINED
+        if not is_offered:
+            offered += 1
+            taken.add(name.lower())
+        note = "names a person, by its name" if personal else ""
+        said = (column.comment or _words(column.name)).rstrip(".")
+        meaning = f"{said}, as {target.written} had it when the row was written."
+        yield Selected(f"{alias}.{column.written}", name, meaning, column, note, is_offered=is_offered)
+
+
+def _joined_name(name: str, alias: str, taken: set[str]) -> str:
+    plain = slug(name) if reserved_by_warehouse(name) else name
+    if plain.lower() not in taken and plain.lower() not in _GENERIC and not reserved_by_warehouse(plain):
+        return plain
+    joined = f"{alias}_{plain}"
+    while joined.lower() in taken:
+        joined += "_"
+    return joined
+
+
+def is_counted(column: ColumnFacts, rows: int) -> bool:
+    """Say whether events are counted by such a column: it has few values, or is made for few."""
+    if not is_of(column, Base.TEXT, Base.CHAR, Base.BOOLEAN) or _PERSONAL.search(column.name.lower()):
+        return False
+    if column.is_enum or is_of(column, Base.BOOLEAN):
+        return True
+    values = column.values or 0
+    if rows < _FEW_ROWS:
+        return bool(_KINDS.search(column.name.lower())) or 0 < values <= rows // 2
+    return 0 < values <= min(MAX_VALUES, rows // 5)

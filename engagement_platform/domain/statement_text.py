@@ -1,0 +1,84 @@
+"""What the text of a statement tells by itself: which functions it calls, which relations it reads, and in which line.
+
+PostgreSQL says neither of a statement that is only prepared.
+"""
+
+import re
+from collections.abc import Iterator
+
+_NOT_CODE = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\w*)\$.*?\$\1\$""", re.VERBOSE | re.DOTALL
+)
+_CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
+_PART = r'(?:[A-Za-z_]\w*|"(?:[^"]|"")+")'
+_READ = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?({_PART}(?:\s*\.\s*{_PART})?)", re.IGNORECASE)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_LIMIT = re.compile(r"\b(?:LIMIT\s+(\S+)|FETCH\s+(?:FIRST|NEXT)\s+(?:(\d+)\s+)?ROWS?)", re.IGNORECASE)
+
+CLOCKS = frozenset({"now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday"})
+CLOCK_WORDS = ("current_date", "current_timestamp", "current_time", "localtimestamp", "localtime")
+SESSION = frozenset(
+    {
+        *("current_setting", "current_database", "version", "pg_backend_pid", "txid_current", "pg_current_xact_id"),
+        *("inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port"),
+        *("pg_postmaster_start_time", "pg_is_in_recovery", "pg_current_wal_lsn"),
+    }
+)
+SESSION_WORDS = ("current_user", "session_user", "current_role", "current_schema")
+BY_CHANCE = frozenset(
+    {
+        *("random", "random_normal", "setseed", "gen_random_uuid", "uuidv4", "uuidv7"),
+        *("nextval", "setval", "currval", "lastval"),
+    }
+)
+"""Known without asking the source."""
+_ALL_WORDS = "|".join((*CLOCK_WORDS, *SESSION_WORDS))
+_WORD = re.compile(rf"\b({_ALL_WORDS}|tablesample)\b", re.IGNORECASE)
+_RELATIVE = re.compile(r"'(now|today|tomorrow|yesterday)'", re.IGNORECASE)
+
+
+def code_of(text: str) -> str:
+    """Return a statement with blanks for texts, quoted names and comments; each character keeps its place."""
+    return _NOT_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def calls_in(text: str) -> frozenset[str]:
+    """Return the names of what may be functions, in lower case."""
+    return frozenset(match[1].lower() for match in _CALL.finditer(code_of(text)))
+
+
+def relations_in(text: str) -> list[str]:
+    """Return the names that stand behind FROM and JOIN, as they stand there, each once."""
+    without = _COMMENT.sub(" ", text)
+    return list(dict.fromkeys(re.sub(r"\s*\.\s*", ".", match[1]) for match in _READ.finditer(without)))
+
+
+def changing_words(text: str) -> list[str]:
+    """Return what gives another value at another time or in another session, and is no function, each once."""
+    words = [match[1].lower() for match in _WORD.finditer(code_of(text))]
+    texts = [match[0] for match in _RELATIVE.finditer(text)]
+    return list(dict.fromkeys([*words, *texts]))
+
+
+def only_single_limits(text: str) -> bool:
+    """Say whether each LIMIT is one of one row."""
+    return all((match[1] or match[2] or "1").rstrip(");") == "1" for match in _LIMIT.finditer(code_of(text)))
+
+
+def line_with(text: str, word: str) -> int | None:
+    """Return the line, counted from 1, in which a word of the code stands first; None where it is in none."""
+    pattern = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+    match = pattern.search(text if word.startswith("'") else code_of(text)) or pattern.search(text)
+    return None if match is None else text.count("\n", 0, match.start()) + 1
+
+
+def strings_of(plan: object) -> Iterator[str]:
+    """Yield the expressions of a plan: every text in it that is no name of a node."""
+    if isinstance(plan, dict):
+        for value in plan.values():
+            yield from strings_of(value)
+    elif isinstance(plan, list):
+        for value in plan:
+            yield from strings_of(value)
+    elif isinstance(plan, str):
+        yield plan

@@ -1,0 +1,135 @@
+"""The form of `stream.toml`: which keys it may have, and everything that is wrong with one."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from engagement_platform.domain.source_tables import Form
+
+
+class Source(msgspec.Struct, forbid_unknown_fields=True):
+    """[source]."""
+
+    table: str
+    id: str
+    time: str
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True):
+    """[message]."""
+
+    key: str
+
+
+class Dimension(msgspec.Struct, forbid_unknown_fields=True):
+    """[views.dimensions.NAME]."""
+
+    column: str
+    shown: tuple[str, ...] = ()
+
+
+class Views(msgspec.Struct, forbid_unknown_fields=True):
+    """[views]."""
+
+    dimensions: dict[str, Dimension]
+    measures: dict[str, str] = {}
+
+
+class Warehouse(msgspec.Struct, forbid_unknown_fields=True):
+    """[warehouse]."""
+
+    table: str
+    clustered_by: tuple[str, ...] = ()
+    user: str | None = None
+    same_values: dict[str, str] = {}
+
+
+class Needed(msgspec.Struct, forbid_unknown_fields=True):
+    """[tables.NAME.COLUMN]."""
+
+    type: Form
+    meaning: str
+    nullable: bool = True
+
+
+class Folder(msgspec.Struct, forbid_unknown_fields=True):
+    """All of `stream.toml`."""
+
+    name: str
+    meaning: str
+    source: Source
+    message: Message
+    views: Views
+    warehouse: Warehouse
+    tables: dict[str, dict[str, Needed]] = {}
+    columns: dict[str, str] = {}
+
+
+Path = tuple[str, ...]
+"""Where something stands in `stream.toml`: keys, from the outermost one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong in `stream.toml`."""
+
+    path: Path
+    what: str
+
+    def __str__(self) -> str:
+        """Say where and what, for people."""
+        return f"{'.'.join(self.path)}: {self.what}" if self.path else self.what
+
+
+def flaws_of_form(toml: Mapping[str, Any]) -> list[Flaw]:
+    """Return every key that is missing or unknown and every value of another type, in the order of the form."""
+    return list(_flaws(toml, Folder, ()))
+
+
+def _flaws(value: Any, of: Any, path: Path) -> Iterator[Flaw]:
+    if isinstance(of, type) and issubclass(of, msgspec.Struct):
+        yield from _flaws_of_table(value, of, path)
+    elif get_origin(of) is dict:
+        if not isinstance(value, Mapping):
+            yield Flaw(path, "must be a table")
+            return
+        for key, item in value.items():
+            yield from _flaws(item, get_args(of)[1], (*path, key))
+    else:
+        try:
+            msgspec.convert(value, of)
+        except msgspec.ValidationError as error:
+            yield Flaw(path, _in_words(str(error)))
+
+
+def _flaws_of_table(value: Any, of: type[msgspec.Struct], path: Path) -> Iterator[Flaw]:
+    if not isinstance(value, Mapping):
+        yield Flaw(path, "must be a table")
+        return
+    fields = {field.name: field for field in msgspec.structs.fields(of)}
+    for key in value.keys() - fields.keys():
+        yield Flaw((*path, key), f"unknown field `{key}`{_suggested(key, fields.keys() - value.keys(), fields)}")
+    for name, field in fields.items():
+        if name in value:
+            yield from _flaws(value[name], field.type, (*path, name))
+        elif field.required:
+            yield Flaw(path, f"the required field `{name}` is missing")
+
+
+def _suggested(key: str, free: Any, known: Any) -> str:
+    close = difflib.get_close_matches(key, sorted(free), n=1, cutoff=0.6)
+    return f": is `{close[0]}` meant?" if close else f"; it may have {', '.join(sorted(known))}"
+
+
+def _in_words(said: str) -> str:
+    text = said.replace(" - at `$`", "")
+    return text[:1].lower() + text[1:]
+
+
+def near(name: str, names: Any) -> str:
+    """Return ` (is `x` meant?)` where one of the names is like this one; else nothing."""
+    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
+    return f" (is {close[0]} meant?)" if close else ""

@@ -1,0 +1,55 @@
+"""What the text of a statement tells by itself."""
+
+import pytest
+
+from engagement_platform.domain import statement_text as text
+
+
+def test_texts_quoted_names_and_comments_are_no_code() -> None:
+    statement = "SELECT 'now()', \"random()\", $a$ nextval( $a$ -- version()\n , lower(a) /* timeofday() */ FROM t"
+    assert text.calls_in(statement) == {"lower"}
+    assert len(text.code_of(statement)) == len(statement)
+
+
+def test_the_relations_behind_from_and_join() -> None:
+    statement = (
+        'SELECT 1 FROM shop.orders o LEFT JOIN "Shop" . "C d" ON true '
+        "JOIN LATERAL (SELECT 1 FROM x -- FROM y\n) z ON true"
+    )
+    assert text.relations_in(statement)[:2] == ["shop.orders", '"Shop"."C d"']
+    assert "x" in text.relations_in(statement)
+    assert "y" not in text.relations_in(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "SELECT current_date, CURRENT_USER FROM t TABLESAMPLE system (1)",
+            ["current_date", "current_user", "tablesample"],
+        ),
+        ("SELECT 'now'::timestamptz, 'today' AS t", ["'now'", "'today'"]),
+        ("SELECT 'nowhere', current_dates, \"current_date\"", []),
+    ],
+)
+def test_words_that_give_another_value_at_another_time(statement: str, words: list[str]) -> None:
+    assert text.changing_words(statement) == words
+
+
+@pytest.mark.parametrize(
+    ("statement", "single"),
+    [
+        ("LIMIT 1", True),
+        ("LIMIT 10", False),
+        ("(a LIMIT 1) LIMIT 2", False),
+        ("FETCH FIRST ROW ONLY", True),
+        ("", True),
+    ],
+)
+def test_limits(statement: str, single: bool) -> None:
+    assert text.only_single_limits(statement) is single
+
+
+def test_a_word_has_its_line() -> None:
+    assert text.line_with("SELECT 'x',\n\n now() AS x", "x") == 3
+    assert text.line_with("SELECT a", "b") is None
