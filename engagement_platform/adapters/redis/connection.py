@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import redis
@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from engagement_platform.adapters import keepalive
-from engagement_platform.adapters.redis.refusals import refusal
+from engagement_platform.adapters.redis.refusals import Server, refusal
 from engagement_platform.domain.errors import SettingsError, Unavailable
 from engagement_platform.settings import Redis
 
@@ -34,6 +34,12 @@ _OUR_OWN = frozenset(
 """Options on which exact counting rests: a URL may not set them."""
 
 
+class Client(redis.Redis):
+    """A client that knows the settings by which it was made."""
+
+    settings: Redis = Redis()
+
+
 def connect_redis(settings: Redis) -> redis.Redis:
     """Return a client; it connects when it is first used.
 
@@ -43,28 +49,32 @@ def connect_redis(settings: Redis) -> redis.Redis:
     url = settings.url.get_secret_value()
     for name in _OUR_OWN.intersection(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)):
         raise SettingsError(
-            f"ENGAGEMENT_REDIS_URL has the option {name}, which the platform sets by itself.",
+            f"{settings.variable('url')} has the option {name}, which the platform sets by itself.",
             "Take it out: counting is exact only with the platform's own.",
         )
     over_tcp: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": keepalive.TCP}
     try:
-        client = redis.Redis.from_url(
-            url,
-            **({} if url.startswith("unix:") else over_tcp),
-            decode_responses=True,
-            protocol=2,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
+        client = cast(
+            "Client",
+            Client.from_url(
+                url,
+                **({} if url.startswith("unix:") else over_tcp),
+                decode_responses=True,
+                protocol=2,
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            ),
         )
         client.connection_pool.make_connection()  # which connects to nothing, and looks at the URL's options
     except (TypeError, ValueError, redis.exceptions.RedisError):
         # The error names the option, which may be a piece of a password.
         raise SettingsError(
-            "ENGAGEMENT_REDIS_URL has an option, behind the question mark, that Redis' client does not know or whose"
-            " value it cannot use.",
+            f"{settings.variable('url')} has an option, behind the question mark, that Redis' client does not know or"
+            " whose value it cannot use.",
             "Write an & of a password as %26, or put the password before the host: redis://:PASSWORD@host:6379/0.",
         ) from None
+    client.settings = settings
     return client
 
 
@@ -78,7 +88,7 @@ def reaching(client: redis.Redis) -> Iterator[None]:
     try:
         yield
     except redis.exceptions.RedisError as error:
-        refused = refusal(error, address(client), _user(client))
+        refused = refusal(error, Server(address(client), _user(client), settings_of(client)))
         if isinstance(error, redis.exceptions.ConnectionError):
             client.connection_pool.disconnect()
         if refused is not None:
@@ -88,7 +98,7 @@ def reaching(client: redis.Redis) -> Iterator[None]:
         client.connection_pool.disconnect()
         raise Unavailable(
             f"Redis at {address(client)} does not answer ({type(error).__name__}: {error}).",
-            "Check that it runs and ENGAGEMENT_REDIS_URL names it.",
+            f"Check that it runs and {settings_of(client).variable('url')} names it.",
             server=f"Redis at {address(client)}",
         ) from error
 
@@ -99,6 +109,11 @@ def is_outage(error: redis.exceptions.RedisError) -> bool:
         return True  # while the slot is being moved; MovedError, which stays, is derived from it
     # A script's error carries the reply of the command that failed, so its text decides too.
     return isinstance(error, _OUTAGES) or str(error).startswith(_OUTAGE_REPLIES)
+
+
+def settings_of(client: redis.Redis) -> Redis:
+    """Return the settings by which a client was made, for what its errors name."""
+    return client.settings if isinstance(client, Client) else Redis()
 
 
 def address(client: redis.Redis) -> str:

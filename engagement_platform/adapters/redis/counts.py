@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, cast
 import msgspec
 import redis
 
-from engagement_platform.adapters.redis.connection import address, reaching
+from engagement_platform.adapters.redis.connection import address, reaching, settings_of
 from engagement_platform.adapters.redis.counted import UNSAID, counted_by, require_readable
 from engagement_platform.adapters.redis.keys import Keys
-from engagement_platform.adapters.redis.refusals import MAKE_ROOM
+from engagement_platform.adapters.redis.refusals import make_room
 from engagement_platform.adapters.redis.scripts import run
 from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.errors import StreamStopped
@@ -182,7 +182,7 @@ class Counts:
         except (ValueError, KeyError):
             raise StreamStopped(
                 f"In Redis at {address(self._client)} the views' meta or offsets hold what the tally did not write.",
-                MAKE_ROOM,
+                make_room(settings_of(self._client)),
             ) from None
 
     def _keys(self, build: str | None) -> Keys:

@@ -210,7 +210,7 @@ class SourceRows:
 
     def _one(self, name: str, *values: int) -> int:
         assert self._connection is not None, "only called with a connection"  # noqa: S101
-        statement = sql.load("engagement_platform.local.demo", "figures.sql")[name]
+        statement = self._origin.statement(sql.load("engagement_platform.local.demo", "figures.sql")[name])
         row = self._connection.execute(statement, values or None).fetchone()
         return int(row[0]) if row else 0
 

@@ -1,6 +1,6 @@
 -- name: highest_id
-SELECT coalesce(max(id), 0) FROM engagement_events
+SELECT coalesce(max({id}), 0) FROM {table}
 
 -- name: rows_between
-SELECT count(*) FROM engagement_events WHERE id > %s AND id <= %s
+SELECT count(*) FROM {table} WHERE {id} > %s AND {id} <= %s
 

@@ -154,7 +154,7 @@ def _count(number: int | None) -> str:
 
 def _top(ranked: tuple[Ranked, ...]) -> Table:
     """Return the ranking. The title stands last: where a terminal reorders Arabic, nothing behind it moves."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2), title="Most engagement in ten minutes", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2), title="Most engagement in the window", title_justify="left")
     table.add_column("", justify="right")
     table.add_column("time", justify="right", min_width=9)
     table.add_column("kind", min_width=8)

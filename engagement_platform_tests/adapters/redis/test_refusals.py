@@ -1,5 +1,6 @@
 """What Redis refuses until a person acts: told clearly, without secrets, with something to do about it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,19 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Applied, Counts
-from engagement_platform.adapters.redis.refusals import RIGHTS, refusal
+from engagement_platform.adapters.redis.refusals import Server as Peer
+from engagement_platform.adapters.redis.refusals import refusal, rights
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Refused, StreamStopped
 from engagement_platform.recovery.tally import rebuild_views
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Redis, Settings
 from engagement_platform_tests.adapters.kafka.topic import eventually
 from engagement_platform_tests.adapters.redis.server import Server, free_port, settings_for
 from engagement_platform_tests.adapters.redis.tallied import WINDOW, Tallied, event, make
 from engagement_platform_tests.streams import PACKAGED
 
 SECRET = "hunter2"
+SERVER = Peer("h:1", "default", Redis())
 
 
 @pytest.fixture
@@ -37,19 +40,15 @@ def as_user(client: Any, settings: Settings, rights: str) -> Settings:
     return settings.replace(redis_url=SecretStr(url))
 
 
-def rights_for(namespace: str) -> str:
-    return RIGHTS.replace("engagement", namespace)
-
-
 @pytest.mark.servers
 @pytest.mark.parametrize("less", ["-hset", "-time", "-evalsha -eval", "resetkeys ~other:*"])
 def test_missing_rights_are_told(
     client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str, less: str
 ) -> None:
-    limited = as_user(client, settings, f"{rights_for(namespace)} {less}")
+    limited = as_user(client, settings, f"{rights(namespace)} {less}")
     with connect_redis(limited.redis) as connected, pytest.raises(Refused) as error:
         Counts(connected, namespace, WINDOW, PACKAGED).apply(tallied.batch(event()))
-    assert f"ACL SETUSER tally {RIGHTS}" in str(error.value)
+    assert f"ACL SETUSER tally {rights(namespace)}, and ACL SAVE" in str(error.value)
     assert urlsplit(settings.redis.url.get_secret_value()).netloc in error.value.what
     assert SECRET not in str(error.value)
     assert error.value.__suppress_context__
@@ -91,7 +90,7 @@ def test_the_rights_that_are_asked_for_suffice(
     client: redis.Redis, tallied: Tallied, settings: Settings, namespace: str
 ) -> None:
     # The clock of the test is a key, too.
-    limited = as_user(client, settings, f"{rights_for(namespace)} ~test:clock")
+    limited = as_user(client, settings, f"{rights(namespace)} ~test:clock")
     with connect_redis(limited.redis) as connected:
         counts = Counts(connected, namespace, WINDOW, PACKAGED)
         counts.check_policy()
@@ -205,7 +204,7 @@ def test_a_node_of_a_cluster_without_the_views_is_told_and_the_one_that_has_them
     ],
 )
 def test_a_server_without_a_command_is_told_without_its_arguments(reply: str) -> None:
-    told = refusal(redis.exceptions.ResponseError(reply), "host:1", "default")
+    told = refusal(redis.exceptions.ResponseError(reply), SERVER)
     assert told is not None
     assert "Redis 6.2" in told.todo
     assert SECRET not in str(told)
@@ -213,12 +212,21 @@ def test_a_server_without_a_command_is_told_without_its_arguments(reply: str) ->
 
 def test_a_certificate_that_is_not_trusted_is_a_refusal_and_a_connection_that_broke_is_none() -> None:
     untrusted = "Error 1 connecting to h:1. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed."
-    told = refusal(redis.exceptions.ConnectionError(untrusted), "h:1", "default")
+    told = refusal(redis.exceptions.ConnectionError(untrusted), SERVER)
     assert isinstance(told, Refused)
     assert "ssl_ca_certs" in told.todo
     broken = "Error 8 connecting to h:1. [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol."
-    assert refusal(redis.exceptions.ConnectionError(broken), "h:1", "default") is None
+    assert refusal(redis.exceptions.ConnectionError(broken), SERVER) is None
 
 
 def test_what_nobody_knows_is_no_refusal() -> None:
-    assert refusal(redis.exceptions.ResponseError("attempt to perform arithmetic on a nil value"), "h", "u") is None
+    assert refusal(redis.exceptions.ResponseError("attempt to perform arithmetic on a nil value"), SERVER) is None
+
+
+@pytest.mark.parametrize("reply", ["WRONGPASS", "NOPERM", "[SSL: WRONG]", "WRONGTYPE", "non local key in a cluster"])
+def test_a_refusal_names_the_variables_of_the_stream_that_has_it(reply: str) -> None:
+    own = Redis.model_validate({"stream": "orders", "overrides": ["redis_url"]})
+    told = refusal(redis.exceptions.ResponseError(reply), SERVER._replace(settings=own))
+    assert told is not None
+    assert not re.search("ENGAGEMENT_(?!ORDERS__)|{engagement}", told.todo)
+    assert re.search("ENGAGEMENT_ORDERS__|~{orders}:", told.todo)
