@@ -1,7 +1,8 @@
 """Reads the folders of streams: the packaged one, and those of ENGAGEMENT_STREAMS."""
 
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from functools import cache
 from importlib import resources
@@ -25,6 +26,7 @@ _PACKAGED = resources.files("engagement_platform").joinpath("streams", STREAM)
 def streams() -> Mapping[str, EventStream | SettingsError]:
     """Return every stream by its name, `engagement` first; where its folder cannot be used, what is wrong with it.
 
+    One whose folder says no name has its folder's.
     The folders are read once in a process.
     """
     return _read_all(configuration.stream_folders())
@@ -78,34 +80,45 @@ def _marts(folder: Traversable) -> list[tuple[str, str]]:
 
 @cache
 def _read_all(folders: tuple[Path, ...]) -> Mapping[str, EventStream | SettingsError]:
+    said = [_name_in(folder) for folder in folders]
     of: dict[str, Path] = {}
     listed: dict[str, EventStream | SettingsError] = {}
-    for folder in folders:
-        name, stream = _read_named(folder)
-        if name in of:
-            stream = SettingsError(
-                f"The folders {of[name]} and {folder} both have the stream {name}.",
-                f"Take one out of {variable('streams')}, or name the other's stream otherwise in its stream.toml.",
-            )
-        of[name], listed[name] = folder, stream
+    for folder, name_said in zip(folders, said, strict=True):
+        name = name_said or _name_beside({STREAM, *said, *listed}, folder.name)
+        listed[name] = _twice(name, of[name], folder) if name in of else _stream_in(folder)
+        of[name] = folder
     return {STREAM: listed.pop(STREAM, None) or read(_PACKAGED), **listed}
 
 
-def _read_named(folder: Path) -> tuple[str, EventStream | SettingsError]:
-    """Return a folder's stream by its name; one that cannot be used by the name that it says, or by its folder's."""
-    try:
-        stream = read(folder)
-    except SettingsError as error:
-        return _name_in(folder) or folder.name, error
-    return stream.name, stream
-
-
 def _name_in(folder: Path) -> str:
+    """Return the name that a folder says; nothing where it says none that a stream could have."""
     try:
-        name = tomllib.loads((folder / "stream.toml").read_text(encoding="utf-8")).get("name", "")
+        name = tomllib.loads((folder / "stream.toml").read_text(encoding="utf-8")).get("name")
     except (OSError, ValueError):  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         return ""
-    return name if isinstance(name, str) else ""
+    return name if isinstance(name, str) and event_stream.is_name(name) else ""
+
+
+def _name_beside(taken: Set[str], folder: str) -> str:
+    """Return a name for a stream that says none: its folder's, as names may be, and not one that is taken."""
+    name = re.sub("[^a-z0-9_]+", "_", folder.lower()) or "_"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _stream_in(folder: Path) -> EventStream | SettingsError:
+    try:
+        return read(folder)
+    except SettingsError as error:
+        return error
+
+
+def _twice(name: str, folder: Path, other: Path) -> SettingsError:
+    return SettingsError(
+        f"The folders {folder} and {other} both have the stream {name}.",
+        f"Take one out of {variable('streams')}, or name the other's stream otherwise in its stream.toml.",
+    )
 
 
 def stream_named(name: str) -> EventStream:

@@ -196,3 +196,8 @@ def _tables(folder: Folder) -> Tables:
         *(column for column in always if column.name not in listed),
     )
     return tables
+
+
+def is_name(text: str) -> bool:
+    """Say whether a stream may have this name."""
+    return _NAME.fullmatch(text) is not None

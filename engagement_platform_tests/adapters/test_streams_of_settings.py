@@ -1,5 +1,6 @@
 """Several streams in one environment: which there are, whose settings hold, and what two of them must not share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         for mart in marts:
             (made / "marts" / f"{mart}.sql").write_text("SELECT @day AS day")
         folders.append(made)
-        monkeypatch.setenv("ENGAGEMENT_STREAMS", ":".join(map(str, folders)))
+        monkeypatch.setenv("ENGAGEMENT_STREAMS", os.pathsep.join(map(str, folders)))
         return made
 
     return make
@@ -84,6 +85,24 @@ def test_a_broken_folder_breaks_no_other(make: Make) -> None:
     assert isinstance(streams()["pings"], EventStream)
     assert stream_of(load("pings")).table == "pings"
     assert stream_of(load()).table == "engagement_events"
+
+
+def test_a_folder_that_says_no_name_takes_no_name_from_others(make: Make) -> None:
+    (make("", folder="a/orders") / "stream.toml").write_text("name = ")
+    make("My Orders!", folder="b/orders")
+    make("orders", folder="c/shop")
+    make("", folder="d/engagement")
+    make("", folder="Ärger 2")
+    assert list(streams()) == ["engagement", "orders_", "orders__", "orders", "engagement_", "_rger_2"]
+    assert [isinstance(stream, EventStream) for stream in streams().values()] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert stream_of(load("orders")).name == "orders"
 
 
 def test_two_folders_of_one_name_are_both_named(make: Make) -> None:
