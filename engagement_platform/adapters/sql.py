@@ -43,3 +43,8 @@ def filled(template: str, values: Mapping[str, object]) -> str:
 def identifier(name: str) -> str:
     """Return a name as SQL takes it, whatever it is."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Return a text as a literal of SQL, whatever it holds."""
+    return "'" + value.replace("'", "''") + "'"

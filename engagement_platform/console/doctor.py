@@ -143,12 +143,8 @@ def _surroundings(origin: Origin, seen: Surroundings) -> Iterator[Finding]:
             f"source: no index on {table}.{time}, so rebuilding a day scans the whole table",
             f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({written(time)})",
         )
-    for content_id in seen.doubled_content:
-        yield Finding(
-            "fault",
-            f"source: content has several rows with id {content_id}, so the relay stops at its events",
-            "Ask the owner to make content.id unique.",
-        )
+    for doubled in seen.doubled:
+        yield Finding("fault", f"source: {doubled}, so the relay stops at its events", doubled.remedy)
 
 
 def _unseen_sequence(origin: Origin, name: str, role: str) -> Finding:

@@ -2,7 +2,6 @@
 
 import sys
 from datetime import UTC, datetime
-from uuid import UUID
 
 import click
 
@@ -10,9 +9,9 @@ from engagement_platform.domain.errors import EngagementError
 
 
 @click.command("erase-user")
-@click.argument("user_id", type=click.UUID)
+@click.argument("user_id")
 @click.option("--dry-run", is_flag=True, help="Only say which days hold the user.")
-def erase_user(user_id: UUID, *, dry_run: bool) -> None:
+def erase_user(user_id: str, *, dry_run: bool) -> None:
     """Rebuild the days that hold events of a user, after the owner has deleted them in the source."""
     from engagement_platform.console.backfills import instance, launch, watch
     from engagement_platform.definitions import definitions
@@ -51,9 +50,11 @@ def _tell_remains() -> None:
     from engagement_platform.settings import load
 
     click.echo("Copies of events that were published or loaded earlier remain in:")
-    for remainder in remains(load(), datetime.now(UTC)):
+    remainders = remains(load(), datetime.now(UTC))
+    for remainder in remainders:
         until = (
             "until somebody removes them" if remainder.until is None else f"until {remainder.until:%Y-%m-%d %H:%M} UTC"
         )
         click.echo(f"  {remainder.place}, {until}")
-    click.echo("Redis holds no user ids.")
+    if not any("Redis" in remainder.place for remainder in remainders):
+        click.echo("Redis holds no user ids.")

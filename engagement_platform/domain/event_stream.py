@@ -67,11 +67,6 @@ class Views:
     """The first one is `COUNT`."""
 
     @property
-    def first_sum(self) -> str | None:
-        """The column of the first measure that sums one: what days are compared by; None where nothing is summed."""
-        return next((measure.column for measure in self.measures if measure.column is not None), None)
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a message that are counted or shown, each once."""
         counted = [dimension.column for dimension in self.dimensions]
@@ -183,7 +178,10 @@ def _tables(folder: Folder) -> Tables:
     """Return what is needed: what the folder lists, and in any case the id and the time."""
     source = folder.source
     tables = {
-        table: tuple(Needed(name, column.type, column.meaning, column.nullable) for name, column in columns.items())
+        table: tuple(
+            Needed(name, column.type, column.meaning, column.nullable, column.unique)
+            for name, column in columns.items()
+        )
         for table, columns in folder.tables.items()
     }
     listed = {column.name for column in tables.get(source.table, ())}

@@ -3,7 +3,7 @@
 *Reconciled* means: every event of the source is a row or a dead letter, and every row is an event of the source.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -30,14 +30,22 @@ def named(ids: Collection[int]) -> Ids:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """The sums of one measure over a day."""
+
+    source: int
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """How a day of the warehouse differs from the source."""
 
     day: date
     source_rows: int
     table_rows: int
-    source_ms: int
-    table_ms: int
+    sums: Mapping[str, Sums] = field(default_factory=dict)
+    """Column that the views add up -> its sums."""
     missing: Ids = field(default_factory=Ids)
     """In the source, but neither in the warehouse nor in dead letters."""
     awaited: Ids = field(default_factory=Ids)
@@ -48,16 +56,21 @@ class Findings:
     """In the warehouse on this day, in the source on another."""
     doubled: Ids = field(default_factory=Ids)
     different: Ids = field(default_factory=Ids)
-    """With other milliseconds than in the source."""
-    without_content: Ids = field(default_factory=Ids)
-    """With a content id, but without the content's columns."""
+    """With another value than in the source in a column that the views add up."""
+    changed: Ids = field(default_factory=Ids)
+    """With another value than in the source in another column of its own table."""
+    unjoined: Mapping[str, Ids] = field(default_factory=dict)
+    """What is joined -> the events that name a row of it and do not have its columns."""
+    unfit: Ids = field(default_factory=Ids)
+    """In the source only, and with a value that no row of the warehouse can hold: a rebuild leaves them out."""
     dead_letters: int = 0
     """Events of the source that are dead letters in place of rows."""
 
     @property
     def differs(self) -> bool:
         """Say whether a rebuild of the day would change something."""
-        return any(ids.count for ids in (self.missing, self.surplus, self.moved, self.doubled, self.different))
+        kinds = (self.missing, self.surplus, self.moved, self.doubled, self.different, self.changed)
+        return any(ids.count for ids in kinds)
 
     @property
     def repair(self) -> str:

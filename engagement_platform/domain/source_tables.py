@@ -48,6 +48,8 @@ class Needed:
     meaning: str
     nullable: bool = True
     """Whether null is an ordinary value. Nothing refuses a column that permits it."""
+    unique: bool = False
+    """Whether the enrichment joins the table by it, so that no value may have two rows."""
 
 
 Tables = Mapping[str, tuple[Needed, ...]]

@@ -53,6 +53,7 @@ class Needed(msgspec.Struct, forbid_unknown_fields=True):
     type: Form
     meaning: str
     nullable: bool = True
+    unique: bool = False
 
 
 class Folder(msgspec.Struct, forbid_unknown_fields=True):

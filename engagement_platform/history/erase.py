@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from uuid import UUID
 
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.source.history import events_of_user
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse, replaced_rows_kept_hours
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform.history.table import statement
+from engagement_platform.domain.users import user_column, user_value
+from engagement_platform.history import table
 from engagement_platform.settings import Settings
 
 
@@ -24,28 +25,27 @@ class Remains:
     """None: until somebody removes it."""
 
 
-def days_of_user(settings: Settings, user_id: UUID) -> list[date]:
+def days_of_user(settings: Settings, user_id: str) -> list[date]:
     """Return the days of the warehouse that hold events of a user.
 
     Raises EngagementError while the source still has some: a rebuild would only bring them back.
     """
     origin = origin_of(settings)
     stream = origin.stream
-    if stream.user is None:
-        raise EngagementError(
-            f"The stream {stream.name} has no column that names a person.",
-            "Name one in its stream.toml: user, below [warehouse].",
-        )
-    left = events_of_user(origin, user_id)
+    column = user_column(stream, ENGAGEMENT)
+    user = user_value(column, user_id)
+    left = events_of_user(origin, column, user)
     if left:
+        source = stream.source.name
+        own = column.name in {needed.name for needed in stream.tables[source]}
+        rows = f"DELETE FROM {source} WHERE {column.name} = '…'" if own else f"those with this {column.name}"  # noqa: S608
         raise EngagementError(
             f"The source still has {left} events of user {user_id}.",
-            f"Its owner has to delete them first: DELETE FROM {stream.source.name} WHERE {stream.user} = '…'. "  # noqa: S608
-            "Then run this command again.",
+            f"Its owner has to delete them first: {rows}. Then run this command again.",
         )
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    answer = warehouse.query(statement(stream, "days_of_user"), {"user_id": str(user_id)})
+    answer = warehouse.query(table.days_of_user(stream, column), {"user_id": user})
     return [day for day in answer.column("day").to_pylist() if day is not None]
 
 
@@ -58,7 +58,16 @@ def remains(settings: Settings, now: datetime) -> list[Remains]:
             now + timedelta(hours=replaced_rows_kept_hours(settings)),
         ),
         Remains(f"files of rejected messages in {settings.own_dir / 'bigquery_batches'}", None),
+        *_in_redis(settings, now),
     ]
+
+
+def _in_redis(settings: Settings, now: datetime) -> list[Remains]:
+    """Return what remains there: only views that count by the user, or show it, and only as long as their window."""
+    stream = origin_of(settings).stream
+    if stream.user not in stream.views.columns:
+        return []
+    return [Remains("the views in Redis", now + timedelta(seconds=settings.views.window_seconds))]
 
 
 def _in_kafka(settings: Settings, topics: Sequence[str], now: datetime) -> list[Remains]:

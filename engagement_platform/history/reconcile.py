@@ -12,25 +12,27 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from engagement_platform.adapters.figures import Figures, doubled_ids, figures_of
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
-from engagement_platform.adapters.source.history import days_of, open_history
-from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.adapters.source.doubled import brought_twice
+from engagement_platform.adapters.source.history import days_of, open_history, own_columns, unfit_among
+from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.reconciliation import Findings, named
+from engagement_platform.domain.event import ENGAGEMENT
+from engagement_platform.domain.reconciliation import Findings, Sums, named
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.before import dead_letters
-from engagement_platform.history.table import statement
+from engagement_platform.history.table import figures_of_day, statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage.batch import WRITER
 
@@ -44,15 +46,6 @@ _LOOKED_UP = 10_000
 _MAX_VALUES = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Day:
-    """Ids, ascending, with their milliseconds; numpy arrays of int64."""
-
-    ids: "np.ndarray[Any, Any]"
-    ms: "np.ndarray[Any, Any]"
-    without_content: "np.ndarray[Any, Any] | None" = None
-
-
 def reconcile(settings: Settings, day: date, patience: float = PATIENCE_SECONDS) -> Findings:
     """Return how a day of the warehouse differs from the source: `reconcile_days` of one day."""
     return reconcile_days(settings, [day], patience)[0]
@@ -61,29 +54,28 @@ def reconcile(settings: Settings, day: date, patience: float = PATIENCE_SECONDS)
 def reconcile_days(settings: Settings, days: Sequence[date], patience: float = PATIENCE_SECONDS) -> list[Findings]:
     """Return how days of the warehouse differ from the source, in the order of the days.
 
-    Waits once, up to `patience` seconds, for the stream to bring what the days that differ lack. Holds two integers for
-    each event of those days in memory. Raises EngagementError.
+    Compared are the ids, and of each event what the views add up and what else the source's own table has
+    (`domain.comparison`). Waits once, up to `patience` seconds, for the stream to bring what the days that differ lack.
+    Holds two integers, and one for each measure, for each event of those days in memory. Raises EngagementError.
     """
     import numpy as np  # noqa: PLC0415
 
     ensure_schema(settings)
-    warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
-    stream = stream_of(settings)
+    sides = _Sides(settings)
     findings: dict[date, Findings] = {}
-    sources: dict[date, _Day] = {}
+    sources: dict[date, Figures] = {}
     for day in days:
-        source = _read_source(settings, day)
-        findings[day] = _compare(settings, day, source, _read_table(stream, warehouse, day))
+        source = sides.source(day)
+        findings[day] = _compare(sides, day, source)
         if findings[day].differs:
             sources[day] = source
     if sources:
         ids = np.sort(np.concatenate([source.ids for source in sources.values()]))
-        arrived = wait_for_stream(settings, table_id, ids, patience)
-        sure = {} if arrived else _held_since_rebuild(settings, table_id, list(sources))
+        arrived = wait_for_stream(settings, sides.table_id, ids, patience)
+        sure = {} if arrived else _held_since_rebuild(settings, sides.table_id, list(sources))
         for day, source in sources.items():
             still_to_come = None if arrived else sure.get(day, Coverage(-1))
-            findings[day] = _compare(settings, day, source, _read_table(stream, warehouse, day), still_to_come)
+            findings[day] = _compare(sides, day, source, still_to_come)
     return [findings[day] for day in days]
 
 
@@ -93,61 +85,81 @@ def _held_since_rebuild(settings: Settings, table_id: str, days: Sequence[date])
         return rebuilds.coverages(table_id, days)
 
 
-def _read_source(settings: Settings, day: date) -> _Day:
-    with open_history(origin_of(settings)) as history:
-        table = history.figures(day)
-    return _Day(table.column("id").to_numpy(), table.column("ms").to_numpy())
+class _Sides:
+    """The source and the warehouse's table of one stream, and by what they are compared."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.origin = origin_of(settings)
+        self.schema = ENGAGEMENT
+        self.warehouse = open_warehouse(settings)
+        self.table_id = self.warehouse.ensure(ENGAGEMENT_EVENTS)
+        self.comparison = comparison_of(self.origin.stream, self.schema, own_columns(self.origin))
+
+    def source(self, day: date) -> Figures:
+        """Read a day of the source, in a snapshot of its own."""
+        with open_history(self.origin) as history:
+            figures = figures_of(history.figures(day, self.comparison), self.comparison)
+        if (twice := doubled_ids(figures)).size:
+            raise brought_twice(self.origin.stream, int(twice[0]))
+        return figures
+
+    def table(self, day: date) -> Figures:
+        """Read a day of the warehouse."""
+        begin, end = bounds(day)
+        question = figures_of_day(self.origin.stream, self.comparison)
+        answer = self.warehouse.query(question, {"begin": begin, "end": end})
+        return figures_of(answer.to_batches(), self.comparison, is_table=True)
 
 
-def _read_table(stream: EventStream, warehouse: Warehouse, day: date) -> _Day:
-    begin, end = bounds(day)
-    answer = warehouse.query(statement(stream, "figures_of_day"), {"begin": begin, "end": end})
-    columns = (answer.column(name).to_numpy() for name in ("id", "ms", "without_content"))
-    return _Day(*columns)
-
-
-def _compare(settings: Settings, day: date, source: _Day, table: _Day, sure: Coverage | None = None) -> Findings:
+def _compare(sides: _Sides, day: date, source: Figures, sure: Coverage | None = None) -> Findings:
     """Compare a day. With `sure`, the stream is behind: only what that coverage holds can be said to be missing."""
     import numpy as np  # noqa: PLC0415
 
+    table = sides.table(day)
     unique, first, times = np.unique(table.ids, return_index=True, return_counts=True)
     missing = np.setdiff1d(source.ids, unique, assume_unique=True)
-    dead = dead_letters(settings, set(missing.tolist())) if len(missing) else set()
-    beyond = np.setdiff1d(unique, source.ids, assume_unique=True)
-    surplus, moved, later = _looked_up(settings, day, beyond.tolist())
-    common, in_source, in_table = np.intersect1d(source.ids, unique, assume_unique=True, return_indices=True)
-    different = common[source.ms[in_source] != table.ms[first][in_table]]
-    compared = ~np.isin(table.ids, later)
+    dead = dead_letters(sides.settings, set(missing.tolist())) if len(missing) else set()
     lacking = set(missing.tolist()) - dead
+    unfit = unfit_among(sides.origin, sides.schema, sorted(lacking)) if lacking else set()
+    lacking -= unfit
     awaited = set() if sure is None else {number for number in lacking if not sure.covers(number)}
-    assert table.without_content is not None, "the table was read with it"  # noqa: S101
+    surplus, moved, later = _looked_up(sides.origin, day, np.setdiff1d(unique, source.ids, assume_unique=True).tolist())
+    common, in_source, in_table = np.intersect1d(source.ids, unique, assume_unique=True, return_indices=True)
+    in_table = first[in_table]
+    expected, compared = ~np.isin(source.ids, list(dead | unfit | awaited)), ~np.isin(table.ids, later)
+    different = np.zeros(len(common), np.bool_)
+    for mine, theirs in zip(source.measures, table.measures, strict=True):
+        different |= mine.at(in_source).differs(theirs.at(in_table))
     return Findings(
         day=day,
         source_rows=len(source.ids),
         table_rows=int(compared.sum()),
-        source_ms=_sum(source.ms[~np.isin(source.ids, list(dead | awaited))]),
-        table_ms=_sum(table.ms[compared]),
+        sums={
+            column.name: Sums(mine.at(expected).sum(), theirs.at(compared).sum())
+            for column, mine, theirs in zip(sides.comparison.measures, source.measures, table.measures, strict=True)
+        },
         missing=named(lacking - awaited),
         awaited=named(awaited),
         surplus=named(surplus),
         moved=named(moved),
         doubled=named(unique[times > 1].tolist()),
-        different=named(different.tolist()),
-        without_content=named(table.ids[table.without_content.astype(bool)].tolist()),
+        different=named(common[different].tolist()),
+        changed=named(common[source.marks[in_source] != table.marks[in_table]].tolist()),
+        unjoined={
+            name: named(table.ids[unjoined].tolist())
+            for name, unjoined in zip(sides.comparison.joined, table.unjoined, strict=True)
+        },
+        unfit=named(unfit),
         dead_letters=len(dead),
     )
 
 
-def _sum(ms: "np.ndarray[Any, Any]") -> int:
-    """Return the exact sum of int64, which may be beyond int64."""
-    return (int((ms >> 32).sum()) << 32) + int((ms & 0xFFFFFFFF).sum())
-
-
-def _looked_up(settings: Settings, day: date, ids: list[int]) -> tuple[list[int], list[int], list[int]]:
+def _looked_up(origin: Origin, day: date, ids: list[int]) -> tuple[list[int], list[int], list[int]]:
     """Tell ids that the snapshot did not have apart: gone from the source, moved to another day, or just later."""
     now: dict[int, date] = {}
     for at in range(0, len(ids), _LOOKED_UP):
-        now |= days_of(origin_of(settings), ids[at : at + _LOOKED_UP])
+        now |= days_of(origin, ids[at : at + _LOOKED_UP])
     return (
         [number for number in ids if number not in now],
         [number for number in ids if now.get(number, day) != day],

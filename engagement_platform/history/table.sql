@@ -1,8 +1,9 @@
 -- What is asked of the warehouse's table of a stream, in BigQuery's dialect. The names in braces are the stream's.
 
 -- name: figures_of_day
--- What a day is compared by: ids, what the views add up, and whether the row of a joined table was missing.
-SELECT {id} AS id, {amount} AS ms, {unjoined} AS without_content
+-- What a day is compared by: ids, what the views add up, and what the source's own table has: a digest, and the values
+-- that have no text which both sides would write alike. And whether the row of a joined table was missing.
+SELECT {id} AS id, {figures}
   FROM {table}
  WHERE {time} >= @begin AND {time} < @end
  ORDER BY {id}
@@ -34,5 +35,5 @@ SELECT COUNT(*) AS events, MIN({time}) AS first, MAX({time}) AS last
 -- The days that hold events of a user.
 SELECT DISTINCT DATE({time}) AS day
   FROM {table}
- WHERE {user} = @user_id AND {time} >= TIMESTAMP '0001-01-01 00:00:00+00'
+ WHERE {of_user} AND {time} >= TIMESTAMP '0001-01-01 00:00:00+00'
  ORDER BY day

@@ -26,12 +26,12 @@ def test_a_user_is_gone_from_the_days_that_held_it(settings: Settings, source_db
         drain(relay.run, settings)
         drain(stage.run, settings)
         with pytest.raises(EngagementError, match="still has 4 events"):
-            days_of_user(settings, user)
+            days_of_user(settings, str(user))
         owner.execute("DELETE FROM engagement_events WHERE user_id = %s", [user])
-    days = days_of_user(settings, user)
+    days = days_of_user(settings, str(user))
     assert days == [DAY, NEXT]
     rebuild_days(settings, days, "erase", allow_removal=True)
-    assert days_of_user(settings, user) == []
+    assert days_of_user(settings, str(user)) == []
     assert {row["user_id"] for row in table_rows(settings)} == {str(other)}
 
 

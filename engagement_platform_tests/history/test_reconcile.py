@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.dead_letters import DeadLetter
-from engagement_platform.domain.reconciliation import NAMED, Ids, named
+from engagement_platform.domain.reconciliation import NAMED, Ids, Sums, named
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.reconcile import reconcile, strange_days
 from engagement_platform.settings import Settings
@@ -47,7 +47,7 @@ def test_a_day_that_equals_the_source(settings: Settings, writer: psycopg.Connec
     found = reconcile(settings, DAY, 0)
     assert not found.differs
     assert (found.source_rows, found.table_rows) == (5, 5)
-    assert found.source_ms == found.table_ms == 5 * 1005
+    assert found.sums == {"duration_ms": Sums(5 * 1005, 5 * 1005)}
 
 
 def test_an_empty_day_equals_an_empty_day(settings: Settings) -> None:
@@ -71,6 +71,36 @@ def test_what_the_table_lacks_has_too_much_or_has_otherwise_is_named(
     rebuild_days(settings, [DAY, NEXT], "repair")
     assert not reconcile(settings, DAY, 0).differs
     assert not reconcile(settings, NEXT, 0).differs
+
+
+def test_an_update_of_any_own_column_is_named_and_one_of_a_joined_table_is_not(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    content = writer.execute(
+        "INSERT INTO content (id, slug, title, content_type, length_seconds, publish_ts) "
+        "VALUES (gen_random_uuid(), 's', 'before', 'podcast', 60, now()) RETURNING id"
+    ).fetchone()
+    assert content is not None
+    write(writer, 6, content_id=content[0])
+    stream(settings)
+    writer.execute("UPDATE content SET title = 'after', length_seconds = 61")
+    assert not reconcile(settings, DAY, 0).differs
+    for number, change in enumerate(
+        (
+            "device = 'web'",
+            "device = NULL",
+            "raw_payload = '{}'",
+            "user_id = gen_random_uuid()",
+            "event_ts = event_ts + '1 s'",
+        ),
+        start=1,
+    ):
+        writer.execute(f"UPDATE engagement_events SET {change} WHERE id = {number}".encode())
+    writer.execute("UPDATE engagement_events SET duration_ms = NULL WHERE id = 6")
+    found = reconcile(settings, DAY, 0)
+    assert (found.changed, found.different) == (named([1, 2, 3, 4, 5]), named([6]))
+    rebuild_days(settings, [DAY], "repair")
+    assert not reconcile(settings, DAY, 0).differs
 
 
 def _copy(settings: Settings, event_id: int) -> pa.Table:
@@ -118,7 +148,7 @@ def test_a_stream_that_stands_still_is_not_waited_for_for_ever(
     write(writer, 2)
     found = reconcile(settings, DAY, 0.5)
     assert (found.awaited, found.missing) == (named([4, 5]), named([]))
-    assert found.source_ms == found.table_ms
+    assert found.sums["duration_ms"].source == found.sums["duration_ms"].table
     assert not found.differs, "nobody can say that they are lost"
 
 
@@ -146,7 +176,7 @@ def test_dead_letters_are_not_missing(settings: Settings, writer: psycopg.Connec
     assert not found.differs
     assert found.dead_letters == 1
     assert (found.source_rows, found.table_rows) == (3, 2)
-    assert found.source_ms == found.table_ms
+    assert found.sums["duration_ms"].source == found.sums["duration_ms"].table
 
 
 def test_what_the_partner_refused_has_to_be_in_the_warehouse(
@@ -171,7 +201,7 @@ def test_content_that_is_not_known_is_named(settings: Settings, writer: psycopg.
     write(writer, 1)
     stream(settings)
     found = reconcile(settings, DAY, 0)
-    assert found.without_content == named([1])
+    assert found.unjoined == {"content": named([1])}
     assert not found.differs
 
 

@@ -15,14 +15,23 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 class ByDay:
-    """Batches that are ordered by the day of their column `time`. Days are asked for in ascending order, each once."""
+    """Batches that are ordered by the day of their column `time`. Days are asked for in ascending order, each once.
+
+    `number` is the column of the ids; `twice` returns what to raise where an id comes more than once on a day.
+    """
 
     def __init__(
-        self, batches: "Iterator[pa.RecordBatch]", schema: "pa.Schema", *, number: str = "id", time: str = "event_ts"
+        self,
+        batches: "Iterator[pa.RecordBatch]",
+        schema: "pa.Schema",
+        *,
+        number: str,
+        time: str,
+        twice: Callable[[int], Exception],
     ) -> None:
         self._batches = batches
         self._schema = schema
-        self._number, self._time = number, time
+        self._number, self._time, self._twice = number, time, twice
         self._rest: pa.RecordBatch | None = None
         self.failure: Exception | None = None
         """What ended a stream early. Whoever reads a stream from foreign code sees only its text."""
@@ -30,7 +39,7 @@ class ByDay:
     def of(self, day: date, at_end: "AtEnd" = lambda _: None) -> "pa.RecordBatchReader":
         """Return the rows of a day; it has to be read to its end before the next day is asked for.
 
-        `at_end` is called behind the last row with the ids of the day, ascending, each once; what it raises ends the
+        `at_end` is called behind the last row with the ids of the day, ascending; what it raises ends the
         stream.
         """
         import pyarrow as pa  # noqa: PLC0415
@@ -46,11 +55,20 @@ class ByDay:
             for batch in self._slices(day.toordinal() - _EPOCH):
                 ids.append(batch.column(self._number).to_numpy())
                 yield batch
-            day_ids = np.concatenate(ids)
-            at_end(day_ids if bool(np.all(day_ids[1:] > day_ids[:-1])) else np.unique(day_ids))
+            at_end(self._ascending(np.concatenate(ids)))
         except Exception as error:
             self.failure = error
             raise
+
+    def _ascending(self, ids: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        import numpy as np  # noqa: PLC0415
+
+        if bool(np.all(ids[1:] > ids[:-1])):
+            return ids
+        unique, times = np.unique(ids, return_counts=True)
+        if len(unique) < len(ids):
+            raise self._twice(int(unique[times > 1][0]))
+        return unique
 
     def _slices(self, day: int) -> "Iterator[pa.RecordBatch]":
         while (batch := self._next()) is not None:

@@ -1,21 +1,22 @@
 """Reads days of the source as Arrow, batch by batch, by way of ADBC; everything in one snapshot."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import psycopg
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source import compared, session
 from engagement_platform.adapters.source.by_day import ByDay
+from engagement_platform.adapters.source.doubled import brought_twice, require_single
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import BEYOND_JSON
-from engagement_platform.adapters.source.selected import carried, selected, without_nan
-from engagement_platform.domain.columns import Schema
+from engagement_platform.adapters.source.selected import carried, is_one, selected, unfit, without_nan
+from engagement_platform.domain.columns import Column, Schema
+from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SQL = sql.load(__package__, "history.sql")
-DOUBLED_CONTENT = _SQL["doubled_content"]
 _HIGHEST_ID = (1 << 63) - 1
+_ASKED_AT_ONCE = 10_000
 
 
 class History:
@@ -69,18 +70,31 @@ class History:
             order=order,
         )
         with session.reaching_arrow(self._origin):
-            self._cursor.execute(DOUBLED_CONTENT)
-            _require_single(row[0] for row in self._cursor.fetchall())
+            require_single(self._origin, self._fetched)
             self._cursor.execute(text)
             rows = without_nan(columns, self._batches(self._cursor.fetch_record_batch()))
-            return ByDay(rows, schema, number=columns.id, time=columns.time)
+        stream = self._origin.stream
+        return ByDay(
+            rows, schema, number=columns.id, time=columns.time, twice=lambda number: brought_twice(stream, number)
+        )
 
-    def figures(self, day: date) -> "pa.Table":
-        """Return what a day is compared by: `id`, ascending, and `ms`, both int64."""
+    def figures(self, day: date, comparison: Comparison) -> "Iterator[pa.RecordBatch]":
+        """Yield what a day is compared by, ascending by `id`.
+
+        Columns beside it: measures m0, m1, …, `digest`, and plain values p0, p1, … A NUMERIC is its text. Where nothing
+        is hashed, the digest is an empty text.
+        """
         begin, end = bounds(day)
+        figures = compared.figures(comparison)
+        text = self._statement("figures", figures=figures, begin=begin.isoformat(), end=end.isoformat())
         with session.reaching_arrow(self._origin):
-            self._cursor.execute(self._statement("reconcile", begin=begin.isoformat(), end=end.isoformat()))
-            return self._cursor.fetch_arrow_table()
+            self._cursor.execute(text)
+        yield from self._batches(self._cursor.fetch_record_batch())
+
+    def _fetched(self, statement: str) -> list[tuple[Any, ...]]:
+        self._cursor.execute(statement)
+        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return rows
 
     def _statement(self, name: str, **values: object) -> str:
         return self._origin.plain(sql.filled(_SQL[name], values))
@@ -125,9 +139,33 @@ def days_of(origin: Origin, ids: Sequence[int]) -> dict[int, date]:
     return dict(_psycopg(origin, "days_of", ids=list(ids)))
 
 
-def events_of_user(origin: Origin, user_id: UUID) -> int:
+def own_columns(origin: Origin) -> frozenset[str]:
+    """Return the columns of the enrichment that are those of the stream's own table, unchanged. Raises Unavailable."""
+    with _connected(origin, fit=True) as connection:
+        return compared.own_columns(origin, connection)
+
+
+def unfit_among(origin: Origin, schema: Schema, ids: Sequence[int]) -> set[int]:
+    """Return which of these events have a value that no line, and no row of the warehouse, can hold.
+
+    Where the schema has no type with such values, the source is not asked. Raises Unavailable.
+    """
+    conditions = unfit(schema)
+    if not conditions:
+        return set()
+    statement = origin.statement(sql.filled(_SQL["unfit_among"], {"unfit": " OR ".join(conditions)})).encode()
+    with _connected(origin, fit=True) as connection:
+        parts = (ids[at : at + _ASKED_AT_ONCE] for at in range(0, len(ids), _ASKED_AT_ONCE))
+        return {row[0] for part in parts for row in connection.execute(statement, {"ids": list(part)})}
+
+
+def events_of_user(origin: Origin, column: Column, user_id: str | int) -> int:
     """Return how many events of a user the source has; a scan of the table. Raises Unavailable."""
-    return int(_psycopg(origin, "events_of_user", user_id=user_id)[0][0])
+    statement = origin.statement(sql.filled(_SQL["events_of_user"], {"of_user": is_one(column, "%(user_id)s")}))
+    with _connected(origin, fit=True) as connection:
+        row = connection.execute(statement.encode(), {"user_id": user_id}).fetchone()
+    assert row is not None, "a count is one row"  # noqa: S101
+    return int(row[0])
 
 
 def has_index(origin: Origin) -> bool:
@@ -189,9 +227,13 @@ def messages(origin: Origin, chosen: Chosen, max_bytes: int) -> Iterator[tuple[b
     choice = _chosen(chosen, origin)
     parameters = choice.parameters | {"max_bytes": max_bytes}
     with _connected(origin, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
-        _require_single(row[0] for row in connection.execute(DOUBLED_CONTENT))
+        require_single(origin, lambda statement: connection.execute(statement.encode()))
         cursor.itersize = 1_000
+        last = None
         for event_id, key, value in cursor.execute(choice.within("replay"), parameters):
+            if event_id == last:
+                raise brought_twice(origin.stream, event_id)
+            last = event_id
             if not isinstance(chosen, Published) or chosen.has(event_id):
                 yield key, value
 
@@ -218,14 +260,6 @@ def _found(
         else:
             day = cursor.execute(origin.statement(_SQL["days_of"]).encode(), {"ids": list(ids)}).fetchone()
             yield ids[0], SourceEvent(None, None, BEYOND_JSON, day[1] if day else None)
-
-
-def _require_single(doubled: Iterable[str]) -> None:
-    for content in doubled:
-        raise EngagementError(
-            f"content has several rows with id {content}: each of its events would be there more than once.",
-            "Ask the owner to make content.id unique.",
-        )
 
 
 def _psycopg(origin: Origin, name: str, **parameters: object) -> list[Any]:

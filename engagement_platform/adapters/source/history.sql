@@ -25,13 +25,18 @@ SELECT {columns}
  WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'{carried}
  {order}
 
--- name: reconcile
--- What a day is compared by: the ids of its events, and what the views add up of them. Where nothing of a joined table
--- is asked for, a unique key there lets PostgreSQL leave the join out.
-SELECT event.{id} AS id, ({amount})::bigint AS ms
+-- name: figures
+-- What a day is compared by: the ids of its events, what the views add up of them, and what the source's own table has.
+-- Where nothing of a joined table is asked for, a unique key there lets PostgreSQL leave the join out.
+SELECT event.{id} AS id,
+       {figures}
   FROM ({enriched}) AS event
  WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'
  ORDER BY event.{id}
+
+-- name: unfit_among
+-- Which of certain events have a value that no line can hold.
+SELECT event.{id} AS id FROM ({enriched}) AS event WHERE event.{id} = ANY(%(ids)s) AND ({unfit})
 
 -- name: days_of
 -- In which days certain events lie now; no row for those that are gone.
@@ -47,8 +52,8 @@ SELECT DISTINCT ({time} AT TIME ZONE 'UTC')::date AS day
  ORDER BY day
 
 -- name: events_of_user
--- How many events of a user the source has.
-SELECT count(*) AS events FROM {table} WHERE {user} = %(user_id)s
+-- How many events of a user the source has, by the column as the enrichment gives it.
+SELECT count(*) AS events FROM ({enriched}) AS event WHERE {of_user}
 
 -- name: has_index
 -- Whether a day can be read without a scan of the table.
@@ -101,17 +106,3 @@ SELECT event.{id} AS id,
   FROM ({enriched}) AS event
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
  WHERE event.{id} = ANY(%(ids)s)
-
--- name: doubled_content
--- A content id that has several rows, with which the enrichment would return events several times; no row where there is
--- none. Nothing of content is read where a unique index vouches for it, which a view has not.
-SELECT id::text AS id
-  FROM content
- WHERE NOT EXISTS (
-       SELECT FROM pg_index
-         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-        WHERE indrelid = to_regclass('content') AND indisunique AND indisvalid AND indnkeyatts = 1 AND attname = 'id'
-          AND indpred IS NULL)
- GROUP BY id
-HAVING count(*) > 1
- LIMIT 1

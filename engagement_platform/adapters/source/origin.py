@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engagement_platform.adapters.sql import filled, identifier
+from engagement_platform.adapters.sql import filled, identifier, text
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import Settings
@@ -18,9 +18,8 @@ class Origin:
     def statement(self, template: str) -> str:
         """Return the statement of a template of the `.sql` files, for a client that fills in parameters at each %.
 
-        `{table}`, `{id}`, `{time}`, `{key}` and `{user}` are the stream's, as identifiers; `{table_name}`, `{id_name}`
-        and `{time_name}` are the same as texts; `{amount}` is what a day is compared by beside its ids, 0 where it is
-        null; `{enriched}` is the stream's statement. Other braces stay.
+        `{table}`, `{id}`, `{time}` and `{key}` are the stream's, as identifiers; `{table_name}`, `{id_name}`
+        and `{time_name}` are the same as texts; `{enriched}` is the stream's statement. Other braces stay.
         """
         return self._filled(template, self.stream.enriched.replace("%", "%%"))
 
@@ -35,11 +34,9 @@ class Origin:
             "id": identifier(source.id),
             "time": identifier(source.time),
             "key": identifier(self.stream.key),
-            "user": "NULL" if self.stream.user is None else identifier(self.stream.user),
-            "table_name": _text(source.name),
-            "id_name": _text(source.id),
-            "time_name": _text(source.time),
-            "amount": _amount(self.stream),
+            "table_name": text(source.name),
+            "id_name": text(source.id),
+            "time_name": text(source.time),
             "enriched": f"{enriched}\n",  # it may end in a comment
         }
         return filled(template, values)
@@ -48,12 +45,3 @@ class Origin:
 def origin_of(settings: Settings) -> Origin:
     """Return where the settings say that the events come from."""
     return Origin(settings.source.dsn.get_secret_value(), stream_of(settings))
-
-
-def _amount(stream: EventStream) -> str:
-    column = stream.views.first_sum
-    return "0" if column is None else f"coalesce(event.{identifier(column)}, 0)"
-
-
-def _text(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"

@@ -4,7 +4,7 @@ Only SELECTs, on two tables and on system catalogs that every role can see.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -13,6 +13,7 @@ from psycopg.rows import RowMaker, namedtuple_row
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.doubled import doubled
 from engagement_platform.adapters.source.look import SQL, UNCHANGED, look
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.checkpoint import SourceIdentity
@@ -238,10 +239,13 @@ class Source:
                 f"{self.table} has several rows with id {row.id}: nobody can tell which of them is the event.",
                 "Ask the owner to give all but one of them another id, from the sequence. The stream then goes on.",
             )
-        content = (row.key or b"").decode()
+        said = f"A read of the source brings event {row.id} more than once"
+        with suppress(psycopg.errors.QueryCanceled):  # the cause is a help, and the error is certain
+            for cause in doubled(self._origin, lambda statement: self._connection.execute(statement.encode())):
+                return StreamStopped(f"{said}: {cause}.", f"{cause.remedy} The stream then goes on.")
         return StreamStopped(
-            f"A read of the source brings event {row.id} more than once: content has several rows with id {content}.",
-            "Ask the owner to make content.id unique. The stream then goes on.",
+            f"{said}: a join of enriched.sql has several rows for it.",
+            "Join by what is unique, or ask the owner to make it so. The stream then goes on.",
         )
 
 

@@ -37,13 +37,20 @@ _WIDE = f"{{0}} <> 'NaN' AND abs({{0}}) < 1e{NUMERIC_PRECISION - NUMERIC_SCALE} 
 
 def selected(schema: Schema) -> str:
     """Return the SELECT list, of a row that is called `event`, in the order of the schema."""
-    return ",\n       ".join(f"{_value(column)} AS {identifier(column.name)}" for column in schema.columns)
+    return ",\n       ".join(f"{value_of(column)} AS {identifier(column.name)}" for column in schema.columns)
 
 
 def carried(schema: Schema) -> list[str]:
     """Return the conditions under which a row can be a line; where it cannot, its message is a dead letter."""
     conditions = [_condition(column) for column in schema.columns if column.name != schema.time]
     return [condition for condition in conditions if condition]
+
+
+def unfit(schema: Schema) -> list[str]:
+    """Return the conditions under which a row cannot be a line, by one column each."""
+    narrow = [c for c in schema.columns if c.type.base is Base.NUMERIC and not _is_wide(c)]
+    not_a_number = [f"event.{identifier(column.name)} = 'NaN'" for column in narrow]
+    return [*(f"NOT {condition}" for condition in carried(schema)), *not_a_number]
 
 
 def without_nan(schema: Schema, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
@@ -63,7 +70,28 @@ def without_nan(schema: Schema, batches: "Iterator[pa.RecordBatch]") -> "Iterato
         yield rows
 
 
-def _value(column: Column) -> str:
+def fitting(column: Column) -> str:
+    """Return what `value_of` does, but null in place of what no line can hold."""
+    if column.type.base is Base.NUMERIC and not _is_wide(column):
+        return f"nullif({value_of(column)}, 'NaN')"
+    condition = _condition(column)
+    return f"CASE WHEN {condition} THEN {value_of(column)} END" if condition else value_of(column)
+
+
+def is_one(column: Column, value: str) -> str:
+    """Return the condition that a column has a value, which stands for one as the warehouse has it.
+
+    Of a `char(n)` the blanks at the end do not count.
+    """
+    if column.type.base is Base.CHAR:
+        return f"rtrim({value_of(column)}, ' ') = {value}"
+    if column.type.base is Base.UUID:
+        return f"event.{identifier(column.name)} = {value}::uuid"
+    return f"{value_of(column)} = {value}"
+
+
+def value_of(column: Column) -> str:
+    """Return the value of a column of `event`, in the form in which the warehouse has it."""
     value = f"event.{identifier(column.name)}"
     if _is_wide(column):
         value = f"trim_scale({value})"

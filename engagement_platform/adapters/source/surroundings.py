@@ -8,7 +8,7 @@ import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
-from engagement_platform.adapters.source.history import DOUBLED_CONTENT
+from engagement_platform.adapters.source.doubled import Doubled, doubled
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.source_tables import Sight, faults
 
@@ -26,8 +26,8 @@ class Surroundings:
     """Without it the relay could not tell which ids are still to come."""
     has_index: bool | None
     """Whether an index begins with the time of the events; None when their table is not in sight."""
-    doubled_content: tuple[object, ...]
-    """Content ids with several rows, each of whose events a read would bring as often."""
+    doubled: tuple[Doubled, ...]
+    """Rows of joined tables with which a read would bring an event several times."""
 
 
 def look_around(origin: Origin, sight: Sight) -> Surroundings:
@@ -45,8 +45,10 @@ def look_around(origin: Origin, sight: Sight) -> Surroundings:
             has_index=(
                 _is(source, origin.plain(_SQL["has_index_on_time"])) if stream.source.name in sight.tables else None
             ),
-            doubled_content=(
-                () if faults(sight, stream.tables) else tuple(row[0] for row in source.execute(DOUBLED_CONTENT))
+            doubled=(
+                ()
+                if faults(sight, stream.tables)
+                else tuple(doubled(origin, lambda statement: source.execute(statement.encode())))
             ),
         )
 

@@ -43,12 +43,25 @@ PROPERTIES = (
         "The sum of duration_ms, and each of them, is that of the source.",
         lambda found: {"with other milliseconds": found.different},
     ),
+    Property(
+        "same_values_as_source",
+        "Every other column that is the source's own table's is as the source has it: an update shows once the day is "
+        "rebuilt.",
+        lambda found: {"with other values": found.changed},
+        blocking=False,
+    ),
+    Property(
+        "values_fit",
+        "No event of the source is left out for a value that no row can hold (docs/types.md).",
+        lambda found: {"with a value that no row can hold": found.unfit},
+        blocking=False,
+    ),
     Property("unique_ids", "No event is there twice.", lambda found: {"doubled": found.doubled}),
     Property("own_day", "Every event lies on the day that the source gives it.", lambda found: {"moved": found.moved}),
     Property(
         "content_known",
         "Every event that names a content has its columns.",
-        lambda found: {"without content": found.without_content},
+        lambda found: {f"without {name}": ids for name, ids in found.unjoined.items()},
         blocking=False,
     ),
 )
@@ -88,8 +101,8 @@ def result(checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResu
     figures: dict[str, int | str] = {
         "rows in the source": sum(finding.source_rows for finding in findings),
         "rows in the warehouse": sum(finding.table_rows for finding in findings),
-        "milliseconds in the source": sum(finding.source_ms for finding in findings),
-        "milliseconds in the warehouse": sum(finding.table_ms for finding in findings),
+        "milliseconds in the source": sum(sums.source for finding in findings for sums in finding.sums.values()),
+        "milliseconds in the warehouse": sum(sums.table for finding in findings for sums in finding.sums.values()),
         "dead letters": sum(finding.dead_letters for finding in findings),
         "on their way": sum(finding.awaited.count for finding in findings),
     }

@@ -38,7 +38,7 @@ def test_every_row_comes_out_with_its_day_once(offsets: list[int], sizes: list[i
     rows = list(enumerate(times))
     number, time = names
     schema = schema_of(number, time)
-    by_day = ByDay(batches(rows, sizes, schema), schema, number=number, time=time)
+    by_day = ByDay(batches(rows, sizes, schema), schema, number=number, time=time, twice=KeyError)
     for n in range(5):
         day = FIRST + timedelta(days=n)
         found = by_day.of(day).read_all().column(number).to_pylist()
@@ -50,7 +50,17 @@ def test_a_failure_is_kept_for_whoever_reads_from_foreign_code() -> None:
         yield next(batches([(1, datetime(2026, 1, 1, tzinfo=UTC))], []))
         raise ConnectionError("gone")
 
-    by_day = ByDay(fails(), SCHEMA)
+    by_day = ByDay(fails(), SCHEMA, number="id", time="event_ts", twice=KeyError)
     with pytest.raises(ConnectionError):
         by_day.of(date(2026, 1, 1)).read_all()
     assert isinstance(by_day.failure, ConnectionError)
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [2], [3]])
+def test_an_id_that_comes_twice_on_a_day_ends_the_stream(sizes: list[int]) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [(3, at), (1, at), (3, at), (3, at + timedelta(days=1))]
+    by_day = ByDay(batches(rows, sizes), SCHEMA, number="id", time="event_ts", twice=KeyError)
+    with pytest.raises(KeyError, match="3"):
+        by_day.of(at.date()).read_all()
+    assert isinstance(by_day.failure, KeyError)

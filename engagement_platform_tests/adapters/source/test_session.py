@@ -16,8 +16,10 @@ import engagement_platform
 from engagement_platform.adapters.source import history, reader, session
 from engagement_platform.adapters.source.reader import Limits, open_source
 from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, StreamStopped, Unavailable
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.local.demo.figures import SourceRows
 from engagement_platform.local.postgres import create_source_tables
@@ -79,7 +81,8 @@ def read_rows(dsn: str) -> list[int]:
 
 def read_figures(dsn: str) -> list[int]:
     with history.open_history(origin(dsn)) as snapshot:
-        return list(snapshot.figures(DAY).column("id").to_pylist())
+        comparison = comparison_of(origin(dsn).stream, ENGAGEMENT, history.own_columns(origin(dsn)))
+        return [number for batch in snapshot.figures(DAY, comparison) for number in batch.column("id").to_pylist()]
 
 
 def read_demo(dsn: str) -> list[int]:
@@ -99,7 +102,7 @@ READS: dict[str, Callable[[str], object]] = {
     "figures": read_figures,
     "days_published_since": lambda dsn: history.days_published_since(origin(dsn), Coverage(0)) == [DAY] and IDS,
     "days_of": lambda dsn: list(history.days_of(origin(dsn), [1, 2, 3, *IDS])),
-    "events_of_user": lambda dsn: IDS[: history.events_of_user(origin(dsn), USER)],
+    "events_of_user": lambda dsn: IDS[: history.events_of_user(origin(dsn), ENGAGEMENT.column("user_id"), str(USER))],
     "has_index": lambda dsn: history.has_index(origin(dsn)) or IDS,
     "messages": lambda dsn: [
         _id(value) for _, value in history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20)

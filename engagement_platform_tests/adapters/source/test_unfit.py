@@ -13,7 +13,9 @@ from engagement_platform.adapters.source import history, session
 from engagement_platform.adapters.source.reader import Limits, open_source
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.console import doctor
+from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Unavailable
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
@@ -60,7 +62,8 @@ def rebuilt(dsn: str) -> list[dict[str, Any]]:
 
 def compared(dsn: str) -> list[int]:
     with history.open_history(origin(dsn)) as snapshot:
-        return list(snapshot.figures(DAY).column("id").to_pylist())
+        batches = snapshot.figures(DAY, Comparison())
+        return [number for batch in batches for number in batch.column("id").to_pylist()]
 
 
 def redriven(dsn: str) -> dict[int, object]:
@@ -72,7 +75,7 @@ def replayed(dsn: str) -> list[tuple[bytes | None, bytes]]:
 
 
 def counted(dsn: str) -> int:
-    return history.events_of_user(origin(dsn), USER)
+    return history.events_of_user(origin(dsn), ENGAGEMENT.column("user_id"), str(USER))
 
 
 PUBLISHING: list[Callable[[str], Any]] = [relayed, rebuilt, redriven, replayed]

@@ -1,7 +1,7 @@
 """A value is the same whichever way it comes: by the stream or by a rebuild, into Delta Lake or BigQuery's stand-in.
 
 From a real PostgreSQL: the relay's statement gives the message, `domain.records` its line, the rebuild's statement
-rows of Arrow.
+rows of Arrow. And the comparison of a day sees the same value as the same, and another one as another.
 """
 
 import math
@@ -19,16 +19,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Json, Jsonb
 
+from engagement_platform.adapters.figures import Figures, figures_of
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.describe import describe
-from engagement_platform.adapters.source.history import open_history
+from engagement_platform.adapters.source.history import open_history, own_columns, unfit_among
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import Limits, open_source
 from engagement_platform.adapters.warehouse.port import Load, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.batches import Lines, Rejected
+from engagement_platform.domain.comparison import comparison_of
+from engagement_platform.domain.days import bounds
 from engagement_platform.domain.stream_table import table_of
-from engagement_platform_tests.adapters.source.typed import DAY, EVERY_TYPE, make_table, stream
+from engagement_platform.history.table import figures_of_day
+from engagement_platform_tests.adapters.source.typed import DAY, EVERY_TYPE, Carried, make_table, stream
 from engagement_platform_tests.adapters.warehouse.bigquery.conftest import stand_in  # noqa: F401 - a fixture
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import store_of
@@ -99,6 +103,36 @@ class Sinks:
                 warehouse.replace_day(Replacement(self.table, DAY, self.writes), rows)
         return self._rows()
 
+    def in_source(self) -> Figures:
+        """What the day is compared by, in the source as it is now."""
+        self.comparison = comparison_of(stream(), self.schema, own_columns(self.origin))
+        with open_history(self.origin) as history:
+            return figures_of(history.figures(DAY, self.comparison), self.comparison)
+
+    def in_warehouses(self) -> dict[str, Figures]:
+        """The same in each warehouse; `in_source` is asked before."""
+        begin, end = bounds(DAY)
+        question = figures_of_day(stream(), self.comparison)
+        return {
+            name: figures_of(
+                warehouse.query(question, {"begin": begin, "end": end}).to_batches(), self.comparison, is_table=True
+            )
+            for name, warehouse in self.warehouses.items()
+        }
+
+    def changed(self) -> dict[str, list[int]]:
+        """Which rows a comparison of the day calls changed; those that the warehouse lacks left out."""
+        source = self.in_source()
+        marks = dict(zip(source.ids.tolist(), source.marks.tolist(), strict=True))
+        return {
+            name: [
+                number
+                for number, mark in zip(table.ids.tolist(), table.marks.tolist(), strict=True)
+                if marks[number] != mark
+            ]
+            for name, table in self.in_warehouses().items()
+        }
+
     def _write_nothing(self) -> None:
         for warehouse in self.warehouses.values():
             self.writes += 1
@@ -140,7 +174,46 @@ def test_each_value_is_the_same_in_both_warehouses_whichever_way_it_came(
                 assert same(row[name], value), (way, warehouse, name, literal, row[name])
                 others = {each: got for each, got in row.items() if each not in (*OTHERS, name)}
                 assert set(others.values()) == {None}
+        assert sinks.changed() == {"delta": [], "bigquery": []}, way
     assert sinks.unfit == {}
+
+
+def test_a_comparison_of_the_day_sees_another_value_of_any_column(owner: psycopg.Connection[Any], sinks: Sinks) -> None:
+    """Each value is replaced by another one, by null, and null by a value."""
+    cases = [(case.name, *pair) for case in EVERY_TYPE for pair in _pairs(case)]
+    for name, literal, _ in cases:
+        owner.execute(f"INSERT INTO typed ({name}) VALUES ({literal})".encode())
+    sinks.streamed()
+    assert sinks.unfit == {}
+    for number, (name, _, other) in enumerate(cases, start=1):
+        owner.execute(f"UPDATE typed SET {name} = {other} WHERE id = {number}".encode())
+    owner.execute("UPDATE typed SET content_id = gen_random_uuid() WHERE id = 1")
+    everything = list(range(1, len(cases) + 1))
+    assert sinks.changed() == {"delta": everything, "bigquery": everything}
+    assert {column.name for column in (*sinks.comparison.hashed, *sinks.comparison.plain)} == {
+        *(case.name for case in EVERY_TYPE),
+        "content_id",
+        "event_ts",
+    }
+
+
+def _pairs(case: Carried) -> list[tuple[str, str]]:
+    """Return literals with others of another value."""
+    literals: dict[Any, str] = {}
+    for literal, value in case.values:
+        if value is not None:
+            literals.setdefault(0.0 if value == 0 else repr(value), literal)  # zeros of both signs are the same
+    chosen = [*literals.values(), "NULL"]
+    return list(zip(chosen, [*chosen[1:], chosen[0]], strict=True))
+
+
+def test_a_column_that_is_no_own_one_is_not_compared(owner: psycopg.Connection[Any], source_db: SourceDatabase) -> None:
+    owner.execute("CREATE TABLE other (id bigint PRIMARY KEY, a_text text); GRANT SELECT ON other TO engagement_reader")
+    enriched = (
+        "SELECT typed.id, typed.event_ts, typed.a_text AS own, other.a_text, typed.an_int4 + 1 AS reckoned, "
+        "typed.a_char::text AS cast_, typed.a_text::text AS no_cast FROM typed LEFT JOIN other ON other.id = typed.id"
+    )
+    assert own_columns(Origin(source_db.dsn, stream(enriched))) == {"id", "event_ts", "own", "no_cast"}
 
 
 UNFIT = {
@@ -167,6 +240,8 @@ def test_what_no_line_can_hold_is_a_dead_letter_and_no_row_of_a_rebuild(
         assert name in sinks.unfit[number] or name == "a_json"
     assert "cast it in enriched.sql" in sinks.unfit[1]
     assert [[row["id"] for row in rows] for rows in sinks.rebuilt().values()] == [[last], [last]]
+    assert sinks.changed() == {"delta": [], "bigquery": []}
+    assert unfit_among(sinks.origin, sinks.schema, range(1, last + 1)) == set(range(1, last))
 
 
 def _texts() -> st.SearchStrategy[str]:
@@ -225,6 +300,7 @@ def test_any_values_are_the_same_whichever_way_they_came(owner: psycopg.Connecti
                 if name in _AS_GIVEN:
                     expected = str(given_[name]) if name == "a_uuid" and given_[name] is not None else given_[name]
                     assert same(values[0], expected), (name, values[0], expected)
+        assert sinks.changed() == {"delta": [], "bigquery": []}
 
     check()
 

@@ -14,7 +14,7 @@ from engagement_platform.adapters.source.history import History
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.marts import DAILY_DEVICE
-from engagement_platform.domain.reconciliation import Findings, named
+from engagement_platform.domain.reconciliation import Findings, Sums, named
 from engagement_platform.domain.removal import TAG
 from engagement_platform.history.reconcile import reconcile_days
 from engagement_platform.orchestration.warehouse import checks
@@ -183,8 +183,8 @@ def test_a_day_that_would_be_emptied_fails_its_run_unless_the_run_is_told(
 
 
 def test_a_result_names_days_ids_and_the_command() -> None:
-    good = Findings(DAY, 3, 3, 5, 5)
-    bad = Findings(NEXT, 3, 4, 5, 6, doubled=named([7, 8]))
+    good = Findings(DAY, 3, 3, {"duration_ms": Sums(5, 5)})
+    bad = Findings(NEXT, 3, 4, {"duration_ms": Sums(5, 6)}, doubled=named([7, 8]))
     unique = next(each for each in PROPERTIES if each.name == "unique_ids")
     found = result(unique, [good, bad])
     assert not found.passed
