@@ -272,6 +272,27 @@ def test_a_sequence_that_is_set_back_stops_the_stream(
     assert published(settings) == sorted(ids)
 
 
+def test_a_sequence_that_alone_is_set_back_is_adopted_and_the_stream_goes_on(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are all there: ids that it gives again are refused by the key, until it is past them."""
+    ids = insert(writer, 6)
+    with relaying(settings, monkeypatch) as control:
+        wait_for(lambda: control.progress.events == 6, "the first rows")
+        writer.execute("SELECT setval('engagement_events_id_seq', 2)")
+        stopped = wait_until_stopped(control)
+        assert "given out ids up to 2, but 6" in stopped.reason
+        assert "If only the sequence was set back: engagement-platform checkpoint adopt" in stopped.remedy
+        repaired(lambda: relay_recovery.adopt(settings))
+        for _ in range(4):
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                insert(writer)
+        ids += insert(writer, 2)
+        wait_for(lambda: published(settings) == ids, "the rows behind those of before")
+    drain(relay.run, settings)
+    assert published(settings) == ids == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 @pytest.mark.parametrize("grants", [True, False], ids=["granted", "not granted"])
 def test_a_table_that_is_dropped_and_made_again_stops_the_stream(
     settings: Settings, writer: psycopg.Connection[Any], grants: bool
