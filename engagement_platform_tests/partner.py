@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from engagement_platform.domain import signing
-from engagement_platform.domain.disclosure import FIELDS
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings
 
@@ -34,7 +34,7 @@ def partner_settings(url: str, **changes: Any) -> Settings:
 def message(number: int, **columns: Any) -> bytes:
     """Return the value of an event's message."""
     fixed = {"id": number, "event_ts": "2026-01-01T00:00:00.000000Z", "raw_payload": None}
-    return json.dumps(dict.fromkeys(FIELDS) | fixed | columns).encode()
+    return json.dumps(dict.fromkeys(ENGAGEMENT.names) | fixed | columns).encode()
 
 
 @contextmanager

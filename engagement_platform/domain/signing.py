@@ -15,18 +15,22 @@ HEADER_TIMESTAMP = "webhook-timestamp"
 HEADER_SIGNATURE = "webhook-signature"
 HEADER_IDEMPOTENCY_KEY = "Idempotency-Key"
 
+_FIRST_STREAM = "engagement"
+"""Its requests have ids without its name: they are those that partners have seen since there was one stream only."""
 _MIN_SECRET_BYTES = 24
 _MAX_SECRET_BYTES = 64
 
 
-def event_key(event_id: int) -> str:
-    """Return the key of an event: the same in every request that carries it, and of no other event."""
-    return f"engagement-event-{event_id}"
+def event_key(stream: str, event_id: int) -> str:
+    """Return the key of an event: the same in every request that carries it, and of no other event of any stream."""
+    return f"{stream}-event-{event_id}"
 
 
-def request_id(event_ids: Iterable[int]) -> str:
+def request_id(stream: str, event_ids: Iterable[int]) -> str:
     """Return the id of a request that carries these events in this order; another selection has another id."""
-    return "msg_" + hashlib.sha256(",".join(map(str, event_ids)).encode()).hexdigest()[:40]
+    ids = ",".join(map(str, event_ids))
+    named = ids if stream == _FIRST_STREAM else f"{stream}:{ids}"
+    return "msg_" + hashlib.sha256(named.encode()).hexdigest()[:40]
 
 
 def secrets_of(text: str) -> tuple[bytes, ...]:

@@ -194,7 +194,8 @@ def _decoded(body: bytes) -> list[_Posted] | _Posted:
 
 
 def _request_id(events: list[_Posted]) -> str:
-    return signing.request_id(int(event.key.rpartition("-")[2]) for event in events)
+    names = [event.key.rpartition("-event-") for event in events]
+    return signing.request_id(names[0][0], (int(number) for _, _, number in names))
 
 
 class _Server(ThreadingHTTPServer):

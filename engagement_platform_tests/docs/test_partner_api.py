@@ -67,7 +67,7 @@ def test_the_request_looks_as_the_page_says() -> None:
     headers, _ = posted([(5, message(5))], api_signing_key="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", api_token="t")
     shown = dict(line.split(": ", 1) for line in block("http").splitlines()[1:])
     assert {name.lower() for name in shown} <= {name.lower() for name in headers}
-    assert shown["webhook-id"] == shown["Idempotency-Key"] == signing.request_id([5])
+    assert shown["webhook-id"] == shown["Idempotency-Key"] == signing.request_id("engagement", [5])
     assert block("json").startswith('[{"key":"engagement-event-5","id":5,"content_id":')
 
 

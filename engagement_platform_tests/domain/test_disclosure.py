@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.disclosure import FIELDS, Disclosure, body_of, fields_of, object_of
+from engagement_platform.domain.disclosure import Disclosure, body_of, fields_of, object_of
 from engagement_platform.domain.event import ENGAGEMENT
 
+FIELDS = ENGAGEMENT.names
 USER = "6f1c2a34-0000-4000-8000-0000000000ab"
 EVENT: dict[str, Any] = dict.fromkeys(FIELDS) | {
     "id": 5,
@@ -35,18 +36,34 @@ def test_everything_leaves_unchanged_by_default_with_the_key_first() -> None:
 
 
 def test_a_user_id_is_dropped_or_hashed() -> None:
-    dropped = shown(Disclosure(user_id="drop"))
+    dropped = shown(Disclosure(user="user_id", user_id="drop"))
     assert dropped == {name: value for name, value in shown(Disclosure()).items() if name != "user_id"}
-    hashed = shown(Disclosure(user_id="hash", hash_key=KEY))["user_id"]
+    hashing = Disclosure(user="user_id", user_id="hash", hash_key=KEY)
+    hashed = shown(hashing)["user_id"]
     assert hashed == hmac.new(KEY, USER.encode(), hashlib.sha256).hexdigest()
-    assert shown(Disclosure(user_id="hash", hash_key=b"other"))["user_id"] != hashed
-    assert shown(Disclosure(user_id="hash", hash_key=KEY), EVENT | {"user_id": None})["user_id"] is None
-    assert shown(Disclosure(user_id="hash", hash_key=KEY), EVENT | {"user_id": USER.upper()})["user_id"] == hashed
+    assert shown(Disclosure(user="user_id", user_id="hash", hash_key=b"other"))["user_id"] != hashed
+    assert shown(hashing, EVENT | {"user_id": None})["user_id"] is None
+    assert shown(hashing, EVENT | {"user_id": USER.upper()})["user_id"] == hashed
+
+
+@pytest.mark.parametrize(
+    ("user", "text"), [("Ann", "Ann"), ("ann", "ann"), (USER.upper(), USER), (17, "17"), ("", ""), ("é", "é")]
+)
+def test_a_user_of_any_type_is_hashed_by_its_own_text(user: object, text: str) -> None:
+    """Upper and lower case tell users apart, but not where they are UUIDs."""
+    buyer = Disclosure("orders", None, "buyer", "hash", KEY)
+    value = json.dumps({"order_no": 3, "buyer": user, "user_id": "stays"}).encode()
+    assert json.loads(object_of(value, 3, buyer)) == {
+        "key": "orders-event-3",
+        "order_no": 3,
+        "buyer": hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest(),
+        "user_id": "stays",
+    }
 
 
 @given(st.sets(st.sampled_from(FIELDS), min_size=1), st.uuids(), st.sampled_from(["keep", "drop", "hash"]))
 def test_nothing_leaves_that_is_not_named(names: set[str], user: UUID, user_id: Any) -> None:
-    disclosure = Disclosure(fields_of(", ".join(names)), user_id, KEY)
+    disclosure = Disclosure("engagement", fields_of(", ".join(names), FIELDS), "user_id", user_id, KEY)
     value = json.dumps(EVENT | {"user_id": str(user), "added_later": "secret"}).encode()
     found = object_of(value, 5, disclosure)
     hidden = {"user_id"} if user_id == "drop" else set()
@@ -58,13 +75,28 @@ def test_nothing_leaves_that_is_not_named(names: set[str], user: UUID, user_id: 
 @pytest.mark.parametrize("text", ["nothing", "id,users", "key"])
 def test_an_unknown_field_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="there is no field"):
-        fields_of(text)
+        fields_of(text, FIELDS)
+    with pytest.raises(ValueError, match=r"there is no field user_id; there are order_no, buyer"):
+        fields_of("user_id", ("order_no", "buyer"))
+
+
+def test_a_column_in_the_place_of_the_events_key_has_to_be_left_out_or_renamed() -> None:
+    columns = ("id", "key", "at")
+    for text in ("", "id, key"):
+        with pytest.raises(ValueError, match=r"another name in enriched\.sql with AS"):
+            fields_of(text, columns)
+    assert fields_of("at, id", columns) == ("id", "at")
+
+
+def test_nobody_can_be_hidden_where_no_column_names_a_person() -> None:
+    with pytest.raises(ValueError, match="pings has no column that names a person"):
+        Disclosure("pings", user_id="drop")
 
 
 def test_a_hash_needs_a_key_that_nothing_shows() -> None:
     with pytest.raises(ValueError, match="hashed with a key"):
-        Disclosure(user_id="hash")
-    assert "kkk" not in repr(Disclosure(user_id="hash", hash_key=KEY))
+        Disclosure(user="user_id", user_id="hash")
+    assert "kkk" not in repr(Disclosure(user="user_id", user_id="hash", hash_key=KEY))
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2))
@@ -79,11 +111,14 @@ def test_a_body_is_an_array_or_the_one_object() -> None:
     assert json.loads(body_of([b"{}"], as_array=True)) == [{}]
 
 
-def test_the_fields_are_those_of_the_message() -> None:
-    assert ENGAGEMENT.names == FIELDS
+def test_without_a_selection_everything_leaves_that_a_message_has() -> None:
+    assert fields_of(" ", FIELDS) is None
+    assert object_of(b'{"order_no":1,"at":"x"}', 1, Disclosure("orders")) == (
+        b'{"key":"orders-event-1","order_no":1,"at":"x"}'
+    )
 
 
 def test_a_field_that_a_message_of_an_older_form_lacks_is_null() -> None:
-    assert object_of(b'{"id":7}', 7, Disclosure(fields_of("id,device"))).endswith(b'"id":7,"device":null}')
-    hashed_id = Disclosure(fields_of("user_id"), "hash", b"key")
+    assert object_of(b'{"id":7}', 7, Disclosure(fields=("id", "device"))).endswith(b'"id":7,"device":null}')
+    hashed_id = Disclosure("engagement", ("user_id",), "user_id", "hash", b"key")
     assert object_of(b'{"id":7}', 7, hashed_id).endswith(b'"user_id":null}')

@@ -17,7 +17,7 @@ from engagement_platform.domain.dead_letters import (
     encode_dead_letter,
     kept,
 )
-from engagement_platform.domain.disclosure import Disclosure, fields_of, object_of
+from engagement_platform.domain.disclosure import Disclosure, object_of
 from engagement_platform.domain.event import ENGAGEMENT, decode, id_of
 from engagement_platform.domain.messages import dead_letter
 from engagement_platform.domain.playback import Playbacks
@@ -70,7 +70,7 @@ def test_a_payload_is_an_event_s_however_deep_it_is_nested(depth: int) -> None:
     assert isinstance(line, Line)
     assert json.loads(line.json)["raw_payload"] == payload.decode()
     assert read_by_tally(value) is not None
-    assert payload in object_of(value, 7, Disclosure(fields_of("id,raw_payload")))
+    assert payload in object_of(value, 7, Disclosure(fields=("id", "raw_payload")))
 
 
 @pytest.mark.parametrize("depth", [1_100, 20_000])

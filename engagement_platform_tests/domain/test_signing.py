@@ -51,12 +51,15 @@ ids = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=20)
 
 @given(ids, ids)
 def test_the_same_events_have_the_same_request_id_and_others_another(some: list[int], others: list[int]) -> None:
-    assert (signing.request_id(some) == signing.request_id(others)) == (some == others)
+    mine = signing.request_id("engagement", some)
+    assert (mine == signing.request_id("engagement", others)) == (some == others)
+    assert mine != signing.request_id("orders", some)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
 def test_the_key_of_an_event_is_its_own(one: int, other: int) -> None:
-    assert (signing.event_key(one) == signing.event_key(other)) == (one == other)
+    assert (signing.event_key("orders", one) == signing.event_key("orders", other)) == (one == other)
+    assert signing.event_key("orders", one) != signing.event_key("engagement", one)
 
 
 def test_without_a_secret_there_is_no_signature_and_the_id_is_the_idempotency_key() -> None:

@@ -132,7 +132,7 @@ def test_letters_of_deep_events_have_their_ids_and_are_redriven(
     """A partner that refuses such an event, then takes it."""
     settings, receiver = partner
     number = insert(widened, raw_payload=DEEP, event_type="sneeze", duration_ms=2**40)
-    receiver.behave(Behaviour(poison=frozenset({event_key(number)})))
+    receiver.behave(Behaviour(poison=frozenset({event_key("engagement", number)})))
     for loop in (relay.run, forward.run):
         drain(loop, settings)
     (letter,) = letters(settings)

@@ -28,7 +28,7 @@ from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.disclosure import body_of, object_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Api
+from engagement_platform.settings import STREAM, Api
 
 _MIN_VALUE, _MIN_PART = 6, 16
 """Characters of what is taken for a secret in a query and in a path."""
@@ -41,11 +41,14 @@ _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, http.clien
 class Partner:
     """A session with the partner's API, for as many threads as there may be requests at the same time.
 
-    Raises SettingsError when it is made and when it is renewed.
+    Raises SettingsError when it is made, when it is renewed, and when it is told of columns.
     """
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._columns: tuple[str, ...] | None = None
+        self._user: str | None = "user_id"
+        self._stream = STREAM
         self._url = api.url.get_secret_value()
         self._timeout = (api.connect_timeout_seconds, api.read_timeout_seconds)
         self._session = _session(api)
@@ -57,10 +60,15 @@ class Partner:
     def renew(self) -> None:
         """Read the secrets again: those in files may have been replaced."""
         token = secrets.token(self._api)
-        self._disclosure = secrets.disclosure(self._api)
+        self._disclosure = secrets.disclosure(self._api, self._columns, self._user, self._stream)
         self._signing_keys = secrets.signing_keys(self._api)
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._secrets = _words(self._api, token)
+
+    def disclose(self, columns: tuple[str, ...], user: str | None, stream: str) -> None:
+        """Take note of the columns that messages have, of the one that names a person, and of the stream's name."""
+        self._columns, self._user, self._stream = columns, user, stream
+        self._disclosure = secrets.disclosure(self._api, columns, user, stream)
 
     def post(self, events: Sequence[tuple[int, bytes]]) -> Answer | NoAnswer:
         """Deliver events, each an id and a message's value, in one request. Returns what came of it; never raises it.
@@ -69,7 +77,7 @@ class Partner:
         """
         objects = [object_of(value, event_id, self._disclosure) for event_id, value in events]
         body = body_of(objects, as_array=self._api.batch_size > 1)
-        name = signing.request_id(event_id for event_id, _ in events)
+        name = signing.request_id(self._disclosure.stream, (event_id for event_id, _ in events))
         headers = signing.headers(self._signing_keys, name, int(time.time()), body) | self._authorization
         try:
             with (

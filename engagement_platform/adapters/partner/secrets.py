@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from engagement_platform.domain import signing
 from engagement_platform.domain.disclosure import Disclosure, fields_of
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings import Api
+from engagement_platform.settings import STREAM, Api
 
 _LARGEST_FILE = 4096
 _MIN_HASH_KEY = 16
@@ -65,8 +65,13 @@ def signing_keys(api: Api) -> tuple[bytes, ...]:
         ) from None
 
 
-def disclosure(api: Api) -> Disclosure:
-    """Return what the partner may see. Raises SettingsError."""
+def disclosure(
+    api: Api, columns: tuple[str, ...] | None = None, user: str | None = "user_id", stream: str = STREAM
+) -> Disclosure:
+    """Return what the partner may see of a stream's messages with these columns, of which `user` names a person.
+
+    Columns that nobody knows yet are None: then the fields that are named are not looked at. Raises SettingsError.
+    """
     key = secret(api, "hash_key") or ""
     if api.user_id == "hash" and len(key) < _MIN_HASH_KEY:
         raise SettingsError(
@@ -75,6 +80,12 @@ def disclosure(api: Api) -> Disclosure:
             "Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'",
         )
     try:
-        return Disclosure(fields_of(api.fields), api.user_id, key.encode())
+        fields = None if columns is None else fields_of(api.fields, columns)
     except ValueError as error:
         raise SettingsError(f"{api.variable('fields')}: {error}.", "Name fields with commas between.") from None
+    if api.user_id != "keep" and user is None:
+        raise SettingsError(
+            f"{api.variable('user_id')} is {api.user_id}, and the stream {stream} has no column that names a person.",
+            "Name it in its stream.toml (user, below [warehouse]), or leave the setting out.",
+        )
+    return Disclosure(stream, fields, user, api.user_id, key.encode())

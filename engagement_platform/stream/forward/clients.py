@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
+from engagement_platform.adapters.streams import stream_of
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward.topic import Topic
 from engagement_platform.stream.registry import loop_named
@@ -44,6 +46,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
         readers.append(GroupReader(settings.kafka, settings.topics.replays, settings.topics.forward_group))
         limit = int(topic_configuration(settings.kafka, settings.topics.dead_letters)["max.message.bytes"])
         live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
+        partner.disclose(ENGAGEMENT.names, stream_of(settings).user, settings.stream)
         with open_positions(settings) as positions, watching(settings, loop_named("forward"), log):
             yield Clients(live, replays, positions, partner, min(limit, 1 << 20))
     finally:

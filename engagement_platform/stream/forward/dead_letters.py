@@ -12,12 +12,12 @@ SOURCE = "forward"
 """How its dead letters name it."""
 
 
-def letters(failed: Iterable[Failed], largest: int) -> list[DeadLetter]:
+def letters(failed: Iterable[Failed], stream: str, largest: int) -> list[DeadLetter]:
     """Return the letters of events that could not be delivered. Their topic takes messages up to `largest` bytes."""
-    return [_letter(event, largest) for event in failed]
+    return [_letter(event, stream, largest) for event in failed]
 
 
-def _letter(failed: Failed, largest: int) -> DeadLetter:
+def _letter(failed: Failed, stream: str, largest: int) -> DeadLetter:
     event = failed.event
     return DeadLetter(
         source=SOURCE,
@@ -30,7 +30,7 @@ def _letter(failed: Failed, largest: int) -> DeadLetter:
         first_try=failed.first_try,
         last_try=failed.last_try,
         event=kept(event.value, largest),
-        key=event_key(event.id),
+        key=event_key(stream, event.id),
     )
 
 

@@ -232,7 +232,7 @@ class _Forward:
         failed = [failure for one in settled for failure in one.failed]
         if failed:
             log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
-            self._bury(letters(failed, self._largest_letter))
+            self._bury(letters(failed, self._settings.stream, self._largest_letter))
         delivered = [event for one in settled for event in one.delivered]
         for event in [*delivered, *(failure.event for failure in failed)]:
             name, partition, offset = event.record_position

@@ -266,14 +266,22 @@ def test_a_secret_may_come_from_a_file_and_is_read_again(tmp_path: Path) -> None
 )
 def test_what_cannot_be_used_is_named_without_its_value(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        Partner(partner_settings("http://127.0.0.1:1/", **changes).api)
+        partner = Partner(partner_settings("http://127.0.0.1:1/", **changes).api)
+        partner.disclose(("id", "user_id"), "user_id", "engagement")
     assert CANARY not in str(raised.value)
+
+
+def test_a_stream_without_a_column_for_persons_hides_nobody_and_says_so() -> None:
+    partner = Partner(partner_settings("http://127.0.0.1:1/", api_user_id="drop").api)
+    with pytest.raises(SettingsError, match="ENGAGEMENT_API_USER_ID is drop, and the stream pings has no column"):
+        partner.disclose(("id", "host"), None, "pings")
 
 
 def test_what_the_partner_may_see_is_as_the_settings_say() -> None:
     found = secrets.disclosure(
         partner_settings(
             "http://h/", api_fields="id, user_id", api_user_id="hash", api_hash_key=SecretStr("k" * 16)
-        ).api
+        ).api,
+        ("user_id", "id", "at"),
     )
-    assert (found.fields, found.user_id, found.hash_key) == (("id", "user_id"), "hash", b"k" * 16)
+    assert (found.fields, found.user_id, found.hash_key) == (("user_id", "id"), "hash", b"k" * 16)
