@@ -239,12 +239,14 @@ class Source:
                 f"{self.table} has several rows with id {row.id}: nobody can tell which of them is the event.",
                 "Ask the owner to give all but one of them another id, from the sequence. The stream then goes on.",
             )
-        said = f"A read of the source brings event {row.id} more than once"
         with suppress(psycopg.errors.QueryCanceled):  # the cause is a help, and the error is certain
             for cause in doubled(self._origin, lambda statement: self._connection.execute(statement.encode())):
-                return StreamStopped(f"{said}: {cause}.", f"{cause.remedy} The stream then goes on.")
+                return StreamStopped(
+                    f"A read of the source brings event {row.id} more than once: {cause}.",
+                    f"{cause.remedy} The stream then goes on.",
+                )
         return StreamStopped(
-            f"{said}: a join of enriched.sql has several rows for it.",
+            f"A read of the source brings event {row.id} more than once: a join of enriched.sql has several rows for it.",
             "Join by what is unique, or ask the owner to make it so. The stream then goes on.",
         )
 
