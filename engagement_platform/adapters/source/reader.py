@@ -246,7 +246,7 @@ class Source:
                     f"{cause.remedy} The stream then goes on.",
                 )
         return StreamStopped(
-            f"A read of the source brings event {row.id} more than once: a join of enriched.sql has several rows for it.",
+            f"A read of the source brings event {row.id} more than once: a join of enriched.sql has several rows.",
             "Join by what is unique, or ask the owner to make it so. The stream then goes on.",
         )
 

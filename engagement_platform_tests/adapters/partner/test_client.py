@@ -265,9 +265,12 @@ def test_a_secret_may_come_from_a_file_and_is_read_again(tmp_path: Path) -> None
     ],
 )
 def test_what_cannot_be_used_is_named_without_its_value(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as raised:
+    def begin() -> None:
         partner = Partner(partner_settings("http://127.0.0.1:1/", **changes).api)
         partner.disclose(("id", "user_id"), "user_id", "engagement")
+
+    with pytest.raises(SettingsError, match=said) as raised:
+        begin()
     assert CANARY not in str(raised.value)
 
 
