@@ -31,6 +31,7 @@ COMMANDS = {
         "console.dead_letters:dead_letters",
         "Show what could not be delivered, send it again, discard it.",
     ),
+    "give-up": ("console.give_up:give_up", "Let a loop that stopped give up what is rejected, and go on."),
     "pause": ("console.pauses:pause", "Let one sink stand still until it is resumed, while the others run."),
     "resume": ("console.pauses:resume", "Let a loop that was paused go on from where it stood."),
     "erase-user": ("console.erase:erase_user", "Rebuild the days that hold events of a user who was deleted."),

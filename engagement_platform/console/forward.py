@@ -38,20 +38,9 @@ def restart(*, at: Literal["earliest", "latest"], yes: bool) -> None:
 def give_up(*, events: int | None, yes: bool) -> None:
     """Let events that the partner refuses become dead letters, where forward keeps them as it refuses all of them.
 
-    Those that it takes are delivered. Forward begins with it within seconds, if it stands still within the hour.
+    Those that it takes are delivered. Forward begins with it within seconds, if it stands still within the hour. The
+    same as: engagement-platform give-up forward
     """
-    from engagement_platform.console.people import who
-    from engagement_platform.recovery import forward as recovery
-    from engagement_platform.settings import load
-    from engagement_platform.stream.forward.loop import backlog
+    from engagement_platform.console.give_up import decide
 
-    settings = load()
-    most = backlog(settings) if events is None else events
-    if most == 0:
-        click.echo("No event waits for the partner.")
-        return
-    if not yes:
-        click.confirm(f"Up to {most} events become dead letters when the partner refuses them. Go on?", abort=True)
-    recovery.give_up(settings, most, who())
-    click.echo(f"Up to {most} events that the partner refuses become dead letters.")
-    click.echo("Later they can be sent again: engagement-platform dead-letters redrive")
+    decide("forward", events, yes=yes)

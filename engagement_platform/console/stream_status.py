@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.adapters.platform.loop_status import loops_of
+from engagement_platform.adapters.platform.loop_status import loops_of, totals
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
@@ -22,9 +22,10 @@ from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.progress import EVENTS, Figures, to_object
 from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, summarize
 from engagement_platform.settings import Settings
-from engagement_platform.stream.registry import NAMES
+from engagement_platform.stream.registry import NAMES, loop_named
 
 SILENT_SECONDS = 20.0
 """A run of the warehouse that gives no sign of life for this long may be dead: four heartbeats are missing."""
@@ -39,6 +40,8 @@ class Status:
     pauses: Mapping[str, Pause]
     letters: Mapping[DeadLetterState, int] | str
     """How many letters are in each state, or why that is not known."""
+    totals: Mapping[str, Figures] = field(default_factory=dict)
+    """What each loop has done over all hand-overs."""
     runs: Sequence[AtWork] = ()
     """The runs that rebuild, compare or sum up days at this moment."""
 
@@ -67,8 +70,9 @@ def read(settings: Settings) -> Status:
         snapshot = Leases(session).snapshot()
         pauses = Pauses(session).present()
         loops = loops_of(session, snapshot.lease.run_id) if snapshot.lease else {}
+        sums = totals(session)
         runs = RunBeats(session).at_work()
-    return Status(snapshot, loops, pauses, _letters(settings), runs)
+    return Status(snapshot, loops, pauses, _letters(settings), sums, runs)
 
 
 def run_in_words(run: AtWork) -> str:
@@ -111,12 +115,12 @@ def _table(present: Status) -> Table:
 
 def _figures(status: LoopStatus) -> list[str]:
     lag = status.lag
-    latencies = [status.latency(name) for name in ("p50", "p99")]
+    latencies = [status.latency(share) for share in (0.5, 0.99)]
     return [
         f"{status.silent_seconds:.0f} s ago",
-        f"{status.progress.get('events', 0):,}",
+        f"{status.figures.count(EVENTS):,}",
         "-" if lag is None else f"{lag:,}",
-        *("-" if value is None else f"{value:,.0f} ms" for value in latencies),
+        *("-" if value is None else f"{1_000 * value:,.0f} ms" for value in latencies),
     ]
 
 
@@ -139,6 +143,11 @@ def as_object(present: Status) -> dict[str, Any]:
         "dead_letters": letters
         if isinstance(letters, str)
         else {state.value: letters.get(state, 0) for state in DeadLetterState},
+        "totals": [
+            {"loop": loop, "destination": loop_named(loop).destination, "progress": to_object(figures)}
+            for loop, figures in present.totals.items()
+            if loop in NAMES
+        ],
         "runs": present.runs,
     }
     shown: dict[str, Any] = msgspec.to_builtins(told)

@@ -3,7 +3,6 @@
 Nothing here reads a clock: a time is an argument, in seconds since 1970.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,8 +11,8 @@ from typing import Any
 from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 
 
-class Kind(StrEnum):
-    """What a loop is doing."""
+class Activity(StrEnum):
+    """What a loop is doing, as status, materializations, metrics and alerts tell it."""
 
     STARTS = "starts"
     """It connects for the first time."""
@@ -33,15 +32,15 @@ class Kind(StrEnum):
     """It has nothing to do by its settings."""
 
 
-HEALTHY = frozenset({Kind.STARTS, Kind.STREAMS, Kind.STANDS_BY, Kind.IDLE})
-"""Kinds that nobody has to be told of. A pause stands still too, but somebody wants it."""
+HEALTHY = frozenset({Activity.STARTS, Activity.STREAMS, Activity.STANDS_BY, Activity.IDLE})
+"""Activities that nobody has to be told of. A pause stands still too, but somebody wants it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
     """What a loop is doing, since when, and why."""
 
-    kind: Kind
+    kind: Activity
     since: float
     """Seconds since 1970."""
     subject: str = ""
@@ -62,7 +61,11 @@ class LoopState:
 def state_of(error: EngagementError, now: float) -> LoopState:
     """Return the state of a loop that has met an error."""
     kind = (
-        Kind.REFUSED if isinstance(error, Refused) else Kind.WAITS if isinstance(error, Unavailable) else Kind.STOPPED
+        Activity.REFUSED
+        if isinstance(error, Refused)
+        else Activity.WAITS
+        if isinstance(error, Unavailable)
+        else Activity.STOPPED
     )
     subject = error.server if isinstance(error, Unavailable) else ""
     return LoopState(kind, now, subject, error.what, error.todo)
@@ -73,23 +76,23 @@ def in_words(state: LoopState) -> str:
     since = f"since {clock(state.since)}"
     reason = state.reason.rstrip(".")
     match state.kind:
-        case Kind.STARTS | Kind.STREAMS | Kind.STANDS_BY:
+        case Activity.STARTS | Activity.STREAMS | Activity.STANDS_BY:
             return str(state.kind)
-        case Kind.IDLE:
+        case Activity.IDLE:
             return f"idle: {reason}"
-        case Kind.WAITS:
+        case Activity.WAITS:
             return f"waits for {state.subject} {since} ({reason})" if state.subject else f"waits {since}: {reason}"
-        case Kind.REFUSED:
+        case Activity.REFUSED:
             return f"refused by {state.subject or 'a server'} {since} ({reason}). {state.remedy}".strip()
-        case Kind.PAUSED:
+        case Activity.PAUSED:
             return f"paused {state.reason}"
-        case Kind.STOPPED:
+        case Activity.STOPPED:
             return f"stopped {since}: {reason}. {state.remedy}".strip()
 
 
 def in_short(state: LoopState) -> str:
     """Say what a loop is doing without the reason, for a cell of a table."""
-    preposition = {Kind.WAITS: " for", Kind.REFUSED: " by"}.get(state.kind, "")
+    preposition = {Activity.WAITS: " for", Activity.REFUSED: " by"}.get(state.kind, "")
     return f"{state.kind}{preposition} {state.subject}" if preposition and state.subject else str(state.kind)
 
 
@@ -103,9 +106,10 @@ def to_object(state: LoopState) -> dict[str, Any]:
     return asdict(state) | {"kind": state.kind.value}
 
 
-def from_object(kept: Mapping[str, Any]) -> LoopState | None:
-    """Return a state as it was kept; None for one of a version that this one does not know."""
+def from_object(kept: Any) -> LoopState | None:
+    """Return a state as it was kept, as far as this version knows its fields; None where that is too little."""
     try:
-        return LoopState(**{**kept, "kind": Kind(kept["kind"])})
+        texts = {name: str(kept[name]) for name in ("subject", "reason", "remedy") if name in kept}
+        return LoopState(Activity(kept["kind"]), float(kept["since"]), **texts)
     except (KeyError, TypeError, ValueError):
         return None

@@ -4,10 +4,12 @@ The value of a message is UTF-8 JSON with the columns of its schema, in that ord
 of the stream), so that stream, rebuild and checks cannot differ.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, DeadLetter, kept
 from engagement_platform.domain.event import SCHEMA_VERSION
+from engagement_platform.domain.rejections import Judged
 
 HEADER_SCHEMA_VERSION = "schema-version"
 HEADER_UNSEEN_AT = "unseen-at"
@@ -37,6 +39,14 @@ def fault(size: int, limit: int, has_timestamp: bool | None) -> str | None:
     if not has_timestamp:
         return "event_ts is outside the years 1 to 9999, or infinite: RFC 3339 cannot carry it"
     return None
+
+
+def judged(ids: Sequence[int], faults: Sequence[str | None]) -> tuple[Judged, str]:
+    """Return which rows of one read cannot become messages, and the first of them in words."""
+    rejected = [at for at, reason in enumerate(faults) if reason is not None]
+    if not rejected:
+        return Judged({"rows": len(ids)}), ""
+    return Judged({"rows": len(ids)}, {"rows": rejected}), f"event {ids[rejected[0]]}, {faults[rejected[0]]}"
 
 
 def headers(unseen_at: int) -> tuple[tuple[str, bytes], ...]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engagement_platform.domain.leases import SILENT_AFTER, LeaseSnapshot, alive, silence
-from engagement_platform.domain.loop_state import Kind, LoopState, from_object, in_words
+from engagement_platform.domain.loop_state import Activity, LoopState, in_words
 from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.progress import LAG, Figures, from_object
 
 STARTS_WITHIN_SECONDS = 30.0
 """A loop of the run that streams connects in less; one that takes longer stands still."""
@@ -22,12 +23,17 @@ class LoopStatus:
     ended: bool
     """Whether it ended as planned."""
     progress: Mapping[str, Any]
-    """Events, lag and latency in milliseconds, and figures of the loop's own."""
+    """What it told of itself, as its heartbeat keeps it: see `domain.progress`."""
+
+    @property
+    def figures(self) -> Figures:
+        """What it told of itself."""
+        return from_object(self.progress)
 
     @property
     def state(self) -> LoopState | None:
         """What it was doing; None where it does not tell."""
-        return from_object(self.progress.get("state", {}))
+        return self.figures.state
 
     @property
     def is_silent(self) -> bool:
@@ -37,13 +43,12 @@ class LoopStatus:
     @property
     def lag(self) -> int | None:
         """Events that wait for it; None while that is not known."""
-        lag = self.progress.get("lag")
+        lag = self.figures.gauge(LAG)
         return None if lag is None or self.is_silent else int(lag)
 
-    def latency(self, quantile: str) -> float | None:
-        """Return p50 or p99, in milliseconds, since the last materialization; None when there was no event."""
-        latency = self.progress.get("latency_ms", {}).get(quantile)
-        return None if latency is None else float(latency)
+    def latency(self, share: float) -> float | None:
+        """Return the seconds that a share of the last minute's events did not exceed; None when there was no event."""
+        return self.figures.recent_latency.quantile(share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def stands_still(status: LoopStatus | None, pause: Pause | None, now: float) -> 
     state = status.state
     if status.ended or state is None:
         return False
-    if state.kind is Kind.STARTS:
+    if state.kind is Activity.STARTS:
         return now - state.since > STARTS_WITHIN_SECONDS
     return not state.is_healthy
 
@@ -99,7 +104,7 @@ def loop_in_words(status: LoopStatus | None, pause: Pause | None) -> str:
     """Say what a loop does; None stands for a loop that has not begun."""
     state = None if status is None else status.state
     if pause is not None:
-        rests = status is None or status.ended or (state is not None and state.kind is Kind.PAUSED)
+        rests = status is None or status.ended or (state is not None and state.kind is Activity.PAUSED)
         return f"{'paused' if rests else 'is being paused,'} {pause}"
     if status is None:
         return "has not begun"

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import dagster as dg
 
 from engagement_platform.adapters.repeated import Repeated
-from engagement_platform.domain.latency import Histogram
-from engagement_platform.domain.loop_state import Kind, LoopState, in_words
-from engagement_platform.stream.control import Progress
+from engagement_platform.domain.loop_state import Activity, LoopState, in_words
+from engagement_platform.domain.progress import EVENTS
+from engagement_platform.stream.progress import Progress
 
 log = logging.getLogger("engagement_platform.materializations")
 
@@ -29,7 +29,7 @@ class Reporter:
     def __init__(self, asset: dg.AssetKey, progress: Progress) -> None:
         self._asset = asset
         self._progress = progress
-        self._events = progress.events
+        self._before = progress.figures()
         self._at = time.monotonic()
         self._told: LoopState | None = None
         """The state that the last observation told, unless the loop has streamed since."""
@@ -37,7 +37,7 @@ class Reporter:
     def report(self, *, last: bool = False) -> dg.AssetMaterialization | dg.AssetObservation | None:
         """Return what there is to tell. The `last` report tells of events that no other has told of."""
         state = self._progress.state
-        if state.kind is Kind.STREAMS or (last and self._progress.events > self._events):
+        if state.kind is Activity.STREAMS or (last and self._progress.events > self._before.count(EVENTS)):
             self._told = None
             return dg.AssetMaterialization(self._asset, metadata=self._figures())
         if state.is_healthy or (self._told is not None and state.about(self._told)):
@@ -48,12 +48,11 @@ class Reporter:
         return dg.AssetObservation(self._asset, metadata=figures)
 
     def _figures(self) -> dict[str, int | float | str]:
-        """Return what happened since the last materialization. Takes the latencies and resets them."""
-        progress, now = self._progress, time.monotonic()
-        progress.latency, latency = Histogram(), progress.latency
-        total = progress.events
-        events, seconds = total - self._events, max(now - self._at, 0.001)
-        self._events, self._at = total, now
+        """Return what happened since the last materialization."""
+        progress, now, before, present = self._progress, time.monotonic(), self._before, self._progress.figures()
+        events, latency = present.count(EVENTS) - before.count(EVENTS), present.latency - before.latency
+        seconds = max(now - self._at, 0.001)
+        self._before, self._at = present, now
         figures: dict[str, int | float | str] = {
             "events": events,
             "events/s": round(events / seconds, 1),
@@ -63,7 +62,7 @@ class Reporter:
         }
         if latency.count:
             figures |= {
-                f"{name} ms": round(latency.quantile(share) or 0.0, 1)
+                f"{name} ms": round(1_000 * (latency.quantile(share) or 0.0), 1)
                 for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
             }
         return figures

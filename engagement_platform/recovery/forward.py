@@ -1,4 +1,4 @@
-"""What an operator does when forward stands still: let it begin elsewhere, or give up what the partner refuses."""
+"""What an operator does when forward stands still where it cannot go on: let it begin elsewhere."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -41,8 +41,3 @@ def _is_usable(reader: GroupReader) -> bool:
     return bool(stored) and all(
         offset.topic_id == reader.topic_id and offset.offset >= oldest[p] for p, offset in stored.items()
     )
-
-
-def give_up(settings: Settings, events: int, who: str) -> None:
-    """Let forward make dead letters of up to so many events that the partner refuses. Raises Unavailable."""
-    forwarded.decide(settings, events, who)

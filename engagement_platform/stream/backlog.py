@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Progress
+from engagement_platform.stream.progress import Progress
 
 
 def lag_behind(settings: Settings, progress: Progress) -> int | None:

@@ -4,41 +4,10 @@ The loops are plain functions `run(settings, control)`. Dagster, a test or a scr
 """
 
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
-from engagement_platform.domain.latency import Histogram
-from engagement_platform.domain.loop_state import Kind, LoopState
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a loop has done since it started. The loop writes, a heartbeat thread reads; no value depends on another."""
-
-    events: int = 0
-    """Events handled."""
-    lag: int | None = None
-    """Events that wait; None while that is not known."""
-    offsets: dict[int, int] = field(default_factory=dict)
-    """Partition -> offset of the next event to handle, as far as the loop has come. The relay has none."""
-    state: LoopState = field(default_factory=lambda: LoopState(Kind.STARTS, time.time()))
-    latency: Histogram = field(default_factory=Histogram)
-    """From commit (an upper bound) to the loop's effect, in milliseconds, since the last materialization."""
-    detail: dict[str, int | float | str] = field(default_factory=dict)
-    """Figures of the one loop only, such as its open gaps."""
-
-    def enter(self, state: LoopState) -> None:
-        """Be in a state from now on; it keeps its beginning while it is about the same."""
-        if state.about(self.state):
-            state = replace(state, since=self.state.since)
-        self.state = state
-
-    def streams(self) -> None:
-        """Handle events as they come. Cheap, for it is called with each batch."""
-        if self.state.kind is not Kind.STREAMS:
-            self.state = LoopState(Kind.STREAMS, time.time())
+from engagement_platform.stream.progress import Progress
 
 
 class Control(Protocol):

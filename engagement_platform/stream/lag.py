@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.stream.control import Progress
+from engagement_platform.stream.progress import Progress
 
 COUNT_SECONDS = 5.0
 

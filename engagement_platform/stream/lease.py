@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from engagement_platform.adapters.platform.connection import Session
@@ -14,6 +15,7 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.repeated import Interval, Repeated
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.latency import Recent
 from engagement_platform.domain.leases import (
     ClaimState,
     LeaseSnapshot,
@@ -23,10 +25,11 @@ from engagement_platform.domain.leases import (
     outlived,
     pause_before_claim,
 )
-from engagement_platform.domain.loop_state import Kind, LoopState, state_of, to_object
+from engagement_platform.domain.loop_state import Activity, LoopState, state_of
+from engagement_platform.domain.progress import to_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
-from engagement_platform.stream.control import Progress
+from engagement_platform.stream.progress import Progress
 from engagement_platform.stream.stop import Stop, stop_on_signals
 
 log = logging.getLogger("engagement_platform.lease")
@@ -62,6 +65,7 @@ class LeaseControl:
         """Called from the heartbeat's thread when the loop hangs."""
         self.drain = lease_seconds == 0
         self.progress = Progress()
+        self._recent = Recent()
         self.stop = Stop()
         self.run_id = run_id
         self.loop = loop
@@ -83,7 +87,7 @@ class LeaseControl:
         not wait: raises EngagementError when another one streams.
         """
         self._persist(lambda: self._leases.ready(self.run_id, self.loop))
-        self.progress.enter(LoopState(Kind.STANDS_BY, time.time()))
+        self.progress.enter(LoopState(Activity.STANDS_BY, time.time()))
         while self.epoch is None:
             if self.should_stop():
                 raise Superseded(f"The loop ends before its turn came. {self.stop.reason}")
@@ -109,6 +113,11 @@ class LeaseControl:
         """Be vouched for, for so long, until the next should_stop()."""
         self.last_asked = time.monotonic() + seconds
 
+    def told(self) -> dict[str, object]:
+        """Return what the loop has done, as the platform database keeps it."""
+        figures = self.progress.figures()
+        return to_object(replace(figures, recent_latency=self._recent.of(figures.latency, time.monotonic())))
+
     def start(self) -> None:
         """Register as waiting and begin to beat. Waits for the platform database."""
         self._persist(self._register)
@@ -119,7 +128,7 @@ class LeaseControl:
         self._keeper.close()
         if planned and self._awaits is not None:
             with suppress(Unavailable):
-                self._leases.end(self.run_id, self.loop, figures(self.progress))
+                self._leases.end(self.run_id, self.loop, self.told())
         self._leases.close()
 
     def _register(self) -> None:
@@ -135,7 +144,7 @@ class LeaseControl:
         match claim_state(snapshot.lease, self.run_id, self._awaits or 0):
             case ClaimState.OWNER:
                 self.epoch = snapshot.epoch
-                self.progress.enter(LoopState(Kind.STARTS, time.time()))
+                self.progress.enter(LoopState(Activity.STARTS, time.time()))
                 log.info("%s holds epoch %d", self.loop, snapshot.epoch)
             case ClaimState.LOST:
                 raise Superseded(f"Run {snapshot.lease.run_id if snapshot.lease else '?'} has taken over.")
@@ -204,7 +213,7 @@ class _Keeper:
     def _beat_when_due(self) -> None:
         control = self._control
         if self._beats.is_due and time.monotonic() - control.last_asked < HUNG_SECONDS:
-            self._leases.beat(control.run_id, control.loop, self._awaits, figures(control.progress))
+            self._leases.beat(control.run_id, control.loop, self._awaits, control.told())
             self._beats.restart()
 
     def _end_when_hung(self) -> None:
@@ -251,20 +260,3 @@ def hold_lease(
             planned = True
         finally:
             control.end(planned=planned)
-
-
-def figures(progress: Progress) -> dict[str, object]:
-    """Return what a loop has done, as the platform database keeps it: counts, and milliseconds."""
-    latency = progress.latency
-    return {
-        "events": progress.events,
-        "lag": progress.lag,
-        "state": to_object(progress.state),
-        "latency_ms": {
-            "count": latency.count,
-            "p50": latency.quantile(0.5),
-            "p99": latency.quantile(0.99),
-            "max": latency.maximum,
-        },
-        **progress.detail,
-    }

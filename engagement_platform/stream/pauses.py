@@ -13,7 +13,7 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import Superseded, Unavailable
-from engagement_platform.domain.loop_state import Kind, LoopState
+from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
@@ -65,12 +65,12 @@ def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: P
     while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
         lag.look()
     if watch.present is None:
-        control.progress.enter(LoopState(Kind.STARTS, time.time()))
+        control.progress.enter(LoopState(Activity.STARTS, time.time()))
         log.info("%s goes on.", pause.loop)
 
 
 def _paused(pause: Pause) -> LoopState:
-    return LoopState(Kind.PAUSED, pause.since.timestamp(), pause.who, str(pause))
+    return LoopState(Activity.PAUSED, pause.since.timestamp(), pause.who, str(pause))
 
 
 class _Turn:

@@ -53,6 +53,11 @@ class Loop:
     """Where the events of its dead letters are missing: there a redrive brings them."""
 
     @property
+    def destination(self) -> str:
+        """Where its events arrive, as its latency is named by: kafka, redis, warehouse, partner."""
+        return self.asset[0]
+
+    @property
     def is_pausable(self) -> bool:
         """Whether it may stand still while the others run."""
         return bool(self.pause)
@@ -126,4 +131,4 @@ def loop_named(name: str) -> Loop:
 
 def lacking() -> dict[str, frozenset[Sink]]:
     """Return source of dead letters -> where their events are missing."""
-    return {each.name: each.lacking for each in LOOPS}
+    return {loop.name: loop.lacking for loop in LOOPS}

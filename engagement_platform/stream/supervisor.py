@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
-from engagement_platform.domain.loop_state import Kind, LoopState, state_of
+from engagement_platform.domain.loop_state import Activity, LoopState, state_of
 from engagement_platform.stream.backoff import Outage, Spacing
 from engagement_platform.stream.control import Claim, Control
 from engagement_platform.stream.lag import LagCount
@@ -68,8 +68,8 @@ class Supervision:
     def works(self, *, but: LoopState | None = None) -> None:
         """Note that every server answers; `but` says why no events flow all the same."""
         self._outage.worked()
-        self.once.forget()
         if but is None:
+            self.once.forget()
             self.control.progress.streams()
         else:
             self.control.progress.enter(but)
@@ -98,7 +98,7 @@ class Supervision:
         """Say what nobody foresaw, and wait before the next attempt."""
         pause = self._faults.pause()
         reason = f"{type(error).__name__}, which nobody foresaw: see the log of the run"
-        self.control.progress.enter(LoopState(Kind.WAITS, time.time(), reason=reason))
+        self.control.progress.enter(LoopState(Activity.WAITS, time.time(), reason=reason))
         self._lag.look()
         self._log.exception("The loop failed in a way that nobody foresaw. It begins afresh in %.1f s.", pause)
         self.control.wait(pause)

@@ -17,6 +17,7 @@ from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.console.status import status
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.domain.dead_letters import Chosen
+from engagement_platform.domain.latency import Histogram, to_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.dead_letters.support import bury, letter
@@ -32,9 +33,13 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     with Leases.opened(settings, "test") as leases, Pauses.opened(settings, "test") as pauses:
         for loop in NAMES:
             awaits = leases.register("abc", loop)
+        leases.beat("before", "tally", 0, {"events": 1000})
         leases.claim("abc", awaits, 60, NAMES)
-        latency = {"count": 3, "p50": 21.4, "p99": 88.6, "max": 90}
-        leases.beat("abc", "tally", awaits, {"events": 1234, "lag": 5, "latency_ms": latency})
+        latency = Histogram()
+        latency.add(0.0205, 98)
+        latency.add(0.0886, 2)
+        told = {"events": 1234, "lag": 5, "recent_latency": to_object(latency.present())}
+        leases.beat("abc", "tally", awaits, told)
         leases.beat("abc", "forward", awaits, {"events": 0, "lag": 0, "state": STOPPED})
         pauses.pause("stage", "me@here", "BigQuery is full")
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
@@ -56,6 +61,8 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     assert told["loops"][3]["heartbeat"]["progress"]["state"] == STOPPED
     assert [each["loop"] for each in told["loops"]] == list(NAMES)
     assert told["dead_letters"]["open"] == 1
+    (tally,) = (one for one in told["totals"] if one["loop"] == "tally")
+    assert (tally["destination"], tally["progress"]["events"]) == ("redis", 1234 + 1000), "over a hand-over"
 
     monkeypatch.setattr(connection, "BOOTSTRAP_MS", 300)
     monkeypatch.setenv("ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")

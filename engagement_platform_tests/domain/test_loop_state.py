@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.errors import Refused, StreamStopped, Unavailable
-from engagement_platform.domain.loop_state import Kind, LoopState, from_object, in_words, state_of, to_object
+from engagement_platform.domain.loop_state import Activity, LoopState, from_object, in_words, state_of, to_object
 
 SINCE = "since 1970-01-01 00:00:07 UTC"
 
@@ -13,9 +13,9 @@ SINCE = "since 1970-01-01 00:00:07 UTC"
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (LoopState(Kind.STREAMS, 7), "streams"),
-        (LoopState(Kind.STANDS_BY, 7), "stands by"),
-        (LoopState(Kind.IDLE, 7, reason="no address"), "idle: no address"),
+        (LoopState(Activity.STREAMS, 7), "streams"),
+        (LoopState(Activity.STANDS_BY, 7), "stands by"),
+        (LoopState(Activity.IDLE, 7, reason="no address"), "idle: no address"),
         (
             state_of(Unavailable("It is away.", server="Redis at h:1"), 7),
             f"waits for Redis at h:1 {SINCE} (It is away)",
@@ -34,7 +34,7 @@ def test_words(state: LoopState, words: str) -> None:
 
 @given(
     st.builds(
-        LoopState, st.sampled_from(Kind), st.floats(0, 4e9), subject=st.text(), reason=st.text(), remedy=st.text()
+        LoopState, st.sampled_from(Activity), st.floats(0, 4e9), subject=st.text(), reason=st.text(), remedy=st.text()
     )
 )
 def test_it_comes_back_as_it_was_kept(state: LoopState) -> None:

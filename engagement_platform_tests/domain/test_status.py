@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engagement_platform.domain.latency import Histogram, to_object
 from engagement_platform.domain.leases import Lease, LeaseSnapshot, Loop
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.status import LoopStatus, lease_in_words, loop_in_words, summarize
@@ -60,9 +61,11 @@ def test_what_a_loop_does(found: LoopStatus | None, pause: Pause | None, words: 
 
 
 def test_latencies_may_not_be_there() -> None:
-    assert loop_status().latency("p50") is None
-    assert loop_status(latency_ms={"p50": None}).latency("p50") is None
-    assert loop_status(latency_ms={"p50": 21}).latency("p50") == 21.0
+    assert loop_status().latency(0.5) is None
+    assert loop_status(recent_latency={"of": "another version"}).latency(0.5) is None
+    timed = Histogram()
+    timed.add(0.021)
+    assert loop_status(recent_latency=to_object(timed.present())).latency(0.5) == 0.021
 
 
 WAITS = {"kind": "waits", "since": 0, "subject": "Redis at h:1", "reason": "ConnectionError"}

@@ -24,8 +24,8 @@ from engagement_platform.history import rebuild
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loader, open_rebuilds
 from engagement_platform.stream.stage import loop as stage
-from engagement_platform.stream.stage import open_rebuilds
 from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streaming import drain, running, wait_for
 from engagement_platform_tests.warehouse import (
@@ -224,7 +224,7 @@ def test_a_rebuild_killed_before_it_takes_effect_leaves_the_day_as_it_was(
     (left,) = rebuilds.all_open(table_id(settings), [DAY])
     assert left.coverage is not None
     monkeypatch.setattr(rebuild, "SILENT_SECONDS", 0.2)
-    monkeypatch.setattr(stage, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(loader, "SILENT_SECONDS", 0.2)
     ids += write(writer, 3)
     stream(settings)
     assert table_ids(settings) == ids
@@ -247,7 +247,7 @@ def test_a_rebuild_killed_after_it_took_effect_is_found_done(
         patched.setattr(rebuild._Rebuild, "_settle_own", die)
         with pytest.raises(Killed):
             rebuild_days(settings, [DAY], "killed")
-    monkeypatch.setattr(stage, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(loader, "SILENT_SECONDS", 0.2)
     drain(stage.run, settings)
     assert table_ids(settings) == source_ids(source_db) == [1, 2, 3]
     assert rebuilds.all_open(table_id(settings), [DAY]) == []

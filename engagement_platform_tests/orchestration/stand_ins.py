@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.loop_op import RunLoop
 from engagement_platform.orchestration.stream_job import stream_job
 from engagement_platform.settings import Settings
@@ -23,7 +24,7 @@ def stand_in(name: str) -> RunLoop:
         with (Path(os.environ[NOTES]) / name).open("a") as notes:
             notes.write(f"{os.getpid()}\n")
         while not control.wait(0.05):
-            control.progress.events += 1
+            control.progress.count(EVENTS)
 
     return run
 

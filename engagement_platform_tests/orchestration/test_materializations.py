@@ -5,9 +5,10 @@ import time
 import dagster as dg
 import pytest
 
-from engagement_platform.domain.loop_state import Kind, LoopState
+from engagement_platform.domain.loop_state import Activity, LoopState
+from engagement_platform.domain.progress import EVENTS, OPEN_IDS
 from engagement_platform.orchestration.materializations import Reporter
-from engagement_platform.stream.control import Progress
+from engagement_platform.stream.progress import Progress
 
 ASSET = dg.AssetKey(["kafka", "engagement_events"])
 
@@ -19,7 +20,8 @@ def figures(reporter: Reporter) -> dict[str, object]:
 
 
 def streaming(events: int = 0) -> Progress:
-    progress = Progress(events=events)
+    progress = Progress()
+    progress.count(EVENTS, events)
     progress.streams()
     return progress
 
@@ -27,13 +29,14 @@ def streaming(events: int = 0) -> Progress:
 def test_each_report_tells_what_happened_since_the_last() -> None:
     progress = streaming(events=100)
     reporter = Reporter(ASSET, progress)
-    progress.events, progress.lag = 150, 3
-    progress.latency.add(10, 50)
-    progress.detail["open_ids"] = 2
+    progress.count(EVENTS, 50)
+    progress.lag = 3
+    progress.latency.add(0.01, 50)
+    progress.set(OPEN_IDS, 2)
     first = figures(reporter)
     assert (first["events"], first["lag"], first["open_ids"]) == (50, 3, 2)
     assert first["p50 ms"] == first["max ms"] == 10
-    progress.events = 160
+    progress.count(EVENTS, 10)
     second = figures(reporter)
     assert second["events"] == 10
     assert "p50 ms" not in second, "no event was timed since"
@@ -43,12 +46,12 @@ def test_a_loop_that_streams_without_events_keeps_its_asset_up_to_date() -> None
     assert figures(Reporter(ASSET, streaming()))["events"] == 0
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.STREAMS])
-def test_a_loop_that_does_not_stream_materializes_nothing_and_says_once_why(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in Activity if kind is not Activity.STREAMS])
+def test_a_loop_that_does_not_stream_materializes_nothing_and_says_once_why(kind: Activity) -> None:
     progress = streaming()
     reporter = Reporter(ASSET, progress)
     figures(reporter)
-    progress.events = 7
+    progress.count(EVENTS, 7)
     state = LoopState(kind, time.time(), "the partner's API", "503")
     progress.enter(state)
     first = reporter.report()
@@ -58,7 +61,7 @@ def test_a_loop_that_does_not_stream_materializes_nothing_and_says_once_why(kind
     else:
         assert isinstance(first, dg.AssetObservation)
         assert str(kind) in str(first.metadata["state"].value)
-    progress.enter(LoopState(Kind.REFUSED, time.time(), "Kafka", "SASL"))
+    progress.enter(LoopState(Activity.REFUSED, time.time(), "Kafka", "SASL"))
     another = reporter.report()
     assert isinstance(another, dg.AssetObservation)
     progress.streams()
@@ -68,7 +71,7 @@ def test_a_loop_that_does_not_stream_materializes_nothing_and_says_once_why(kind
 def test_at_the_end_the_events_are_told_that_nobody_has_told_of() -> None:
     progress = streaming()
     reporter = Reporter(ASSET, progress)
-    progress.events = 5
-    progress.enter(LoopState(Kind.WAITS, time.time(), "Redis", "away"))
+    progress.count(EVENTS, 5)
+    progress.enter(LoopState(Activity.WAITS, time.time(), "Redis", "away"))
     assert isinstance(reporter.report(), dg.AssetObservation)
     assert isinstance(reporter.report(last=True), dg.AssetMaterialization)

@@ -6,6 +6,7 @@ import pytest
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
 from engagement_platform.orchestration.loop_op import RunLoop
 from engagement_platform.orchestration.stream_job import stream_job
@@ -26,9 +27,9 @@ class Loops:
         def run(settings: Settings, control: Control) -> None:
             control.claim()
             self.told.append((name, control.drain))
-            control.progress.events += 5
+            control.progress.count(EVENTS, 5)
             control.progress.lag = 0
-            control.progress.latency.add(12, 5)
+            control.progress.latency.add(0.012, 5)
 
         return run
 

@@ -16,7 +16,7 @@ from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.leases import alive
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
@@ -91,7 +91,7 @@ def pausable(loop: Callable[[Settings, Control], None], name: str = "tally") -> 
 
 
 def is_paused(control: Standalone) -> bool:
-    return control.progress.state.kind is Kind.PAUSED
+    return control.progress.state.kind is Activity.PAUSED
 
 
 def test_a_pause_ends_the_loop_and_a_resume_begins_it_again(settings: Settings, pauses: Pauses) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Superseded, Unavailable
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.stream import lag
 from engagement_platform.stream.control import Claim, Standalone
 from engagement_platform.stream.supervisor import LOOK_AGAIN_SECONDS, Supervision, supervise
@@ -21,7 +21,7 @@ class Attempts:
     def __init__(self, control: Standalone, *errors: Exception) -> None:
         self.control = control
         self.errors = list(errors)
-        self.kinds: list[Kind] = []
+        self.kinds: list[Activity] = []
 
     def __call__(self, supervision: Supervision) -> None:
         self.kinds.append(self.control.progress.state.kind)
@@ -51,18 +51,18 @@ def unknown() -> int | None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (Unavailable("Redis does not answer.", server="Redis"), Kind.WAITS),
-        (Refused("Redis refuses the login.", server="Redis"), Kind.REFUSED),
-        (StreamStopped("The topic is another.", "Run this."), Kind.STOPPED),
-        (EngagementError("A setting is odd."), Kind.STOPPED),
-        (ValueError("what nobody foresaw"), Kind.WAITS),
+        (Unavailable("Redis does not answer.", server="Redis"), Activity.WAITS),
+        (Refused("Redis refuses the login.", server="Redis"), Activity.REFUSED),
+        (StreamStopped("The topic is another.", "Run this."), Activity.STOPPED),
+        (EngagementError("A setting is odd."), Activity.STOPPED),
+        (ValueError("what nobody foresaw"), Activity.WAITS),
     ],
 )
-def test_a_loop_goes_on_after_an_error_claims_once_and_says_what_it_waits_for(error: Exception, kind: Kind) -> None:
+def test_a_loop_goes_on_after_an_error_claims_once_and_says_what_it_waits_for(error: Exception, kind: Activity) -> None:
     control = Impatient()
     attempts = Attempts(control, error, error)
     supervise(control, attempts, log=log, count_lag=unknown)
-    assert attempts.kinds == [Kind.STARTS, kind, kind, Kind.STREAMS]
+    assert attempts.kinds == [Activity.STARTS, kind, kind, Activity.STREAMS]
     assert control.claims == 1
 
 
@@ -137,7 +137,7 @@ def test_what_stopped_a_run_before_its_turn_is_looked_at_again_when_the_turn_com
 
     supervise(control, attempt, log=log, count_lag=unknown)
     assert control.claims == 1
-    assert control.progress.state.kind is Kind.STREAMS
+    assert control.progress.state.kind is Activity.STREAMS
 
 
 class Resumed(Impatient):

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.domain.topics import DAY_MS, Topic, User, demands, unmet
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
@@ -108,7 +108,7 @@ def alter(settings: Settings) -> Alter:
     return set_config
 
 
-def is_in(control: Standalone, kind: Kind) -> Callable[[], bool]:
+def is_in(control: Standalone, kind: Activity) -> Callable[[], bool]:
     return lambda: control.progress.state.kind is kind
 
 
@@ -123,7 +123,7 @@ def test_a_policy_that_loses_events_or_the_checkpoint_stops_the_relay_until_it_i
         insert(writer, 5)
         wait_for(lambda: control.progress.events == 5, "the first events")
         alter(name, cleanup_policy=wrong)
-        wait_for(is_in(control, Kind.STOPPED), "the relay to stop")
+        wait_for(is_in(control, Activity.STOPPED), "the relay to stop")
         state = control.progress.state
         assert f"{name} has cleanup.policy={wrong}" in state.reason
         assert f"--add-config cleanup.policy={right}" in state.remedy
@@ -158,11 +158,11 @@ def test_a_retention_that_is_lowered_is_said_and_nothing_stops(
 ) -> None:
     drain(relay.run, settings)
     with caplog.at_level(logging.WARNING, "engagement_platform"), running(stage.run, settings) as control:
-        wait_for(is_in(control, Kind.STREAMS), "the stage")
+        wait_for(is_in(control, Activity.STREAMS), "the stage")
         alter(settings.topics.events, retention_ms="7200000", retention_bytes="100000000")
         wait_for(lambda: "retention.ms=7200000" in caplog.text, "the warning")
         wait_for(lambda: "retention.bytes=100000000" in caplog.text, "the other warning")
-        assert control.progress.state.kind is Kind.STREAMS
+        assert control.progress.state.kind is Activity.STREAMS
     assert caplog.text.count("retention.ms=7200000") == 1
 
 
@@ -180,10 +180,10 @@ def test_views_are_not_built_by_times_that_are_not_those_of_arrival(
         wait_for(lambda: views.totals().count == 6, "the next events")
         wait_for(lambda: "CreateTime" in _seen_by(settings), "the change")
         rebuild_views(settings)
-        wait_for(is_in(control, Kind.STOPPED), "the tally to refuse")
+        wait_for(is_in(control, Activity.STOPPED), "the tally to refuse")
         assert "message.timestamp.type=CreateTime" in control.progress.state.reason
         alter(settings.topics.events, message_timestamp_type="LogAppendTime", retention_ms=str(7 * DAY_MS))
-        wait_for(is_in(control, Kind.STREAMS), "the tally to go on")
+        wait_for(is_in(control, Activity.STREAMS), "the tally to go on")
         insert(writer, 1)
         wait_for(lambda: views.totals().count == 7, "all events")
 

@@ -164,8 +164,8 @@ class TopicReader:
         ends = self.end_offsets()  # first, so that nothing that arrives meanwhile is skipped
         with self._reaching():
             times = dict.fromkeys((self._at(p) for p in ends), arrived_ms)
-            found = self._consumer.offsets_for_times(times, MAX_BLOCK_MS)
-        return {p: ends[p] if found[self._at(p)] is None else found[self._at(p)].offset for p in ends}
+            offsets = self._consumer.offsets_for_times(times, MAX_BLOCK_MS)
+        return {p: ends[p] if offsets[self._at(p)] is None else offsets[self._at(p)].offset for p in ends}
 
     def verify(self) -> None:
         """Ask Kafka now whether the topic is the one that was met at first. Raises TopicChanged when it is not."""

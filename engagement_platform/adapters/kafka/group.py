@@ -64,11 +64,11 @@ class GroupReader(TopicReader):
     def stored(self) -> dict[int, Stored]:
         """Return partition -> what the group stores, for the partitions that have something stored."""
         with self._reaching():
-            found = {
+            committed = {
                 partition: self._consumer.committed(self._at(partition), metadata=True, timeout_ms=MAX_BLOCK_MS)
                 for partition in self.partitions
             }
-        return {partition: _stored(each) for partition, each in found.items() if each is not None}
+        return {partition: _stored(offset) for partition, offset in committed.items() if offset is not None}
 
     def store(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
         """Store partition -> offset to go on from, and what stands beside it: see `note_of`.
@@ -96,14 +96,14 @@ class GroupReader(TopicReader):
         A partition that has nothing stored, beside others that have, is new and read from 0. Raises TopicChanged when
         they were stored for another topic of the same name.
         """
-        others = {each.topic_id for each in stored.values()} - {self.topic_id, ""}
+        others = {offset.topic_id for offset in stored.values()} - {self.topic_id, ""}
         if others:
             raise TopicChanged(
                 f"The offsets in group {self._group} are those of topic {min(others)}, "
                 f"but {self.topic} is {self.topic_id} now."
             )
-        known = {partition: each.offset for partition, each in stored.items()}
-        self.seek(dict.fromkeys(self.partitions, 0) | known if known else self.beginning_offsets())
+        offsets = {partition: one.offset for partition, one in stored.items()}
+        self.seek(dict.fromkeys(self.partitions, 0) | offsets if offsets else self.beginning_offsets())
 
     def at_end(self) -> frozenset[int]:
         """Return the partitions of which everything was read, as the last answers told."""
@@ -134,7 +134,7 @@ def without_tries(note: str) -> str:
     return " ".join(note.split(" ")[:3])
 
 
-def _stored(found: OffsetAndMetadata) -> Stored:
-    topic_id, at, credit, tried = [*str(found.metadata or "").split(" "), "", "", ""][:4]
+def _stored(committed: OffsetAndMetadata) -> Stored:
+    topic_id, at, credit, tried = [*str(committed.metadata or "").split(" "), "", "", ""][:4]
     is_number = credit.isascii() and credit.isdigit() and len(credit) < 10  # else another program wrote it
-    return Stored(found.offset, topic_id, "" if at == "-" else at, int(credit) if is_number else None, tried)
+    return Stored(committed.offset, topic_id, "" if at == "-" else at, int(credit) if is_number else None, tried)

@@ -9,10 +9,10 @@ def topic_id(kafka: Kafka, topic: str) -> str:
     """Return the UUID of a topic, as text. Raises Unavailable when Kafka or the topic is not there."""
     with admin(kafka) as client:
         described = client.describe_topics([topic])
-    found = described[0]["topic_id"] if described else None
-    if not found:
+    identity = described[0]["topic_id"] if described else None
+    if not identity:
         raise missing_topic(kafka, topic)
-    return str(found)
+    return str(identity)
 
 
 def missing_topic(kafka: Kafka, topic: str) -> Unavailable:

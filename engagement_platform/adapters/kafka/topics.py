@@ -15,7 +15,7 @@ from engagement_platform.settings import Kafka, Settings, Topics
 WEEK_MS = 7 * 24 * 3_600_000
 
 
-def wanted_topics(topics: Topics) -> dict[str, dict[str, Any]]:
+def topics_to_make(topics: Topics) -> dict[str, dict[str, Any]]:
     """Return the topics as a first start creates them, by name.
 
     LogAppendTime: offsets are looked up by the time of arrival when Redis is rebuilt, and retention counts from it.
@@ -36,7 +36,7 @@ def ensure_replay_topic(settings: Settings) -> None:
     """Create the topic of replayed events when it is missing; like the topic of events, but for its name."""
     with admin(settings.kafka) as client:
         if settings.topics.replays not in client.list_topics():
-            _create(client, settings.topics.replays, wanted_topics(settings.topics)[settings.topics.events])
+            _create(client, settings.topics.replays, topics_to_make(settings.topics)[settings.topics.events])
 
 
 def _topic(topics: Topics, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
@@ -62,15 +62,15 @@ def ensure_topics(settings: Settings) -> None:
     """
     with admin(settings.kafka) as client:
         existing = set(client.list_topics())
-        for name, wanted in wanted_topics(settings.topics).items():
+        for name, configuration in topics_to_make(settings.topics).items():
             if name not in existing:
-                _create(client, name, wanted)
+                _create(client, name, configuration)
         _require_compacted(client, settings)
 
 
-def _create(client: KafkaAdminClient, name: str, wanted: dict[str, Any]) -> None:
+def _create(client: KafkaAdminClient, name: str, configuration: dict[str, Any]) -> None:
     try:
-        client.create_topics({name: wanted}, wait_for_metadata=True)
+        client.create_topics({name: configuration}, wait_for_metadata=True)
     except TopicAlreadyExistsError:
         client.wait_for_topics([name])  # another process was faster
 
@@ -91,9 +91,9 @@ def newest_arrival(kafka: Kafka, topic: str, partitions: Iterable[int]) -> int |
 
     Raises Unavailable.
     """
-    wanted = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
+    newest_of = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
     with admin(kafka) as client:
-        newest = client.list_partition_offsets(wanted)
+        newest = client.list_partition_offsets(newest_of)
     return max((at.timestamp for at in newest.values() if at.timestamp is not None and at.timestamp >= 0), default=None)
 
 
@@ -145,10 +145,10 @@ def topic_configuration(kafka: Kafka, topic: str) -> dict[str, str]:
 
 
 def _configuration(client: KafkaAdminClient, topic: str) -> dict[str, str]:
-    found = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+    described = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
     # The client says nothing of a refusal: there are just no entries.
-    if not found["topic"][topic]:
+    if not described["topic"][topic]:
         if topic in client.list_topics():
             raise TopicAuthorizationFailedError(f"DescribeConfigs on topic {topic}")
         raise KafkaError(f"it shows no topic {topic} to this user")
-    return {name: entry["value"] for name, entry in found["topic"][topic].items()}
+    return {name: entry["value"] for name, entry in described["topic"][topic].items()}

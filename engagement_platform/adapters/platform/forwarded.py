@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import NoTable, Session
 from engagement_platform.adapters.platform.copies import Copier, Write
+from engagement_platform.adapters.platform.decisions import Decisions, subject_of
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
@@ -53,12 +54,6 @@ def write(settings: Settings, topic: str, position: Position) -> None:
         session.execute(_SQL["write"], **_parameters(settings, topic, position))
 
 
-def decide(settings: Settings, events: int, who: str) -> None:
-    """Let forward make dead letters of up to so many events that the partner refuses. Raises Unavailable."""
-    with Session(settings, "forward") as session:
-        session.execute(_SQL["decide"], group=settings.topics.forward_group, events=events, who=who)
-
-
 def _parameters(settings: Settings, topic: str, position: Position) -> dict[str, object]:
     return {
         "group": settings.topics.forward_group,
@@ -74,6 +69,7 @@ class Positions:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._subject = subject_of(settings, "forward")
         self._latest: dict[str, Position] = {}
         self._written: dict[str, Position] = {}  # of the thread
         self._decisions: SimpleQueue[int] = SimpleQueue()
@@ -114,15 +110,15 @@ class Positions:
         self._written[topic] = position
 
     def _take_decisions(self, session: Session) -> None:
-        for row in session.all(_SQL["take_decisions"], group=self._settings.topics.forward_group):
-            self._decisions.put(row["events"])
+        if events := Decisions(session).take(self._subject):
+            self._decisions.put(events)
 
     def _give_back(self, session: Session) -> None:
         left = self.unused + self.decided()
         if not left:
             return
         try:
-            session.execute(_SQL["give_back"], group=self._settings.topics.forward_group, events=left)
+            Decisions(session).give_back(self._subject, left)
         except Unavailable as error:
             log.warning("That %d more events may be given up was forgotten, decide again: %s", left, error)
 

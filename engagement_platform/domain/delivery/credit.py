@@ -5,6 +5,8 @@ was taken allows for one that becomes a dead letter, up to `MOST`. So a partner 
 gets rid of the others at once, and one that begins to refuse everything makes at most `MOST` dead letters.
 """
 
+from engagement_platform.domain.rejections import Allowance
+
 FIRST = 3
 """What there is at the very first: an event that comes alone and is refused is a dead letter."""
 MOST = 20
@@ -16,11 +18,15 @@ class Credit:
     """How many events may become dead letters. The next run begins with what this one leaves."""
 
     def __init__(self) -> None:
-        self.left = FIRST
-        """Without what an operator has granted."""
+        self._allowance = Allowance(FIRST, MOST)
         self.granted = 0
         """How many more events an operator has decided to give up."""
         self._refused_in_a_row = 0
+
+    @property
+    def left(self) -> int:
+        """How many events may become dead letters, without what an operator has granted."""
+        return self._allowance.left
 
     @property
     def is_granted(self) -> bool:
@@ -30,12 +36,16 @@ class Credit:
     @property
     def is_spent(self) -> bool:
         """Whether no event may become a dead letter now."""
-        return self.left <= 0 and not self.is_granted
+        return self._allowance.is_spent and not self.is_granted
 
     @property
     def is_refusal_of_all(self) -> bool:
         """Whether so many requests were refused in a row that it is no fault of their events."""
         return self._refused_in_a_row >= REFUSED_IN_A_ROW and not self.is_granted
+
+    def carry(self, left: int) -> None:
+        """Begin with what an earlier run left."""
+        self._allowance = Allowance(min(left, MOST), MOST)
 
     def grant(self, events: int) -> None:
         """Allow for so many dead letters, as an operator has decided."""
@@ -43,7 +53,7 @@ class Credit:
 
     def taken(self, events: int) -> None:
         """Note that the partner has taken events."""
-        self.left = min(MOST, self.left + events)
+        self._allowance = self._allowance.accept(events)
         self._refused_in_a_row = 0
 
     def refused(self) -> None:
@@ -55,4 +65,4 @@ class Credit:
         if self.is_granted:
             self.granted -= 1
         else:
-            self.left -= 1
+            self._allowance = self._allowance.reject()

@@ -86,7 +86,7 @@ class KeyDifference:
     member: str
     expected: tuple[int, ...]
     """Events and sums of the recount."""
-    found: tuple[int, ...]
+    actual: tuple[int, ...]
     """Events and sums in Redis."""
 
     @property
@@ -100,7 +100,7 @@ class KeyDifference:
         return self._off(+1)
 
     def _off(self, sign: int) -> int:
-        count, *sums = ((actual - expected) * sign for actual, expected in zip(self.found, self.expected, strict=True))
+        count, *sums = ((actual - expected) * sign for actual, expected in zip(self.actual, self.expected, strict=True))
         return max(count, 0) if count else int(any(off > 0 for off in sums))
 
 

@@ -49,7 +49,7 @@ def report(
 
 def describe(difference: KeyDifference) -> str:
     """Return one line about a key that differs."""
-    (count, ms), (expected_count, expected_ms) = difference.found, difference.expected
+    (count, ms), (expected_count, expected_ms) = difference.actual, difference.expected
     return (
         f"{difference.dimension} {difference.member}: {count} events and {ms} ms in Redis, "
         f"{expected_count} events and {expected_ms} ms in PostgreSQL"

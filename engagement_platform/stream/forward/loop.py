@@ -9,52 +9,40 @@ Delivered are the topic of events and, of the topic of replays, what is marked f
 """
 
 import logging
-import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.kafka.plain import send_dead_letters
-from engagement_platform.domain.batches import Rejected
-from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
-from engagement_platform.domain.delivery.lanes import Outgoing
-from engagement_platform.domain.delivery.outcome import NoAnswer, judge
-from engagement_platform.domain.delivery.parcels import Policy, Settled
+from engagement_platform.domain.delivery.parcels import Policy
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.loop_state import Kind, LoopState
+from engagement_platform.domain.loop_state import Activity, LoopState
+from engagement_platform.domain.progress import (
+    BREAKER,
+    DEAD_LETTERS,
+    HALVED,
+    IN_FLIGHT,
+    REQUESTS,
+    RETRIES,
+)
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import beyond
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
 from engagement_platform.stream.forward.clients import Clients, connected
-from engagement_platform.stream.forward.dead_letters import dead_letter_of_rejected, letters
+from engagement_platform.stream.forward.deliveries import Deliveries
+from engagement_platform.stream.forward.intake import Intake
 from engagement_platform.stream.forward.offsets import Offsets
-from engagement_platform.stream.forward.requests import Requests
-from engagement_platform.stream.forward.topic import Topic, outgoing
+from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import Supervision, supervise
 
 log = logging.getLogger("engagement_platform.forward")
 
-END_SECONDS = 5.0
-"""For how long the end of a run waits for the requests under way. Those that it ends are made again, as any is."""
-_ABORT_SECONDS = 2.0
 LOOKS_OF_A_DRAIN = 4
 """So often a run that drains looks whether a partner that refuses everything takes an event again."""
-_MAX_EVENTS = 20_000
-_MAX_BYTES = 32 << 20
-"""Of the events in memory that are not settled."""
-_MAX_SPAN = 200_000
-"""Of messages behind one that is not settled: so many are delivered again after a crash."""
-
-_IDLE_POLL_MS = 200
-_BUSY_POLL_MS = 25
-"""While outcomes are waited for, which a poll does not notice."""
-_FULL_WAIT_SECONDS = 0.01
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -72,9 +60,10 @@ def run(settings: Settings, control: Control) -> None:
             return
         with connected(settings) as clients:
             supervision.claim()
-            _Forward(settings, control, clients, supervision).run()
+            _Forward(settings, control, clients, supervision, limit).run()
 
-    supervise(control, attempt, log=log, count_lag=lambda: backlog(settings), max_pause=5.0)
+    with rejection_limit(settings, "forward") as limit:
+        supervise(control, attempt, log=log, count_lag=lambda: backlog(settings), max_pause=5.0)
 
 
 def backlog(settings: Settings) -> int:
@@ -85,7 +74,7 @@ def backlog(settings: Settings) -> int:
 def _waiting_in(settings: Settings, topic: str) -> int:
     reader = GroupReader(settings.kafka, topic, settings.topics.forward_group)
     try:
-        stored = {p: each.offset for p, each in reader.stored().items() if each.topic_id in (reader.topic_id, "")}
+        stored = {p: one.offset for p, one in reader.stored().items() if one.topic_id in (reader.topic_id, "")}
         return beyond(stored, reader)
     finally:
         reader.close()
@@ -94,7 +83,7 @@ def _waiting_in(settings: Settings, topic: str) -> int:
 def _idle(settings: Settings, control: Control, supervision: Supervision) -> None:
     """Hold the place of the loop in its run."""
     supervision.claim()
-    control.progress.enter(LoopState(Kind.IDLE, time.time(), reason=f"{settings.api.variable('url')} is not set"))
+    control.progress.enter(LoopState(Activity.IDLE, time.time(), reason=f"{settings.api.variable('url')} is not set"))
     log.info("%s is not set: nothing is forwarded.", settings.api.variable("url"))
     while not control.drain and not control.wait(1.0):
         pass
@@ -120,21 +109,28 @@ class _Forward:
     The platform's database has a copy, which is asked only when the group has nothing.
     """
 
-    def __init__(self, settings: Settings, control: Control, clients: Clients, supervision: Supervision) -> None:
+    def __init__(
+        self, settings: Settings, control: Control, clients: Clients, supervision: Supervision, limit: RejectionLimit
+    ) -> None:
         self._settings = settings
         self._control = control
         self._topics = {topic.name: topic for topic in (clients.live, clients.replays)}
-        self._partner = clients.partner
         self._positions = clients.positions
-        self._largest_letter = clients.largest_letter
         self._supervision = supervision
+        self._limit = limit
         self._dispatch = Dispatch(policy_of(settings))
         self._offsets = Offsets(settings, self._topics, clients.positions, self._dispatch)
-        self._requests = Requests(clients.partner.post, settings.api.in_flight)
-        self._down_since: float | None = None
-        self._held = False
-        self._is_ending = False
+        self._intake = Intake(
+            settings,
+            self._topics,
+            self._dispatch,
+            control.progress,
+            limit=limit,
+            largest_letter=clients.largest_letter,
+        )
+        self._deliveries = Deliveries(settings, control, clients, self._topics, self._dispatch)
         self._standstill = standstill.Standstill(self._dispatch)
+        self._down_since: float | None = None
 
     def run(self) -> None:
         try:
@@ -150,8 +146,7 @@ class _Forward:
                     self._finish()
             raise
         finally:
-            self._partner.abort()  # so that no request is under way when the next forward begins
-            self._requests.close()
+            self._deliveries.close()
 
     def _deliver(self) -> None:
         try:
@@ -159,7 +154,7 @@ class _Forward:
             self._offsets.resume(self._control.expect)
             while not self._control.should_stop():
                 self._step()
-                self._supervision.works(but=self._standstill.state(time.time()))
+                self._supervision.works(but=self._state())
                 if self._control.drain and self._has_drained(goals):
                     break
             self._finish()
@@ -169,81 +164,19 @@ class _Forward:
             raise
 
     def _step(self) -> None:
-        self._take_outcomes(0.0)
-        self._send()
-        self._read()
+        self._deliveries.take_outcomes(0.0)
+        self._deliveries.send()
+        if (seconds := self._intake.take()) > 0:
+            self._deliveries.take_outcomes(seconds)
         if self._offsets.is_due:
             now = time.monotonic()
             self._offsets.store(now)
             self._report()
             self._follow_decisions(now)
 
-    # Messages in
-
-    def _read(self) -> None:
-        """Take in messages, as far as there is room; what is not read stays in Kafka."""
-        dispatch, live = self._dispatch, self._topics[self._settings.topics.events]
-        held = dispatch.held
-        span = sum(topic.span for topic in self._topics.values())
-        full = held.events >= _MAX_EVENTS or held.bytes >= _MAX_BYTES or span >= _MAX_SPAN
-        if full != self._held:
-            self._held = full
-            for topic in self._topics.values():
-                topic.reader.hold(holding=full)
-        patience = 0 if full else _IDLE_POLL_MS if dispatch.is_idle else _BUSY_POLL_MS
-        for topic in self._topics.values():
-            self._add(topic, patience if topic is live else 0)
-        if full:
-            self._take_outcomes(_FULL_WAIT_SECONDS)
-
-    def _add(self, topic: Topic, timeout_ms: int) -> None:
-        rejected: list[tuple[Rejected, int, int]] = []
-        for record in topic.poll(timeout_ms):
-            tried = topic.tried_before(record.partition, record.offset)
-            event = outgoing(record, time.monotonic(), tried)
-            if isinstance(event, Outgoing):
-                self._dispatch.add(event)
-            else:
-                rejected.append((event, record.partition, record.offset))
-        if rejected:
-            log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0][0].reason)
-            self._bury([dead_letter_of_rejected(event, self._largest_letter) for event, _, _ in rejected])
-            for _, partition, offset in rejected:
-                topic.settle(partition, offset)
-
-    # Requests out
-
-    def _send(self) -> None:
-        while (parcel := self._dispatch.next(time.monotonic(), datetime.now(UTC))) is not None:
-            if parcel.is_probe and self._dispatch.stopped:
-                self._partner.renew()  # perhaps somebody has replaced a secret
-            self._requests.make(parcel)
-
-    def _take_outcomes(self, seconds: float) -> None:
-        """Settle what has come back; wait up to so long for the first."""
-        result = self._requests.outcome(seconds)
-        settled: list[Settled] = []
-        while result is not None:
-            parcel, answer = result
-            if not (self._is_ending and isinstance(answer, NoAnswer)):  # else it is the end of the run that failed it
-                outcome = judge(answer, datetime.now(UTC))
-                settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
-            result = self._requests.outcome(0.0)
-        failed = [failure for one in settled for failure in one.failed]
-        if failed:
-            log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
-            self._bury(letters(failed, self._settings.stream, self._largest_letter))
-        delivered = [event for one in settled for event in one.delivered]
-        for event in [*delivered, *(failure.event for failure in failed)]:
-            name, partition, offset = event.record_position
-            self._topics[name].settle(partition, offset)
-        self._note(delivered, len(failed))
-
-    def _bury(self, dead_letters: list[DeadLetter]) -> None:
-        """Keep what was given up. Its offsets are stored only after this."""
-        send_dead_letters(self._settings.kafka, self._settings.topics.dead_letters, dead_letters)
-
-    # Where it stands
+    def _state(self) -> LoopState | None:
+        """Return why nothing is delivered, or no more is read."""
+        return self._standstill.state(time.time()) or self._limit.state(self._control.progress.lag)
 
     def _follow_decisions(self, now: float) -> None:
         """Give up what an operator has decided to give up; it is looked for while nothing is delivered."""
@@ -255,7 +188,7 @@ class _Forward:
     def _has_drained(self, goals: Mapping[str, Mapping[int, int]]) -> bool:
         """Say whether everything up to the goals is settled. Raises StreamStopped when it cannot come to that."""
         dispatch = self._dispatch
-        if dispatch.stopped and (not dispatch.is_refusing or dispatch.looks > LOOKS_OF_A_DRAIN):
+        if dispatch.stopped and (not dispatch.is_refusing or dispatch.blame.looks > LOOKS_OF_A_DRAIN):
             raise standstill.refused(dispatch)
         now, is_up = time.monotonic(), dispatch.breaker is BreakerState.CLOSED
         self._down_since = None if is_up else self._down_since or now
@@ -265,40 +198,19 @@ class _Forward:
 
     def _finish(self) -> None:
         """Wait a while for the requests under way, end the others, and store what is settled and what was tried."""
-        self._control.expect(END_SECONDS + _ABORT_SECONDS)
-        self._await_requests(END_SECONDS)
-        self._is_ending = True
-        self._partner.abort()
-        self._await_requests(_ABORT_SECONDS)
-        self._positions.unused = self._dispatch.granted
+        self._deliveries.finish()
+        self._positions.unused = self._dispatch.blame.credit.granted
         self._offsets.store(time.monotonic(), everything=True)
         self._report()
-
-    def _await_requests(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        self._take_outcomes(0.0)
-        while self._requests.under_way and (left := until - time.monotonic()) > 0:
-            self._take_outcomes(left)
-
-    # What is told
-
-    def _note(self, delivered: list[Outgoing], dead: int) -> None:
-        progress, now_us = self._control.progress, time.time_ns() // 1_000
-        progress.events += len(delivered) + dead
-        for event in delivered:
-            if event.unseen_at is not None:
-                progress.latency.add((now_us - event.unseen_at) / 1_000)
 
     def _report(self) -> None:
         progress, dispatch = self._control.progress, self._dispatch
         tally = dispatch.tally
         progress.lag = sum(topic.reader.waiting() for topic in self._topics.values()) + dispatch.held.events
-        progress.detail |= {
-            "breaker": dispatch.breaker.value,
-            "in_flight": dispatch.in_flight,
-            "requests": tally.requests,
-            "retries": tally.retries,
-            "halved": tally.halved,
-            "dead_letters": tally.dead_letters,
-        }
+        progress.choose(BREAKER, dispatch.breaker.value)
+        progress.set(IN_FLIGHT, dispatch.in_flight)
+        progress.reach(REQUESTS, tally.requests)
+        progress.reach(RETRIES, tally.retries)
+        progress.reach(HALVED, tally.halved)
+        progress.reach(DEAD_LETTERS, tally.dead_letters)
         self._standstill.log_changes(time.time())

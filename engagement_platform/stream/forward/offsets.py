@@ -65,7 +65,7 @@ class Offsets:
                     lost,
                 )
         if credits_left:
-            self._dispatch.carry(min(credits_left))
+            self._dispatch.blame.credit.carry(min(credits_left))
         self.is_resumed = True
         self.store(time.monotonic(), everything=True)
 
@@ -98,7 +98,7 @@ class Offsets:
         everything |= self._stores_of_all.is_due
         with_tries = bool(tried) and self._stores_of_tries.is_due
         for topic in self._topics.values():
-            position = topic.store(tried, self._dispatch.credit, everything=everything or with_tries)
+            position = topic.store(tried, self._dispatch.blame.credit.left, everything=everything or with_tries)
             self._positions.record(topic.name, position)
         self._stores.restart()
         if everything:

@@ -5,7 +5,7 @@ import logging
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.loop_state import Kind, LoopState, state_of
+from engagement_platform.domain.loop_state import Activity, LoopState, state_of
 
 log = logging.getLogger("engagement_platform.forward")
 
@@ -17,29 +17,29 @@ class Standstill:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
-        self._said = Kind.STREAMS
+        self._said = Activity.STREAMS
 
     def state(self, now: float) -> LoopState | None:
         """Return why nothing is delivered: until a person has acted, or until the partner is back."""
         dispatch = self._dispatch
         if dispatch.is_refusing:
             error = refused(dispatch)
-            return LoopState(Kind.REFUSED, now, _PARTNER, error.what, error.todo)
+            return LoopState(Activity.REFUSED, now, _PARTNER, error.what, error.todo)
         if dispatch.stopped:
             return state_of(refused(dispatch), now)
         if dispatch.breaker is not BreakerState.CLOSED:
-            return LoopState(Kind.WAITS, now, _PARTNER, dispatch.failing)
+            return LoopState(Activity.WAITS, now, _PARTNER, dispatch.blame.failing)
         return None
 
     def log_changes(self, now: float) -> None:
         """Log once why nothing is delivered, and once that it is over."""
         state = self.state(now)
-        kind = state.kind if state else Kind.STREAMS
+        kind = state.kind if state else Activity.STREAMS
         if kind is not self._said:
             self._said = kind
             if state is None:
                 log.info("The partner's API takes events again.")
-            elif kind is Kind.WAITS:
+            elif kind is Activity.WAITS:
                 log.warning("The partner's API is down: %s. Events wait in Kafka.", state.reason)
             else:
                 log.error("%s %s", state.reason, state.remedy)

@@ -1,7 +1,7 @@
 """Reads the topics that forward delivers, and keeps how far each of their partitions is settled."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,6 +15,7 @@ from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
 from engagement_platform.domain.event import decode
 from engagement_platform.domain.messages import HEADER_TO, HEADER_UNSEEN_AT, TO_API
+from engagement_platform.domain.rejections import Judged
 
 MAX_TRIES_BYTES = 3_000
 """Of what is stored beside an offset: Kafka takes 4,096 unless offset.metadata.max.bytes says otherwise."""
@@ -158,3 +159,15 @@ def outgoing(record: Record, now: float, tried: Tried | None = None) -> Outgoing
         int(unseen) if unseen.isdigit() else None,
         tried,
     )
+
+
+def judged(records: Sequence[Record], checked: Sequence[Outgoing | Rejected]) -> Judged:
+    """Return which of the messages of each partition are no events."""
+    sizes: Counter[Hashable] = Counter()
+    rejected: dict[Hashable, list[int]] = {}
+    for record, one in zip(records, checked, strict=True):
+        lane = record.topic, record.partition
+        if isinstance(one, Rejected):
+            rejected.setdefault(lane, []).append(sizes[lane])
+        sizes[lane] += 1
+    return Judged(sizes, rejected)

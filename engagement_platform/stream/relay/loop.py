@@ -19,10 +19,12 @@ from engagement_platform.domain.checkpoint import Checkpoint
 from engagement_platform.domain.dead_letters import encode_dead_letter
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, begin, opens_gaps, worth_probing
-from engagement_platform.domain.messages import dead_letter, fault, headers
+from engagement_platform.domain.messages import dead_letter, fault, headers, judged
+from engagement_platform.domain.progress import EVENTS, OPEN_IDS, REJECTED
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Backoff
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.relay.clients import Clients, connected
 from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision, supervise
@@ -46,15 +48,16 @@ def run(settings: Settings, control: Control) -> None:
         try:
             with connected(settings) as clients:
                 supervision.claim()
-                _take_over(clients, settings, control).run(supervision)
+                _take_over(clients, settings, control, limit).run(supervision)
         except Fenced as error:
             _wait_for_the_lease(control, supervision)
             raise Unavailable("Another relay has begun.") from error
 
-    supervise(control, attempt, log=log, count_lag=lambda: backlog(settings))
+    with rejection_limit(settings, "relay") as limit:
+        supervise(control, attempt, log=log, count_lag=lambda: backlog(settings))
 
 
-def _take_over(clients: Clients, settings: Settings, control: Control) -> "_Relay":
+def _take_over(clients: Clients, settings: Settings, control: Control, limit: RejectionLimit) -> "_Relay":
     """Fence the predecessor and go on from its last committed checkpoint.
 
     The lease is checked on both sides of the fence: a relay that lost it before would shut out its successor.
@@ -64,10 +67,12 @@ def _take_over(clients: Clients, settings: Settings, control: Control) -> "_Rela
     _require_lease(control)
     last = clients.checkpoints.last()
     checkpoints.require_not_behind(last, clients.mirror.last(required=last is None))
-    return _first_start(clients, settings, control) if last is None else _go_on(clients, settings, control, last)
+    if last is None:
+        return _first_start(clients, settings, control, limit)
+    return _go_on(clients, settings, control, limit, last)
 
 
-def _go_on(clients: Clients, settings: Settings, control: Control, last: Checkpoint) -> "_Relay":
+def _go_on(clients: Clients, settings: Settings, control: Control, limit: RejectionLimit, last: Checkpoint) -> "_Relay":
     clients.mirror.record(last)  # where this relay begins, should nobody have kept an earlier one
     source = clients.source
     marks = checkpoints.marks_of(last)
@@ -75,7 +80,9 @@ def _go_on(clients: Clients, settings: Settings, control: Control, last: Checkpo
     missing = watch.look(begin(last.hi, checkpoints.missing_ranges(last), NOBODY)).missing
     given = source.last_given()
     ledger = begin(last.hi, missing, source.holders(), given)
-    relay = _Relay(clients, settings, control, watch, ledger, unseen_at=last.unseen_at, generation=last.generation)
+    relay = _Relay(
+        clients, settings, control, watch, ledger, limit=limit, unseen_at=last.unseen_at, generation=last.generation
+    )
     if not watch.marks:
         watch.remark(ledger)
     if last.source != watch.identity or marks != watch.marks:
@@ -83,13 +90,13 @@ def _go_on(clients: Clients, settings: Settings, control: Control, last: Checkpo
     return relay
 
 
-def _first_start(clients: Clients, settings: Settings, control: Control) -> "_Relay":
+def _first_start(clients: Clients, settings: Settings, control: Control, limit: RejectionLimit) -> "_Relay":
     started = now()
     at = clients.source.highest_id() if settings.relay.start == "latest" else clients.source.before_all()
     watch = SourceWatch(clients.source, clients.limits, clients.source.identity)
     ledger = begin_at(clients.source, at, settings.relay.start_lookback_ids)
     watch.remark(ledger)
-    relay = _Relay(clients, settings, control, watch, ledger, unseen_at=started)
+    relay = _Relay(clients, settings, control, watch, ledger, limit=limit, unseen_at=started)
     relay.write_checkpoint()
     log.info("first start at id %d, with %d ids below it that are not visible", ledger.hi, ledger.open_ids)
     return relay
@@ -106,6 +113,7 @@ class _Relay:
         watch: SourceWatch,
         ledger: Ledger,
         *,
+        limit: RejectionLimit,
         unseen_at: int,
         generation: int = 0,
     ) -> None:
@@ -114,6 +122,7 @@ class _Relay:
         self._control = control
         self._watch = watch
         self.ledger = ledger
+        self._limit = limit
         self._generation = generation
         self._written: Ledger | None = ledger
         self._key = key(settings)
@@ -128,7 +137,7 @@ class _Relay:
         while not self._control.should_stop():
             started = time.monotonic()
             rows = self.poll()
-            supervision.works()
+            supervision.works(but=self._limit.state(self._control.progress.lag))
             if self._control.drain and not rows.cut:
                 break
             if rows.rows:
@@ -186,10 +195,11 @@ class _Relay:
 
     def _publish(self, rows: Rows, ledger: Ledger) -> None:
         common = headers(self.unseen_at)
-        limit = self._clients.limits.message_bytes
+        largest = self._clients.limits.message_bytes
+        reasons = [fault(row.bytes, largest, row.has_timestamp) for row in rows.rows]
+        self._limit.require(*judged([row.id for row in rows.rows], reasons))
         messages = []
-        for row in rows.rows:
-            reason = fault(row.bytes, limit, row.has_timestamp)
+        for row, reason in zip(rows.rows, reasons, strict=True):
             if reason is None:
                 messages.append(Message(self._settings.topics.events, row.key, row.value, common))
             else:
@@ -197,6 +207,8 @@ class _Relay:
                 log.warning("event %d is a dead letter: %s", row.id, reason)
                 messages.append(Message(self._settings.topics.dead_letters, b"%d" % row.id, encode_dead_letter(letter)))
         self._commit(messages, ledger)
+        self._limit.done()
+        self._control.progress.count(REJECTED, len(reasons) - reasons.count(None))
 
     def write_checkpoint(self) -> None:
         """Write the ledger as it is, without events."""
@@ -221,10 +233,10 @@ class _Relay:
     def _report(self, rows: Rows) -> None:
         progress = self._control.progress
         progress.lag = self._lag(rows)
-        progress.detail["open_ids"] = self.ledger.open_ids
+        progress.set(OPEN_IDS, self.ledger.open_ids)
         if rows.rows:
-            progress.events += len(rows.rows)
-            progress.latency.add((now() - self.unseen_at) / 1000, len(rows.rows))
+            progress.count(EVENTS, len(rows.rows))
+            progress.latency.add((now() - self.unseen_at) / 1_000_000, len(rows.rows))
 
     def _lag(self, rows: Rows) -> int:
         """Return how many ids lie behind a read that was cut off, foreign ones not counted."""

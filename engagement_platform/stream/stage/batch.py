@@ -1,7 +1,7 @@
 """Gathers the messages of one batch, each checked as it comes."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from engagement_platform.adapters.kafka.record import Record
@@ -26,8 +26,12 @@ class Batch:
     messages: int = 0
     checked: list[Line | Rejected] = field(default_factory=list)
     unseen: Counter[bytes] = field(default_factory=Counter)
-    buried: bool = False
-    """Whether what was rejected is in the dead letters."""
+    sizes: dict[Hashable, int] = field(default_factory=dict)
+    """partition -> number of messages."""
+    rejected: dict[Hashable, list[int]] = field(default_factory=dict)
+    """partition -> which of its messages are no events."""
+    buried: int = 0
+    """How many of those are in the dead letters."""
     latest: dict[int, int] = field(default_factory=dict)
     """partition -> header `unseen-at` of its last message."""
 
@@ -42,8 +46,13 @@ class Batch:
         if records and self.since is None:
             self.since = now
         for partition, messages in records.items():
-            for message in messages:
-                self.checked.append(line_of(message.value))
+            before = self.sizes.get(partition, 0)
+            self.sizes[partition] = before + len(messages)
+            for at, message in enumerate(messages, before):
+                line = line_of(message.value)
+                if isinstance(line, Rejected):
+                    self.rejected.setdefault(partition, []).append(at)
+                self.checked.append(line)
                 self.size += len(message.value or b"")
                 self.messages += 1
             unseen = [value for m in messages for key, value in m.headers if key == HEADER_UNSEEN_AT]

@@ -13,7 +13,7 @@ from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.topics import newest_arrival
 from engagement_platform.adapters.redis.counts import Counts, ViewsState
 from engagement_platform.domain.clocks import Between, Clocks, KafkaClock, apart_ms, compare
-from engagement_platform.domain.loop_state import Kind, LoopState
+from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 
@@ -105,7 +105,7 @@ class ClockWatch:
     def _tell(self, state: ViewsState) -> bool:
         apart = apart_ms(state.now_ms, self.between()) / 1000
         how = f"{abs(apart):.0f} s or more {'behind' if apart < 0 else 'ahead of'} Kafka's"
-        self._control.progress.enter(LoopState(Kind.WAITS, time.time(), "Redis' clock", f"it is {how}", _REMEDY))
+        self._control.progress.enter(LoopState(Activity.WAITS, time.time(), "Redis' clock", f"it is {how}", _REMEDY))
         log.warning("Redis' clock is %s. Nothing is counted until they agree, and nothing is lost. %s", how, _REMEDY)
         return True
 

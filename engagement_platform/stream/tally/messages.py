@@ -2,29 +2,37 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.messages import HEADER_UNSEEN_AT
+from engagement_platform.domain.rejections import Judged
 
 log = logging.getLogger("engagement_platform.tally")
 
 
-def decoded(records: Mapping[int, list[Record]], read: Callable[[bytes | None], Any | None]) -> tuple[list[Any], int]:
-    """Return the events, and how many messages are none. Those cannot be counted; one line a batch names the first."""
+def decoded(
+    records: Mapping[int, list[Record]], read: Callable[[bytes | None], Any | None]
+) -> tuple[list[Any], Judged, str]:
+    """Return the events, which messages are none, and the first of those in words, for which there is a line of log.
+
+    What is no event cannot be counted.
+    """
     events: list[Any] = []
-    unreadable = 0
+    rejected: dict[Hashable, list[int]] = {}
+    first = ""
     for partition, messages in records.items():
-        for message in messages:
+        for at, message in enumerate(messages):
             event = read(message.value)
             if event is not None:
                 events.append(event)
                 continue
-            if not unreadable:
-                log.warning("not an event: %s, partition %d, offset %d", message.topic, partition, message.offset)
-            unreadable += 1
-    return events, unreadable
+            first = first or f"not an event: {message.topic}, partition {partition}, offset {message.offset}"
+            rejected.setdefault(partition, []).append(at)
+    if first:
+        log.warning("%s", first)
+    return events, Judged({partition: len(messages) for partition, messages in records.items()}, rejected), first
 
 
 def unseen_at(records: Mapping[int, list[Record]]) -> dict[int, int]:

@@ -1,6 +1,6 @@
 import pytest
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics, topic_configuration, wanted_topics
+from engagement_platform.adapters.kafka.topics import admin, ensure_topics, topic_configuration, topics_to_make
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.servers
 def test_what_a_first_start_creates_is_accepted_by_the_next(settings: Settings) -> None:
     for _ in range(2):
         ensure_topics(settings)
-    for name, wanted in wanted_topics(settings.topics).items():
+    for name, wanted in topics_to_make(settings.topics).items():
         assert topic_configuration(settings.kafka, name).items() >= wanted["configs"].items()
 
 

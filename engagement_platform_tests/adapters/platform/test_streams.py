@@ -25,6 +25,7 @@ from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Refused
 from engagement_platform.local.stack import Endpoints
+from engagement_platform.recovery.rejections import give_up
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.platform.conftest import of_stream
 from engagement_platform_tests.adapters.platform.test_loads import DAY, TABLE, a_load, enter
@@ -58,7 +59,7 @@ def use_everything(settings: Settings) -> None:
         assert Pauses(leases.session).pause("tally", "me", "")
     mirror.replace(settings, CHECKPOINT)
     forwarded.write(settings, settings.topics.events, forwarded.Position("t", {0: 1}, datetime.now(UTC)))
-    forwarded.decide(settings, 3, "me")
+    give_up(settings, "forward", 3, "me")
     with Loads.opened(settings, "test") as loads:
         assert enter(loads, a_load())
         DueDays(loads.session).note(TABLE, [DAY], "because")

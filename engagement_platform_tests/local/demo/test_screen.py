@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from engagement_platform.adapters.redis.views import Ranked
-from engagement_platform.domain.loop_state import Kind, LoopState, to_object
+from engagement_platform.domain.loop_state import Activity, LoopState, to_object
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.status import LoopStatus, Summary
 from engagement_platform.local.demo.figures import Away, Figures, Handled
@@ -26,17 +26,17 @@ def view(*titles: str) -> View:
         noted=1_200, in_kafka=1_190, in_redis=1_180, waiting=20, last_minute_ms=Quantiles(21.0, 50.0, 104.6, 9.0)
     )
     loops = {
-        "relay": loop("relay", Kind.STREAMS),
-        "tally": loop("tally", Kind.STREAMS),
-        "forward": loop("forward", Kind.STREAMS, lag=7),
-        "stage": loop("stage", Kind.STREAMS, lag=440),
+        "relay": loop("relay", Activity.STREAMS),
+        "tally": loop("tally", Activity.STREAMS),
+        "forward": loop("forward", Activity.STREAMS, lag=7),
+        "stage": loop("stage", Activity.STREAMS, lag=440),
     }
     figures = Figures(5_000, top, 120, 3, loops, {"forward": 1_170, "stage": 900})
     totals = Totals(1_200, 1_190, 1_180, 1_170, 900)
     return View(65, figures, seen, totals, Totals(200, 201, 199, 198, 197), "http://127.0.0.1:3000")
 
 
-def loop(name: str, kind: Kind, subject: str = "", lag: int | None = 0) -> LoopStatus:
+def loop(name: str, kind: Activity, subject: str = "", lag: int | None = 0) -> LoopStatus:
     return LoopStatus(name, 0.4, ended=False, progress={"lag": lag, "state": to_object(LoopState(kind, 0, subject))})
 
 
@@ -82,7 +82,7 @@ def test_a_pause_is_shown_with_who_and_why() -> None:
 def test_a_server_that_is_away_is_named_with_the_time_and_the_way_back() -> None:
     shown = changed(
         away=(Away("valkey", 0, "Connection refused"),),
-        loops={**view().figures.loops, "tally": loop("tally", Kind.WAITS, "Redis at h:1", None)},
+        loops={**view().figures.loops, "tally": loop("tally", Activity.WAITS, "Redis at h:1", None)},
     )
     text = " ".join("\n".join(rendered(shown, 200)).split())
     assert "valkey does not answer since 1970-01-01 00:00:00 UTC: `engagement-platform up` in another terminal" in text

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from engagement_platform.local.receiver import Receiver
+from engagement_platform.stream.forward import deliveries
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.adapters.partner import raw
 from engagement_platform_tests.stream.forward.conftest import To
@@ -18,7 +19,7 @@ from engagement_platform_tests.streaming import drain, running, wait_for
 def test_a_run_ends_beside_a_partner_that_never_ends_its_answer(
     to: To, receiver: Receiver, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward, "END_SECONDS", 0.3)
+    monkeypatch.setattr(deliveries, "END_SECONDS", 0.3)
     publish(to(), range(30))
     done = threading.Event()
     with raw.speaking(lambda number: raw.slowly(head, 0.5, done)) as url:

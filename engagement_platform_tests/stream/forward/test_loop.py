@@ -13,10 +13,11 @@ from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import admin, ensure_topics
 from engagement_platform.domain.delivery import dispatch
 from engagement_platform.domain.errors import StreamStopped, Unavailable
-from engagement_platform.domain.loop_state import Kind, in_words
+from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.recovery.forward import restart
 from engagement_platform.settings import Settings
+from engagement_platform.stream.forward import deliveries
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.partner import message
 from engagement_platform_tests.stream.forward.conftest import To
@@ -40,7 +41,7 @@ def test_every_event_is_delivered_once_in_order_and_not_again(to: To, receiver: 
     assert not out_of_order(receiver.deliveries)
     assert receiver.state.largest == 200
     assert receiver.state.unsigned == receiver.state.malformed == 0
-    assert done.progress.events == done.progress.latency.count == 1000
+    assert done.progress.events == done.progress.latency.present().count == 1000
     ids += publish(to(), range(1000, 1010))
     drain(forward.run, to())
     assert sorted(ids_of(receiver.deliveries)) == ids
@@ -140,7 +141,7 @@ def test_an_outage_is_waited_for_without_letters_and_with_few_requests(
         ids += publish(to(), range(2000, 3000))
         receiver.up()
         wait_for(lambda: received(receiver) == set(ids), "all events")
-        wait_for(lambda: control.progress.state.kind is Kind.STREAMS, "the end of the outage to be told")
+        wait_for(lambda: control.progress.state.kind is Activity.STREAMS, "the end of the outage to be told")
     assert not letter_ids(to())
     assert not out_of_order(receiver.deliveries)
     assert [record.levelname for record in caplog.records if "The partner's API" in record.message] == [
@@ -165,7 +166,7 @@ def test_what_is_for_a_person_is_said_and_the_loop_goes_on(
         wait_for(lambda: "cannot be used" in caplog.text, "it to log it")
         receiver.behave(Behaviour())
         wait_for(lambda: received(receiver) == set(range(3)), "the events")
-        wait_for(lambda: control.progress.state.kind is Kind.STREAMS, "it to say that it is over")
+        wait_for(lambda: control.progress.state.kind is Activity.STREAMS, "it to say that it is over")
     assert not letter_ids(to())
     assert caplog.text.count("cannot be used") == 1
 
@@ -317,7 +318,7 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(forward, "send_dead_letters", dies)
+        patched.setattr(deliveries, "send_dead_letters", dies)
         with pytest.raises(Killed):
             drain(forward.run, to())
     with monkeypatch.context() as patched:
@@ -332,7 +333,7 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         send_dead_letters(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(forward, "send_dead_letters", once_away)
+        patched.setattr(deliveries, "send_dead_letters", once_away)
         drain(forward.run, to())
         assert not away
     assert received(receiver) == set(ids) - {50}

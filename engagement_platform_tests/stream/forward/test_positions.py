@@ -21,7 +21,7 @@ from engagement_platform.adapters.source.history import Happened
 from engagement_platform.cli import group as commands
 from engagement_platform.console.forward import forward as command
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.loop_state import Kind, in_words
+from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.recovery.forward import restart
@@ -74,7 +74,7 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
     waiting = insert(writer, 50)
     publish(to(), waiting)
     with running(forward.run, to(api_breaker_failures=1)) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
+        wait_for(lambda: control.progress.state.kind is Activity.WAITS, "the partner to be down")
     delete(to(), to().topics.events)
     after = insert(writer, 5)
     publish(to(), after)
@@ -85,7 +85,7 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
     ) as raised:
         drain(forward.run, to())
     with running(forward.run, to()) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "it to stop")
         assert "forward restart" in in_words(control.progress.state)
     assert received(receiver) == set(first)
     # The remedy, as it is printed.
@@ -105,7 +105,7 @@ def test_the_commands_that_the_stop_prints_bring_what_was_published_since_and_la
 ) -> None:
     """The events are chosen by when the relay published them; of those that the partner has, none comes again."""
     for name in ("forward_group", "api_url", "api_signing_key"):
-        value = getattr(to(), name)
+        value = to().given()[name]
         monkeypatch.setenv(variable(name), value if isinstance(value, str) else value.get_secret_value())
     ensure_schema(to())
     writer, late = psycopg.connect(source_db.writer_dsn, autocommit=True), psycopg.connect(source_db.writer_dsn)
@@ -121,13 +121,13 @@ def test_the_commands_that_the_stop_prints_bring_what_was_published_since_and_la
     waiting = insert(writer, 30)
     drain(relay.run, to())
     with running(forward.run, to(api_breaker_failures=1)) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
+        wait_for(lambda: control.progress.state.kind is Activity.WAITS, "the partner to be down")
     delete(to(), to().topics.events)
     after = insert(writer, 5)
     drain(relay.run, to())  # the topic is made anew
     receiver.up()
     with running(forward.run, to()) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "it to stop")
         remedy = control.progress.state.remedy
     for typed in re.findall(r"engagement-platform ((?:forward restart|backfill) [^;,]+)", remedy):
         done = CliRunner().invoke(commands, [*typed.split(), *(["--yes"] if "restart" in typed else [])])
@@ -211,7 +211,7 @@ def test_the_time_that_is_kept_is_that_of_the_first_event_that_waits(to: To, rec
     publish(to(), range(5))
     published_at = time.time()
     with running(forward.run, to(api_breaker_failures=1)) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.WAITS, "the partner to be down")
+        wait_for(lambda: control.progress.state.kind is Activity.WAITS, "the partner to be down")
         wait_for(lambda: time.time() > published_at + 3, "some seconds")
     position = forwarded.read(to(), to().topics.events)
     assert position is not None

@@ -12,8 +12,9 @@ from engagement_platform.console.forward import forward as command
 from engagement_platform.domain.delivery import credit, dispatch
 from engagement_platform.domain.delivery.tries import from_text
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.loop_state import Kind, in_words
+from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
+from engagement_platform.recovery.rejections import give_up as decide
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.forward import offsets
@@ -22,9 +23,11 @@ from engagement_platform_tests.stream.forward.support import letter_ids, letters
 from engagement_platform_tests.streaming import drain, running, wait_for
 
 
-@pytest.mark.parametrize(("status", "kind"), [(422, Kind.REFUSED), (403, Kind.STOPPED), (404, Kind.STOPPED)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(422, Activity.REFUSED), (403, Activity.STOPPED), (404, Activity.STOPPED)]
+)
 def test_a_partner_that_refuses_everything_is_said_and_events_wait(
-    to: To, receiver: Receiver, status: int, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    to: To, receiver: Receiver, status: int, kind: Activity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "LOOK_AGAIN_SECONDS", 0.5)
     ids = publish(to(), range(1_000))
@@ -36,7 +39,7 @@ def test_a_partner_that_refuses_everything_is_said_and_events_wait(
         wait_for(lambda: (control.progress.lag or 0) >= 1_000 - credit.FIRST, "the lag")
         receiver.behave(Behaviour())
         wait_for(lambda: control.progress.lag == 0, "all events")
-        wait_for(lambda: control.progress.state.kind is Kind.STREAMS, "it to go on")
+        wait_for(lambda: control.progress.state.kind is Activity.STREAMS, "it to go on")
     assert received(receiver) | letter_ids(to()) == set(ids)
     assert len(letter_ids(to())) <= (credit.FIRST if status == 422 else 0)
     assert not out_of_order(receiver.deliveries)
@@ -78,7 +81,7 @@ def test_a_partner_that_begins_to_refuse_everything_gets_few_letters(to: To, rec
         wait_for(lambda: received(receiver) == set(ids), "the first")
         receiver.behave(Behaviour("error", status=400))
         ids += publish(to(), range(100, 300))
-        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.REFUSED, "it to stop")
         receiver.behave(Behaviour())
         wait_for(lambda: control.progress.lag == 0, "the others")
     assert received(receiver) | letter_ids(to()) == set(ids)
@@ -90,7 +93,7 @@ def test_an_operator_lets_refused_events_become_letters(to: To, receiver: Receiv
     ids = publish(to(), range(40))
     receiver.behave(Behaviour("error", status=422))
     with pytest.MonkeyPatch.context() as patched, running(forward.run, to()) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.REFUSED, "it to stop")
         assert "forward give-up" in control.progress.state.remedy
         patched.setenv("ENGAGEMENT_FORWARD_GROUP", to().topics.forward_group)
         declined = CliRunner().invoke(command, ["give-up"], input="n\n")
@@ -100,7 +103,7 @@ def test_an_operator_lets_refused_events_become_letters(to: To, receiver: Receiv
         done = CliRunner().invoke(command, ["give-up", "--events", "30", "--yes"])
         assert done.exit_code == 0, done.output
         wait_for(lambda: len(letter_ids(to())) == before + 30, "the letters")
-        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop again")
+        wait_for(lambda: control.progress.state.kind is Activity.REFUSED, "it to stop again")
         receiver.behave(Behaviour())
         wait_for(lambda: len(received(receiver)) == 10 - before, "the others")
     assert received(receiver) | letter_ids(to()) == set(ids)
@@ -113,27 +116,27 @@ def test_a_hand_over_takes_nothing_from_what_an_operator_decided(to: To, receive
     receiver.behave(Behaviour("error", status=422))
     slow = to(api_batch_size=1, api_in_flight=1, api_events_per_second=10.0)
     with running(forward.run, slow) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.REFUSED, "it to stop")
         before = len(letter_ids(to()))
-        forwarded.decide(to(), 40, "somebody")
+        decide(to(), "forward", 40, "somebody")
         wait_for(lambda: len(letter_ids(to())) > before, "the first letters")
     assert before < len(letter_ids(to())) < before + 40
     with running(forward.run, to()) as control:
         wait_for(lambda: len(letter_ids(to())) == before + 40, "the other letters")
-        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "it to stop again")
+        wait_for(lambda: control.progress.state.kind is Activity.REFUSED, "it to stop again")
     assert len(letter_ids(to())) == before + 40
 
 
 def test_what_was_decided_for_an_earlier_standstill_is_not_used_for_a_later_one(to: To, in_environment: None) -> None:
     ensure_schema(to())
-    forwarded.decide(to(), 5, "somebody")
+    decide(to(), "forward", 5, "somebody")
     from engagement_platform.adapters.platform.connection import connect_platform
 
     with connect_platform(to(), "test") as connection:
         connection.execute("UPDATE engagement_platform.forward_decision SET decided_at = now() - interval '2 hours'")
     with forwarded.open_positions(to()) as positions:
         positions.asks = True
-        forwarded.decide(to(), 3, "somebody")
+        decide(to(), "forward", 3, "somebody")
         taken = wait_for(positions.decided, "the decision")
         assert taken == 3
 

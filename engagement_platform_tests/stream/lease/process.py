@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 
+from engagement_platform.domain.progress import EVENTS
 from engagement_platform.settings import load
 from engagement_platform.stream.lease import hold_lease
 
@@ -20,7 +21,7 @@ def main(run_id: str, loop: str, loops: str, seconds: str) -> None:
         control.claim()
         say(f"owns {control.epoch}")
         while not control.should_stop():
-            control.progress.events += 1
+            control.progress.count(EVENTS)
             time.sleep(0.02)
         say(f"stops {control.stop.reason}")
     say("ended")

@@ -10,7 +10,9 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.loop_status import loops_of
 from engagement_platform.domain.errors import EngagementError, Superseded
+from engagement_platform.domain.progress import EVENTS, OPEN_IDS, from_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream import lease as module
 from engagement_platform.stream.lease import LeaseControl, hold_lease
@@ -39,13 +41,16 @@ def test_it_owns_what_it_claimed_until_another_run_claims(platform: Settings) ->
 
 def test_progress_goes_with_the_heartbeat(platform: Settings) -> None:
     with held(platform, "a") as control:
-        control.progress.events = 7
-        control.progress.latency.add(20, 3)
-        control.progress.detail["open_ids"] = 2
-        figures = module.figures(control.progress)
-    assert figures["events"] == 7
-    assert figures["open_ids"] == 2
-    assert figures["latency_ms"]["count"] == 3  # type: ignore[index]
+        control.progress.count(EVENTS, 7)
+        control.progress.latency.add(0.02, 3)
+        control.progress.set(OPEN_IDS, 2)
+    with Session(platform, "other") as session:
+        figures = loops_of(session, "a")["relay"].figures
+    assert figures == from_object(control.told())
+    assert figures.count(EVENTS) == 7
+    assert figures.gauge(OPEN_IDS) == 2
+    assert figures.latency == figures.recent_latency
+    assert figures.latency.count == 3
 
 
 def test_a_drain_claims_at_once_and_its_loops_come_one_after_the_other(platform: Settings) -> None:

@@ -13,7 +13,7 @@ from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.domain.checkpoint import Checkpoint, to_bytes
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.loop_state import Kind, LoopState
+from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.control import Standalone
@@ -84,7 +84,7 @@ def repaired(repair: Callable[[], Checkpoint]) -> None:
 
 
 def wait_until_stopped(control: Standalone) -> LoopState:
-    wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stand still")
+    wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "the relay to stand still")
     return control.progress.state
 
 

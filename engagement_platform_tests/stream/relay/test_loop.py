@@ -23,7 +23,7 @@ from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Refused, StreamStopped, Unavailable
 from engagement_platform.domain.event import ENGAGEMENT, decode
 from engagement_platform.domain.ids import IdRange
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.control import Standalone
@@ -470,11 +470,11 @@ def test_a_missing_right_is_refused_with_what_to_grant_and_the_relay_goes_on_onc
     with pytest.raises(Refused, match="GRANT SELECT ON content TO engagement_reader"):
         drain(relay.run, settings)
     with running(relay.run, settings) as control:
-        wait_for(lambda: control.progress.state.kind is Kind.REFUSED, "the relay to say that it is refused")
+        wait_for(lambda: control.progress.state.kind is Activity.REFUSED, "the relay to say that it is refused")
         assert control.progress.state.subject == "the source"
         writer.execute("GRANT SELECT ON content TO engagement_reader")
         wait_for(lambda: published(settings) == [1], "the relay to go on")
-        assert control.progress.state.kind is Kind.STREAMS
+        assert control.progress.state.kind is Activity.STREAMS
 
 
 def test_a_type_that_changes_in_mid_stream_stops_the_relay_before_an_event_of_another_form(
@@ -488,7 +488,7 @@ def test_a_type_that_changes_in_mid_stream_stops_the_relay_before_an_event_of_an
             "ALTER TABLE engagement_events ALTER event_ts TYPE timestamp USING event_ts AT TIME ZONE 'Asia/Tokyo'"
         )
         insert(writer, 1)
-        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "the relay to stop")
         assert "event_ts of engagement_events is timestamp without time zone" in control.progress.state.reason
         assert published(settings) == [1]
         writer.execute(
@@ -496,7 +496,7 @@ def test_a_type_that_changes_in_mid_stream_stops_the_relay_before_an_event_of_an
         )
         wait_for(lambda: published(settings) == [1, 2], "the relay to go on by itself")
         writer.execute("ALTER TABLE engagement_events RENAME COLUMN device TO agent")
-        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "the relay to stop")
         assert "lacks column device" in control.progress.state.reason
         writer.execute("ALTER TABLE engagement_events RENAME COLUMN agent TO device")
         insert(writer, 1)
@@ -513,7 +513,7 @@ def test_rows_that_are_hidden_in_mid_stream_stop_the_relay_until_they_are_not(
         wait_for(lambda: published(settings) == [1], "the first event")
         writer.execute("ALTER TABLE engagement_events ENABLE ROW LEVEL SECURITY")
         insert(writer, 2)
-        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "the relay to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "the relay to stop")
         assert "BYPASSRLS" in control.progress.state.remedy
         writer.execute("ALTER TABLE engagement_events DISABLE ROW LEVEL SECURITY")
         wait_for(lambda: published(settings) == [1, 2, 3], "the relay to go on by itself")
@@ -566,7 +566,7 @@ def test_the_latency_header_is_never_after_the_commit(settings: Settings, source
     unseen_at = int(dict(record.headers)["unseen-at"])
     assert before is not None
     assert abs(unseen_at - before[0]) < 5_000_000
-    assert control.progress.latency.maximum < 5_000
+    assert control.progress.latency.present().maximum < 5
 
 
 def test_the_read_uses_the_index_however_often_it_is_called(settings: Settings, source_db: SourceDatabase) -> None:

@@ -10,7 +10,7 @@ import pytest
 from engagement_platform.adapters.source.reader import Altered, Rows, Source
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
@@ -367,7 +367,7 @@ def test_a_source_that_looks_altered_for_ever_is_waited_for_and_not_asked_withou
         ids = insert(writer, 3)
         wait_for(lambda: control.progress.events == 3, "the first rows")
         monkeypatch.setattr(Source, "read", altered)
-        wait_for(lambda: control.progress.state.kind is Kind.WAITS and len(reads) > 6, "it to wait")
+        wait_for(lambda: control.progress.state.kind is Activity.WAITS and len(reads) > 6, "it to wait")
         assert "altered" in control.progress.state.reason
         monkeypatch.setattr(Source, "read", read)
         ids += insert(writer, 2)

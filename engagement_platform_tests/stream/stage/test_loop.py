@@ -25,11 +25,11 @@ from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehous
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
-from engagement_platform.stream.stage import batch_files, open_loads
+from engagement_platform.stream.stage import batch_files, loader, open_loads
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform_tests.conftest import SourceDatabase
@@ -116,7 +116,7 @@ def test_batches_are_cut_by_age(settings: Settings, writer: psycopg.Connection[A
         ids += write(writer, 3)
         wait_for(lambda: table_ids(settings) == ids, "the second batch")
         wait_for(lambda: int(control.progress.detail.get("batches", 0)) >= 2, "both to be told")
-        assert control.progress.latency.count == 6
+        assert control.progress.latency.present().count == 6
 
 
 def test_what_is_no_event_is_rejected_with_its_reason_and_the_stream_goes_on(
@@ -156,7 +156,7 @@ def test_an_event_of_a_rebuilt_day_is_left_out_when_the_rebuild_had_it(
 def test_a_batch_waits_for_an_open_rebuild_of_its_days(
     rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "SILENT_SECONDS", 60.0)  # nobody writes a heartbeat here
+    monkeypatch.setattr(loader, "SILENT_SECONDS", 60.0)  # nobody writes a heartbeat here
     drain(relay.run, settings)
     drain(stage.run, settings)
     often = settings.replace(stage_seconds=0.2)
@@ -174,7 +174,7 @@ def test_a_rebuild_whose_process_is_gone_is_settled(
     rebuilds: Rebuilds, settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else its row would keep the day's events out for ever."""
-    monkeypatch.setattr(stage, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(loader, "SILENT_SECONDS", 0.5)
     ids = write(writer, 3)
     drain(relay.run, settings)
     drain(stage.run, settings)
@@ -288,7 +288,7 @@ def test_the_lag_of_a_topic_that_is_gone_is_not_counted_in_the_new_one(
             client.delete_topics([settings.topics.events])
         wait_for(lambda: not _exists(settings), "the topic to be gone")
         ensure_topics(settings)
-        wait_for(lambda: control.progress.state.kind is Kind.STOPPED, "it to stop")
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "it to stop")
         wait_for(lambda: control.progress.lag is None, "the lag to be unknown")
 
 

@@ -10,7 +10,7 @@ import pytest
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.loop_state import Kind, in_words
+from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.domain.playback import Playbacks
 from engagement_platform.domain.windows import NONE, recount
 from engagement_platform.settings import Settings
@@ -44,7 +44,7 @@ class Running:
     def told(self) -> str:
         """Why it stands still until a person acts, in words; empty while it does not."""
         state = self.control.progress.state
-        return in_words(state) if state.kind in {Kind.STOPPED, Kind.REFUSED} else ""
+        return in_words(state) if state.kind in {Activity.STOPPED, Activity.REFUSED} else ""
 
     def finish(self, timeout: float = 20.0) -> None:
         """Stop it, and raise what it raised."""

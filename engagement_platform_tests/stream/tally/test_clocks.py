@@ -9,7 +9,7 @@ import redis
 
 from engagement_platform.adapters.redis import scripts
 from engagement_platform.adapters.redis.views import Views
-from engagement_platform.domain.loop_state import Kind
+from engagement_platform.domain.loop_state import Activity
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.topic import Sent, Topic, event, eventually
 from engagement_platform_tests.stream.tally.support import Running, Start, assert_exact, becomes_exact, drain
@@ -76,7 +76,7 @@ def stream(topic: Topic) -> Iterator[Stream]:
 
 def waits(running: Running) -> bool:
     state = running.control.progress.state
-    return (state.kind, state.subject) == (Kind.WAITS, "Redis' clock")
+    return (state.kind, state.subject) == (Activity.WAITS, "Redis' clock")
 
 
 def is_counted_on(views: Views, stream: Stream) -> None:

@@ -1,0 +1,155 @@
+"""What a loop tells of itself: every counter, gauge and histogram, declared once, and their values at one moment.
+
+A loop counts (`stream.progress`), its heartbeat keeps the values as JSON in the platform's database, and whoever reads
+them there gets them typed: status, materializations, reports and metrics are readers of the same thing. Base units are
+seconds and bytes. A reader of another version takes the figures that it knows: one that is missing is 0, or unknown.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engagement_platform.domain import latency, loop_state
+from engagement_platform.domain.latency import Latencies
+from engagement_platform.domain.loop_state import LoopState
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number that only grows while a run lasts."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number that goes up and down; unknown when the loop does not tell it."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several words."""
+
+    name: str
+    words: tuple[str, ...]
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Latencies, of which there are only ever more while a run lasts."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+EVENTS = Counter("events", "events", "Events handled: published, counted, loaded or delivered, or given up.")
+BATCHES = Counter("batches", "batches", "stage: batches in the warehouse.")
+ROWS = Counter("rows", "events", "stage: events in the warehouse, without those that a rebuilt day had already.")
+REJECTED = Counter("rejected", "messages", "relay, stage, forward: what was given up as it is no event of the stream.")
+UNREADABLE = Counter("unreadable", "messages", "tally: messages that are no events, so that they are not counted.")
+LATE = Counter("late", "events", "tally: events that had left the window when they came.")
+FUTURE = Counter("future", "events", "tally: events whose time lies too far ahead.")
+REFUSED = Counter("refused", "batches", "tally: batches that Redis did not take, as its offsets were others.")
+REQUESTS = Counter("requests", "requests", "forward: requests to the partner.")
+RETRIES = Counter("retries", "requests", "forward: those that were made again.")
+HALVED = Counter("halved", "requests", "forward: arrays that were halved to find the event that is meant.")
+DEAD_LETTERS = Counter("dead_letters", "events", "forward: events that the partner did not take.")
+COUNTERS = (
+    EVENTS, BATCHES, ROWS, REJECTED, UNREADABLE, LATE, FUTURE, REFUSED, REQUESTS, RETRIES, HALVED, DEAD_LETTERS,
+)  # fmt: skip
+
+LAG = Gauge("lag", "events", "Events that wait; unknown where nobody can tell.")
+OPEN_IDS = Gauge("open_ids", "ids", "relay: ids that it has passed and that may still be committed.")
+IN_FLIGHT = Gauge("in_flight", "requests", "forward: requests under way.")
+GAUGES = (LAG, OPEN_IDS, IN_FLIGHT)
+
+BREAKER = Choice("breaker", ("closed", "open", "probing"), "forward: what the circuit breaker lets through.")
+CHOICES = (BREAKER,)
+
+LATENCY = Distribution(
+    "latency", "seconds", "From the commit of an event (an upper bound) to the loop's effect; since the run began."
+)
+RECENT_LATENCY = Distribution("recent_latency", "seconds", "The same of about the last minute.")
+
+Figure = Counter | Gauge | Choice
+FIGURES: tuple[Figure, ...] = (*COUNTERS, *GAUGES, *CHOICES)
+STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The values at one moment. What is not there was never told."""
+
+    counters: Mapping[Counter, int] = field(default_factory=dict)
+    gauges: Mapping[Gauge, float] = field(default_factory=dict)
+    choices: Mapping[Choice, str] = field(default_factory=dict)
+    latency: Latencies = field(default_factory=Latencies)
+    recent_latency: Latencies = field(default_factory=Latencies)
+    state: LoopState | None = None
+
+    def count(self, counter: Counter) -> int:
+        """Return the value of a counter."""
+        return self.counters.get(counter, 0)
+
+    def gauge(self, gauge: Gauge) -> float | None:
+        """Return the value of a gauge; None while it is not known."""
+        return self.gauges.get(gauge)
+
+
+def to_object(figures: Figures) -> dict[str, Any]:
+    """Return figures as the platform database keeps them."""
+    return {
+        **{figure.name: number for figure, number in figures.counters.items()},
+        **{figure.name: number for figure, number in figures.gauges.items()},
+        **{figure.name: word for figure, word in figures.choices.items()},
+        LATENCY.name: latency.to_object(figures.latency),
+        RECENT_LATENCY.name: latency.to_object(figures.recent_latency),
+        STATE: None if figures.state is None else loop_state.to_object(figures.state),
+    }
+
+
+def from_object(kept: Mapping[str, Any]) -> Figures:
+    """Return figures as they were kept, as far as this version knows them."""
+    counters = {figure: kept[figure.name] for figure in COUNTERS if _is_count(kept.get(figure.name))}
+    gauges = {figure: kept[figure.name] for figure in GAUGES if _is_number(kept.get(figure.name))}
+    choices = {figure: kept[figure.name] for figure in CHOICES if kept.get(figure.name) in figure.words}
+    return Figures(
+        counters,
+        gauges,
+        choices,
+        latency.from_object(kept.get(LATENCY.name)),
+        latency.from_object(kept.get(RECENT_LATENCY.name)),
+        loop_state.from_object(kept.get(STATE)),
+    )
+
+
+def total(runs: Iterable[Figures]) -> Figures:
+    """Return what several runs of a loop have done together, in the order of time: the last one says how it stands."""
+    all_together = Figures()
+    for run in runs:
+        sums = {figure: all_together.count(figure) + run.count(figure) for figure in COUNTERS}
+        all_together = Figures(
+            {figure: number for figure, number in sums.items() if number},
+            run.gauges,
+            run.choices,
+            all_together.latency + run.latency,
+            run.recent_latency,
+            run.state,
+        )
+    return all_together
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

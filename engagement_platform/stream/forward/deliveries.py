@@ -1,0 +1,100 @@
+"""Makes what the dispatch decides happen: requests go out, outcomes come in, what cannot be delivered is kept."""
+
+import logging
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from engagement_platform.adapters.kafka.plain import send_dead_letters
+from engagement_platform.domain.dead_letters import DeadLetter
+from engagement_platform.domain.delivery.dispatch import Dispatch
+from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.outcome import NoAnswer, judge
+from engagement_platform.domain.delivery.parcels import Settled
+from engagement_platform.domain.progress import EVENTS
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
+from engagement_platform.stream.forward.clients import Clients
+from engagement_platform.stream.forward.dead_letters import letters
+from engagement_platform.stream.forward.requests import Requests
+from engagement_platform.stream.forward.topic import Topic
+
+log = logging.getLogger("engagement_platform.forward")
+
+END_SECONDS = 5.0
+"""For how long the end of a run waits for the requests under way. Those that it ends are made again, as any is."""
+_ABORT_SECONDS = 2.0
+
+
+class Deliveries:
+    """The requests of one forward. Messages are settled once they are delivered, or their dead letters are kept."""
+
+    def __init__(
+        self, settings: Settings, control: Control, clients: Clients, topics: Mapping[str, Topic], dispatch: Dispatch
+    ) -> None:
+        self._settings = settings
+        self._control = control
+        self._partner = clients.partner
+        self._largest_letter = clients.largest_letter
+        self._topics = topics
+        self._dispatch = dispatch
+        self._requests = Requests(clients.partner.post, settings.api.in_flight)
+        self._is_ending = False
+
+    def send(self) -> None:
+        """Begin all requests that may be made now."""
+        while (parcel := self._dispatch.next(time.monotonic(), datetime.now(UTC))) is not None:
+            if parcel.is_probe and self._dispatch.stopped:
+                self._partner.renew()  # perhaps somebody has replaced a secret
+            self._requests.make(parcel)
+
+    def take_outcomes(self, seconds: float) -> None:
+        """Settle what has come back; wait up to so long for the first."""
+        result = self._requests.outcome(seconds)
+        settled: list[Settled] = []
+        while result is not None:
+            parcel, answer = result
+            if not (self._is_ending and isinstance(answer, NoAnswer)):  # else it is the end of the run that failed it
+                outcome = judge(answer, datetime.now(UTC))
+                settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
+            result = self._requests.outcome(0.0)
+        failed = [failure for one in settled for failure in one.failed]
+        if failed:
+            log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
+            self._keep(letters(failed, self._settings.stream, self._largest_letter))
+        delivered = [event for one in settled for event in one.delivered]
+        for event in [*delivered, *(failure.event for failure in failed)]:
+            name, partition, offset = event.record_position
+            self._topics[name].settle(partition, offset)
+        self._note(delivered, len(failed))
+
+    def _keep(self, dead_letters: list[DeadLetter]) -> None:
+        """Keep what was given up. Its offsets are stored only after this."""
+        send_dead_letters(self._settings.kafka, self._settings.topics.dead_letters, dead_letters)
+
+    def finish(self) -> None:
+        """Wait a while for the requests under way, and end the others."""
+        self._control.expect(END_SECONDS + _ABORT_SECONDS)
+        self._await_requests(END_SECONDS)
+        self._is_ending = True
+        self._partner.abort()
+        self._await_requests(_ABORT_SECONDS)
+
+    def close(self) -> None:
+        """End all requests, so that none is under way when the next forward begins."""
+        self._partner.abort()
+        self._requests.close()
+
+    def _await_requests(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self.take_outcomes(0.0)
+        while self._requests.under_way and (left := until - time.monotonic()) > 0:
+            self.take_outcomes(left)
+
+    def _note(self, delivered: list[Outgoing], dead: int) -> None:
+        progress, now_us = self._control.progress, time.time_ns() // 1_000
+        progress.count(EVENTS, len(delivered) + dead)
+        for event in delivered:
+            if event.unseen_at is not None:
+                progress.latency.add((now_us - event.unseen_at) / 1_000_000)

@@ -1,0 +1,119 @@
+"""Loads one batch: it is entered in the platform's database, after any rebuild of its days, and then sent."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engagement_platform.adapters.platform.loads import LoadRow
+from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
+from engagement_platform.domain.batches import Line, load_id, name_of, uncovered
+from engagement_platform.domain.errors import Superseded
+from engagement_platform.domain.loop_state import Activity, LoopState
+from engagement_platform.domain.rejections import Judged
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
+from engagement_platform.stream.rejection_limit import RejectionLimit
+from engagement_platform.stream.stage.batch import WRITER
+from engagement_platform.stream.stage.clients import Clients
+from engagement_platform.stream.stage.open_loads import deliver
+from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
+from engagement_platform.stream.stage.position import SLOW_SECONDS, Position
+from engagement_platform.stream.stage.rejected import bury
+from engagement_platform.stream.supervisor import Supervision
+
+_REBUILD_PAUSE = 0.1
+
+
+class Loader:
+    """Loads the batches of one stage."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        control: Control,
+        clients: Clients,
+        position: Position,
+        *,
+        supervision: Supervision,
+        limit: RejectionLimit,
+    ) -> None:
+        self._settings = settings
+        self._control = control
+        self._clients = clients
+        self._supervision = supervision
+        self._limit = limit
+        self._position = position
+        self._silence = Silence()
+
+    def load(self) -> LoadRow | None:
+        """Enter the batch that was gathered, send it, and begin the next one behind it.
+
+        Returns what was loaded; None when another stage has entered that version. Raises StreamStopped when too many
+        messages of the batch are no events, and Unavailable.
+        """
+        self._clients.reader.verify()
+        lines, load = self._judged()
+        chosen = self._enter(load, lines)
+        if chosen is None:
+            self._position.resume()
+            return None
+        self._limit.done()
+        if chosen:
+            self._control.expect(SLOW_SECONDS)
+            deliver(self._clients.warehouse, self._clients.loads, load, chosen, self._settings)
+        self._position.entered(load)
+        return replace(load, rows=len(chosen))
+
+    def _judged(self) -> tuple[list[Line], LoadRow]:
+        """Return the lines of the batch and its row, with what was rejected among the dead letters."""
+        batch, reader = self._position.batch, self._clients.reader
+        lines, rejected = batch.split()
+        ranges = {p: (begin, batch.ends[p]) for p, begin in batch.begins.items() if batch.ends[p] > begin}
+        self._limit.require(Judged(batch.sizes, batch.rejected), rejected[0].reason if rejected else "")
+        bury(self._settings, rejected[batch.buried :], name_of(self._settings.topics.events, ranges))
+        batch.buried = len(rejected)
+        return lines, LoadRow(
+            table_id=self._clients.table_id,
+            writer=WRITER,
+            version=self._position.version + 1,
+            load_id=load_id(self._clients.table_id, reader.topic_id, ranges),
+            topic_id=reader.topic_id,
+            ranges=ranges,
+            next_offsets=batch.ends,
+            days=tuple(sorted({line.day for line in lines})),
+            rows=len(lines),
+            rejected=len(rejected),
+            unseen_at=self._position.unseen_at(),
+        )
+
+    def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:
+        """Enter a load with the lines that no rebuilt day holds; return them. None when it was not entered."""
+        while not self._control.should_stop():
+            with self._clients.loads.admission(load.table_id, load.days) as admission:
+                if not admission.rebuilds:
+                    chosen = uncovered(lines, admission.coverages)
+                    ids = [line.id for line in chosen]
+                    entered = admission.open(
+                        replace(
+                            load,
+                            rows=len(chosen),
+                            covered=len(lines) - len(chosen),
+                            lowest_id=min(ids, default=None),
+                            highest_id=max(ids, default=None),
+                        )
+                    )
+                    return chosen if entered else None
+            self._wait_for(admission.rebuilds)
+        raise Superseded("The stage ends before its batch was entered; the next one reads it again.")
+
+    def _wait_for(self, rebuilds: Sequence[RebuildRow]) -> None:
+        """Wait for rebuilds of the batch's days; settle those whose process is gone."""
+        days = ", ".join(str(rebuild.day) for rebuild in rebuilds)
+        reason = "a live load of that day comes after it"
+        state = LoopState(Activity.WAITS, time.time(), f"the rebuild of {days}", reason)
+        self._supervision.works(but=state)
+        for rebuild in rebuilds:
+            if self._silence.is_dead(rebuild, SILENT_SECONDS, time.monotonic()):
+                self._control.expect(SLOW_SECONDS)
+                settle_rebuild(self._clients.warehouse, Rebuilds(self._clients.loads.session), rebuild)
+        self._control.wait(_REBUILD_PAUSE)

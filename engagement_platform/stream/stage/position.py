@@ -1,0 +1,128 @@
+"""Where the stage stands: behind the last batch that was entered in the platform's database, and what it has since."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
+from engagement_platform.adapters.platform.due_days import DueDays
+from engagement_platform.adapters.platform.loads import LoadRow
+from engagement_platform.adapters.source.history import days_published_since
+from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
+from engagement_platform.stream.stage.batch import WRITER, Batch
+from engagement_platform.stream.stage.clients import POLL_MS, Clients
+from engagement_platform.stream.stage.expired import read_before
+from engagement_platform.stream.stage.open_loads import settle_load
+
+log = logging.getLogger("engagement_platform.stage")
+
+SLOW_SECONDS = 2_400.0
+"""What the warehouse, or a scan of the source, may take before the stage counts as hung: a job of BigQuery waits for up
+to half an hour, and must not cost relay and tally their lease.
+"""
+
+
+class Position:
+    """The place of one stage. The rows in the platform database say it; `batch` is what was gathered behind that."""
+
+    def __init__(self, settings: Settings, control: Control, clients: Clients) -> None:
+        self._settings = settings
+        self._control = control
+        self._reader = clients.reader
+        self._loads = clients.loads
+        self._warehouse = clients.warehouse
+        self._table_id = clients.table_id
+        self.version = 0
+        """Of the last batch that was entered."""
+        self._unseen: Mapping[int, int] = {}
+        self.batch = Batch.at({})
+
+    def gather(self) -> None:
+        """Add to the batch what there is."""
+        records = self._reader.poll(POLL_MS)
+        self.batch.add(records, self._reader.positions(), time.monotonic())
+
+    def entered(self, load: LoadRow) -> None:
+        """Begin the next batch behind one that was entered."""
+        self.version, self._unseen = load.version, load.unseen_at
+        self.batch = Batch.at(load.next_offsets)
+        self._control.progress.offsets = dict(load.next_offsets)
+
+    def resume(self) -> None:
+        """Complete what is open and go on behind the last batch that was entered."""
+        self._control.expect(SLOW_SECONDS)
+        for load in self._loads.open_loads(self._table_id):
+            if load.writer == WRITER:
+                settle_load(self._warehouse, self._loads, load, self._settings)
+        last = self._loads.last_load(self._table_id, WRITER)
+        if last is None:
+            self.version, offsets = 0, self._reader.beginning_offsets()
+        elif last.topic_id != self._reader.topic_id:
+            raise TopicChanged(
+                f"The warehouse has loads of topic {last.topic_id}, but Kafka has {self._reader.topic_id}."
+            )
+        else:
+            self.version, offsets = last.version, dict(last.next_offsets)
+            self._unseen = last.unseen_at
+        self._read_from(offsets)
+
+    def take_up(self) -> None:
+        """Go on behind what is gathered, if nothing was entered meanwhile; else from what was entered.
+
+        Messages that a poll had taken when it failed are read again.
+        """
+        self._reader.verify()
+        last = self._loads.last_load(self._table_id, WRITER)
+        if (0 if last is None else last.version) == self.version and (last is None or last.closed_at is not None):
+            self._reader.seek(self.batch.ends)
+        else:
+            self.resume()
+
+    def follow_new_partitions(self) -> None:
+        """Read partitions that were added, from their beginning."""
+        new = self._reader.partitions - self.batch.begins.keys()
+        if new:
+            log.info("new partitions: %s", sorted(new))
+            self._read_from(self.batch.begins)
+
+    def skip_what_expired(self, error: OffsetsExpired) -> None:
+        """Go on with the oldest messages there are; the days of those that are gone have to be rebuilt.
+
+        Which ids are gone nobody knows any more. So the days are noted of all that was not yet published when the
+        first message that was not read was: also of those whose transactions had been open for long.
+        """
+        self._reader.verify()  # else the offsets are missing because the topic is another one
+        self._control.expect(SLOW_SECONDS)
+        last = self._loads.last_load(self._table_id, WRITER)
+        if last is not None:
+            days = days_published_since(
+                origin_of(self._settings), read_before(self._settings, last, self._reader.partitions)
+            )
+            DueDays(self._loads.session).note(self._table_id, days, "Kafka's messages expired before they were loaded")
+            log.error("%s To be rebuilt: %s", error.what, ", ".join(map(str, days)))
+        oldest = self._reader.beginning_offsets()
+        self._read_from({p: max(at, oldest.get(p, 0)) for p, at in self.batch.begins.items()})
+
+    def has_reached(self, goal: Mapping[int, int]) -> bool:
+        """Say whether everything before these offsets was read."""
+        positions = self._reader.positions()
+        return all(positions.get(partition, 0) >= end for partition, end in goal.items())
+
+    def unseen_at(self) -> dict[int, int]:
+        """Return for each partition a bound below the header `unseen-at` of every message behind the batch.
+
+        Within a partition it is that of the last message. One that was read to its end after the newest message of the
+        batch came has no message of an earlier transaction left.
+        """
+        batch = self.batch
+        ends, newest = self._reader.end_offsets(), max(batch.latest.values(), default=0)
+        latest = {**self._unseen, **batch.latest}
+        return {p: max(latest.get(p, 0), newest if at >= ends.get(p, 0) else 0) for p, at in batch.ends.items()}
+
+    def _read_from(self, offsets: Mapping[int, int]) -> None:
+        """Read all partitions; one that was never read is new and starts at 0."""
+        begins = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
+        self.batch = Batch.at(begins)
+        self._reader.seek(begins)
