@@ -11,16 +11,17 @@ from engagement_platform.adapters.source.look import require_followed
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.sql import bare
 from engagement_platform.domain.drafts.draft import draft_of
+from engagement_platform.domain.drafts.source import slug
 from engagement_platform.domain.drafts.texts import files_of
 from engagement_platform.domain.drafts.values import Draft, Wishes
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream, stream_of
-from engagement_platform.settings import STREAM, source_dsn_of
+from engagement_platform.settings import source_dsn_of
 
 
 def write(folder: Path, table: str, wishes: Wishes) -> None:
     """Write the files, and say what was chosen. Raises EngagementError; nothing is written then."""
-    dsn = source_dsn_of(wishes.name or STREAM)
+    dsn = source_dsn_of(wishes.name or slug(table.rsplit(".", 1)[-1].strip('"')))
     draft = draft_of(facts_of(dsn, table), wishes)
     files = files_of(draft)
     _require_free(folder, files)

@@ -13,9 +13,9 @@ from engagement_platform.domain.stream_form import Flaw, Path, near
 MAX_CLUSTERED = 4
 """What BigQuery takes."""
 
-_NO_MEMBER = {Base.JSON, Base.JSONB, Base.ARRAY, Base.FLOAT}
+NO_MEMBER = {Base.JSON, Base.JSONB, Base.ARRAY, Base.FLOAT}
 """Whose values have more than one text for what is the same, or none that anybody would ask for."""
-_NO_CLUSTER = {Base.FLOAT, Base.BYTES}
+NO_CLUSTER = {Base.FLOAT, Base.BYTES}
 _WHOLE = {Base.INTEGER}
 
 
@@ -40,7 +40,7 @@ def _of_dimensions(stream: EventStream, schema: Schema) -> Iterator[Flaw]:
         column = _column(schema, dimension.column)
         if column is None:
             yield _absent(schema, (*path, "column"), dimension.column)
-        elif column.type.base in _NO_MEMBER:
+        elif column.type.base in NO_MEMBER:
             yield Flaw(
                 (*path, "column"),
                 f"{column.name} is {column.type}, which nothing can be counted by: name another column, or select a "
@@ -95,7 +95,7 @@ def _of_rest(stream: EventStream, schema: Schema) -> Iterator[Flaw]:
         column = _column(schema, name)
         if column is None:
             yield _absent(schema, path, name)
-        elif column.type.base in _NO_CLUSTER:
+        elif column.type.base in NO_CLUSTER:
             yield Flaw(path, f"{name} is {column.type}, by which BigQuery does not cluster: name another column")
     if stream.user is not None:
         column = _column(schema, stream.user)

@@ -4,13 +4,16 @@ Only this file touches them, and a new version may move any: a test names those 
 lacks is said at each function.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster import DagsterEventType
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, PartitionBackfill
+
+_AT_ONCE = 500
 
 AssetGraph = BaseAssetGraph[Any]
 """All assets of a code location, with what depends on what: a backfill's state is read against it."""
@@ -78,6 +81,25 @@ def _days(subset: Any, key: dg.AssetKey) -> frozenset[str]:
     if key not in subset.asset_keys:
         return frozenset()
     return frozenset(subset.get_partitions_subset(key).get_partition_keys())
+
+
+def latest_tags(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Collection[str] | None = None
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the tags of the latest materialization of each partition of an asset, of all or of certain ones.
+
+    The public interface tells all materializations, one after another, and not which are the latest.
+    """
+    latest = instance.event_log_storage.get_latest_storage_id_by_partition(
+        key, DagsterEventType.ASSET_MATERIALIZATION, None if partitions is None else set(partitions)
+    )
+    tags: dict[str, Mapping[str, str]] = {}
+    ids = sorted(latest.values())
+    for at in range(0, len(ids), _AT_ONCE):
+        some = ids[at : at + _AT_ONCE]
+        records = instance.fetch_materializations(dg.AssetRecordsFilter(key, storage_ids=some), limit=len(some)).records
+        tags |= {str(record.partition_key): dict(record.event_log_entry.tags or {}) for record in records}
+    return tags
 
 
 def signs_of_daemons(instance: dg.DagsterInstance) -> Mapping[str, float]:

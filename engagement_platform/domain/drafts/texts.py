@@ -8,6 +8,7 @@ from engagement_platform.domain.columns import Base
 from engagement_platform.domain.drafts.source import slug
 from engagement_platform.domain.drafts.values import Draft, Join, Selected
 from engagement_platform.domain.sql_names import written
+from engagement_platform.domain.stream_rules import NO_CLUSTER
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
@@ -121,7 +122,7 @@ def _offered_measures(draft: Draft) -> Iterator[str]:
 def _clustered(draft: Draft) -> list[str]:
     (column,) = (column for column in draft.selected if column.name == draft.key)
     of = column.column.type
-    return [draft.key] if of is not None and of.base not in (Base.FLOAT, Base.BYTES) else []
+    return [draft.key] if of is not None and of.base not in NO_CLUSTER else []
 
 
 def _enriched(draft: Draft) -> str:

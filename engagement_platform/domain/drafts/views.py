@@ -8,6 +8,7 @@ from engagement_platform.domain.drafts.columns import is_counted
 from engagement_platform.domain.drafts.source import chosen
 from engagement_platform.domain.drafts.values import Draft, Selected, is_of
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.stream_rules import NO_MEMBER
 from engagement_platform.domain.table_facts import SourceFacts
 
 MAX_DIMENSIONS, MAX_MEASURES = 5, 4
@@ -50,10 +51,10 @@ def dimensions_of(facts: SourceFacts, draft: Draft) -> tuple[tuple[str, tuple[st
     joined = list[tuple[str, tuple[str, ...]]]()
     references = list[tuple[str, tuple[str, ...]]]()
     for join in draft.joins:
-        own = next((c.name for c in draft.columns if c.column.name == join.key.columns[0] and not c.is_offered), None)
+        own = next((c for c in draft.columns if c.column.name == join.key.columns[0] and not c.is_offered), None)
         shown = tuple(column.name for column in join.columns if not column.is_offered and not join.refused)
-        if own is not None and len(join.key.columns) == 1:
-            references.append((own, shown[:3]))
+        if own is not None and len(join.key.columns) == 1 and _is_member(own):
+            references.append((own.name, shown[:3]))
         joined += [
             (column.name, ())
             for column in join.columns
@@ -63,7 +64,14 @@ def dimensions_of(facts: SourceFacts, draft: Draft) -> tuple[tuple[str, tuple[st
     for column, shown in [*few[: MAX_DIMENSIONS - 1], *joined, *references, *few]:
         if len(taken) < MAX_DIMENSIONS:
             taken.setdefault(column, shown)
-    return tuple(taken.items()) or ((draft.key, ()),)
+    return tuple(taken.items()) or (
+        (next((c.name for c in draft.columns if c.name == draft.key and _is_member(c)), draft.id), ()),
+    )
+
+
+def _is_member(column: Selected) -> bool:
+    """Say whether views can count by a column; what is carried as text they can."""
+    return column.column.type is None or column.column.type.base not in NO_MEMBER
 
 
 def measures_of(facts: SourceFacts, draft: Draft, counted: set[str]) -> Iterator[str]:
