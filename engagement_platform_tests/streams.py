@@ -1,7 +1,9 @@
 """Streams beside the packaged one: with other dimensions and measures, and with as many as one does not think of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
 from unittest import mock
 
 from engagement_platform.adapters import streams
@@ -9,6 +11,7 @@ from engagement_platform.domain.event_stream import EventStream, stream_of
 from engagement_platform.settings import STREAM
 
 PACKAGED: EventStream = streams.stream_named(STREAM)
+"""The one that comes with the package."""
 
 ORDERS: EventStream = stream_of(
     {
@@ -70,3 +73,45 @@ def known(*more: EventStream) -> Iterator[None]:
     every = dict(streams.streams()) | {stream.name: stream for stream in more}
     with mock.patch.object(streams, "streams", return_value=every):
         yield
+
+
+def write_folder(
+    path: Path, name: str, *, toml: str = "", enriched: str | None = None, table: str = "", source: str = "pings"
+) -> Path:
+    """Write the folder of a stream over a table with id, at and host; `toml` are more lines of its stream.toml."""
+    path.mkdir()
+    (path / "stream.toml").write_text(
+        f'name = "{name}"\nmeaning = "The events of {name}."\n'
+        f'source = {{ table = "{source}", id = "id", time = "at" }}\nmessage = {{ key = "host" }}\n'
+        f'views = {{ dimensions = {{ host = {{ column = "host" }} }} }}\n'
+        f'warehouse = {{ table = "{table or name}" }}\n{toml}'
+    )
+    (path / "enriched.sql").write_text(f"SELECT id, at, host FROM {source}" if enriched is None else enriched)
+    return path
+
+
+def made(
+    name: str,
+    *,
+    table: str,
+    source: str = "events",
+    joins: tuple[str, ...] = (),
+    marts: Mapping[str, str] = MappingProxyType({}),
+    **more: object,
+) -> EventStream:
+    """Return a stream with names of one's own; `more` are other parts of its stream.toml."""
+    return stream_of(
+        {
+            "name": name,
+            "meaning": f"The events of {name}.",
+            "source": {"table": source, "id": "id", "time": "at"},
+            "message": {"key": "host"},
+            "views": {"dimensions": {"host": {"column": "host"}}},
+            "warehouse": {"table": table},
+            "tables": {join: {"id": {"type": "bigint", "meaning": "Names the row."}} for join in joins},
+        }
+        | more,
+        f"SELECT id, at, host FROM {source}",
+        marts,
+        f"{name}/stream.toml",
+    )

@@ -39,6 +39,7 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     DAGSTER: {
         "dagster._core.definitions.assets.graph.base_asset_graph.BaseAssetGraph": (),
+        "dagster._core.definitions.unresolved_asset_job_definition.UnresolvedAssetJobDefinition": (),
         "dagster._core.execution.backfill": ("BULK_ACTION_TERMINAL_STATUSES", "PartitionBackfill"),
         "dagster._core.execution.backfill.PartitionBackfill": (
             "backfill_id", "status", "error", "get_asset_backfill_data",

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Protocol, Self
 
 from engagement_platform.domain.errors import EngagementError
@@ -74,7 +75,7 @@ class Repeated:
         self._at_end = at_end
         self._patience = patience
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self.start()

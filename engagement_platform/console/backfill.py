@@ -2,6 +2,7 @@
 
 import click
 
+from engagement_platform.console.streams import of_stream, settings_of
 from engagement_platform.console.times import span
 
 
@@ -36,6 +37,7 @@ from engagement_platform.console.times import span
     help="Start a backfill of the days that failed in an earlier one, or were not done at its end.",
 )
 @click.option("--cancel", metavar="ID", help="End a backfill; days that are done stay done.")
+@of_stream
 def backfill(
     *,
     since: str | None,
@@ -49,6 +51,7 @@ def backfill(
     resume: str | None,
     retry: str | None,
     cancel: str | None,
+    stream: str | None,
 ) -> None:
     """Rebuild days of the warehouse from the source, beside the stream.
 
@@ -63,14 +66,16 @@ def backfill(
         span(since, until)  # so that what is wrong with a time is said before anything else is imported
     from engagement_platform.console import backfills
 
+    settings = settings_of(stream)
     if target != "warehouse":
-        backfills.replay_events(backfills.Asked(since, until, by, ids), to_api=target == "api", dry_run=dry_run)
+        asked = backfills.Asked(since, until, by, ids)
+        backfills.replay_events(settings, asked, to_api=target == "api", dry_run=dry_run)
         return
-    days = [] if since is None else backfills.days_between(since, until)
+    days = [] if since is None else backfills.days_between(settings.stream, since, until)
     if dry_run:
         backfills.announce(days)
         return
-    backfills.run(days, resume=resume, retry=retry, cancel=cancel, allow_removal=allow_removal, detach=detach)
+    backfills.run(settings, days, resume=resume, retry=retry, cancel=cancel, allow_removal=allow_removal, detach=detach)
 
 
 def _require_one(*chosen: str | None) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -12,20 +12,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engagement_platform.adapters.source.history import Chosen, Happened
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.console.times import span
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.coverage import Published
 from engagement_platform.domain.days import between as between_days
 from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.removal import TAG
+from engagement_platform.domain.stream_names import aimed
 from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.private import AssetGraph, asset_graph
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState
-from engagement_platform.orchestration.warehouse.events import GROUP
+from engagement_platform.orchestration.warehouse.events import warehouse_group
 from engagement_platform.orchestration.warehouse.queue import obstacles
-from engagement_platform.settings import Settings, first_day, load, variable
+from engagement_platform.settings import Settings, first_day, variable
 
 _POLL_SECONDS = 1.0
 _WAIT_SECONDS = 15.0
@@ -34,6 +36,7 @@ _SAY_AGAIN_SECONDS = 60.0
 
 
 def run(
+    settings: Settings,
     days: list[date],
     *,
     resume: str | None,
@@ -51,26 +54,28 @@ def run(
             click.echo(f"Backfill {cancel} is being ended.")
             return
         backfill_id = resume
+        assets = tables_of(settings)
         if retry is not None:
-            days, why = _failed_days(dagster, graph, retry), f"the failed days of {retry}"
+            failed = backfills.progress(dagster, graph, retry)
+            days, assets, why = _failed_days(failed), failed.assets, f"the failed days of {retry}"
         if days:
-            backfill_id = launch(dagster, days, why, allow_removal=allow_removal)
+            backfill_id = launch(dagster, assets, days, why, allow_removal=allow_removal)
         if backfill_id is None:
             return
         if not detach:
-            sys.exit(0 if watch(dagster, graph, backfill_id) else 1)
-        _say_what_is_in_the_way(dagster, backfill_id)
+            sys.exit(0 if watch(settings, dagster, graph, backfill_id) else 1)
+        _say_what_is_in_the_way(settings, dagster, backfill_id)
 
 
-def _say_what_is_in_the_way(dagster: dg.DagsterInstance, backfill_id: str) -> None:
-    for obstacle in obstacles(dagster, load(), backfill_id):
+def _say_what_is_in_the_way(settings: Settings, dagster: dg.DagsterInstance, backfill_id: str) -> None:
+    for obstacle in obstacles(dagster, settings, backfill_id):
         click.echo(obstacle)
 
 
-def _failed_days(dagster: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> list[date]:
-    failed = backfills.to_retry(backfills.progress(dagster, graph, backfill_id))
+def _failed_days(seen: backfills.Progress) -> list[date]:
+    failed = backfills.to_retry(seen)
     if not failed:
-        click.echo(f"No day of backfill {backfill_id} has failed.")
+        click.echo(f"No day of backfill {seen.backfill_id} has failed.")
     return failed
 
 
@@ -84,11 +89,10 @@ class Asked:
     ids: str | None
 
 
-def replay_events(asked: Asked, *, to_api: bool, dry_run: bool) -> None:
+def replay_events(settings: Settings, asked: Asked, *, to_api: bool, dry_run: bool) -> None:
     """Publish events again, for outside readers or the partner; Redis and the warehouse ignore them."""
     if asked.since is None and asked.ids is None:
         raise click.UsageError("--to replay-topic and --to api need --since or --ids.")
-    settings = load()
     if to_api and not settings.api.url.get_secret_value():
         raise SettingsError("There is no partner to deliver to.", f"Set {settings.variable_of('api_url')}.")
     chosen, what = _numbered(asked.ids) if asked.ids is not None else _within(settings, asked)
@@ -133,13 +137,26 @@ def instance() -> dg.DagsterInstance:
         ) from error
 
 
-def launch(dagster: dg.DagsterInstance, days: list[date], why: str, *, allow_removal: bool = False) -> str:
-    """Start a backfill of all tables of the warehouse; say how to come back to it."""
+def tables_of(settings: Settings) -> Sequence[dg.AssetKey]:
+    """Return the tables of a stream, which a backfill makes anew."""
+    group = warehouse_group(stream_of(settings))
+    return [table.key for table in definitions.resolve_all_asset_specs() if table.group_name == group]
+
+
+def launch(
+    dagster: dg.DagsterInstance,
+    assets: Sequence[dg.AssetKey],
+    days: list[date],
+    why: str,
+    *,
+    allow_removal: bool = False,
+) -> str:
+    """Start a backfill of tables; say how to come back to it."""
     backfills.require_daemon(dagster)
     announce(days)
-    assets = [table.key for table in definitions.resolve_all_asset_specs() if table.group_name == GROUP]
     backfill_id = backfills.start(assets, days, why, tags={TAG: "true"} if allow_removal else {})
-    click.echo(f"Backfill {backfill_id}. After an interruption: engagement-platform backfill --resume {backfill_id}")
+    again = aimed(f"engagement-platform backfill --resume {backfill_id}")
+    click.echo(f"Backfill {backfill_id}. After an interruption: {again}")
     return backfill_id
 
 
@@ -148,13 +165,13 @@ def announce(days: list[date]) -> None:
     click.echo(f"{len(days)} days, {days[0]} to {days[-1]}.")
 
 
-def days_between(since: str, until: str | None) -> list[date]:
+def days_between(stream: str, since: str, until: str | None) -> list[date]:
     """Return the days that the options name. Raises click.UsageError, and SettingsError for days out of range."""
     now = datetime.now(UTC)
     days = between_days(*span(since, until))
     if days[-1] > now.date():
         raise click.UsageError(f"--until lies after today, {now.date()} (UTC).")
-    first = first_day()
+    first = first_day(stream)
     if days[0] < first:
         raise SettingsError(
             f"{days[0]} is before {first}, the first day that Dagster knows.",
@@ -163,11 +180,11 @@ def days_between(since: str, until: str | None) -> list[date]:
     return days
 
 
-def watch(dagster: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> bool:
+def watch(settings: Settings, dagster: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> bool:
     """Show a backfill's progress until it ends; return whether every day was done."""
     console = Console()
     told: set[date] = set()
-    waiting = _Waiting(dagster, backfill_id)
+    waiting = _Waiting(settings, dagster, backfill_id)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("days", total=None)
@@ -191,7 +208,8 @@ def watch(dagster: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> b
 class _Waiting:
     """Tells what a backfill waits for, when no day has changed for a while."""
 
-    def __init__(self, dagster: dg.DagsterInstance, backfill_id: str) -> None:
+    def __init__(self, settings: Settings, dagster: dg.DagsterInstance, backfill_id: str) -> None:
+        self._settings = settings
         self._dagster = dagster
         self._backfill_id = backfill_id
         self._days: Mapping[date, DayState] = {}
@@ -205,13 +223,13 @@ class _Waiting:
         if now < self._ask_at:
             return []
         self._ask_at = now + _SAY_AGAIN_SECONDS
-        return obstacles(self._dagster, load(), self._backfill_id)
+        return obstacles(self._dagster, self._settings, self._backfill_id)
 
 
 def _sum_up(seen: backfills.Progress) -> bool:
     done, undone = seen.in_state(DayState.DONE), backfills.to_retry(seen)
     click.echo(f"{len(done)} of {len(seen.days)} days done. {seen.status.replace('_', ' ').capitalize()}.")
-    again = f"engagement-platform backfill --retry {seen.backfill_id}"
+    again = aimed(f"engagement-platform backfill --retry {seen.backfill_id}")
     if seen.error:
         raise EngagementError(f"The backfill has failed: {seen.error}", f"To go on with the days left: {again}")
     if undone:

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engagement_platform.console.streams import of_stream, settings_of
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from engagement_platform.console.doctor import Effective
+    from engagement_platform.console.doctor import Effective, Finding
     from engagement_platform.domain.checkpoint import Checkpoint
 
 _MARKS = {"ok": "[green]✓[/]", "note": "[dim]-[/]", "warning": "[yellow]![/]", "fault": "[red]✗[/]"}
@@ -17,27 +19,45 @@ _MARKS = {"ok": "[green]✓[/]", "note": "[dim]-[/]", "warning": "[yellow]![/]",
 
 @click.command()
 @click.option("--all-settings", is_flag=True, help="Show the settings that have their default, too.")
-def doctor(*, all_settings: bool) -> None:
+@click.option("--stream", metavar="NAME", help="Only this stream; by default all there are.")
+def doctor(*, all_settings: bool, stream: str | None) -> None:
     """Check every server and right, then show the settings that are set; exit 1 when something is missing."""
     from rich.console import Console
 
     from engagement_platform.console import doctor as examination
-    from engagement_platform.settings import load
+    from engagement_platform.console.streams import settings_of_each
+    from engagement_platform.domain.errors import EngagementError
+    from engagement_platform.domain.stream_names import about
 
-    settings = load()
     console = Console()
     faults = 0
-    for finding in examination.examine(settings):
-        faults += finding.level == "fault"
-        console.print(_MARKS[finding.level], end=" ")
-        console.print(finding.what, highlight=False, markup=False, soft_wrap=True)
-        if finding.todo:
-            console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    _show_settings(console, examination.effective(settings), all_settings=all_settings)
+    shown: list[Effective] = []
+    streams = settings_of_each(stream)
+    for number, (name, settings) in enumerate(streams.items()):
+        if len(streams) > 1:
+            console.print(f"[bold]{name}[/]")
+        with about(name):
+            if isinstance(settings, EngagementError):
+                faults += _show_finding(console, examination.Finding("fault", settings.what, settings.todo))
+                continue
+            examine = examination.examine_stream if number else examination.examine
+            faults += sum(_show_finding(console, finding) for finding in examine(settings))
+        effective = [one for one in examination.effective(settings) if one not in shown]
+        _show_settings(console, effective, all_settings=all_settings)
+        shown += effective
     if faults:
         console.print(f"[red]{faults} to mend.[/]")
         sys.exit(1)
     console.print("[green]Everything needed is there.[/]")
+
+
+def _show_finding(console: "Console", finding: "Finding") -> bool:
+    """Print what was looked at; return whether it is a fault."""
+    console.print(_MARKS[finding.level], end=" ")
+    console.print(finding.what, highlight=False, markup=False, soft_wrap=True)
+    if finding.todo:
+        console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    return finding.level == "fault"
 
 
 def _show_settings(console: "Console", settings: list["Effective"], *, all_settings: bool) -> None:
@@ -65,54 +85,57 @@ def checkpoint() -> None:
 
 
 @checkpoint.command()
-def show() -> None:
+@of_stream
+def show(*, stream: str | None) -> None:
     """Show the checkpoint in Kafka and its copy in the platform database."""
     from engagement_platform.recovery import relay
-    from engagement_platform.settings import load
 
-    checkpoints = relay.show(load())
+    checkpoints = relay.show(settings_of(stream))
     click.echo(f"Kafka: {_described(checkpoints.topic)}")
     click.echo(f"copy:  {_described(checkpoints.copy)}")
 
 
 @checkpoint.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def restore(*, yes: bool) -> None:
+@of_stream
+def restore(*, yes: bool, stream: str | None) -> None:
     """Take up the copy after Kafka has lost its checkpoint."""
+    settings = settings_of(stream)
     if not yes:
         click.confirm("Events of about the last second before the loss may be published twice. Go on?", abort=True)
     from engagement_platform.recovery import relay
-    from engagement_platform.settings import load
 
-    click.echo(f"The relay goes on from {_described(relay.restore(load()))}")
+    click.echo(f"The relay goes on from {_described(relay.restore(settings))}")
 
 
 @checkpoint.command()
 @click.option("--at", required=True, metavar="latest|earliest|ID", help="Where to begin.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def reset(at: str, *, yes: bool) -> None:
+@of_stream
+def reset(at: str, *, yes: bool, stream: str | None) -> None:
     """Begin anew, on the source as it is now."""
+    settings = settings_of(stream)
     if not yes:
         click.confirm(
             "What lies between the old and the new place is published twice or not at all. Go on?", abort=True
         )
     from engagement_platform.recovery import relay
-    from engagement_platform.settings import load
 
-    click.echo(f"The relay goes on from {_described(relay.reset(load(), at))}")
+    click.echo(f"The relay goes on from {_described(relay.reset(settings, at))}")
 
 
 @checkpoint.command()
 @click.option("--force", is_flag=True, help="Also when published ids belong to other rows by now.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def adopt(*, force: bool, yes: bool) -> None:
+@of_stream
+def adopt(*, force: bool, yes: bool, stream: str | None) -> None:
     """Go on at the same id with another table, sequence or server that has the same rows."""
     from engagement_platform.recovery import relay
-    from engagement_platform.settings import load
 
+    settings = settings_of(stream)
     if not yes:
         click.confirm("Every event that was published must stand there under its id. Go on?", abort=True)
-    click.echo(f"The relay goes on from {_described(relay.adopt(load(), force=force))}")
+    click.echo(f"The relay goes on from {_described(relay.adopt(settings, force=force))}")
 
 
 def _described(last: "Checkpoint | None") -> str:
@@ -130,10 +153,10 @@ def views() -> None:
 
 
 @views.command()
-def rebuild() -> None:
+@of_stream
+def rebuild(*, stream: str | None) -> None:
     """Count the window anew from Kafka; readers keep the old views until the new ones are complete."""
     from engagement_platform.recovery.tally import rebuild_views
-    from engagement_platform.settings import load
 
-    rebuild_views(load())
+    rebuild_views(settings_of(stream))
     click.echo("The tally builds the views anew.")

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from engagement_platform.console.people import who
+from engagement_platform.console.streams import of_stream, settings_of
 from engagement_platform.console.times import utc
 from engagement_platform.domain.dead_letters import (
     NO_EVENT,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from engagement_platform.dead_letters.list import DeadLetters
     from engagement_platform.dead_letters.redrive import Redriven
+    from engagement_platform.settings import Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -81,12 +83,13 @@ def dead_letters() -> None:
 )
 @click.option("--limit", default=100, show_default=True, help="Only the newest so many; 0 for all.")
 @_FORMAT
-def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> None:
+@of_stream
+def list_(*, states: Sequence[str], limit: int, form: str, stream: str | None, **filters: Any) -> None:
     """List letters, the newest last."""
     chosen = Chosen(**filters, states=_states(states))
     newest: deque[Letter] = deque(maxlen=limit or None)
     number = 0
-    with _opened() as letters:
+    with _opened(settings_of(stream)) as letters:
         for number, letter in enumerate(letters.chosen(chosen), 1):  # noqa: B007
             newest.append(letter if form == "json" else _without_event(letter))
     if form == "json":
@@ -99,11 +102,10 @@ def list_(*, states: Sequence[str], limit: int, form: str, **filters: Any) -> No
 
 
 @contextmanager
-def _opened() -> Iterator["DeadLetters"]:
+def _opened(settings: "Settings") -> Iterator["DeadLetters"]:
     from engagement_platform.dead_letters.list import dead_letters_of
-    from engagement_platform.settings import load
 
-    with dead_letters_of(load()) as letters:
+    with dead_letters_of(settings) as letters:
         yield letters
 
 
@@ -153,9 +155,10 @@ def plain(text: str) -> str:
 @dead_letters.command()
 @click.argument("address", type=_address, metavar="PARTITION:OFFSET")
 @_FORMAT
-def show(address: Address, form: str) -> None:
+@of_stream
+def show(address: Address, form: str, *, stream: str | None) -> None:
     """Show a letter with its event, and what was done with it; `list` shows where it lies."""
-    with _opened() as letters:
+    with _opened(settings_of(stream)) as letters:
         letter = next(letters.chosen(Chosen(addresses=[address])), None)
     if letter is None:
         raise click.UsageError(f"No letter lies at {address}.")
@@ -217,14 +220,14 @@ def _json(letter: Letter) -> str:
 @click.option("--again", is_flag=True, help="Also those that were redriven or discarded before.")
 @click.option("--why", default="", help="Kept with the record of it.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
+@of_stream
+def redrive(*, again: bool, why: str, dry_run: bool, stream: str | None, **options: Any) -> None:
     """Send the events of letters again: forward's to the partner, the stage's by a rebuild of their day.
 
     An event that is not in its letter is read from the source.
     """
     chosen = _chosen(options, tuple(DeadLetterState) if again else UNSETTLED)
     from engagement_platform.dead_letters.redrive import redrive as redrive_letters
-    from engagement_platform.settings import load
 
     def tell(some: "Sequence[Redriven]") -> None:
         for redriven in some:
@@ -233,7 +236,7 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
                 f"{redriven.letter.address} event {redriven.letter.content.event_id}: {mark}, {plain(redriven.note)}"
             )
 
-    done, failed = redrive_letters(load(), chosen, who(), why, tell, dry_run=dry_run)
+    done, failed = redrive_letters(settings_of(stream), chosen, who(), why, tell, dry_run=dry_run)
     click.echo(f"{done} letters {'would be ' if dry_run else ''}redriven, {failed} cannot be.")
     sys.exit(1 if failed else 0)
 
@@ -245,13 +248,14 @@ def redrive(*, again: bool, why: str, dry_run: bool, **options: Any) -> None:
 @click.option("--why", required=True, help="Why nobody needs them; kept with the record of it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say which ones it would be.")
-def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
+@of_stream
+def discard(*, why: str, yes: bool, dry_run: bool, stream: str | None, **options: Any) -> None:
     """Settle letters without sending them. They stay in the topic, and who discarded them is recorded."""
     chosen = _chosen(options, UNSETTLED)
     from engagement_platform.dead_letters.discard import discard as record_discard
-    from engagement_platform.settings import load
 
-    with _opened() as letters:
+    settings = settings_of(stream)
+    with _opened(settings) as letters:
         chosen_letters = [_without_event(letter) for letter in letters.chosen(chosen)]
         topic_id = letters.topic_id
     _print(_table(chosen_letters))
@@ -260,7 +264,7 @@ def discard(*, why: str, yes: bool, dry_run: bool, **options: Any) -> None:
         return
     if not yes:
         click.confirm("Neither the partner nor the warehouse gets what is in these letters. Go on?", abort=True)
-    done = record_discard(load(), chosen_letters, topic_id, who(), why)
+    done = record_discard(settings, chosen_letters, topic_id, who(), why)
     click.echo(f"{len(done)} letters are discarded.")
     if len(done) < len(chosen_letters):
         click.echo(

@@ -22,14 +22,14 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.source.surroundings import Surroundings, look_around
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, redact
-from engagement_platform.domain.marts import MARTS
 from engagement_platform.domain.source_tables import Sight, faults, faults_of
 from engagement_platform.domain.sql_names import written
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.topics import Topic, demands, unmet
+from engagement_platform.history.table import tables_of
 from engagement_platform.settings import ADDRESSES, FIELDS, Settings
 from engagement_platform.stream.registry import LOOPS
 from engagement_platform.stream.topic_watch import names_of, window_of
@@ -87,7 +87,13 @@ def _shown(name: str, value: object) -> str:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at each server and each right in turn. A server that does not answer is one fault."""
+    """Look at each server and each right of a stream in turn, and at Dagster."""
+    yield from examine_stream(settings)
+    yield from _dagster(settings)
+
+
+def examine_stream(settings: Settings) -> Iterator[Finding]:
+    """Look at each server and each right of a stream in turn. A server that does not answer is one fault."""
     for check in CHECKS:
         try:
             yield from check(settings)
@@ -235,7 +241,7 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     warehouse = open_warehouse(settings)
     name = {"bigquery": "BigQuery", "delta": "Delta Lake"}[settings.warehouse.kind]
     uri = redact(settings.effective_warehouse_uri)
-    for table in (ENGAGEMENT_EVENTS, *MARTS):
+    for table in tables_of(stream_of(settings)):
         if warehouse.has(table):
             yield Finding("ok", f"warehouse: {name} in {uri} has {table.name}, as the platform needs it")
         else:
@@ -297,5 +303,4 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _redis,
     _warehouse,
     _partner,
-    _dagster,
 )

@@ -93,7 +93,7 @@ def _of_toml(texts: Texts) -> Iterator[FolderFinding]:
             Level.FAULT, f"it is no TOML: {_AT_LINE.sub('', str(error)).strip()}", "Mend the line.", TOML, line
         )
         return
-    yield from (of_flaw(texts, flaw) for flaw in flaws_of(toml, texts.marts))
+    yield from (of_flaw(texts, flaw) for flaw in flaws_of(toml, texts.marts, complete=True))
     if (stream := stream_in(texts)) is not None:
         yield from _of_same_values(texts, stream)
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 import click
 
+from engagement_platform.console.streams import of_stream, settings_of
+
 
 @click.group()
 def forward() -> None:
@@ -18,16 +20,17 @@ def forward() -> None:
     help="At the oldest messages that Kafka still has, or behind the newest.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def restart(*, at: Literal["earliest", "latest"], yes: bool) -> None:
+@of_stream
+def restart(*, at: Literal["earliest", "latest"], yes: bool, stream: str | None) -> None:
     """Let forward begin elsewhere. Replays and redrives that wait stay where they can be used."""
+    settings = settings_of(stream)
     if not yes:
         again = "What was delivered already is delivered again, with the same keys."
         never = "What waits in the topic is not delivered."
         click.confirm(f"{again if at == 'earliest' else never} Go on?", abort=True)
     from engagement_platform.recovery import forward as recovery
-    from engagement_platform.settings import load
 
-    for topic, offsets in recovery.restart(load(), at).items():
+    for topic, offsets in recovery.restart(settings, at).items():
         listed = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
         click.echo(f"{topic}: forward goes on from the offsets {listed}")
 
@@ -35,7 +38,8 @@ def restart(*, at: Literal["earliest", "latest"], yes: bool) -> None:
 @forward.command("give-up")
 @click.option("--events", type=click.IntRange(1), help="At most so many; by default as many as wait now.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def give_up(*, events: int | None, yes: bool) -> None:
+@of_stream
+def give_up(*, events: int | None, yes: bool, stream: str | None) -> None:
     """Let events that the partner refuses become dead letters, where forward keeps them as it refuses all of them.
 
     Those that it takes are delivered. Forward begins with it within seconds, if it stands still within the hour. The
@@ -43,4 +47,4 @@ def give_up(*, events: int | None, yes: bool) -> None:
     """
     from engagement_platform.console.give_up import decide
 
-    decide("forward", events, yes=yes)
+    decide(settings_of(stream), "forward", events, yes=yes)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import click
 
+from engagement_platform.console.streams import of_stream, settings_of
+
 Row = Sequence[Any]
 _TO_QUOTE = re.compile(r'[",\r\n]|^\s|\s$')
 
@@ -19,19 +21,20 @@ _TO_QUOTE = re.compile(r'[",\r\n]|^\s|\s$')
 @click.argument("query")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.option("--max-rows", default=1_000, show_default=True, help="Most rows of the form `table`; 0 for all.")
-def sql(query: str, form: str, max_rows: int) -> None:
-    """Run a SELECT on the warehouse. Tables: engagement_events and the daily tables (see docs/warehouse.md).
+@of_stream
+def sql(query: str, form: str, max_rows: int, *, stream: str | None) -> None:
+    """Run a SELECT on the warehouse. Tables: that of the events, and the marts (see docs/warehouse.md).
 
     csv and json hold every row, exactly: NUMERIC with its digits, times as RFC 3339 in UTC. In csv an empty
     text is "" and NULL is nothing.
     """
+    from engagement_platform.adapters.streams import stream_of
     from engagement_platform.adapters.warehouse.connect import open_warehouse
-    from engagement_platform.domain.marts import MARTS
-    from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-    from engagement_platform.settings import load
+    from engagement_platform.history.table import tables_of
 
-    warehouse = open_warehouse(load())
-    for table in (ENGAGEMENT_EVENTS, *MARTS):
+    settings = settings_of(stream)
+    warehouse = open_warehouse(settings)
+    for table in tables_of(stream_of(settings)):
         warehouse.ensure(table)
     answer = warehouse.query(query)
     rows = (tuple(row.values()) for batch in answer.to_batches() for row in batch.to_pylist())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -134,14 +134,18 @@ def _of_marts(stream: EventStream, description: Description) -> Iterator[FolderF
     from engagement_platform.adapters.warehouse.delta.dry import columns_of, parameters_of
 
     day, at = date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)
-    for name, query in stream.marts.items():
+    tables = [table_of(stream, description.schema)]
+    for name, mart in stream.marts.items():
+        query = mart.query
         try:
             parameters_of(query)
         except EngagementError:
             continue  # it was said
         try:
-            given = columns_of(query, [table_of(stream, description.schema)], {"day": day, "begin": at, "end": at})
+            given = columns_of(query, tables, {"day": day, "begin": at, "end": at})
         except EngagementError as error:
             yield FolderFinding(Level.FAULT, error.what, error.todo, f"marts/{name}.sql")
         else:
             yield from of_mart(name, given)
+            with suppress(EngagementError):  # of_mart says it
+                tables.append(mart.stated or mart.table(given))

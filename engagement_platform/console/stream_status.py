@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engagement_platform.adapters.location import settings_of_location
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.loop_status import loops_of, totals
@@ -23,7 +24,8 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.progress import EVENTS, Figures, to_object
-from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, summarize
+from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, sum_up, summarize
+from engagement_platform.domain.stream_names import about
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import NAMES, loop_named
 
@@ -42,8 +44,6 @@ class Status:
     """How many letters are in each state, or why that is not known."""
     totals: Mapping[str, Figures] = field(default_factory=dict)
     """What each loop has done over all hand-overs."""
-    runs: Sequence[AtWork] = ()
-    """The runs that rebuild, compare or sum up days at this moment."""
 
     @property
     def summary(self) -> Summary:
@@ -51,28 +51,84 @@ class Status:
         return summarize(self.snapshot, self.loops, self.pauses, NAMES)
 
 
-def show(present: Status) -> None:
-    """Print the status for people."""
-    summary = present.summary
-    click.secho(summary.sentence, fg="green" if summary.well else "red", bold=True)
-    if not summary.well and present.snapshot.lease is not None:
-        click.echo(lease_in_words(present.snapshot))
-    Console().print(_table(present))
-    click.echo(f"Dead letters: {_letters_in_words(present.letters)}")
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The streams that were asked for."""
+
+    streams: Mapping[str, Status | EngagementError]
+    """Name -> how it stands, or why that cannot be read."""
+    runs: Sequence[AtWork]
+    """The runs that rebuild, compare or sum up days at this moment, of whichever stream."""
+
+    @property
+    def summaries(self) -> Mapping[str, Summary]:
+        """The sentence of each stream."""
+        return {
+            name: Summary(well=False, sentence=str(status)) if isinstance(status, EngagementError) else status.summary
+            for name, status in self.streams.items()
+        }
+
+    @property
+    def summary(self) -> Summary:
+        """The sentence that comes first."""
+        return sum_up(self.summaries)
+
+
+def show(present: Overview) -> None:
+    """Print the status for people: of each stream a block, below a sentence on all of them where there are several."""
+    if len(present.streams) > 1:
+        _say(present.summary)
+    for name, status in present.streams.items():
+        heading = f"\n{name}: " if len(present.streams) > 1 else ""
+        _say(present.summaries[name], heading)
+        if isinstance(status, Status):
+            _show(status)
     for run in present.runs:
         click.secho(run_in_words(run), fg="red" if run.silent_seconds > SILENT_SECONDS else None)
 
 
-def read(settings: Settings) -> Status:
-    """Read everything. Raises Unavailable without the platform database; Kafka may be away."""
+def _say(summary: Summary, heading: str = "") -> None:
+    click.secho(heading + summary.sentence, fg="green" if summary.well else "red", bold=True)
+
+
+def _show(status: Status) -> None:
+    if not status.summary.well and status.snapshot.lease is not None:
+        click.echo(lease_in_words(status.snapshot))
+    Console().print(_table(status))
+    click.echo(f"Dead letters: {_letters_in_words(status.letters)}")
+
+
+def read_each(streams: Mapping[str, Settings | EngagementError]) -> Overview:
+    """Read everything. Kafka may be away. Raises EngagementError when the only stream cannot be read."""
+    read: dict[str, Status | EngagementError] = {}
+    for name, settings in streams.items():
+        try:
+            with about(name):
+                read[name] = settings if isinstance(settings, EngagementError) else _read(settings)
+        except EngagementError as error:
+            if len(streams) == 1:
+                raise
+            read[name] = error
+    return Overview(read, _runs())
+
+
+def _read(settings: Settings) -> Status:
     ensure_schema(settings)
     with Session(settings, "status") as session:
         snapshot = Leases(session).snapshot()
         pauses = Pauses(session).present()
         loops = loops_of(session, snapshot.lease.run_id) if snapshot.lease else {}
         sums = totals(session)
-        runs = RunBeats(session).at_work()
-    return Status(snapshot, loops, pauses, _letters(settings), sums, runs)
+    return Status(snapshot, loops, pauses, _letters(settings), sums)
+
+
+def _runs() -> Sequence[AtWork]:
+    """Return the runs at work; none where nobody can tell."""
+    try:
+        with RunBeats.opened(settings_of_location(), "status") as beats:
+            return beats.at_work()
+    except EngagementError:  # each stream's block says it
+        return ()
 
 
 def run_in_words(run: AtWork) -> str:
@@ -100,16 +156,16 @@ def _letters_in_words(letters: Mapping[DeadLetterState, int] | str) -> str:
     return ", ".join(f"{letters.get(state, 0)} {state.value}" for state in DeadLetterState)
 
 
-def _table(present: Status) -> Table:
+def _table(status: Status) -> Table:
     table = Table("loop")
     for name in ("heartbeat", "events", "lag", "p50", "p99"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", overflow="fold")
     for loop in NAMES:
-        status = present.loops.get(loop)
+        present = status.loops.get(loop)
         # As a text, for what a server answered may stand in it, and brackets are no markup.
-        words = Text(loop_in_words(status, present.pauses.get(loop)))
-        table.add_row(loop, *(["-"] * 5 if status is None else _figures(status)), words)
+        words = Text(loop_in_words(present, status.pauses.get(loop)))
+        table.add_row(loop, *(["-"] * 5 if present is None else _figures(present)), words)
     return table
 
 
@@ -124,19 +180,31 @@ def _figures(status: LoopStatus) -> list[str]:
     ]
 
 
-def as_object(present: Status) -> dict[str, Any]:
-    """Return the status for JSON; times in RFC 3339, but `since` of a loop's state in seconds since 1970."""
-    letters = present.letters
-    told = {
-        "summary": present.summary,
-        "lease": present.snapshot.lease,
-        "lease_in_words": lease_in_words(present.snapshot),
+def as_object(present: Overview) -> dict[str, Any]:
+    """Return the status for JSON; times in RFC 3339, but `since` of a loop's state in seconds since 1970.
+
+    Of one stream it is that stream's object; of several, each has its own in `streams`.
+    """
+    summaries = present.summaries
+    told = {name: {"summary": summaries[name], **_as_object(status)} for name, status in present.streams.items()}
+    every = next(iter(told.values())) if len(told) == 1 else {"summary": present.summary, "streams": told}
+    shown: dict[str, Any] = msgspec.to_builtins({**every, "runs": present.runs})
+    return shown
+
+
+def _as_object(status: Status | EngagementError) -> dict[str, Any]:
+    if isinstance(status, EngagementError):
+        return {}
+    letters = status.letters
+    return {
+        "lease": status.snapshot.lease,
+        "lease_in_words": lease_in_words(status.snapshot),
         "loops": [
             {
                 "loop": loop,
-                "state": loop_in_words(present.loops.get(loop), present.pauses.get(loop)),
-                "heartbeat": present.loops.get(loop),
-                "pause": present.pauses.get(loop),
+                "state": loop_in_words(status.loops.get(loop), status.pauses.get(loop)),
+                "heartbeat": status.loops.get(loop),
+                "pause": status.pauses.get(loop),
             }
             for loop in NAMES
         ],
@@ -145,10 +213,7 @@ def as_object(present: Status) -> dict[str, Any]:
         else {state.value: letters.get(state, 0) for state in DeadLetterState},
         "totals": [
             {"loop": loop, "destination": loop_named(loop).destination, "progress": to_object(figures)}
-            for loop, figures in present.totals.items()
+            for loop, figures in status.totals.items()
             if loop in NAMES
         ],
-        "runs": present.runs,
     }
-    shown: dict[str, Any] = msgspec.to_builtins(told)
-    return shown

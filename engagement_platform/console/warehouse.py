@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engagement_platform.console.streams import of_stream, settings_of
+
 if TYPE_CHECKING:
     from engagement_platform.adapters.platform.loads import LoadRow
 
@@ -16,7 +18,8 @@ def warehouse() -> None:
 
 
 @warehouse.command()
-def status() -> None:
+@of_stream
+def status(*, stream: str | None) -> None:
     """Show the last load, what is open, and which days wait for a rebuild."""
     from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.loads import Loads
@@ -24,10 +27,9 @@ def status() -> None:
     from engagement_platform.adapters.platform.rebuilds import Rebuilds
     from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-    from engagement_platform.settings import load
     from engagement_platform.stream.stage.batch import WRITER
 
-    settings = load()
+    settings = settings_of(stream)
     ensure_schema(settings)
     table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
     with Loads.opened(settings, "status") as loads:
@@ -51,40 +53,42 @@ def _described(load: "LoadRow | None") -> str:
 
 @warehouse.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def restart(*, yes: bool) -> None:
+@of_stream
+def restart(*, yes: bool, stream: str | None) -> None:
     """Go on with a topic that was created anew, from its beginning."""
+    settings = settings_of(stream)
     if not yes:
         click.confirm("Events that the old topic had and the new one has too are loaded twice. Go on?", abort=True)
     from engagement_platform.recovery import stage
-    from engagement_platform.settings import load
 
-    _tell(stage.restart(load()), "The stage goes on with the topic that is there now.")
+    _tell(stage.restart(settings), "The stage goes on with the topic that is there now.")
 
 
 @warehouse.command("give-up")
 @click.argument("load_id")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def give_up(load_id: str, *, yes: bool) -> None:
+@of_stream
+def give_up(load_id: str, *, yes: bool, stream: str | None) -> None:
     """Close an open load that cannot be made again."""
+    settings = settings_of(stream)
     if not yes:
         click.confirm(f"The rows of {load_id} are missing until its days are rebuilt. Go on?", abort=True)
     from engagement_platform.recovery import stage
-    from engagement_platform.settings import load
 
-    _tell(stage.give_up(load(), load_id), f"Load {load_id} is closed.")
+    _tell(stage.give_up(settings, load_id), f"Load {load_id} is closed.")
 
 
 @warehouse.command("not-due")
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]))
-def not_due(day: datetime) -> None:
+@of_stream
+def not_due(day: datetime, *, stream: str | None) -> None:
     """Forget that a day has to be rebuilt, and leave it as it is."""
     from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.migrate import ensure_schema
     from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-    from engagement_platform.settings import load
 
-    settings = load()
+    settings = settings_of(stream)
     ensure_schema(settings)
     table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
     with DueDays.opened(settings, "not-due") as due_days:

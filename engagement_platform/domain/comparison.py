@@ -38,8 +38,6 @@ def comparison_of(stream: EventStream, schema: Schema, own: Collection[str]) -> 
         hashed=tuple(column for column in others if column.type.base not in _WITHOUT_A_TEXT),
         plain=tuple(column for column in others if column.type.base in _WITHOUT_A_TEXT),
         joined={
-            dimension.name: (dimension.column, dimension.shown[0])
-            for dimension in stream.views.dimensions
-            if dimension.shown and dimension.shown[0] not in own
+            name: (joined.column, joined.brings) for name, joined in stream.joined.items() if joined.brings not in own
         },
     )

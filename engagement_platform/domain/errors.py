@@ -5,6 +5,8 @@ Nothing here names a secret: DSNs are passed through `redact` before they reach 
 
 import re
 
+from engagement_platform.domain.stream_names import aimed
+
 # In a password anything may stand, @ and / too, so all up to the last @ of the line is taken for it.
 _PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*:/+[^:\s]*:(?P<secret>[^\n]*)@", re.IGNORECASE)
 _PASSWORD_IN_DSN = re.compile(
@@ -28,11 +30,14 @@ def redact(text: str) -> str:
 
 
 class EngagementError(Exception):
-    """A failure that a person should read: what happened, and what to do about it."""
+    """A failure that a person should read: what happened, and what to do about it.
+
+    Commands in it name the stream that the present work is about (`stream_names.about`).
+    """
 
     def __init__(self, what: str, todo: str = "") -> None:
-        self.what = redact(what)
-        self.todo = redact(todo)
+        self.what = aimed(redact(what))
+        self.todo = aimed(redact(todo))
         super().__init__(f"{self.what} {self.todo}".strip())
 
 

@@ -7,13 +7,15 @@ message and of the warehouse's table; and `marts/*.sql`, daily tables. Reading t
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from engagement_platform.domain import stream_form
+from engagement_platform.domain.checks import Checks, Joined
 from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.marts import Mart, flaws_of_marts, marts_of
 from engagement_platform.domain.source_tables import Form, Needed, Tables
 from engagement_platform.domain.stream_form import Flaw, Folder, flaws_of_form
 
@@ -96,10 +98,20 @@ class EventStream:
     """Column -> a sentence for people."""
     tables: Tables
     """What the source's tables must have. At least the id and the time of `source`."""
-    marts: Mapping[str, str]
-    """Name of a daily table -> its query, in BigQuery's dialect."""
+    marts: Mapping[str, Mart]
+    """Name -> table that is made from the events, each behind those that it reads."""
     same_values: Mapping[str, str]
     """Hash of `enriched` -> that of an earlier text which gave every row the same values."""
+    checks: Checks = field(default_factory=Checks)
+
+    @property
+    def joined(self) -> Mapping[str, Joined]:
+        """What an event names a row of: as the folder says, or what the views show beside their members."""
+        return self.checks.joined or {
+            dimension.name: Joined(dimension.column, dimension.shown[0])
+            for dimension in self.views.dimensions
+            if dimension.shown
+        }
 
     @property
     def code_version(self) -> str:
@@ -114,8 +126,11 @@ class EventStream:
 
 
 def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], where: str) -> EventStream:
-    """Return the stream of a folder; `where` names `stream.toml` in errors. Raises SettingsError with all its flaws."""
-    flaws = flaws_of(toml, marts)
+    """Return the stream of a folder; `where` names `stream.toml` in errors. Raises SettingsError with all its flaws.
+
+    `marts` are the texts of the files: name -> query.
+    """
+    flaws = flaws_of(toml, marts, complete=True)
     if flaws:
         raise SettingsError(
             f"{where} cannot be used: {'; '.join(map(str, flaws))}.", "docs/your-own-stream.md says what it may hold."
@@ -135,24 +150,38 @@ def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], 
         user=folder.warehouse.user,
         meanings=folder.columns,
         tables=_tables(folder),
-        marts=marts,
+        marts=marts_of(folder.marts, marts),
         same_values=folder.warehouse.same_values,
+        checks=folder.checks.value(),
     )
 
 
-def flaws_of(toml: Mapping[str, Any], marts: Iterable[str] = ()) -> list[Flaw]:
-    """Return everything that is wrong in `stream.toml` by itself, and with the names of marts; mostly nothing."""
+def flaws_of(toml: Mapping[str, Any], marts: Iterable[str] = (), *, complete: bool = False) -> list[Flaw]:
+    """Return everything that is wrong in `stream.toml` by itself, and with the names of marts; mostly nothing.
+
+    With `complete` these are all marts of the folder, and `stream.toml` may speak of no other.
+    """
     flaws = flaws_of_form(toml)
     if flaws:
         return flaws
     folder = msgspec.convert(toml, Folder)
-    return [*_names(folder), *_counted(folder.views), *_named_marts(folder, marts)]
+    marts = list(marts)
+    files = marts if complete else None
+    return [
+        *_names(folder),
+        *_counted(folder.views),
+        *_named_marts(folder, marts),
+        *flaws_of_marts(folder.marts, files),
+    ]
 
 
 def _names(folder: Folder) -> Iterator[Flaw]:
     for path, name in ((("name",), folder.name), (("warehouse", "table"), folder.warehouse.table)):
         if not _NAME.fullmatch(name):
             yield Flaw(path, f"{name!r} is no name: a-z, 0-9 and _, beginning with a letter, 40 at most")
+    for name in (*folder.checks.joined, *filter(None, [folder.checks.unit])):
+        if not _DIMENSION.fullmatch(name):
+            yield Flaw(("checks",), f"{name!r} is no name, which stands in that of a check: a-z, 0-9 and _, 40 at most")
     for kind, names in (("dimensions", folder.views.dimensions), ("measures", folder.views.measures)):
         for name in names:
             if not _DIMENSION.fullmatch(name):

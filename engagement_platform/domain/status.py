@@ -74,6 +74,17 @@ def summarize(
     return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {sentences}")
 
 
+def sum_up(streams: Mapping[str, Summary]) -> Summary:
+    """Say in one sentence whether all is well with these streams; of a single one, its own sentence."""
+    if len(streams) == 1:
+        return next(iter(streams.values()))
+    still = [name for name, summary in streams.items() if not summary.well]
+    if not still:
+        return Summary(well=True, sentence=f"All well: {', '.join(streams)} stream.")
+    verb = "stands" if len(still) == 1 else "stand"
+    return Summary(well=False, sentence=f"{len(still)} of {len(streams)} streams {verb} still: {', '.join(still)}")
+
+
 def stands_still(status: LoopStatus | None, pause: Pause | None, now: float) -> bool:
     """Say whether no events pass a loop of the run that streams; `now` in seconds since 1970."""
     if pause is not None or status is None or status.is_silent:

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
+from engagement_platform.domain import checks
 from engagement_platform.domain.source_tables import Form
 
 
@@ -56,6 +57,42 @@ class Needed(msgspec.Struct, forbid_unknown_fields=True):
     unique: bool = False
 
 
+class MartColumn(msgspec.Struct, forbid_unknown_fields=True):
+    """[marts.NAME.columns.COLUMN]."""
+
+    type: str
+    meaning: str = ""
+    required: bool = False
+
+
+class Mart(msgspec.Struct, forbid_unknown_fields=True):
+    """[marts.NAME]."""
+
+    meaning: str = ""
+    columns: dict[str, MartColumn] = {}
+    clustered_by: tuple[str, ...] = ()
+
+
+class Joined(msgspec.Struct, forbid_unknown_fields=True):
+    """[checks.joined.NAME]."""
+
+    column: str
+    brings: str
+
+
+class Checks(msgspec.Struct, forbid_unknown_fields=True):
+    """[checks]."""
+
+    unit: str | None = None
+    joined: dict[str, Joined] = {}
+    known_values: dict[str, tuple[str, ...]] = {}
+
+    def value(self) -> checks.Checks:
+        """Return what it says."""
+        joined = {name: checks.Joined(entry.column, entry.brings) for name, entry in self.joined.items()}
+        return checks.Checks(self.unit, joined, self.known_values)
+
+
 class Folder(msgspec.Struct, forbid_unknown_fields=True):
     """All of `stream.toml`."""
 
@@ -67,6 +104,8 @@ class Folder(msgspec.Struct, forbid_unknown_fields=True):
     warehouse: Warehouse
     tables: dict[str, dict[str, Needed]] = {}
     columns: dict[str, str] = {}
+    marts: dict[str, Mart] = {}
+    checks: Checks = msgspec.field(default_factory=Checks)
 
 
 Path = tuple[str, ...]

@@ -1,6 +1,5 @@
 """Makes a day of a mart anew from the day's events, and replaces it in one step."""
 
-import hashlib
 from datetime import date
 
 from engagement_platform.adapters.platform.migrate import ensure_schema
@@ -11,38 +10,43 @@ from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Rep
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.marts import Mart
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
 from engagement_platform.settings import Settings
 
 _TRIES = 5
+_ANY_DAY = date(2026, 1, 1)
 
 
-def query_of(stream: EventStream, mart: Table) -> str:
-    """Return the query of a mart in BigQuery's dialect; its parameters are @day, @begin and @end, times in UTC."""
-    return stream.marts[mart.name]
+def table_of_mart(stream: EventStream, mart: Mart) -> Table:
+    """Return the table of a mart: as `stream.toml` says it, or as the query gives it. Raises EngagementError."""
+    if mart.stated is not None:
+        return mart.stated
+    from engagement_platform.adapters.warehouse.delta.dry import columns_of  # noqa: PLC0415, as it loads an engine
+
+    begin, end = bounds(_ANY_DAY)
+    tables = [ENGAGEMENT_EVENTS, *(table_of_mart(stream, stream.marts[name]) for name in mart.reads)]
+    return mart.table(columns_of(mart.query, tables, {"day": _ANY_DAY, "begin": begin, "end": end}))
 
 
-def code_version(stream: EventStream, mart: Table) -> str:
-    """Return what changes with the mart's formula, and not with its comments."""
-    return hashlib.sha256(" ".join(query_of(stream, mart).split()).encode()).hexdigest()[:12]
-
-
-def refresh_day(settings: Settings, mart: Table, day: date) -> int:
+def refresh_day(settings: Settings, mart: Mart, day: date) -> int:
     """Replace a day of a mart by what the events of the day give now; return how many rows it has.
 
     Raises EngagementError; the day is then as it was.
     """
     ensure_schema(settings)
-    warehouse = open_warehouse(settings)
+    stream, warehouse = stream_of(settings), open_warehouse(settings)
+    for name in mart.reads:
+        warehouse.ensure(table_of_mart(stream, stream.marts[name]))
     warehouse.ensure(ENGAGEMENT_EVENTS)
-    warehouse.ensure(mart)
+    table = table_of_mart(stream, mart)
+    warehouse.ensure(table)
     begin, end = bounds(day)
-    query = query_of(stream_of(settings), mart)
     with Rebuilds.opened(settings, "mart") as rebuilds:
         for _ in range(_TRIES):
-            replacement = Replacement(mart, day, rebuilds.next_number())
+            replacement = Replacement(table, day, rebuilds.next_number())
             try:
-                return warehouse.replace_day_by_query(replacement, query, {"day": day, "begin": begin, "end": end})
+                return warehouse.replace_day_by_query(replacement, mart.query, {"day": day, "begin": begin, "end": end})
             except (Conflict, Overtaken):
                 continue
     raise Unavailable(

@@ -29,10 +29,12 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event import ENGAGEMENT
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Sums, named
+from engagement_platform.domain.stream_names import PACKAGED
 from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.before import dead_letters
-from engagement_platform.history.table import figures_of_day, statement
+from engagement_platform.history.table import figures_of_day, quoted, statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage.batch import WRITER
 
@@ -231,20 +233,26 @@ class NewValue:
     last: datetime
 
 
+def expected_values(settings: Settings, stream: EventStream) -> dict[str, frozenset[str]]:
+    """Return column -> the texts that are expected in it: of the packaged stream those of the settings come first."""
+    expected = {column: frozenset(values) for column, values in stream.checks.known_values.items()}
+    by_hand = {"event_type": settings.history.event_types, "content_type": settings.history.content_types}
+    for column, text in by_hand.items():
+        if stream.name == PACKAGED and f"{column}s" in settings.history.model_fields_set:
+            expected[column] = frozenset(value.strip() for value in text.split(","))
+    return expected
+
+
 def new_values(settings: Settings, since: datetime) -> list[NewValue]:
-    """Return the values of event_type and content_type since a time that the settings do not name.
+    """Return the values since a time that are not among those that are expected.
 
     The most frequent first; at most `_MAX_VALUES` of each.
     """
     warehouse = open_warehouse(settings)
     warehouse.ensure(ENGAGEMENT_EVENTS)
     new = []
-    for column, expected in (
-        ("event_type", settings.history.event_types),
-        ("content_type", settings.history.content_types),
-    ):
-        values = {each.strip() for each in expected.split(",")}
-        question = statement(stream_of(settings), "values_of", column=column, most=_MAX_VALUES)
+    for column, values in expected_values(settings, stream_of(settings)).items():
+        question = statement(stream_of(settings), "values_of", column=quoted(column), most=_MAX_VALUES)
         rows = warehouse.query(question, {"begin": since}).to_pylist()
         new += [NewValue(column, **row) for row in rows if row["value"] not in values]
     return new

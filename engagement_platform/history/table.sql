@@ -18,7 +18,7 @@ SELECT DISTINCT {id} AS id FROM {table} WHERE {time} >= TIMESTAMP '0001-01-01 00
 
 -- name: values_of
 -- The values of a column since a time, the most frequent first.
-SELECT {column} AS value, COUNT(*) AS events, MIN({time}) AS first, MAX({time}) AS last
+SELECT CAST({column} AS STRING) AS value, COUNT(*) AS events, MIN({time}) AS first, MAX({time}) AS last
   FROM {table}
  WHERE {time} >= @begin AND {column} IS NOT NULL
  GROUP BY value

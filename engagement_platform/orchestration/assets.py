@@ -1,64 +1,99 @@
-"""What the stream reads and keeps up to date, as assets without a compute function: lineage, and plotted figures.
+"""What a stream reads and keeps up to date, as assets without a compute function: lineage, and plotted figures.
 
-Nothing here can be materialized from the UI; the ops of `engagement_stream` report what they have done.
+Nothing here can be materialized from the UI; the ops of the stream's job report what they have done.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import dagster as dg
 
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.stream_names import own_name
+from engagement_platform.orchestration.stream_job import job_name
 from engagement_platform.stream.registry import loop_named
 
 SOURCE_GROUP = "source"
-STREAM_GROUP = "stream"
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
+"""One part of a qualified name in SQL."""
 
 STREAMED = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10), warn_window=timedelta(minutes=3))
 """A loop that streams reports every half a minute, with events or without; one that does not stream reports nothing."""
 
-_JOB = dg.MetadataValue.job("engagement_stream", location_name="engagement_platform")
 
-source_content = dg.AssetSpec(
-    ["postgres", "content"],
-    description="Podcasts, newsletters and videos: slug, title, type, length. Owned by another team; only read here.",
-    kinds={"postgres", "table"},
-    group_name=SOURCE_GROUP,
-)
-
-source_events = dg.AssetSpec(
-    ["postgres", "engagement_events"],
-    deps=[source_content],
-    description="One row for each play, pause, finish and click. Owned by another team; only read here.",
-    kinds={"postgres", "table"},
-    group_name=SOURCE_GROUP,
-)
+def stream_group(stream: EventStream) -> str:
+    """Return the group of what a stream keeps up to date."""
+    return own_name(stream.name, "stream")
 
 
-def _streamed(name: str, kind: str, deps: Sequence[dg.AssetSpec]) -> dg.AssetSpec:
-    """Return what a loop keeps up to date, as its entry in the registry tells."""
-    loop = loop_named(name)
+def source_key(table: str) -> dg.AssetKey:
+    """Return the key of a table of the source, named as SQL writes it."""
+    parts = ["".join(part) for part in _PART.findall(table)]
+    return dg.AssetKey(["postgres", *(re.sub(r"\W", "_", part) for part in parts)])
+
+
+def source_keys(stream: EventStream) -> list[dg.AssetKey]:
+    """Return the keys of the tables that a stream reads."""
+    return [source_key(table) for table in stream.tables]
+
+
+def sources_of(streams: Iterable[EventStream]) -> list[dg.AssetSpec]:
+    """Return the tables that streams read, each once, whichever of them read it."""
+    streams = list(streams)
+    events = {source_key(stream.source.name): stream for stream in streams}
+    joined: dict[dg.AssetKey, list[str]] = {}
+    for stream in streams:
+        for key in source_keys(stream):
+            if key not in events:
+                joined.setdefault(key, []).append(stream.name)
+    return [
+        *(_source(key, f"Joined to the events of {', '.join(names)}.") for key, names in joined.items()),
+        *(
+            _source(
+                key, f"The events of {stream.name}. {stream.meaning}", [k for k in source_keys(stream) if k in joined]
+            )
+            for key, stream in events.items()
+        ),
+    ]
+
+
+def _source(key: dg.AssetKey, what: str, deps: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
     return dg.AssetSpec(
-        loop.asset,
+        key,
         deps=deps,
-        description=loop.keeps,
-        kinds={kind},
-        group_name=STREAM_GROUP,
-        freshness_policy=STREAMED,
-        metadata={"kept up to date by": _JOB},
+        description=f"{what} Owned by another team; only read here.",
+        kinds={"postgres", "table"},
+        group_name=SOURCE_GROUP,
     )
 
 
-topic_events = _streamed("relay", "kafka", [source_events, source_content])
-redis_views = _streamed("tally", "redis", [topic_events])
-staged_batches = _streamed("stage", "json", [topic_events])
-partner_api = _streamed("forward", "api", [topic_events])
+def streamed_of(stream: EventStream) -> list[dg.AssetSpec]:
+    """Return what the loops of a stream keep up to date."""
+    topic = _streamed(stream, "relay", "kafka", source_keys(stream))
+    return [
+        topic,
+        _streamed(stream, "tally", "redis", [topic.key]),
+        _streamed(stream, "stage", "json", [topic.key]),
+        _streamed(stream, "forward", "api", [topic.key]),
+    ]
 
-STREAM = (
-    source_content,
-    source_events,
-    topic_events,
-    redis_views,
-    staged_batches,
-    partner_api,
-)
-"""All of them, for the definitions."""
+
+def streamed_key(stream: EventStream, loop: str) -> dg.AssetKey:
+    """Return the key of what a loop of a stream keeps up to date."""
+    return dg.AssetKey(loop_named(loop).asset_of(stream))
+
+
+def _streamed(stream: EventStream, name: str, kind: str, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
+    """Return what a loop keeps up to date, as its entry in the registry tells."""
+    return dg.AssetSpec(
+        streamed_key(stream, name),
+        deps=deps,
+        description=loop_named(name).kept_of(stream),
+        kinds={kind},
+        group_name=stream_group(stream),
+        freshness_policy=STREAMED,
+        metadata={
+            "kept up to date by": dg.MetadataValue.job(job_name(stream.name), location_name="engagement_platform")
+        },
+    )

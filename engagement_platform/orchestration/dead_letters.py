@@ -1,4 +1,4 @@
-"""Dead letters in Dagster: how many a day has and what became of them, and a job that redrives a day's."""
+"""Dead letters of a stream in Dagster: how many a day has and what became of them, and a job that redrives a day's."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,15 @@ from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.dead_letters.redrive import Redriven, redrive
 from engagement_platform.domain.days import between, bounds
 from engagement_platform.domain.dead_letters import UNSETTLED, Chosen, DeadLetterState
-from engagement_platform.orchestration.assets import STREAM_GROUP, partner_api, staged_batches, topic_events
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.stream_names import own_name, turn
+from engagement_platform.orchestration.assets import stream_group, streamed_key
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.living import in_one_living_process
-from engagement_platform.orchestration.warehouse.days import DAYS
+from engagement_platform.orchestration.private import AssetJob
+from engagement_platform.orchestration.warehouse.days import days_definition
 from engagement_platform.settings import Settings, load
+from engagement_platform.stream.registry import LOOPS
 
 _COLUMNS = dg.TableSchema(
     [
@@ -53,44 +57,92 @@ def figures(counts: Mapping[Key, int]) -> dict[str, dg.MetadataValue | int]:
     }
 
 
-@dg.asset(
-    key=["kafka", "dead_letters"],
-    deps=[topic_events, staged_batches, partner_api],
-    partitions_def=DAYS,
-    kinds={"kafka"},
-    group_name=STREAM_GROUP,
-    description="Events that could not be published, loaded or delivered, by the day on which they were given up. "
-    "Materializing a day counts its letters; the job redrive_dead_letters sends those that are open again.",
-)
-def dead_letters(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    """Count the letters of a day."""
-    with explained():
-        return dg.MaterializeResult(metadata=figures(counted(load(), date.fromisoformat(context.partition_key))))
+def dead_letters_key(stream: EventStream) -> dg.AssetKey:
+    """Return the key of the asset of a stream's dead letters."""
+    return dg.AssetKey(["kafka", own_name(stream.name, "dead_letters")])
 
 
-count_dead_letters = dg.define_asset_job(
-    "count_dead_letters",
-    selection=dg.AssetSelection.assets(dead_letters.key),
-    description="Counts the dead letters of a day.",
-)
+def dead_letters_by_day_of(stream: EventStream) -> dg.AssetsDefinition:
+    """Return the asset: a day's letters, counted."""
+
+    @dg.asset(
+        key=dead_letters_key(stream),
+        deps=[streamed_key(stream, loop.name) for loop in LOOPS if loop.lacking],
+        partitions_def=days_definition(stream.name),
+        kinds={"kafka"},
+        group_name=stream_group(stream),
+        description="Events that could not be published, loaded or delivered, by the day on which they were given up. "
+        f"Materializing a day counts its letters; the job {_redrive_name(stream)} sends those that are open again.",
+    )
+    def dead_letters(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """Count the letters of a day."""
+        with explained(stream.name):
+            day = date.fromisoformat(context.partition_key)
+            return dg.MaterializeResult(metadata=figures(counted(load(stream.name), day)))
+
+    return dead_letters
 
 
-@dg.schedule(
-    job=count_dead_letters,
-    cron_schedule="7 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Keeps the count of today's dead letters up to date, and after midnight closes that of yesterday.",
-)
-def count_dead_letters_hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-    """Ask for the days that the last hour touched."""
-    moment = context.scheduled_execution_time.astimezone(UTC)
-    days = between(moment - timedelta(hours=1), moment)
-    return [dg.RunRequest(run_key=f"{day} at {moment.isoformat()}", partition_key=day.isoformat()) for day in days]
+def _count_name(stream: EventStream) -> str:
+    return own_name(stream.name, "count_dead_letters")
 
 
-@dg.op(description="Redrives the open dead letters of a day, and counts its letters anew.")
-def redrive_letters_of_a_day(context: dg.OpExecutionContext) -> None:
+def count_dead_letters_of(stream: EventStream) -> AssetJob:
+    """Return the job that counts a day's letters."""
+    return dg.define_asset_job(
+        _count_name(stream),
+        selection=dg.AssetSelection.assets(dead_letters_key(stream)),
+        description="Counts the dead letters of a day.",
+    )
+
+
+def count_dead_letters_hourly_of(stream: EventStream) -> dg.ScheduleDefinition:
+    """Return the schedule that keeps the count of today's letters up to date."""
+
+    @dg.schedule(
+        name=own_name(stream.name, "count_dead_letters_hourly"),
+        job_name=_count_name(stream),
+        cron_schedule=f"{7 + turn(stream.name, 40)} * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Keeps the count of today's dead letters up to date, and after midnight closes that of yesterday.",
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        """Ask for the days that the last hour touched."""
+        moment = context.scheduled_execution_time.astimezone(UTC)
+        days = between(moment - timedelta(hours=1), moment)
+        return [dg.RunRequest(run_key=f"{day} at {moment.isoformat()}", partition_key=day.isoformat()) for day in days]
+
+    return hourly
+
+
+def _redrive_name(stream: EventStream) -> str:
+    return own_name(stream.name, "redrive_dead_letters")
+
+
+def redrive_dead_letters_of(stream: EventStream) -> dg.JobDefinition:
+    """Return the job that redrives a day's open letters."""
+
+    @dg.op(
+        name=own_name(stream.name, "redrive_letters_of_a_day"),
+        description="Redrives the open dead letters of a day, and counts its letters anew.",
+    )
+    def redrive_letters_of_a_day(context: dg.OpExecutionContext) -> None:
+        _redrive(context, stream)
+
+    @dg.job(
+        name=_redrive_name(stream),
+        partitions_def=days_definition(stream.name),
+        description="Sends a day's open dead letters again: to the partner, or by a rebuild of their days.",
+        executor_def=in_one_living_process,
+    )
+    def redrive_dead_letters() -> None:
+        redrive_letters_of_a_day()
+
+    return redrive_dead_letters
+
+
+def _redrive(context: dg.OpExecutionContext, stream: EventStream) -> None:
     """Redrive what can be; the others stay open, and the log says why."""
     day = date.fromisoformat(context.partition_key)
     since, until = bounds(day)
@@ -100,21 +152,13 @@ def redrive_letters_of_a_day(context: dg.OpExecutionContext) -> None:
             say = context.log.info if redriven.done else context.log.warning
             say(f"{redriven.letter.address}, event {redriven.letter.content.event_id}: {redriven.note}")
 
-    with explained():
-        settings = load()
+    with explained(stream.name):
+        settings = load(stream.name)
         chosen = Chosen(since=since, until=until, states=UNSETTLED)
         done, failed = redrive(settings, chosen, f"Dagster run {context.run_id}", f"the letters of {day}", tell)
         metadata = figures(counted(settings, day))
     context.log.info(f"{done} letters redriven, {failed} cannot be.")
-    context.log_event(dg.AssetMaterialization(dead_letters.key, partition=context.partition_key, metadata=metadata))
+    context.log_event(
+        dg.AssetMaterialization(dead_letters_key(stream), partition=context.partition_key, metadata=metadata)
+    )
     context.add_output_metadata({"redriven": done, "cannot be redriven": failed})
-
-
-@dg.job(
-    partitions_def=DAYS,
-    description="Sends a day's open dead letters again: to the partner, or by a rebuild of their days.",
-    executor_def=in_one_living_process,
-)
-def redrive_dead_letters() -> None:
-    """One op."""
-    redrive_letters_of_a_day()

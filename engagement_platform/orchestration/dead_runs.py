@@ -2,7 +2,7 @@
 
 Dagster learns of the death of a process from the code server that started it. When both die (with the machine, with the
 container), the run stays as it was for ever. What the sensor reports as failed, Dagster launches again by `run_retries`
-of `dagster.yaml`; the streaming job is exempt, for its own sensor replaces its runs.
+of `dagster.yaml`; streaming jobs are exempt, for their own sensors replace their runs.
 """
 
 from datetime import datetime
@@ -10,8 +10,10 @@ from datetime import datetime
 import dagster as dg
 import msgspec
 
+from engagement_platform.adapters.location import settings_of_location
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
+from engagement_platform.adapters.streams import streams
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import SILENT, Memory, Seen, judge
 from engagement_platform.orchestration.private import (
@@ -21,8 +23,7 @@ from engagement_platform.orchestration.private import (
     report_failed,
 )
 from engagement_platform.orchestration.runs import ACTIVE, runs_of
-from engagement_platform.orchestration.stream_job import NAME
-from engagement_platform.settings import load
+from engagement_platform.orchestration.stream_job import job_name
 
 LOOK_SECONDS = 15
 _MAX_RUNS = 200
@@ -36,13 +37,16 @@ _MAX_RUNS = 200
 def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Look at the runs that seem to be at work; end those whose heartbeat has stopped."""
     try:
-        settings = load()
+        settings = settings_of_location()
         ensure_schema(settings)
         runs = at_work(context)
         with RunBeats.opened(settings, "dead-runs") as beats:
             now, signs = beats.look([run.run_id for run in runs])
             # How long a streaming run may start up is for its own sensor to say.
-            begun = {run.run_id: signs[run.run_id] for run in runs if run.job_name != NAME or signs[run.run_id]}
+            streaming = {job_name(stream) for stream in streams()}
+            begun = {
+                run.run_id: signs[run.run_id] for run in runs if run.job_name not in streaming or signs[run.run_id]
+            }
             started = {run.run_id for run in runs if run.status is dg.DagsterRunStatus.STARTED}
             verdict = judge(begun, remembered(context.cursor), now, started)
             beats.close_others(list(signs), SILENT.total_seconds())

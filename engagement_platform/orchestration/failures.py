@@ -7,16 +7,18 @@ import dagster as dg
 
 from engagement_platform.adapters.warehouse.port import LoadFailed
 from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
+from engagement_platform.domain.stream_names import about
 
 
 @contextmanager
-def explained(*, gives_up_when_refused: bool = False) -> Iterator[None]:
-    """Fail without a retry where one would fail again: at what a person has to put right.
+def explained(stream: str, *, gives_up_when_refused: bool = False) -> Iterator[None]:
+    """Fail without a retry where one would fail again: at what a person has to put right. Remedies name the stream.
 
     A refusal may be short, as while a password is replaced: it is tried again unless `gives_up_when_refused`.
     """
     try:
-        yield
+        with about(stream):
+            yield
     except Unavailable as error:
         if not (gives_up_when_refused and isinstance(error, Refused)):
             raise

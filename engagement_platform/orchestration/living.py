@@ -13,13 +13,14 @@ from typing import Any, cast
 
 import dagster as dg
 
+from engagement_platform.adapters.location import settings_of_location
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import BEAT_SECONDS
-from engagement_platform.settings import Settings, load
+from engagement_platform.settings import Settings
 
 _INTERRUPT = signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
 """What ends this process: what a shell's `nohup … &` has started ignores SIGINT."""
@@ -48,7 +49,7 @@ def beating(run_id: str, job: str, subject: str) -> Iterator[None]:
     work, and this process is interrupted as by a termination from the UI.
     """
     try:
-        settings = load()
+        settings = settings_of_location()
     except EngagementError as error:  # the run says so itself as soon as it needs them
         log.warning("no heartbeat for run %s: %s", run_id, error)
         yield

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.stream_names import own_name
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.materializations import reported
 from engagement_platform.settings import Settings, load
@@ -29,8 +31,8 @@ RESTARTS = dg.RetryPolicy(max_retries=20)
 """An op whose process dies, or whose loop raises, is started again at once, beside its siblings."""
 
 
-def loop_op(loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinition:
-    """Return an op that runs a loop until its run is superseded, its lease is over or it is asked to stop.
+def loop_op(stream: EventStream, loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinition:
+    """Return an op that runs a loop of a stream until its run is superseded, its lease is over or it is asked to stop.
 
     Its output only says that the loop runs: it comes at once, so that the ops downstream run beside it. When draining
     it comes at the end, so that they drain what this one has written. `loops` are all loops of the job; those behind
@@ -38,7 +40,7 @@ def loop_op(loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinit
     """
 
     @dg.op(
-        name=loop.name,
+        name=own_name(stream.name, loop.name),
         description=loop.description,
         ins={"upstream": dg.In(dg.Nothing)} if loop.name != loops[0] else None,
         out=dg.Out(dg.Nothing),
@@ -49,14 +51,16 @@ def loop_op(loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinit
         in_own_process = multiprocessing.parent_process() is not None
         if in_own_process:
             os.nice(loop.niceness)
-        with explained():
-            settings = load()
+        with explained(stream.name):
+            settings = load(stream.name)
         chosen = context.op_config["lease_seconds"]
         lease_seconds = settings.lease.seconds if chosen is None else chosen
         if lease_seconds > 0:
             yield dg.Output(None)
         with (
-            explained(gives_up_when_refused=True),  # a drain raises it, and would at once raise it 20 times more
+            explained(
+                stream.name, gives_up_when_refused=True
+            ),  # a drain raises it, and would at once raise it 20 times more
             hold_lease(
                 settings,
                 run_id=context.run_id,
@@ -65,7 +69,7 @@ def loop_op(loop: Loop, run_loop: RunLoop, loops: Sequence[str]) -> dg.OpDefinit
                 lease_seconds=lease_seconds,
                 end_hung=_kill_this_process if in_own_process else _let_it_hang,
             ) as control,
-            reported(context, dg.AssetKey(loop.asset), control.progress),
+            reported(context, dg.AssetKey(loop.asset_of(stream)), control.progress),
         ):
             if loop.is_pausable:
                 run_pausable(run_loop, settings, control, loop.name)

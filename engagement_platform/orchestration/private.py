@@ -11,9 +11,13 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, PartitionBackfill
 
 _AT_ONCE = 500
+
+AssetJob = UnresolvedAssetJobDefinition
+"""A job over assets that are known by their keys only: what `define_asset_job` returns."""
 
 AssetGraph = BaseAssetGraph[Any]
 """All assets of a code location, with what depends on what: a backfill's state is read against it."""
@@ -39,6 +43,8 @@ class Backfill:
     error: str | None
     assets: tuple[Parts, ...]
     """Empty when nobody has asked for them."""
+    keys: tuple[dg.AssetKey, ...] = ()
+    """Of these assets."""
 
 
 def asset_graph(definitions: dg.Definitions) -> AssetGraph:
@@ -52,21 +58,21 @@ def backfill_of(instance: dg.DagsterInstance, backfill_id: str, graph: AssetGrap
     The public interface, GraphQL, tells how many partitions of an asset are done, and not which.
     """
     backfill = instance.get_backfill(backfill_id)
-    return None if backfill is None else _as_value(backfill, () if graph is None else _parts(backfill, graph))
+    return None if backfill is None else _as_value(backfill, {} if graph is None else _parts(backfill, graph))
 
 
 def latest_backfills(instance: dg.DagsterInstance, limit: int) -> list[Backfill]:
     """Return the latest backfills without their days, the newest first. GraphQL would take seconds to begin with."""
-    return [_as_value(backfill, ()) for backfill in instance.get_backfills(limit=limit)]
+    return [_as_value(backfill, {}) for backfill in instance.get_backfills(limit=limit)]
 
 
-def _as_value(backfill: PartitionBackfill, assets: tuple[Parts, ...]) -> Backfill:
+def _as_value(backfill: PartitionBackfill, assets: Mapping[dg.AssetKey, Parts]) -> Backfill:
     error = backfill.error.message.strip() if backfill.error else None
     ended = backfill.status in BULK_ACTION_TERMINAL_STATUSES
-    return Backfill(backfill.backfill_id, backfill.status.value, ended, error, assets)
+    return Backfill(backfill.backfill_id, backfill.status.value, ended, error, tuple(assets.values()), tuple(assets))
 
 
-def _parts(backfill: PartitionBackfill, graph: AssetGraph) -> tuple[Parts, ...]:
+def _parts(backfill: PartitionBackfill, graph: AssetGraph) -> dict[dg.AssetKey, Parts]:
     data = backfill.get_asset_backfill_data(graph)
     subsets = (
         data.target_subset,
@@ -74,7 +80,7 @@ def _parts(backfill: PartitionBackfill, graph: AssetGraph) -> tuple[Parts, ...]:
         data.failed_and_downstream_subset,
         data.requested_subset,
     )
-    return tuple(Parts(*(_days(subset, key) for subset in subsets)) for key in data.target_subset.asset_keys)
+    return {key: Parts(*(_days(subset, key) for subset in subsets)) for key in data.target_subset.asset_keys}
 
 
 def _days(subset: Any, key: dg.AssetKey) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Deletes old runs of the stream: one is born every few minutes, and Dagster keeps them, and killed ones, for ever."""
+"""Deletes old runs of the streams: one is born every few minutes, and Dagster keeps them, and killed ones, for ever."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,24 +7,25 @@ import dagster as dg
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.launches import BEGUN_WITHIN
 from engagement_platform.domain.leases import LeaseSnapshot
+from engagement_platform.orchestration.each_stream import for_each_stream
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.private import report_failed
 from engagement_platform.orchestration.runs import ENDED, UNFINISHED, runs_of
-from engagement_platform.orchestration.stream_job import NAME
-from engagement_platform.settings import load
+from engagement_platform.orchestration.stream_job import job_name
+from engagement_platform.settings import Settings
 
 _AT_ONCE = 100
 _LEASES_HOURS = 24 * 7
 
 
-def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, created_before: datetime) -> int:
-    """Report runs of engagement_stream as failed that were killed and look unfinished; return how many.
+def fail_dead_runs(instance: dg.DagsterInstance, leases: Leases, job: str, created_before: datetime) -> int:
+    """Report runs of a stream's job as failed that were killed and look unfinished; return how many.
 
     Looked at are those created before a time and old enough to have started. Heartbeats tell which of them live, as
     they do for the sensor: Dagster never learns of the death of a run whose processes were killed. Raises Unavailable.
     """
     old_enough = min(created_before, datetime.now(UTC) - BEGUN_WITHIN)
-    unfinished = dg.RunsFilter(job_name=NAME, statuses=list(UNFINISHED), created_before=old_enough)
+    unfinished = dg.RunsFilter(job_name=job, statuses=list(UNFINISHED), created_before=old_enough)
     dead = [run for run in runs_of(instance, unfinished) if not _lives(leases.snapshot(run.run_id), run.run_id)]
     for run in dead:
         report_failed(
@@ -38,12 +39,12 @@ def _lives(snapshot: LeaseSnapshot, run_id: str) -> bool:
     return holds_lease or any(snapshot.lives(loop) for loop in snapshot.of(run_id).values())
 
 
-def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) -> int:
-    """Delete the ended runs of engagement_stream that were created before a time; return how many.
+def delete_ended_runs(instance: dg.DagsterInstance, job: str, created_before: datetime) -> int:
+    """Delete the ended runs of a stream's job that were created before a time; return how many.
 
     Runs of other jobs stay: when one that materialized days is deleted, its days look missing.
     """
-    old = dg.RunsFilter(job_name=NAME, statuses=list(ENDED), created_before=created_before)
+    old = dg.RunsFilter(job_name=job, statuses=list(ENDED), created_before=created_before)
     deleted = 0
     while runs := runs_of(instance, old, limit=_AT_ONCE):
         for run in runs:
@@ -53,21 +54,27 @@ def delete_ended_runs(instance: dg.DagsterInstance, created_before: datetime) ->
 
 
 @dg.op(
-    description="Deletes runs of engagement_stream older than ENGAGEMENT_RETAIN_RUNS_HOURS that have ended or were "
+    description="Deletes runs of the streams' jobs older than ENGAGEMENT_RETAIN_RUNS_HOURS that have ended or were "
     "killed, and old leases."
 )
 def delete_old_stream_runs(context: dg.OpExecutionContext) -> None:
     """Delete what nobody will look at any more."""
-    settings = load()
-    created_before = datetime.now(UTC) - timedelta(hours=settings.lease.retain_runs_hours)
-    with Leases.opened(settings, "retention") as leases:
-        dead = fail_dead_runs(context.instance, leases, created_before)
-        leases.prune(_LEASES_HOURS)
-    deleted = delete_ended_runs(context.instance, created_before)
-    context.log.info(f"Deleted {deleted} runs, {dead} of which had been killed.")
+
+    def prune(settings: Settings) -> None:
+        job = job_name(settings.stream)
+        created_before = datetime.now(UTC) - timedelta(hours=settings.lease.retain_runs_hours)
+        with Leases.opened(settings, "retention") as leases:
+            dead = fail_dead_runs(context.instance, leases, job, created_before)
+            leases.prune(_LEASES_HOURS)
+        deleted = delete_ended_runs(context.instance, job, created_before)
+        context.log.info(f"Deleted {deleted} runs of {job}, {dead} of which had been killed.")
+
+    for_each_stream(prune)
 
 
-@dg.job(description="Deletes old runs of the stream, which come every few minutes.", executor_def=in_one_living_process)
+@dg.job(
+    description="Deletes old runs of the streams, which come every few minutes.", executor_def=in_one_living_process
+)
 def prune_engagement_stream_runs() -> None:
     """One op."""
     delete_old_stream_runs()

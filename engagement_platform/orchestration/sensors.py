@@ -1,4 +1,4 @@
-"""The sensor that keeps the stream alive. It reads, asks `domain.leases`, and acts."""
+"""The sensor that keeps a stream alive. It reads, asks `domain.leases`, and acts."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,10 +9,12 @@ import dagster as dg
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.launches import Run, Skip, abandoned, decide, needed
 from engagement_platform.domain.leases import LeaseSnapshot
+from engagement_platform.domain.stream_names import about
 from engagement_platform.orchestration.private import cancel_run
-from engagement_platform.orchestration.stream_job import NAME, TAGS
+from engagement_platform.orchestration.stream_job import TAGS, job_name
 from engagement_platform.settings import Settings, load
 
 LAUNCHED_AT = "engagement/launched_at"
@@ -28,17 +30,33 @@ _REMEMBERED = 50
 """Runs that are looked at: more than may fail before launching waits."""
 
 
-@dg.sensor(
-    name="keep_engagement_stream_alive",
-    job_name=NAME,
-    minimum_interval_seconds=1,  # the loop wakes every 5 s; 5 here would make every other tick come too early
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches the next run of engagement_stream before the present one ends, and at once when none lives.",
-)
-def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def keep_stream_alive_of(stream: EventStream) -> dg.SensorDefinition:
+    """Return the sensor of a stream."""
+    job = job_name(stream.name)
+
+    @dg.sensor(
+        name=sensor_name(stream.name),
+        job_name=job,
+        minimum_interval_seconds=1,  # the loop wakes every 5 s; 5 here would make every other tick come too early
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Launches the next run of {job} before the present one ends, and at once when none lives.",
+    )
+    def keep_alive(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        with about(stream.name):
+            return _tick(context, stream.name)
+
+    return keep_alive
+
+
+def sensor_name(stream: str) -> str:
+    """Return the name of the sensor of a stream."""
+    return f"keep_{stream}_stream_alive"
+
+
+def _tick(context: dg.SensorEvaluationContext, stream: str) -> dg.RunRequest | dg.SkipReason:
     """Launch a run or say why not. What could not be read is never taken for an absent lease."""
     try:
-        settings = load()
+        settings = load(stream)
         if settings.lease.seconds == 0:
             return dg.SkipReason("ENGAGEMENT_LEASE_SECONDS is 0, so nothing is kept alive: launch the job to drain.")
         snapshot = _read_board(settings)
@@ -47,7 +65,7 @@ def keep_engagement_stream_alive(context: dg.SensorEvaluationContext) -> dg.RunR
     lead = timedelta(seconds=settings.lease.effective_lead_seconds)
     decision = needed(snapshot, lead)
     if not isinstance(decision, Skip):
-        runs = _recent_runs(context.instance)
+        runs = _recent_runs(context.instance, job_name(stream))
         _cancel(context.instance, abandoned(runs, CODE_SERVER))
         decision = decide(snapshot, runs, lead, CODE_SERVER)
     if isinstance(decision, Skip):
@@ -71,8 +89,8 @@ def _read_board(settings: Settings) -> LeaseSnapshot:
         return leases.snapshot()
 
 
-def _recent_runs(instance: dg.DagsterInstance) -> list[Run]:
-    records = instance.get_run_records(dg.RunsFilter(job_name=NAME), limit=_REMEMBERED)
+def _recent_runs(instance: dg.DagsterInstance, job: str) -> list[Run]:
+    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=_REMEMBERED)
     return [_as_run(record) for record in records]
 
 

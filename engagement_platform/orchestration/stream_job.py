@@ -1,14 +1,13 @@
-"""The job `engagement_stream`: one op for each loop, all of them side by side in one lease run."""
+"""The job of a stream: one op for each loop, all of them side by side in one lease run."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS, RunLoop, loop_op
 from engagement_platform.stream.registry import LOOPS, NAMES
-
-NAME = "engagement_stream"
 
 # Highest priority in the queue, so that a backfill never keeps the stream waiting. The sensor alone replaces a run that
 # has ended, so that Dagster's own retry of runs must not.
@@ -40,15 +39,22 @@ SIDE_BY_SIDE = dg.multiprocess_executor.configured(
 )
 
 
-def stream_job(run: Mapping[str, RunLoop]) -> dg.JobDefinition:
-    """Return the job with these functions of the loops, by name. Its config is `lease_seconds`, for all ops alike."""
-    first, *others = [loop_op(loop, run[loop.name], NAMES) for loop in LOOPS]
+def job_name(stream: str) -> str:
+    """Return the name of the job of a stream."""
+    return f"{stream}_stream"
+
+
+def stream_job_of(stream: EventStream, run: Mapping[str, RunLoop] | None = None) -> dg.JobDefinition:
+    """Return the job. Its config is `lease_seconds`, for all ops alike; `run` are other functions of its loops."""
+    functions = run or {loop.name: loop.imported().run for loop in LOOPS}
+    ops = [loop_op(stream, loop, functions[loop.name], NAMES).alias(loop.name) for loop in LOOPS]
+    first, *others = ops
 
     def all_alike(config: Mapping[str, Any]) -> dict[str, Any]:
         return {"ops": {name: {"config": {"lease_seconds": config["lease_seconds"]}} for name in NAMES}}
 
     @dg.job(
-        name=NAME,
+        name=job_name(stream.name),
         description="Streams events for one lease and hands over to the next run. The sensor keeps one alive; "
         "with lease_seconds 0 it drains what is there and ends.",
         config=dg.ConfigMapping(config_fn=all_alike, config_schema={"lease_seconds": LEASE_SECONDS}),
@@ -61,6 +67,3 @@ def stream_job(run: Mapping[str, RunLoop]) -> dg.JobDefinition:
             follow(published)
 
     return job
-
-
-engagement_stream = stream_job({loop.name: loop.imported().run for loop in LOOPS})

@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
+from engagement_platform.domain.stream_names import PACKAGED
+
 PREFIX = "ENGAGEMENT_"
-STREAM = "engagement"
+STREAM = PACKAGED
 """The stream that comes with the package."""
 T = TypeVar("T")
 Own = Annotated[T, "own"]

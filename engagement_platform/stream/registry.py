@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from engagement_platform.domain.leases import HURRIED
 from engagement_platform.domain.redrive import Sink
+from engagement_platform.domain.stream_names import own_name
 from engagement_platform.domain.topics import Topic, User
 
 if TYPE_CHECKING:
+    from engagement_platform.domain.event_stream import EventStream
     from engagement_platform.settings import Settings
     from engagement_platform.stream.control import Control
 
@@ -40,9 +42,9 @@ class Loop:
     description: str
     """What it does, as its op says."""
     asset: tuple[str, ...]
-    """The key of the asset that it keeps up to date."""
+    """The key of the asset that it keeps up to date, with `{table}` and `{stream}` for the stream's: see `asset_of`."""
     keeps: str
-    """What that asset is."""
+    """What that asset is, with `{key}`, `{measures}` and `{dimensions}` for the stream's."""
     pause: str = ""
     """What a pause of it means; empty for a loop that is not paused by itself."""
     topics: tuple[Topic, ...] = (Topic.EVENTS,)
@@ -67,6 +69,20 @@ class Loop:
         """How far its process leaves the processor to others."""
         return 0 if self.name in HURRIED else _PATIENT
 
+    def asset_of(self, stream: "EventStream") -> tuple[str, ...]:
+        """Return the key of the asset of a stream. Where nothing in it is the stream's, its name comes in front."""
+        *folders, name = self.asset
+        own = name.format(table=stream.table, stream=stream.name)
+        return (*folders, own_name(stream.name, name) if own == name else own)
+
+    def kept_of(self, stream: "EventStream") -> str:
+        """Return what the asset of a stream is, for people."""
+        return self.keeps.format(
+            key=stream.key,
+            measures=", ".join(measure.name for measure in stream.views.measures).capitalize(),
+            dimensions=", ".join(dimension.name for dimension in stream.views.dimensions),
+        )
+
     def imported(self) -> Module:
         """Import its module."""
         return cast("Module", import_module(self.module))
@@ -77,8 +93,8 @@ LOOPS = (
         name="relay",
         module="engagement_platform.stream.relay.loop",
         description="PostgreSQL to Kafka: every committed event exactly once, with the checkpoint in the transaction.",
-        asset=("kafka", "engagement_events"),
-        keeps="Every committed event exactly once, enriched with its content. Key: content id. Value: JSON.",
+        asset=("kafka", "{table}"),
+        keeps="Every committed event exactly once, enriched. Key: {key}. Value: JSON.",
         # Not paused: Kafka is the buffer of all others, and the source's ids age while nobody looks at them.
         topics=(Topic.EVENTS, Topic.CHECKPOINT, Topic.DEAD_LETTERS),
         role=User.RELAY,
@@ -87,10 +103,9 @@ LOOPS = (
     Loop(
         name="tally",
         module="engagement_platform.stream.tally.loop",
-        description="Kafka to Redis: engagement of the sliding window, each event counted exactly once.",
-        asset=("redis", "engagement_views"),
-        keeps="Engagement of the sliding window, count and milliseconds, by content, content type and device; "
-        "readable the moment an event is applied.",
+        description="Kafka to Redis: the views of the sliding window, each event counted exactly once.",
+        asset=("redis", "{stream}_views"),
+        keeps="{measures} of the sliding window by {dimensions}; readable the moment an event is applied.",
         pause="The views in Redis stand still, and their as_of with them: readers see that they are stale.",
         role=User.TALLY,
     ),
@@ -108,10 +123,10 @@ LOOPS = (
     Loop(
         name="forward",
         module="engagement_platform.stream.forward.loop",
-        description="Kafka to the partner's HTTP API: every event at least once, in order for each content, or kept as "
-        "a dead letter.",
+        description="Kafka to the partner's HTTP API: every event at least once, in order for each key, or kept as a "
+        "dead letter.",
         asset=("partner", "api"),
-        keeps="Events delivered to the partner's HTTP API at least once, in order for each content. What the partner "
+        keeps="Events delivered to the partner's HTTP API at least once, in order for each key. What the partner "
         "does not take is kept as a dead letter.",
         pause="Nothing is delivered to the partner; events wait in Kafka.",
         topics=(Topic.EVENTS, Topic.REPLAYS, Topic.DEAD_LETTERS),

@@ -41,6 +41,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         (made / "enriched.sql").write_text("SELECT id, at, customer, country FROM shop.orders")
         for mart in marts:
             (made / "marts" / f"{mart}.sql").write_text("SELECT @day AS day")
+            with (made / "stream.toml").open("a") as toml:
+                toml.write(f'marts.{mart} = {{ meaning = "A day.", columns = {{}} }}\n')
         folders.append(made)
         monkeypatch.setenv("ENGAGEMENT_STREAMS", os.pathsep.join(map(str, folders)))
         return made

@@ -18,12 +18,12 @@ from engagement_platform.adapters.source import surroundings
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
 from engagement_platform.domain.errors import SettingsError, StreamStopped
-from engagement_platform.domain.marts import MARTS
 from engagement_platform.settings import Settings, load, variable
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 from engagement_platform_tests.streaming import drain
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import write
 
 
@@ -87,7 +87,7 @@ def test_a_warehouse_without_tables_is_a_note_and_stays_without(settings: Settin
     ensure_topics(settings)
     for _ in range(2):
         notes = [f.what for f in doctor.examine(settings) if f.level == "note" and "warehouse" in f.what]
-        assert len(notes) == 1 + len(MARTS)
+        assert len(notes) == 1 + len(PACKAGED.marts)
     assert not Path(settings.effective_warehouse_uri).exists()
 
 

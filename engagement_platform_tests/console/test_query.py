@@ -11,12 +11,13 @@ from click.testing import CliRunner
 
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.cli import group
-from engagement_platform.domain.marts import MARTS
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.domain.table import Table
 from engagement_platform.history.marts import refresh_day
 from engagement_platform.history.rebuild import rebuild_days
+from engagement_platform.history.table import tables_of
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import DAY, write
 
 PAGE = Path(__file__).parents[2] / "docs" / "warehouse.md"
@@ -31,7 +32,7 @@ def described(table: Table) -> str:
 
 
 def tables() -> str:
-    return "\n\n".join(described(table) for table in (ENGAGEMENT_EVENTS, *MARTS))
+    return "\n\n".join(map(described, tables_of(PACKAGED)))
 
 
 def test_the_page_describes_the_tables_as_they_are() -> None:
@@ -45,9 +46,9 @@ def in_use(settings: Settings, source_db: SourceDatabase, monkeypatch: pytest.Mo
         write(writer, 3)
         write(writer, 1, device=None, duration_ms=None, event_type="click")
     rebuild_days(settings, [DAY], "run")
-    for mart in MARTS:
+    for mart in PACKAGED.marts.values():
         refresh_day(settings, mart, DAY)
-    monkeypatch.setattr("engagement_platform.settings.load", lambda: settings)
+    monkeypatch.setattr("engagement_platform.settings.load", lambda *_: settings)
     return settings
 
 
@@ -59,7 +60,7 @@ def test_there_are_ten_questions_in_bigquery_s_dialect() -> None:
 
 def test_each_question_has_an_answer(in_use: Settings) -> None:
     warehouse = open_warehouse(in_use)
-    for table in (ENGAGEMENT_EVENTS, *MARTS):
+    for table in tables_of(PACKAGED):
         warehouse.ensure(table)
     for text in QUERIES:
         assert warehouse.query(text).column_names

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engagement_platform.orchestration.warehouse.checks import PROPERTIES
+from engagement_platform.orchestration.warehouse.checks import properties_of
+from engagement_platform_tests.streams import PACKAGED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text()
@@ -79,4 +80,4 @@ def test_what_stops_something_is_on_the_page(template: str) -> None:
 
 
 def test_every_check_is_on_the_page() -> None:
-    assert all(f"| `{each.name}`" in PAGE for each in PROPERTIES)
+    assert all(f"| `{each.name}`" in PAGE for each in properties_of(PACKAGED))

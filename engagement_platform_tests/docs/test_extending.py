@@ -20,15 +20,15 @@ PAGE = (ROOT / "docs" / "extending.md").read_text()
 _ASK = """
 from datetime import date
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.domain.marts import DAILY_DEVICE
 from engagement_platform.history.marts import refresh_day
 from engagement_platform.history.rebuild import rebuild_days
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.settings import load
 import engagement_platform
 
 day, settings = date.fromisoformat("{day}"), load()
 rebuild_days(settings, [day], "example")
-refresh_day(settings, DAILY_DEVICE, day)
+refresh_day(settings, stream_of(settings).marts["daily_device_engagement"], day)
 print(engagement_platform.__file__)
 print(open_warehouse(settings).query("SELECT device, pauses FROM daily_device_engagement ORDER BY device").to_pylist())
 """
@@ -54,10 +54,10 @@ def test_a_column(settings: Settings, source_db: SourceDatabase, tmp_path: Path)
         write(connection, 2, event_type="play", device="web")
     package = tmp_path / "engagement_platform"
     shutil.copytree(ROOT / "engagement_platform", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (sql,), (column,) = blocks("sql"), blocks("diff")
-    marts = package / "streams" / "engagement" / "marts"
-    insert_before(marts / "daily_device_engagement.sql", "COUNT(DISTINCT user_id)", sql)
-    insert_before(package / "domain" / "marts.py", "_USERS,", column.removeprefix("+"))
+    (sql,), (column,) = blocks("sql"), blocks("toml")
+    folder = package / "streams" / "engagement"
+    insert_before(folder / "marts" / "daily_device_engagement.sql", "COUNT(DISTINCT user_id)", sql)
+    insert_before(folder / "stream.toml", "unique_users", column)
     done = subprocess.run(
         [sys.executable, "-c", _ASK.format(day=DAY)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -73,13 +73,13 @@ import dagster as dg
 from click.testing import CliRunner
 from engagement_platform.cli import group
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.stream_job import engagement_stream
 from engagement_platform.settings import load
 from engagement_platform.stream.registry import loop_named
 import engagement_platform
 
 def drain(instance):
-    assert engagement_stream.execute_in_process(run_config={"lease_seconds": 0}, instance=instance).success
+    job = definitions.resolve_job_def("engagement_stream")
+    assert job.execute_in_process(run_config={"lease_seconds": 0}, instance=instance).success
 
 def told(instance):
     event = instance.get_latest_materialization_event(dg.AssetKey(["sqlite", "finished"]))
@@ -114,8 +114,9 @@ def add_sink(package: Path) -> None:
     (package / "stream" / "finished.py").write_text(module)
     registry, assets = package / "stream" / "registry.py", package / "orchestration" / "assets.py"
     registry.write_text(registry.read_text().replace("\n)\n\nNAMES", f"\n{entry.rstrip()},\n)\n\nNAMES"))
-    text = assets.read_text().replace("\nSTREAM = (", f"{asset}\n\nSTREAM = (")
-    assets.write_text(text.replace("    partner_api,\n)", "    partner_api,\n    finished,\n)"))
+    last = '_streamed(stream, "forward", "api", [topic.key]),\n'
+    assert last in assets.read_text()
+    assets.write_text(assets.read_text().replace(last, f"{last}        {asset.rstrip()},\n"))
 
 
 @pytest.mark.servers
@@ -144,5 +145,5 @@ def test_a_sink(settings: Settings, source_db: SourceDatabase, tmp_path: Path) -
         assert next(told) == "finished goes on from where it stood."
         assert next(told) == "2 0", "it goes on where it was"
     assert process.returncode == 0
-    with sqlite3.connect(settings.state_dir / "finished.db") as database:
+    with sqlite3.connect(settings.state_dir / "engagement-finished.db") as database:
         assert [row[0] for row in database.execute("SELECT id FROM finished ORDER BY id")] == finished

@@ -12,9 +12,8 @@ import pytest
 import sqlglot
 
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY, MARTS
-from engagement_platform.domain.table import Table
-from engagement_platform.history.marts import code_version, query_of, refresh_day
+from engagement_platform.domain.marts import Mart
+from engagement_platform.history.marts import refresh_day, table_of_mart
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
@@ -131,12 +130,14 @@ def by_hour(rows: list[Row]) -> list[Row]:
     ]
 
 
-ORACLES = {DAILY_CONTENT.name: by_content, DAILY_DEVICE.name: by_device, HOURLY.name: by_hour}
+MARTS = PACKAGED.marts.values()
+DAILY_CONTENT, HOURLY = PACKAGED.marts["daily_content_engagement"], PACKAGED.marts["hourly_engagement"]
+ORACLES = {DAILY_CONTENT.name: by_content, "daily_device_engagement": by_device, HOURLY.name: by_hour}
 
 
-def stored(settings: Settings, mart: Table, day: date) -> list[Row]:
+def stored(settings: Settings, mart: Mart, day: date) -> list[Row]:
     warehouse = open_warehouse(settings)
-    warehouse.ensure(mart)
+    warehouse.ensure(table_of_mart(PACKAGED, mart))
     found: list[Row] = warehouse.query(f"SELECT * FROM {mart.name} WHERE day = @day", {"day": day}).to_pylist()
     return found
 
@@ -192,20 +193,20 @@ def test_a_refresh_replaces_its_day_and_no_other(settings: Settings, source_db: 
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
-def test_a_query_is_bigquery_s_and_gives_the_columns_of_its_table(mart: Table) -> None:
-    (query,) = sqlglot.parse(query_of(PACKAGED, mart), read="bigquery")
+def test_a_query_is_bigquery_s_and_gives_the_columns_of_its_table(mart: Mart) -> None:
+    (query,) = sqlglot.parse(mart.query, read="bigquery")
     assert isinstance(query, sqlglot.exp.Query)
-    assert query.named_selects == [column.name for column in mart.columns]
+    assert query.named_selects == [column.name for column in table_of_mart(PACKAGED, mart).columns]
 
 
 def test_the_code_version_is_that_of_the_formula() -> None:
-    assert len({code_version(PACKAGED, mart) for mart in MARTS}) == len(MARTS)
-    assert all("--" not in query_of(PACKAGED, mart) for mart in MARTS)
+    assert len({mart.code_version for mart in MARTS}) == len(MARTS)
+    assert all("--" not in mart.query for mart in MARTS)
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
 def test_a_sum_beyond_numeric_is_null_and_the_day_is_made_all_the_same(
-    settings: Settings, source_db: SourceDatabase, mart: Table
+    settings: Settings, source_db: SourceDatabase, mart: Mart
 ) -> None:
     with psycopg.connect(source_db.writer_dsn) as connection:
         connection.execute("ALTER TABLE engagement_events ALTER COLUMN duration_ms TYPE bigint")

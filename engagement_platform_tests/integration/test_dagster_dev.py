@@ -24,7 +24,7 @@ from engagement_platform.cli import main
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.demo.programs import Dagster
 from engagement_platform.local.stack import Endpoints
-from engagement_platform.orchestration.stream_job import NAME
+from engagement_platform.orchestration.stream_job import job_name
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, children, dagster_dev, environment, kill
@@ -162,7 +162,9 @@ def started_processes(instance: dg.DagsterInstance, run_id: str, said: str) -> l
 
 def stage_process(instance: dg.DagsterInstance) -> list[psutil.Process]:
     """The process of the stage of the run that streams, as it told Dagster."""
-    (run,) = instance.get_runs(dg.RunsFilter(job_name=NAME, statuses=[dg.DagsterRunStatus.STARTED]), limit=1)
+    (run,) = instance.get_runs(
+        dg.RunsFilter(job_name=job_name("engagement"), statuses=[dg.DagsterRunStatus.STARTED]), limit=1
+    )
     pids = [
         int(str(event.event_specific_data.metadata["pid"].value))  # type: ignore[union-attr]
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_WORKER_STARTED)

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import dagster as dg
 
+from engagement_platform.adapters.streams import stream_named
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import stream_job
+from engagement_platform.orchestration.stream_job import stream_job_of
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import NAMES
+from engagement_platform_tests.streams import PACKAGED
 
 NOTES = "STAND_IN_NOTES"
+STREAM = "STAND_IN_STREAM"
+"""The stream whose job it is; by default the packaged one."""
 
 
 def stand_in(name: str) -> RunLoop:
@@ -23,6 +27,7 @@ def stand_in(name: str) -> RunLoop:
         control.claim()
         with (Path(os.environ[NOTES]) / name).open("a") as notes:
             notes.write(f"{os.getpid()}\n")
+        (Path(os.environ[NOTES]) / f"{name} streams").write_text(settings.stream)
         while not control.wait(0.05):
             control.progress.count(EVENTS)
 
@@ -31,7 +36,7 @@ def stand_in(name: str) -> RunLoop:
 
 def job() -> dg.JobDefinition:
     """Return the job."""
-    return stream_job({name: stand_in(name) for name in NAMES})
+    return stream_job_of(stream_named(os.environ.get(STREAM, PACKAGED.name)), {name: stand_in(name) for name in NAMES})
 
 
 def execute() -> None:

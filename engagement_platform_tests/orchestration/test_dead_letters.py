@@ -10,15 +10,17 @@ import pytest
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
-from engagement_platform.orchestration.dead_letters import count_dead_letters_hourly, dead_letters, figures
-from engagement_platform.orchestration.warehouse.events import GROUP
+from engagement_platform.orchestration.dead_letters import dead_letters_by_day_of, dead_letters_key, figures
+from engagement_platform.orchestration.warehouse.events import warehouse_group
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.dead_letters.support import bury, letter, states
 from engagement_platform_tests.streaming import read_all
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import write
 
 NOW = datetime.now(UTC)
+LETTERS = dead_letters_key(PACKAGED)
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def told(instance: dg.DagsterInstance, day: date) -> dict[str, object]:
     """What the latest materialization says; the table as rows."""
-    event = instance.get_latest_materialization_event(dead_letters.key)
+    event = instance.get_latest_materialization_event(LETTERS)
     assert event is not None
     assert event.asset_materialization is not None
     assert event.asset_materialization.partition == str(day)
@@ -50,6 +52,7 @@ def test_a_day_s_letters_are_counted_by_source_reason_and_state(
     yesterday = letter(9, at=NOW - timedelta(days=1))
     bury(settings, [letter(1, "stage", reason="not an event", at=NOW), yesterday, *(letter(n, at=NOW) for n in (3, 4))])
     redrive(settings, Chosen(event_ids=[1]), "", "")
+    dead_letters = dead_letters_by_day_of(PACKAGED)
     run = dg.materialize([dead_letters], partition_key=str(NOW.date()), instance=instance, selection=[dead_letters])
     assert run.success
     assert told(instance, NOW.date()) == {
@@ -86,8 +89,8 @@ def test_the_table_has_the_most_frequent_reasons_only() -> None:
 
 def test_backfills_and_jobs_of_the_warehouse_leave_the_letters_alone() -> None:
     graph = definitions.resolve_asset_graph()
-    tables = {key for key in graph.executable_asset_keys if graph.get(key).group_name == GROUP}
-    assert graph.executable_asset_keys - tables == {dead_letters.key}
+    tables = {key for key in graph.executable_asset_keys if graph.get(key).group_name == warehouse_group(PACKAGED)}
+    assert graph.executable_asset_keys - tables == {LETTERS}
     assert definitions.resolve_job_def("settle_day").asset_layer.executable_asset_keys == tables
 
 
@@ -100,6 +103,7 @@ def test_backfills_and_jobs_of_the_warehouse_leave_the_letters_alone() -> None:
 )
 def test_each_hour_the_days_that_it_touched_are_counted(tick: datetime, days: list[str]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        asked = count_dead_letters_hourly(dg.build_schedule_context(instance, tick))
+        hourly = definitions.resolve_schedule_def("count_dead_letters_hourly")
+        asked = hourly(dg.build_schedule_context(instance, tick))
     assert isinstance(asked, list)
     assert [each.partition_key for each in asked] == days

@@ -1,11 +1,14 @@
 """What Dagster loads: nothing is forgotten, and nothing heavy comes with it."""
 
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -14,27 +17,73 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from engagement_platform import orchestration
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.stream_job import PRELOADED, engagement_stream
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.orchestration.private import AssetJob
+from engagement_platform.orchestration.stream_job import PRELOADED
+from engagement_platform.orchestration.warehouse.schedules import QUEUE, queued
 from engagement_platform.stream.registry import NAMES
+from engagement_platform_tests.streams import PACKAGED
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("google.cloud", "dagster_gcp", "pandas", "deltalake", "pyarrow", "duckdb", "sqlglot", "adbc_driver_postgresql")
-DEFINED = (dg.AssetSpec, dg.AssetsDefinition, dg.JobDefinition, dg.SensorDefinition, dg.ScheduleDefinition)
+DEFINED: tuple[Any, ...] = (
+    dg.AssetSpec,
+    dg.AssetsDefinition,
+    dg.JobDefinition,
+    dg.SensorDefinition,
+    dg.ScheduleDefinition,
+)
 
 
-def defined() -> Iterator[object]:
-    """Everything of Dagster's that stands in a module of the package."""
-    for found in pkgutil.walk_packages(orchestration.__path__, f"{orchestration.__name__}."):
-        for value in vars(importlib.import_module(found.name)).values():
+def defined() -> Iterator[tuple[str, object]]:
+    """Everything of Dagster's that stands in a module of the package, with its module."""
+    for module in modules():
+        for value in vars(module).values():
             if isinstance(value, DEFINED):
-                yield value
+                yield module.__name__, value
+
+
+def factories() -> Iterator[Callable[[EventStream], object]]:
+    """The functions that make something of Dagster's for a stream."""
+    for module in modules():
+        for name, value in vars(module).items():
+            if name.endswith("_of") and callable(value) and value.__module__ == module.__name__:
+                hints = inspect.signature(value).parameters
+                if [hint.annotation for hint in hints.values()][:1] == [EventStream]:
+                    yield value
+
+
+def modules() -> Iterator[ModuleType]:
+    for module in pkgutil.walk_packages(orchestration.__path__, f"{orchestration.__name__}."):
+        yield importlib.import_module(module.name)
+
+
+def names(value: object) -> set[str]:
+    """Return the name of a definition, or of each of some; none of what is none."""
+    if isinstance(value, dg.AssetsDefinition):
+        return {str(key) for key in (*value.keys, *value.check_keys)}
+    if isinstance(value, dg.AssetSpec):
+        return {str(value.key)}
+    if isinstance(value, (*DEFINED, AssetJob)):
+        return {str(value.name)}  # type: ignore[attr-defined]
+    return set().union(*map(names, value)) if isinstance(value, list | Iterator) else set()
+
+
+def registered() -> list[object]:
+    lists = (definitions.assets, definitions.jobs, definitions.sensors, definitions.schedules, definitions.asset_checks)
+    return [each for some in lists for each in some or ()]
 
 
 def test_everything_that_is_defined_is_registered() -> None:
-    lists = (definitions.assets, definitions.jobs, definitions.sensors, definitions.schedules, definitions.asset_checks)
-    registered = {id(each) for some in lists for each in some or ()}
-    forgotten = [each for each in defined() if id(each) not in registered]
-    assert not forgotten
+    known = {id(each) for each in registered()}
+    assert not [value for _, value in defined() if id(value) not in known]
+
+
+def test_everything_that_is_made_for_a_stream_is_registered() -> None:
+    made = {factory: names(factory(PACKAGED)) for factory in factories()}
+    known = names(registered())
+    assert len([some for some in made.values() if some]) > 10
+    assert not {factory.__name__: some - known for factory, some in made.items() if some - known}
 
 
 def test_the_definitions_can_be_loaded() -> None:
@@ -54,7 +103,7 @@ def test_the_assets_have_a_lineage_and_only_those_with_days_a_button() -> None:
 
 
 def test_the_ops_are_the_loops_of_the_lease() -> None:
-    assert {node.name for node in engagement_stream.nodes} == set(NAMES)
+    assert {node.name for node in definitions.resolve_job_def("engagement_stream").nodes} == set(NAMES)
 
 
 @pytest.mark.parametrize("modules", ["engagement_platform.definitions", ", ".join(PRELOADED)])
@@ -86,6 +135,10 @@ def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatc
     assert reference.storage_data is not None
     assert reference.storage_data.class_name == "DagsterPostgresStorage"
     assert reference.settings["telemetry"] == {"enabled": False}
+    runs: Any = reference.settings["concurrency"]
+    limits = {limit["key"]: limit for limit in runs["runs"]["tag_concurrency_limits"]}
+    assert limits[QUEUE]["value"] == {"applyLimitPerUniqueValue": True}, "one stream's days wait for no other's"
+    assert queued("engagement") == {QUEUE: "days"} != queued("orders")
 
 
 def test_the_workspace_names_the_definitions() -> None:

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.assets import redis_views, topic_events
+from engagement_platform.orchestration.assets import streamed_key
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streams import PACKAGED
 
 ROWS = 50
 
@@ -28,8 +29,8 @@ def write_events(dsn: str) -> None:
         )
 
 
-def events_reported(instance: dg.DagsterInstance, asset: dg.AssetKey) -> object:
-    event = instance.get_latest_materialization_event(asset)
+def events_reported(instance: dg.DagsterInstance, loop: str) -> object:
+    event = instance.get_latest_materialization_event(streamed_key(PACKAGED, loop))
     assert event is not None
     assert event.asset_materialization is not None
     return event.asset_materialization.metadata["events"].value
@@ -42,5 +43,5 @@ def test_a_drain_takes_what_is_there_to_redis_and_ends(source_db: SourceDatabase
         job = definitions.resolve_job_def("engagement_stream")
         result = job.execute_in_process(run_config={"lease_seconds": 0}, instance=instance)
         assert result.success
-        assert events_reported(instance, topic_events.key) == ROWS
-        assert events_reported(instance, redis_views.key) == ROWS
+        assert events_reported(instance, "relay") == ROWS
+        assert events_reported(instance, "tally") == ROWS

@@ -17,7 +17,8 @@ from engagement_platform.orchestration.graphql import literal, mutate
 from engagement_platform.orchestration.private import asset_graph
 from engagement_platform.orchestration.warehouse import backfill
 from engagement_platform.orchestration.warehouse.backfill import DayState
-from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.orchestration.warehouse.events import events_key
+from engagement_platform_tests.streams import PACKAGED
 
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 DAYS = [YESTERDAY - timedelta(days=1), YESTERDAY]
@@ -38,7 +39,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 @pytest.mark.slow
 def test_a_backfill_is_launched_looked_at_and_ended(instance: dg.DagsterInstance) -> None:
     why = 'the failed days of "abc"'
-    backfill_id = backfill.start([engagement_events.key], DAYS, why, tags={"engagement/allow_removal": "true"})
+    backfill_id = backfill.start([events_key(PACKAGED)], DAYS, why, tags={"engagement/allow_removal": "true"})
     kept = instance.get_backfill(backfill_id)
     assert kept is not None
     assert kept.title == "the failed days of 'abc'"
@@ -46,6 +47,7 @@ def test_a_backfill_is_launched_looked_at_and_ended(instance: dg.DagsterInstance
     seen = backfill.progress(instance, asset_graph(definitions), backfill_id)
     assert (seen.status, seen.ended, seen.error) == ("REQUESTED", False, None)
     assert seen.days == dict.fromkeys(DAYS, DayState.WAITS)
+    assert seen.assets == (events_key(PACKAGED),), "a retry is for these"
     assert backfill.unfinished(instance) == [backfill_id]
     backfill.cancel(instance, backfill_id)
     assert backfill.progress(instance, asset_graph(definitions), backfill_id).status == "CANCELING"
@@ -54,7 +56,7 @@ def test_a_backfill_is_launched_looked_at_and_ended(instance: dg.DagsterInstance
 @pytest.mark.slow
 def test_what_dagster_refuses_is_said(instance: dg.DagsterInstance) -> None:
     with pytest.raises(EngagementError, match="Dagster does not do it"):
-        backfill.start([engagement_events.key], [date(1999, 1, 1)], "a day that Dagster does not know")
+        backfill.start([events_key(PACKAGED)], [date(1999, 1, 1)], "a day that Dagster does not know")
     assert backfill.unfinished(instance) == []
     with pytest.raises(EngagementError, match="There is no backfill none"):
         backfill.cancel(instance, "none")

@@ -12,17 +12,34 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.leases import alive
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Settings, load
 from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.orchestration import stand_ins
+from engagement_platform_tests.streams import write_folder
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def lease_run(platform: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def stream(
+    request: pytest.FixtureRequest, platform: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """The settings of the stream whose run it is: of the packaged one, unless the test names another."""
+    name = getattr(request, "param", platform.stream)
+    if name != platform.stream:
+        monkeypatch.setenv("ENGAGEMENT_STREAMS", str(write_folder(tmp_path / name, name)))
+    monkeypatch.setenv(stand_ins.STREAM, name)
+    settings = load(name)
+    ensure_schema(settings)
+    return settings
+
+
+@pytest.fixture
+def lease_run(stream: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that executes the job. It leads its session, so that nothing outlives the test."""
+    assert stream.stream
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path), stand_ins.NOTES: str(tmp_path)}
     program = f"from {stand_ins.__name__} import execute; execute()"
@@ -35,8 +52,8 @@ def lease_run(platform: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[b
 
 
 @pytest.fixture
-def leases(platform: Settings) -> Iterator[Leases]:
-    made = Leases(Session(platform, "test"))
+def leases(stream: Settings) -> Iterator[Leases]:
+    made = Leases(Session(stream, "test"))
     yield made
     made.close()
 
@@ -71,8 +88,14 @@ def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_pat
     assert lease_run.returncode == 0, "a superseded run ends successfully"
 
 
-def test_ending_a_run_gives_its_lease_back(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", ["orders"], indirect=True)
+def test_ending_a_run_gives_the_lease_of_its_stream_back(
+    lease_run: subprocess.Popen[bytes], leases: Leases, platform: Settings, tmp_path: Path
+) -> None:
     until(lambda: all(pids(tmp_path, loop) for loop in NAMES), 60)
+    assert {(tmp_path / f"{loop} streams").read_text() for loop in NAMES} == {"orders"}
+    with Leases.opened(platform, "test") as others:
+        assert others.latest().lease is None
     lease_run.send_signal(signal.SIGINT)
     until(lambda: leases.latest().lease.released_at is not None, 10)  # type: ignore[union-attr]
     until(lambda: lease_run.poll() is not None, 30)

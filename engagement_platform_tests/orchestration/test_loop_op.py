@@ -7,12 +7,15 @@ import pytest
 
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.orchestration.assets import partner_api, redis_views
+from engagement_platform.orchestration.assets import streamed_key
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import stream_job
+from engagement_platform.orchestration.stream_job import stream_job_of
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import NAMES
+from engagement_platform_tests.streams import PACKAGED
+
+PARTNER_API, REDIS_VIEWS = streamed_key(PACKAGED, "forward"), streamed_key(PACKAGED, "tally")
 
 
 def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
@@ -31,16 +34,16 @@ def test_a_drain_leaves_out_what_is_paused_says_so_and_releases(
     with Pauses.opened(platform, "test") as pauses:
         pauses.pause("forward", "me@here", "maintenance")
     with dg.DagsterInstance.ephemeral() as instance:
-        result = stream_job({name: named(name) for name in NAMES}).execute_in_process(
+        result = stream_job_of(PACKAGED, {name: named(name) for name in NAMES}).execute_in_process(
             run_config={"lease_seconds": 0}, instance=instance
         )
         assert result.success
         assert sorted(ran) == ["relay", "stage", "tally"]
-        assert instance.get_latest_materialization_event(partner_api.key) is None
-        (told,) = instance.fetch_observations(partner_api.key, limit=5).records
+        assert instance.get_latest_materialization_event(PARTNER_API) is None
+        (told,) = instance.fetch_observations(PARTNER_API, limit=5).records
         assert told.asset_observation is not None
         assert "paused" in str(told.asset_observation.metadata["state"].value)
-        assert "paused" not in str(metadata(instance, redis_views.key)["state"].value)
+        assert "paused" not in str(metadata(instance, REDIS_VIEWS)["state"].value)
     assert "forward is paused since" in caplog.text
     assert "by me@here: maintenance. What is there stays there." in caplog.text
     with Leases.opened(platform, "test") as leases:

@@ -9,11 +9,16 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.definitions import definitions
 from engagement_platform.orchestration import retention
 from engagement_platform.orchestration.retention import delete_ended_runs, fail_dead_runs, prune_engagement_stream_runs
 from engagement_platform.orchestration.runs import UNFINISHED
-from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.orchestration.stream_job import job_name
 from engagement_platform.settings import Settings
+from engagement_platform_tests.streams import PACKAGED
+
+NAME = job_name(PACKAGED.name)
+engagement_stream = definitions.resolve_job_def(NAME)
 
 SOON = datetime.now(UTC) + timedelta(days=1)
 
@@ -26,7 +31,7 @@ def test_only_ended_runs_of_the_stream_are_deleted() -> None:
         ]
         streaming = instance.create_run_for_job(engagement_stream, status=dg.DagsterRunStatus.STARTED).run_id
         other = instance.create_run_for_job(prune_engagement_stream_runs, status=dg.DagsterRunStatus.SUCCESS).run_id
-        assert delete_ended_runs(instance, SOON) == 3
+        assert delete_ended_runs(instance, NAME, SOON) == 3
         assert {run.run_id for run in instance.get_runs()} == {streaming, other}
         assert not any(instance.has_run(run_id) for run_id in ended)
 
@@ -34,7 +39,7 @@ def test_only_ended_runs_of_the_stream_are_deleted() -> None:
 def test_young_runs_stay() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         instance.create_run_for_job(engagement_stream, status=dg.DagsterRunStatus.SUCCESS)
-        assert delete_ended_runs(instance, datetime.now(UTC) - timedelta(hours=1)) == 0
+        assert delete_ended_runs(instance, NAME, datetime.now(UTC) - timedelta(hours=1)) == 0
 
 
 @pytest.fixture
@@ -75,11 +80,11 @@ def test_a_killed_run_is_reported_as_failed_in_whatever_state_it_stayed(leases: 
         killed = unfinished(instance)
         assert {"STARTED", "STARTING", "CANCELING", "NOT_STARTED"} <= set(killed)
         other = instance.create_run_for_job(prune_engagement_stream_runs, status=dg.DagsterRunStatus.STARTED)
-        assert fail_dead_runs(instance, leases, SOON) == len(killed)
+        assert fail_dead_runs(instance, leases, NAME, SOON) == len(killed)
         assert {run.status for run in instance.get_runs() if run.job_name == "engagement_stream"} == {
             dg.DagsterRunStatus.FAILURE
         }
-        assert delete_ended_runs(instance, SOON) == len(killed)
+        assert delete_ended_runs(instance, NAME, SOON) == len(killed)
         assert [run.run_id for run in instance.get_runs()] == [other.run_id]
 
 
@@ -92,8 +97,8 @@ def test_a_run_that_held_the_lease_once_and_is_silent_was_killed(leases: Leases,
         hold(leases, killed)
         silence(platform, killed)
         hold(leases, streams)
-        assert fail_dead_runs(instance, leases, SOON) == 1
-        assert delete_ended_runs(instance, SOON) == 1
+        assert fail_dead_runs(instance, leases, NAME, SOON) == 1
+        assert delete_ended_runs(instance, NAME, SOON) == 1
         assert [run.run_id for run in instance.get_runs()] == [streams]
 
 
@@ -106,21 +111,21 @@ def test_a_run_that_holds_the_lease_or_beats_stays(leases: Leases, platform: Set
         hold(leases, holds)
         silence(platform, holds)  # the database may have been away: it is the holder until another one claims
         leases.register(waits, "tally")
-        assert fail_dead_runs(instance, leases, SOON) == 0
+        assert fail_dead_runs(instance, leases, NAME, SOON) == 0
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.STARTED}
 
 
 def test_a_run_that_may_still_be_starting_stays(leases: Leases) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         unfinished(instance)
-        assert fail_dead_runs(instance, leases, SOON) == 0
+        assert fail_dead_runs(instance, leases, NAME, SOON) == 0
 
 
 @pytest.mark.usefixtures("old_runs")
 def test_a_run_younger_than_the_retention_stays(leases: Leases) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         unfinished(instance)
-        assert fail_dead_runs(instance, leases, datetime.now(UTC) - timedelta(hours=1)) == 0
+        assert fail_dead_runs(instance, leases, NAME, datetime.now(UTC) - timedelta(hours=1)) == 0
 
 
 @pytest.mark.usefixtures("platform", "old_runs")

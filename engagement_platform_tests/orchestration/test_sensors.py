@@ -11,14 +11,11 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.sensors import (
-    CODE_SERVER,
-    LAUNCHED_AT,
-    LAUNCHED_BY,
-    keep_engagement_stream_alive,
-)
-from engagement_platform.orchestration.stream_job import engagement_stream
+from engagement_platform.orchestration.sensors import CODE_SERVER, LAUNCHED_AT, LAUNCHED_BY
 from engagement_platform.settings import Settings
+
+keep_engagement_stream_alive = definitions.resolve_sensor_def("keep_engagement_stream_alive")
+engagement_stream = definitions.resolve_job_def("engagement_stream")
 
 LOOPS = ("relay", "tally")
 ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository").get_job_origin("engagement_stream")

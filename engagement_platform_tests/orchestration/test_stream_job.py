@@ -7,12 +7,13 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.progress import EVENTS
-from engagement_platform.orchestration.assets import partner_api, redis_views, staged_batches, topic_events
+from engagement_platform.orchestration.assets import streamed_key
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import stream_job
+from engagement_platform.orchestration.stream_job import stream_job_of
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import NAMES
+from engagement_platform_tests.streams import PACKAGED
 
 DRAIN = {"lease_seconds": 0}
 
@@ -34,7 +35,7 @@ class Loops:
         return run
 
     def job(self) -> dg.JobDefinition:
-        return stream_job({name: self.named(name) for name in NAMES})
+        return stream_job_of(PACKAGED, {name: self.named(name) for name in NAMES})
 
 
 def test_a_drain_runs_one_loop_after_the_other_and_releases(platform: Settings) -> None:
@@ -84,8 +85,8 @@ def test_the_config_wins_over_the_setting(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_ops_materialize_what_they_keep_up_to_date() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         Loops().job().execute_in_process(run_config=DRAIN, instance=instance)
-        for asset in (topic_events, redis_views, staged_batches, partner_api):
-            event = instance.get_latest_materialization_event(asset.key)
+        for loop in NAMES:
+            event = instance.get_latest_materialization_event(streamed_key(PACKAGED, loop))
             assert event is not None
             assert event.asset_materialization is not None
             figures = {name: value.value for name, value in event.asset_materialization.metadata.items()}
@@ -103,7 +104,7 @@ def test_what_a_person_must_put_right_is_not_tried_again() -> None:
         tries.append(1)
         raise StreamStopped("The source went back in time.", "Run this command.")
 
-    job = stream_job({name: Loops().named(name) for name in NAMES} | {"relay": stops})
+    job = stream_job_of(PACKAGED, {name: Loops().named(name) for name in NAMES} | {"relay": stops})
     result = job.execute_in_process(run_config=DRAIN, raise_on_error=False)
     assert not result.success
     assert len(tries) == 1
@@ -123,8 +124,7 @@ def test_anything_else_is_tried_again_at_once() -> None:
         if len(tries) < 3:
             raise RuntimeError
 
-    result = stream_job({name: Loops().named(name) for name in NAMES} | {"relay": fails_twice}).execute_in_process(
-        run_config=DRAIN
-    )
+    job = stream_job_of(PACKAGED, {name: Loops().named(name) for name in NAMES} | {"relay": fails_twice})
+    result = job.execute_in_process(run_config=DRAIN)
     assert result.success
     assert len(tries) == 3

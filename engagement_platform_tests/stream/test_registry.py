@@ -10,11 +10,11 @@ import pytest
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.leases import HURRIED
 from engagement_platform.domain.redrive import Sink
-from engagement_platform.orchestration.stream_job import engagement_stream
 from engagement_platform.stream import registry
 from engagement_platform.stream.forward.dead_letters import SOURCE
 from engagement_platform.stream.registry import LOOPS, NAMES, PAUSABLE, Loop
 from engagement_platform.stream.stage.batch import WRITER
+from engagement_platform_tests.streams import ORDERS, PACKAGED
 from engagement_platform_tests.test_cli import HEAVY
 
 
@@ -30,9 +30,21 @@ def test_a_module_has_what_is_asked_of_it(loop: Loop) -> None:
 @pytest.mark.parametrize("loop", LOOPS, ids=NAMES)
 def test_its_asset_is_registered_and_its_op_says_what_it_does(loop: Loop) -> None:
     graph = definitions.resolve_asset_graph()
-    assert graph.get(dg.AssetKey(loop.asset)).description == loop.keeps
-    op = engagement_stream.get_node_named(loop.name).definition
+    assert graph.get(dg.AssetKey(loop.asset_of(PACKAGED))).description == loop.kept_of(PACKAGED)
+    op = definitions.resolve_job_def("engagement_stream").get_node_named(loop.name).definition
     assert op.description == loop.description
+
+
+def test_an_asset_has_the_name_of_its_stream_where_its_key_says_so_or_in_front() -> None:
+    assert [loop.asset_of(ORDERS) for loop in LOOPS] == [
+        ("kafka", "orders"),
+        ("redis", "orders_views"),
+        ("warehouse", "orders_staged_batches"),
+        ("partner", "orders_api"),
+    ]
+    sink = Loop("another", "", "", ("sqlite", "finished"), "")
+    assert sink.asset_of(PACKAGED) == ("sqlite", "finished")
+    assert sink.asset_of(ORDERS) == ("sqlite", "orders_finished")
 
 
 def test_names_are_those_that_stand_in_the_data() -> None:

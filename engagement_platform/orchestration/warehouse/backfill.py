@@ -38,6 +38,7 @@ class Progress:
     ended: bool
     days: Mapping[date, DayState]
     error: str | None
+    assets: tuple[dg.AssetKey, ...] = ()
 
     def in_state(self, state: DayState) -> list[date]:
         """Return the days in a state, ascending."""
@@ -97,7 +98,9 @@ def start(
 def progress(instance: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> Progress:
     """Return how far a backfill is. Raises EngagementError when there is none of that id."""
     backfill = _get(instance, backfill_id, graph)
-    return Progress(backfill_id, backfill.status, backfill.ended, states(backfill.assets), backfill.error)
+    return Progress(
+        backfill_id, backfill.status, backfill.ended, states(backfill.assets), backfill.error, backfill.keys
+    )
 
 
 def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Compares each day of `engagement_events` with the source. One property each; the day is read once for all of them."""
+"""Compares each day of a stream's table with the source. One property each; the day is read once for all of them."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -7,11 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from engagement_platform.domain.checks import Joined
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Ids
+from engagement_platform.domain.stream_names import PACKAGED, aimed, own_name
 from engagement_platform.history.reconcile import NewValue, new_values, reconcile_days, strange_days
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import DAYS
-from engagement_platform.orchestration.warehouse.events import engagement_events
+from engagement_platform.orchestration.warehouse.days import days_definition
+from engagement_platform.orchestration.warehouse.events import events_key
 from engagement_platform.settings import first_day, load, variable
 
 _VALUES_OF_DAYS = 31
@@ -31,67 +34,98 @@ class Property:
     """Whether it warns of events that the stream is still to bring."""
 
 
-PROPERTIES = (
-    Property(
-        "same_rows_as_source",
-        "The day has exactly the events of the source; dead letters count as delivered.",
-        lambda found: {"missing": found.missing, "not in the source": found.surplus},
-        awaits=True,
-    ),
-    Property(
-        "same_milliseconds_as_source",
-        "The sum of duration_ms, and each of them, is that of the source.",
-        lambda found: {"with other milliseconds": found.different},
-    ),
-    Property(
-        "same_values_as_source",
-        "Every other column that is the source's own table's is as the source has it: an update shows once the day is "
-        "rebuilt.",
-        lambda found: {"with other values": found.changed},
-        blocking=False,
-    ),
-    Property(
-        "values_fit",
-        "No event of the source is left out for a value that no row can hold (docs/types.md).",
-        lambda found: {"with a value that no row can hold": found.unfit},
-        blocking=False,
-    ),
-    Property("unique_ids", "No event is there twice.", lambda found: {"doubled": found.doubled}),
-    Property("own_day", "Every event lies on the day that the source gives it.", lambda found: {"moved": found.moved}),
-    Property(
-        "content_known",
-        "Every event that names a content has its columns.",
-        lambda found: {f"without {name}": ids for name, ids in found.unjoined.items()},
-        blocking=False,
-    ),
-)
+def properties_of(stream: EventStream) -> list[Property]:
+    """Return what the days of a stream must have."""
+    return [
+        Property(
+            "same_rows_as_source",
+            "The day has exactly the events of the source; dead letters count as delivered.",
+            lambda findings: {"missing": findings.missing, "not in the source": findings.surplus},
+            awaits=True,
+        ),
+        *_same_sums(stream),
+        Property(
+            "same_values_as_source",
+            "Every other column that is the source's own table's is as the source has it: an update shows once the day "
+            "is rebuilt.",
+            lambda findings: {"with other values": findings.changed},
+            blocking=False,
+        ),
+        Property(
+            "values_fit",
+            "No event of the source is left out for a value that no row can hold (docs/types.md).",
+            lambda findings: {"with a value that no row can hold": findings.unfit},
+            blocking=False,
+        ),
+        Property("unique_ids", "No event is there twice.", lambda findings: {"doubled": findings.doubled}),
+        Property(
+            "own_day",
+            "Every event lies on the day that the source gives it.",
+            lambda findings: {"moved": findings.moved},
+        ),
+        *(_joined(name, joined) for name, joined in stream.joined.items()),
+    ]
 
 
-@dg.multi_asset_check(
-    name="reconciliation",
-    specs=[
-        dg.AssetCheckSpec(
-            checked.name,
-            asset=engagement_events,
-            description=checked.meaning,
-            blocking=checked.blocking,
-            partitions_def=DAYS,
+def sums_of(stream: EventStream) -> dict[str, str]:
+    """Return column -> what the views add up of it, in words; nothing where nothing is summed."""
+    sums = {measure.column: measure.name for measure in stream.views.measures if measure.column is not None}
+    first = next(iter(sums), None)
+    return sums if first is None or stream.checks.unit is None else sums | {first: stream.checks.unit}
+
+
+def _same_sums(stream: EventStream) -> Iterator[Property]:
+    """Yield what must be true of all sums: it is named by the first one."""
+    sums = sums_of(stream)
+    if sums:
+        unit = next(iter(sums.values()))
+        yield Property(
+            f"same_{unit}_as_source",
+            f"The sum of {', '.join(sums)}, and each of them, is that of the source.",
+            lambda findings: {f"with other {unit}": findings.different},
         )
-        for checked in PROPERTIES
-    ],
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
-)
-def reconciliation(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """Compare the days of the run with the source."""
-    settings = load()
-    days = [date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
-    with explained():
-        findings = reconcile_days(settings, days)
-    for checked in PROPERTIES:
-        yield result(checked, findings)
 
 
-def result(checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResult:
+def _joined(name: str, joined: Joined) -> Property:
+    return Property(
+        f"{name}_known",
+        f"Every event that names a {name} ({joined.column}) has its columns.",
+        lambda findings: {f"without {name}": findings.unjoined.get(name, Ids())},
+        blocking=False,
+    )
+
+
+def reconciliation_of(stream: EventStream) -> dg.AssetChecksDefinition:
+    """Return the checks that compare the days of a run with the source."""
+    properties = properties_of(stream)
+    days = days_definition(stream.name)
+
+    @dg.multi_asset_check(
+        name=own_name(stream.name, "reconciliation"),
+        specs=[
+            dg.AssetCheckSpec(
+                checked.name,
+                asset=events_key(stream),
+                description=checked.meaning,
+                blocking=checked.blocking,
+                partitions_def=days,
+            )
+            for checked in properties
+        ],
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+    )
+    def reconciliation(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        """Compare the days of the run with the source."""
+        days = [date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
+        with explained(stream.name):
+            findings = reconcile_days(load(stream.name), days)
+            results = [result(stream, checked, findings) for checked in properties]
+        yield from results
+
+    return reconciliation
+
+
+def result(stream: EventStream, checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResult:
     """Return the outcome of one property over the days of a run: the ids that break it, and the command that helps."""
     broken = {
         finding.day: {kind: ids for kind, ids in checked.broken(finding).items() if ids.count} for finding in findings
@@ -101,17 +135,16 @@ def result(checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResu
     figures: dict[str, int | str] = {
         "rows in the source": sum(finding.source_rows for finding in findings),
         "rows in the warehouse": sum(finding.table_rows for finding in findings),
-        "milliseconds in the source": sum(sums.source for finding in findings for sums in finding.sums.values()),
-        "milliseconds in the warehouse": sum(sums.table for finding in findings for sums in finding.sums.values()),
+        **_sums(stream, findings),
         "dead letters": sum(finding.dead_letters for finding in findings),
         "on their way": sum(finding.awaited.count for finding in findings),
     }
     if faults:
-        figures["repair"] = "; ".join(finding.repair for finding in findings if finding.day in faults)
+        figures["repair"] = "; ".join(aimed(finding.repair) for finding in findings if finding.day in faults)
     late = [finding for finding in findings if finding.awaited.count] if checked.awaits else []
     said += [f"{finding.day}: {finding.awaited.count} are on their way, but the stream is behind" for finding in late]
     return dg.AssetCheckResult(
-        asset_key=engagement_events.key,
+        asset_key=events_key(stream),
         check_name=checked.name,
         passed=not said,
         # What is only late must not keep the daily tables from being made.
@@ -123,44 +156,72 @@ def result(checked: Property, findings: Sequence[Findings]) -> dg.AssetCheckResu
     )
 
 
-@dg.asset_check(
-    asset=engagement_events,
-    description="No event lies before ENGAGEMENT_FIRST_DAY or after tomorrow: on days that nobody can rebuild.",
-)
-def days_known() -> dg.AssetCheckResult:
-    """Look for events on days that Dagster does not know."""
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    with explained():
-        strange = strange_days(load(), first_day(), tomorrow)
-    said = f"{strange.events} events lie between {strange.first} and {strange.last}. "
-    return dg.AssetCheckResult(
-        passed=not strange.events,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if strange.events else "None.",
-        metadata={"events": strange.events},
-    )
+def _sums(stream: EventStream, findings: Sequence[Findings]) -> dict[str, int]:
+    figures: dict[str, int] = {}
+    for column, what in sums_of(stream).items():
+        sums = [finding.sums[column] for finding in findings if column in finding.sums]
+        figures[f"{what} in the source"] = sum(each.source for each in sums)
+        figures[f"{what} in the warehouse"] = sum(each.table for each in sums)
+    return figures
 
 
-@dg.asset_check(
-    asset=engagement_events,
-    description=f"Of the last {_VALUES_OF_DAYS} days, no event has an event_type or content_type that the settings do "
-    "not name. Such events are counted, loaded and delivered as all others.",
-)
-def values_known() -> dg.AssetCheckResult:
-    """Look for values that the source's owner has added."""
-    since = datetime.now(UTC) - timedelta(days=_VALUES_OF_DAYS)
-    with explained():
-        values = new_values(load(), since)
-    said = [_said(value) for value in values[:_VALUES_NAMED]]
-    if len(values) > len(said):
-        said.append(f"{len(values) - len(said)} more")
-    todo = f"Once people know them, add them to {variable('event_types')} or {variable('content_types')}."
-    return dg.AssetCheckResult(
-        passed=not values,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"New: {'; '.join(said)}. {todo}" if values else "None.",
-        metadata={"new values": len(values), "events": sum(value.events for value in values)},
+def days_known_of(stream: EventStream) -> dg.AssetChecksDefinition:
+    """Return the check that looks for events on days that Dagster does not know."""
+
+    @dg.asset_check(
+        name="days_known",
+        asset=events_key(stream),
+        description="No event lies before ENGAGEMENT_FIRST_DAY or after tomorrow: on days that nobody can rebuild.",
     )
+    def days_known() -> dg.AssetCheckResult:
+        tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+        with explained(stream.name):
+            strange = strange_days(load(stream.name), first_day(stream.name), tomorrow)
+        said = f"{strange.events} events lie between {strange.first} and {strange.last}. "
+        return dg.AssetCheckResult(
+            passed=not strange.events,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if strange.events else "None.",
+            metadata={"events": strange.events},
+        )
+
+    return days_known
+
+
+def values_known_of(stream: EventStream) -> Iterator[dg.AssetChecksDefinition]:
+    """Yield the check that looks for values that the source's owner has added, where some are expected."""
+    columns = " or ".join(stream.checks.known_values)
+    if not columns:
+        return
+
+    @dg.asset_check(
+        name="values_known",
+        asset=events_key(stream),
+        description=f"Of the last {_VALUES_OF_DAYS} days, no event has in {columns} a value that is not among those "
+        "that are known. Such events are counted, loaded and delivered as all others.",
+    )
+    def values_known() -> dg.AssetCheckResult:
+        since = datetime.now(UTC) - timedelta(days=_VALUES_OF_DAYS)
+        with explained(stream.name):
+            values = new_values(load(stream.name), since)
+        said = [_said(value) for value in values[:_VALUES_NAMED]]
+        if len(values) > len(said):
+            said.append(f"{len(values) - len(said)} more")
+        todo = f"Once people know them, add them {_where_values_are(stream)}."
+        return dg.AssetCheckResult(
+            passed=not values,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"New: {'; '.join(said)}. {todo}" if values else "None.",
+            metadata={"new values": len(values), "events": sum(value.events for value in values)},
+        )
+
+    yield values_known
+
+
+def _where_values_are(stream: EventStream) -> str:
+    if stream.name == PACKAGED:
+        return f"to {variable('event_types')} or {variable('content_types')}"
+    return "to known_values under [checks] of its stream.toml"
 
 
 def _said(new: NewValue) -> str:

@@ -13,12 +13,14 @@ for kind in (dg.BetaWarning, dg.PreviewWarning):
     warnings.filterwarnings("ignore", category=kind)
 
 
-def days_definition() -> dg.DailyPartitionsDefinition:
-    """Return one partition for each day from ENGAGEMENT_FIRST_DAY to today, in UTC."""
-    return dg.DailyPartitionsDefinition(start_date=first_day().isoformat(), timezone="UTC", end_offset=1)
+def days_definition(stream: str) -> dg.DailyPartitionsDefinition:
+    """Return one partition for each day from a stream's ENGAGEMENT_FIRST_DAY to today (UTC). Raises SettingsError."""
+    return dg.DailyPartitionsDefinition(start_date=first_day(stream).isoformat(), timezone="UTC", end_offset=1)
 
 
-DAYS = days_definition()
+def is_known(stream: str, day: date, today: date) -> bool:
+    """Say whether Dagster has a partition of a stream for the day."""
+    return first_day(stream) <= day <= today
 
 
 def days_of(context: dg.AssetExecutionContext) -> Sequence[date]:

@@ -1,21 +1,20 @@
-"""The asset `engagement_events`: a day rebuilt from the source and replaced in one step while the stream goes on."""
+"""The asset of a stream's table: a day rebuilt from the source and replaced in one step while the stream goes on."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 import dagster as dg
 
-from engagement_platform.adapters.streams import stream_named
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import NAMED, Ids
 from engagement_platform.domain.removal import TAG, is_allowed
+from engagement_platform.domain.stream_names import about, aimed, own_name
 from engagement_platform.history.rebuild import Rebuilt, missed_before, rebuild_days
-from engagement_platform.orchestration.assets import source_content, source_events, staged_batches
+from engagement_platform.orchestration.assets import source_keys, streamed_key
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
-from engagement_platform.settings import STREAM, load, variable
-
-GROUP = "warehouse"
+from engagement_platform.orchestration.warehouse.days import days_definition, days_of, row_counts
+from engagement_platform.settings import Settings, load, variable
 
 DAYS_IN_ONE_RUN = 7
 """Of a backfill. A run that fails is repeated as a whole, and costs some seconds to start."""
@@ -23,38 +22,59 @@ DAYS_IN_ONE_RUN = 7
 SETTLED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
 """Yesterday is settled each night."""
 
-
-KEY = dg.AssetKey(["warehouse", "engagement_events"])
-
 BROUGHT_BY_STREAM = "brought_by_stream"
 
 
-@dg.asset(
-    key=KEY,
-    check_specs=[
-        dg.AssetCheckSpec(
-            BROUGHT_BY_STREAM,
-            asset=KEY,
-            partitions_def=DAYS,
-            description="Before the rebuild, the stream had brought every event of the day that was published since it "
-            "began. Looked at first, for afterwards the day is whole, and nobody could tell what Redis and the partner "
-            "never got.",
-        )
-    ],
-    deps=[source_events, source_content, staged_batches],
-    partitions_def=DAYS,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
-    code_version=stream_named(STREAM).code_version,
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
-    freshness_policy=SETTLED,
-    kinds={"table"},
-    group_name=GROUP,
-    description="Every event with the columns of its content. The stream appends within seconds; materializing a day "
-    "rebuilds it from PostgreSQL, so that it equals the source, id for id.",
-)
-def engagement_events(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-    """Rebuild the days of the run; say first what the stream had not brought, whatever becomes of the rebuild."""
-    settings, days = load(), days_of(context)
+def warehouse_group(stream: EventStream) -> str:
+    """Return the group of the tables of a stream: those that a backfill rebuilds."""
+    return own_name(stream.name, "warehouse")
+
+
+def events_key(stream: EventStream) -> dg.AssetKey:
+    """Return the key of the table with a stream's events."""
+    return dg.AssetKey(["warehouse", stream.table])
+
+
+def events_of(stream: EventStream) -> dg.AssetsDefinition:
+    """Return the asset of the table with a stream's events."""
+    days = days_definition(stream.name)
+
+    @dg.asset(
+        key=events_key(stream),
+        check_specs=[
+            dg.AssetCheckSpec(
+                BROUGHT_BY_STREAM,
+                asset=events_key(stream),
+                partitions_def=days,
+                description="Before the rebuild, the stream had brought every event of the day that was published "
+                "since it began. Looked at first, for afterwards the day is whole, and nobody could tell what Redis "
+                "and the partner never got.",
+            )
+        ],
+        deps=[*source_keys(stream), streamed_key(stream, "stage")],
+        partitions_def=days,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
+        code_version=stream.code_version,
+        retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+        freshness_policy=SETTLED,
+        kinds={"table"},
+        group_name=warehouse_group(stream),
+        description=f"{stream.meaning} The stream appends within seconds; materializing a day rebuilds it from "
+        "PostgreSQL, so that it equals the source, id for id.",
+    )
+    def events(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+        """Rebuild the days of the run; say first what the stream had not brought, whatever becomes of the rebuild."""
+        with explained(stream.name):
+            settings = load(stream.name)
+        yield from _rebuild(context, stream, settings)
+
+    return events
+
+
+def _rebuild(
+    context: dg.AssetExecutionContext, stream: EventStream, settings: Settings
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+    days = days_of(context)
 
     def say(rebuilt: Rebuilt) -> None:
         context.log.info(f"{rebuilt.day}: {rebuilt.rows} rows in {rebuilt.seconds:.1f} s")
@@ -62,13 +82,15 @@ def engagement_events(context: dg.AssetExecutionContext) -> Iterator[dg.AssetChe
     failure: Exception | None = None
     done: list[Rebuilt] = []
     try:
-        with explained():
+        with explained(stream.name):
             allowed = is_allowed(context.run.tags.get(TAG))
             done = rebuild_days(settings, days, context.run.run_id, say, allow_removal=allowed)
     except Exception as error:  # what was found before it must not be lost
         failure = error
     try:
-        yield brought(missed_before(settings, context.run.run_id, days))
+        with about(stream.name):
+            outcome = brought(stream, missed_before(settings, context.run.run_id, days))
+        yield outcome
     except Unavailable:
         if failure is None:
             raise
@@ -84,7 +106,7 @@ def engagement_events(context: dg.AssetExecutionContext) -> Iterator[dg.AssetChe
     )
 
 
-def brought(missed: Mapping[date, Ids]) -> dg.AssetCheckResult:
+def brought(stream: EventStream, missed: Mapping[date, Ids]) -> dg.AssetCheckResult:
     """Return the outcome of `brought_by_stream`: the ids of each day, and how they get into each sink."""
     faults = {day: ids for day, ids in missed.items() if ids.count}
     said = [f"{day}: {ids.count} events that the stream had not brought: {ids}" for day, ids in faults.items()]
@@ -97,7 +119,7 @@ def brought(missed: Mapping[date, Ids]) -> dg.AssetCheckResult:
             "these events are missing there.",
         }
     return dg.AssetCheckResult(
-        asset_key=KEY,
+        asset_key=events_key(stream),
         check_name=BROUGHT_BY_STREAM,
         passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
@@ -108,5 +130,5 @@ def brought(missed: Mapping[date, Ids]) -> dg.AssetCheckResult:
 
 def _to_partner(day: date, ids: Ids) -> str:
     if ids.count <= NAMED:
-        return f"engagement-platform backfill --to api --ids {','.join(map(str, ids.first))}"
-    return f"engagement-platform backfill --to api --by event-time --since {day} --until {day}T23:59:59"
+        return aimed(f"engagement-platform backfill --to api --ids {','.join(map(str, ids.first))}")
+    return aimed(f"engagement-platform backfill --to api --by event-time --since {day} --until {day}T23:59:59")

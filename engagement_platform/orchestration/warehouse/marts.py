@@ -1,40 +1,48 @@
-"""The daily tables as assets: a day is made anew from the day's events."""
+"""The tables that are made from a stream's events, as assets: a day is made anew from the day's events."""
 
 from datetime import timedelta
 
 import dagster as dg
 
-from engagement_platform.adapters.streams import stream_named
-from engagement_platform.domain.marts import DAILY_CONTENT, DAILY_DEVICE, HOURLY
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.marts import Mart
 from engagement_platform.domain.table import Table
-from engagement_platform.history.marts import code_version, refresh_day
+from engagement_platform.history.marts import refresh_day
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import DAYS, days_of, row_counts
-from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN, GROUP, engagement_events
-from engagement_platform.settings import STREAM, load
+from engagement_platform.orchestration.warehouse.days import days_definition, days_of, row_counts
+from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN, events_key, warehouse_group
+from engagement_platform.settings import load
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1), warn_window=timedelta(minutes=20))
 
 
-def mart_asset(mart: Table) -> dg.AssetsDefinition:
-    """Return the asset of a mart."""
+def marts_of(stream: EventStream) -> list[dg.AssetsDefinition]:
+    """Return the assets of a stream's marts, each downstream of the events and of the marts that it reads."""
+    return [_mart(stream, mart) for mart in stream.marts.values()]
 
+
+def mart_key(name: str) -> dg.AssetKey:
+    """Return the key of a mart."""
+    return dg.AssetKey(["warehouse", name])
+
+
+def _mart(stream: EventStream, mart: Mart) -> dg.AssetsDefinition:
     @dg.asset(
-        key=["warehouse", mart.name],
-        deps=[engagement_events],
-        partitions_def=DAYS,
+        key=mart_key(mart.name),
+        deps=[events_key(stream), *map(mart_key, mart.reads)],
+        partitions_def=days_definition(stream.name),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
-        code_version=code_version(stream_named(STREAM), mart),
+        code_version=mart.code_version,
         retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
         freshness_policy=FRESH,
         kinds={"sql", "table"},
-        group_name=GROUP,
-        description=mart.meaning,
-        metadata={"dagster/column_schema": columns_of(mart)},
+        group_name=warehouse_group(stream),
+        description=mart.meaning or f"A table that marts/{mart.name}.sql makes of the day's events.",
+        metadata={} if mart.stated is None else {"dagster/column_schema": columns_of(mart.stated)},
     )
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        with explained():
-            settings = load()
+        with explained(stream.name):
+            settings = load(stream.name)
             rows = {day: refresh_day(settings, mart, day) for day in days_of(context)}
         return dg.MaterializeResult(metadata=row_counts(rows))
 
@@ -54,8 +62,3 @@ def columns_of(table: Table) -> dg.TableSchema:
             for column in table.columns
         ]
     )
-
-
-daily_content_engagement = mart_asset(DAILY_CONTENT)
-daily_device_engagement = mart_asset(DAILY_DEVICE)
-hourly_engagement = mart_asset(HOURLY)

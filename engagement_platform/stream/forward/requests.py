@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
@@ -19,7 +20,8 @@ class Requests:
         self._work: SimpleQueue[Parcel | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[Parcel, Answer | NoAnswer | Exception]] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._make_all, name=f"partner-{number}", daemon=True) for number in range(most)
+            threading.Thread(target=copy_context().run, args=(self._make_all,), name=f"partner-{number}", daemon=True)
+            for number in range(most)
         ]
         for thread in self._threads:
             thread.start()

@@ -13,21 +13,23 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import History
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.definitions import definitions
-from engagement_platform.domain.marts import DAILY_DEVICE
 from engagement_platform.domain.reconciliation import Findings, Sums, named
 from engagement_platform.domain.removal import TAG
+from engagement_platform.history.marts import table_of_mart
 from engagement_platform.history.reconcile import reconcile_days
 from engagement_platform.orchestration.warehouse import checks
-from engagement_platform.orchestration.warehouse.checks import PROPERTIES, result
-from engagement_platform.orchestration.warehouse.events import BROUGHT_BY_STREAM, engagement_events
+from engagement_platform.orchestration.warehouse.checks import properties_of, result
+from engagement_platform.orchestration.warehouse.events import BROUGHT_BY_STREAM, events_key
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, table_rows, write
 
-EVENTS = engagement_events.key
+EVENTS = events_key(PACKAGED)
+PROPERTIES = properties_of(PACKAGED)
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_days_are_rebuilt_checked_and_summed_up(
     done = instance.get_materialized_partitions(EVENTS)
     assert done == {str(DAY), str(NEXT)}
     warehouse = open_warehouse(settings)
-    warehouse.ensure(DAILY_DEVICE)
+    warehouse.ensure(table_of_mart(PACKAGED, PACKAGED.marts["daily_device_engagement"]))
     events = warehouse.query("SELECT SUM(events) AS n FROM daily_device_engagement WHERE day >= '2026-01-01'")
     assert events.to_pylist() == [{"n": 8}]
 
@@ -186,9 +188,9 @@ def test_a_result_names_days_ids_and_the_command() -> None:
     good = Findings(DAY, 3, 3, {"duration_ms": Sums(5, 5)})
     bad = Findings(NEXT, 3, 4, {"duration_ms": Sums(5, 6)}, doubled=named([7, 8]))
     unique = next(each for each in PROPERTIES if each.name == "unique_ids")
-    found = result(unique, [good, bad])
+    found = result(PACKAGED, unique, [good, bad])
     assert not found.passed
     assert found.description == f"{NEXT}: 2 doubled: 7, 8"
     assert found.metadata["rows in the warehouse"].value == 7
     assert str(DAY) not in str(found.metadata["repair"].value)
-    assert result(unique, [good]).passed
+    assert result(PACKAGED, unique, [good]).passed

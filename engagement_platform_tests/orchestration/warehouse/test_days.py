@@ -7,7 +7,7 @@ from engagement_platform.orchestration.warehouse.days import days_definition, ro
 
 def test_today_is_a_partition_and_tomorrow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGAGEMENT_FIRST_DAY", "2024-08-01")
-    days = days_definition()
+    days = days_definition("engagement")
     now = datetime(2024, 8, 3, 0, 1, tzinfo=UTC)
     assert days.get_partition_keys(now) == ["2024-08-01", "2024-08-02", "2024-08-03"]
 

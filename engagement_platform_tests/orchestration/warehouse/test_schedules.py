@@ -8,16 +8,14 @@ from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.warehouse.schedules import (
-    is_known,
-    rebuild_days_that_are_due,
-    refresh_late_days,
-    refresh_marts,
-    refresh_today,
-    request,
-    settle_yesterday,
-)
+from engagement_platform.orchestration.warehouse.days import is_known
+from engagement_platform.orchestration.warehouse.schedules import request
 from engagement_platform.settings import Settings, first_day
+
+settle_yesterday, refresh_today, refresh_late_days = map(
+    definitions.resolve_schedule_def, ("settle_yesterday", "refresh_today", "refresh_late_days")
+)
+rebuild_days_that_are_due = definitions.resolve_sensor_def("rebuild_days_that_are_due")
 
 MIDNIGHT = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
 
@@ -35,7 +33,7 @@ def test_today_is_refreshed_unless_a_refresh_is_at_work() -> None:
         assert isinstance(asked, dg.RunRequest)
         assert asked.partition_key == "2026-03-02"
         run = instance.create_run_for_job(
-            definitions.resolve_job_def(refresh_marts.name), status=dg.DagsterRunStatus.STARTED
+            definitions.resolve_job_def("refresh_marts"), status=dg.DagsterRunStatus.STARTED
         )
         skipped = refresh_today(dg.build_schedule_context(instance, MIDNIGHT))
         assert isinstance(skipped, dg.SkipReason)
@@ -43,7 +41,7 @@ def test_today_is_refreshed_unless_a_refresh_is_at_work() -> None:
 
 
 def test_a_refresh_makes_the_daily_tables_and_rebuilds_nothing() -> None:
-    job = definitions.resolve_job_def(refresh_marts.name)
+    job = definitions.resolve_job_def("refresh_marts")
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert keys == {
         "warehouse/daily_content_engagement",
@@ -76,7 +74,10 @@ def test_a_day_that_is_due_is_asked_for_once_for_each_time(platform: Settings) -
         assert first.run_key == again.run_key
         (due_day,) = (each for each in DueDays(loads.session).all() if each.day == today)
         now = datetime.now(UTC)
-        assert request(due_day, now).run_key != request(due_day, now + timedelta(hours=1)).run_key
+        assert (
+            request("engagement", due_day, now).run_key
+            != request("engagement", due_day, now + timedelta(hours=1)).run_key
+        )
         row = Rebuilds(loads.session).begin("delta:1", today, "run")
         assert row is not None
         Rebuilds(loads.session).finish(row.number, 0)
@@ -135,7 +136,7 @@ def test_days_to_which_late_events_came_are_summed_up_again(platform: Settings) 
 
 def test_days_have_a_partition_from_the_first_to_today() -> None:
     today = date(2026, 3, 2)
-    assert is_known(first_day(), today)
-    assert not is_known(first_day() - timedelta(days=1), today)
-    assert is_known(today, today)
-    assert not is_known(today + timedelta(days=1), today)
+    assert is_known("engagement", first_day(), today)
+    assert not is_known("engagement", first_day() - timedelta(days=1), today)
+    assert is_known("engagement", today, today)
+    assert not is_known("engagement", today + timedelta(days=1), today)

@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
-from engagement_platform.orchestration.warehouse.events import engagement_events
-from engagement_platform.orchestration.warehouse.staged import EVERY, Told, due, remembered, report_staged_days
+from engagement_platform.definitions import definitions
+from engagement_platform.orchestration.warehouse.events import events_key
+from engagement_platform.orchestration.warehouse.staged import EVERY, Told, due, remembered
 from engagement_platform.settings import Settings
 from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.streams import PACKAGED
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = date(2026, 3, 1)
+report_staged_days = definitions.resolve_sensor_def("report_staged_days")
 
 
 @given(looks=st.lists(st.tuples(st.integers(1, 400), st.dictionaries(st.dates(DAY, date(2026, 3, 3)), st.just(1)))))
@@ -60,7 +63,7 @@ def test_a_day_that_only_the_stream_fills_is_materialized(platform: Settings) ->
         loaded(loads, 1, (date(1999, 1, 1), yesterday, today), rows=3)
         loaded(loads, 2, (today - timedelta(days=2),), rows=0)  # all of it was covered by a rebuild
         wait_for(lambda: str(today) in look(), "the report of today", 10)
-        assert instance.get_materialized_partitions(engagement_events.key) == {str(yesterday), str(today)}
+        assert instance.get_materialized_partitions(events_key(PACKAGED)) == {str(yesterday), str(today)}
         loaded(loads, 3, (today,), rows=3)
         _, brought = wait_for(lambda: (seen := loads.brought(remembered(cursor).until))[1] and seen, "the load", 10)
         assert brought == {today: 1}

@@ -6,6 +6,7 @@ its tables, for one. So the rows are read by a thread of ours, a few batches ahe
 
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 from datetime import date
 from queue import Empty, Full, Queue
 from types import TracebackType
@@ -32,7 +33,9 @@ class DayStream:
         self._source = rows
         self._ready: Queue[pa.RecordBatch | None] = Queue(_BATCHES_AHEAD)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._read, name=f"rows of {day}", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._read,), name=f"rows of {day}", daemon=True
+        )
         self.rows = 0
         self.failure: Exception | None = None
         """What ended the rows early: the writer, which is foreign code, tells only its text."""

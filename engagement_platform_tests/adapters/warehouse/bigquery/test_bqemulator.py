@@ -24,9 +24,8 @@ from google.cloud import bigquery
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.marts import MARTS
-from engagement_platform.domain.table import Table
-from engagement_platform.history.marts import query_of
+from engagement_platform.domain.marts import Mart
+from engagement_platform.history.marts import table_of_mart
 from engagement_platform_tests.adapters.warehouse.bigquery.support import QUICK, BigQueryStore
 from engagement_platform_tests.adapters.warehouse.contract_loads import EDGES, TableContract
 from engagement_platform_tests.adapters.warehouse.contract_queries import QueryContract
@@ -122,14 +121,14 @@ def test_values_come_out_as_they_went_in(store: Store, warehouse: Warehouse, tmp
     assert warehouse.query(ALL).to_pylist() == sorted(rows, key=lambda row: int(row["id"]))
 
 
-@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
-def test_marts_give_the_columns_and_types_of_their_tables(warehouse: Warehouse, tmp_path: Path, mart: Table) -> None:
+@pytest.mark.parametrize("mart", PACKAGED.marts.values(), ids=lambda mart: mart.name)
+def test_marts_give_the_columns_and_types_of_their_tables(warehouse: Warehouse, tmp_path: Path, mart: Mart) -> None:
     finished = event(3, event_ts=datetime(2024, 8, 1, 3, tzinfo=UTC), event_type="finish")
     warehouse.append(load(1), batch(tmp_path, [*events(range(3)), finished, without_values(4)]))
     begin, end = bounds(DAY)
-    found = warehouse.query(query_of(PACKAGED, mart), {"day": DAY, "begin": begin, "end": end})
+    found = warehouse.query(mart.query, {"day": DAY, "begin": begin, "end": end})
     assert found.num_rows > 1
-    for field, wanted in zip(found.schema, arrow_schema(mart), strict=True):
+    for field, wanted in zip(found.schema, arrow_schema(table_of_mart(PACKAGED, mart)), strict=True):
         # A sum of NUMERIC has more digits than the column needs.
         same = pa.types.is_decimal(field.type) if pa.types.is_decimal(wanted.type) else field.type == wanted.type
         assert (field.name, same) == (wanted.name, True), field

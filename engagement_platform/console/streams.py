@@ -1,0 +1,74 @@
+"""The option --stream of the commands that concern one stream, and what it chooses."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from engagement_platform.domain.stream_names import PACKAGED, about
+
+if TYPE_CHECKING:
+    from engagement_platform.domain.errors import EngagementError
+    from engagement_platform.settings import Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def of_stream(command: _Command) -> _Command:
+    """Let a command take --stream NAME, as its argument `stream`; `settings_of` returns that stream's settings."""
+    option = click.option("--stream", metavar="NAME", help=f"The stream that is meant; by default {PACKAGED}.")
+    return option(command)
+
+
+def settings_of(stream: str | None) -> "Settings":
+    """Return the settings of the stream that was named, or of the default one. Remedies name it until the command ends.
+
+    Raises click.UsageError for a stream that there is not, and SettingsError for one that cannot be used.
+    """
+    from engagement_platform.settings import load
+
+    name = chosen(stream)
+    click.get_current_context().with_resource(about(name))
+    return load(name)
+
+
+def settings_of_each(stream: str | None) -> "dict[str, Settings | EngagementError]":
+    """Return the settings of the stream that was named, or of all: in place of those that cannot be used their error.
+
+    Where there is but one stream its error is raised.
+    """
+    from engagement_platform.adapters.streams import streams
+    from engagement_platform.domain.errors import EngagementError
+
+    present = streams()
+    if stream is not None or len(present) == 1:
+        settings = settings_of(stream)
+        return {settings.stream: settings}
+    every: dict[str, Settings | EngagementError] = {}
+    for name in present:
+        try:
+            every[name] = settings_of(name)
+        except EngagementError as error:
+            every[name] = error
+    return every
+
+
+def chosen(stream: str | None) -> str:
+    """Return the name of the stream that was named, or of the default one: the packaged one, or the only one.
+
+    Raises as `settings_of`.
+    """
+    from engagement_platform.adapters.streams import streams
+    from engagement_platform.domain.errors import SettingsError
+
+    present = streams()
+    names = ", ".join(present)
+    name = stream or (PACKAGED if PACKAGED in present else next(iter(present), "") if len(present) == 1 else "")
+    if not name:
+        raise click.UsageError(f"Say which stream is meant: --stream with one of {names}.")
+    if name not in present:
+        raise click.UsageError(f"There is no stream {name!r}. There are: {names}.")
+    found = present[name]
+    if isinstance(found, SettingsError):
+        raise found
+    return name

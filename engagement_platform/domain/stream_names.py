@@ -1,0 +1,57 @@
+"""Names of a stream in what people see: of its definitions, and in the commands that they are told to run.
+
+A command that a person copies from a text must act on the stream that the text is about. Errors are made far from where
+a stream has its name, so what works on a stream says so around its work (`about`), and whatever text names a command
+then names the stream, too. Of the packaged stream, commands need no option.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+PACKAGED = "engagement"
+"""The stream that comes with the package, which commands are for when they name none."""
+
+
+def own_name(stream: str, name: str) -> str:
+    """Return the name of what each stream has one of: of the packaged stream it is bare, of others behind theirs."""
+    return name if stream == PACKAGED else f"{stream}_{name}"
+
+
+def turn(stream: str, of: int) -> int:
+    """Return the minute of `of` in which a stream has its turn, so that not all of them begin at once.
+
+    The packaged one has minute 0.
+    """
+    return 0 if stream == PACKAGED else 1 + zlib.crc32(stream.encode()) % (of - 1)
+
+
+GROUPS = ("checkpoint", "dead-letters", "forward", "views", "warehouse")
+"""Commands that have commands of their own."""
+COMMON = ("demo", "down", "generate", "init", "reset", "stream", "up")
+"""Commands that concern no single stream."""
+
+_AIMED = "[a-z-]+(?: [a-z-]+)? --stream"
+_COMMAND = re.compile(
+    rf"engagement-platform (?!{_AIMED})"
+    rf"(?:(?:{'|'.join(GROUPS)}) [a-z][a-z-]*|(?!(?:{'|'.join(COMMON)})(?![a-z-]))[a-z][a-z-]*)"
+)
+_stream: ContextVar[str] = ContextVar("stream", default=PACKAGED)
+
+
+@contextmanager
+def about(stream: str) -> Iterator[None]:
+    """Let the commands of texts that are made in the block, in this thread, name the stream."""
+    token = _stream.set(stream)
+    try:
+        yield
+    finally:
+        _stream.reset(token)
+
+
+def aimed(text: str) -> str:
+    """Return a text whose commands name the stream that the present work is about."""
+    stream = _stream.get()
+    return text if stream == PACKAGED else _COMMAND.sub(rf"\g<0> --stream {stream}", text)

@@ -1,0 +1,23 @@
+"""What one run does for all streams: one that is broken keeps no other from its turn."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from engagement_platform.adapters.streams import streams
+from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.stream_names import about
+from engagement_platform.settings import Settings, load
+
+
+def for_each_stream(act: Callable[[Settings], None]) -> None:
+    """Act with the settings of each stream, then fail when that could not be done for one. Raises dagster.Failure."""
+    failures = {}
+    for name in streams():
+        try:
+            with about(name):
+                act(load(name))
+        except EngagementError as error:
+            failures[name] = str(error)
+    if failures:
+        raise dg.Failure(" ".join(f"{name}: {said}" for name, said in failures.items()))

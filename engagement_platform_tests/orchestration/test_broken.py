@@ -1,0 +1,118 @@
+"""A stream that is broken stops itself and not the others."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from engagement_platform.domain.errors import SettingsError
+from engagement_platform.orchestration.broken import broken_of
+from engagement_platform.orchestration.each_stream import for_each_stream
+from engagement_platform.orchestration.of_stream import definitions_of, told_apart
+from engagement_platform.settings import Settings
+from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, made, write_folder
+
+UNREADABLE = SettingsError("orders/stream.toml is no TOML.", "Mend the line.")
+
+LOADED = """
+import json, dagster
+from engagement_platform.definitions import definitions
+dagster.Definitions.validate_loadable(definitions)
+repository = definitions.get_repository_def()
+context = dagster.build_sensor_context(instance=None, repository_def=repository)
+told = {}
+for sensor in repository.sensor_defs:
+    if sensor.name in ("keep_shop_stream_alive", "keep_pings_stream_alive"):
+        try:
+            told[sensor.name] = str(sensor(context))
+        except Exception as error:
+            told[sensor.name] = f"fails: {error}"
+print(json.dumps([sorted(repository.job_names), told]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("toml", "missing", "said"),
+    [
+        ("what = is this\n", "", "is no TOML"),
+        ("", "enriched.sql", "enriched.sql"),
+        ("", "stream.toml", "stream.toml"),
+        ("views = 3\n", "", "Cannot overwrite"),
+        ('[marts.sums]\nmeaning = ""\ncolumns = {}\n', "", "marts.sums: there is no file marts/sums.sql"),
+    ],
+    ids=["no TOML", "no statement", "no stream.toml", "said twice", "a mart without a file"],
+)
+def test_the_location_loads_with_a_folder_that_cannot_be_used(
+    tmp_path: Path, toml: str, missing: str, said: str
+) -> None:
+    folders = [write_folder(tmp_path / name, name, toml=toml if name == "shop" else "") for name in ("shop", "pings")]
+    if missing:
+        (tmp_path / "shop" / missing).unlink()
+    environment = {"ENGAGEMENT_STREAMS": ":".join(map(str, folders)), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    jobs, told = json.loads(done.stdout.splitlines()[-1])
+    assert {"engagement_stream", "pings_stream", "shop_stream", "settle_day", "pings_settle_day"} <= set(jobs)
+    assert "shop_settle_day" not in jobs
+    assert told["keep_shop_stream_alive"].startswith("fails: ")
+    assert said in told["keep_shop_stream_alive"]
+    assert "reload the code location" in told["keep_shop_stream_alive"]
+    assert not told["keep_pings_stream_alive"].startswith("fails: ")
+
+
+def test_a_run_that_was_launched_before_its_folder_broke_ends_with_the_reason() -> None:
+    job = broken_of("orders", UNREADABLE).resolve_job_def("orders_stream")
+    for config in ({}, {"lease_seconds": 0}):
+        result = job.execute_in_process(run_config=config, raise_on_error=False)
+        assert not result.success
+        failure = result.failure_data_for_node("orders_cannot_be_used")
+        assert failure is not None
+        assert failure.user_failure_data is not None
+        assert "orders/stream.toml is no TOML. Mend the line." in str(failure.user_failure_data.description)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made("other", table=PACKAGED.table),
+        made("other", table="daily_device_engagement"),
+        made("other", table="staged_batches"),
+        made("other", table="dead_letters"),
+        made("other", table="mine", marts={"orders": "SELECT 1"}),
+        made("other", table="other_staged_batches"),
+    ],
+    ids=["events", "a mart", "batches", "dead letters", "its mart", "its own"],
+)
+def test_what_two_streams_would_call_theirs_is_of_the_first(other: object) -> None:
+    streams = {"engagement": PACKAGED, "orders": ORDERS, "other": other, "pings": PINGS}
+    usable, broken = told_apart(streams)  # type: ignore[arg-type]
+    assert usable == [PACKAGED, ORDERS, PINGS]
+    assert list(broken) == ["other"]
+    assert "already" in broken["other"].what
+    merged = dg.Definitions.merge(*map(definitions_of, usable), broken_of("other", broken["other"]))
+    dg.Definitions.validate_loadable(merged)
+
+
+def test_a_stream_that_fails_keeps_no_other_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def load(name: str) -> Settings:
+        return Settings.of(stream=name, source_dsn="postgresql://a/b", platform_dsn="postgresql://a/b")
+
+    def act(settings: Settings) -> None:
+        if settings.stream == "orders":
+            raise SettingsError("It is away.", "Look: engagement-platform doctor")
+        done.append(settings.stream)
+
+    module = "engagement_platform.orchestration.each_stream"
+    monkeypatch.setattr(f"{module}.streams", lambda: dict.fromkeys(["engagement", "orders", "pings"]))
+    monkeypatch.setattr(f"{module}.load", load)
+    with pytest.raises(dg.Failure, match=r"orders: It is away\. Look: engagement-platform doctor --stream orders"):
+        for_each_stream(act)
+    assert done == ["engagement", "pings"]
