@@ -9,9 +9,10 @@ from typing import Any
 
 from engagement_platform.adapters.sql import bare
 from engagement_platform.domain import statement_text
-from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.event_stream import EventStream, flaws_of, stream_of
 from engagement_platform.domain.folder_findings import FolderFinding, Level
+from engagement_platform.domain.marts import marts_of
 from engagement_platform.domain.stream_form import Flaw
 from engagement_platform.domain.toml_lines import line_of
 
@@ -62,7 +63,11 @@ def stream_in(texts: Texts) -> EventStream | None:
         return None
     marts = {name: bare(text) for name, text in texts.marts.items()}
     usable = {name: text for name, text in marts.items() if not flaws_of(toml, [name])}
-    return stream_of(toml, bare(texts.enriched, keep_lines=True), usable, TOML)
+    known = {name: form for name, form in toml.get("marts", {}).items() if name in usable}
+    try:
+        return stream_of(toml | {"marts": known}, bare(texts.enriched, keep_lines=True), usable, TOML)
+    except SettingsError:  # marts that read each other
+        return stream_of(toml | {"marts": {}}, bare(texts.enriched, keep_lines=True), {}, TOML)
 
 
 def of_flaw(texts: Texts, flaw: Flaw) -> FolderFinding:
@@ -160,6 +165,10 @@ def by_time(text: str, name: str) -> FolderFinding:
 def _of_marts(texts: Texts) -> Iterator[FolderFinding]:
     from engagement_platform.adapters.warehouse.delta.dry import parameters_of
 
+    try:
+        marts_of({}, {name: bare(text) for name, text in texts.marts.items()})
+    except SettingsError as error:
+        yield FolderFinding(Level.FAULT, error.what, error.todo, "marts")
     for name, text in texts.marts.items():
         file = f"marts/{name}.sql"
         try:

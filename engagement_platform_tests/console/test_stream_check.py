@@ -127,6 +127,17 @@ def test_all_of_it_is_said_at_once(folder: Path) -> None:
     assert "marts/Bad.sql" in [file for file, _ in said]
 
 
+def test_what_is_said_of_marts_and_is_not_true_is_told(folder: Path) -> None:
+    with (folder / "stream.toml").open("a") as toml:
+        toml.write('\n[marts.daily]\nmeaning = "No file."\n\n[marts.daily_orders.columns]\ncents = { type = "int" }\n')
+    (folder / "marts" / "weekly.sql").write_text("SELECT @day AS day, @begin AS a, @end AS b FROM again")
+    (folder / "marts" / "again.sql").write_text("SELECT @day AS day, @begin AS a, @end AS b FROM weekly")
+    said = {each.what: each.file for each in found(folder, offline=True)}
+    assert said["marts.daily: there is no file marts/daily.sql"] == "stream.toml"
+    assert [file for what, file in said.items() if "its type 'int' is none of INT64" in what] == ["stream.toml"]
+    assert [file for what, file in said.items() if "the marts again, weekly read each other" in what] == ["marts"]
+
+
 def test_what_is_missing_is_named(folder: Path) -> None:
     (folder / "enriched.sql").unlink()
     assert [each.what for each in found(folder, offline=True)] == ["there is no enriched.sql"]
