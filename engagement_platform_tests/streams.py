@@ -7,11 +7,16 @@ from types import MappingProxyType
 from unittest import mock
 
 from engagement_platform.adapters import streams
+from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream, stream_of
+from engagement_platform.domain.table import Table, table_of
 from engagement_platform.settings import STREAM
 
 PACKAGED: EventStream = streams.stream_named(STREAM)
 """The one that comes with the package."""
+
+ENGAGEMENT_EVENTS: Table = table_of(PACKAGED, ENGAGEMENT)
+"""The packaged stream's table in the warehouse."""
 
 ORDERS: EventStream = stream_of(
     {

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.enrichment import engagement_pct, engagement_seconds
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 

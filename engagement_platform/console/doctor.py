@@ -6,6 +6,7 @@ Each check looks at one thing and returns findings; none changes anything.
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,12 +23,14 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.source.surroundings import Surroundings, look_around
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
-from engagement_platform.domain.errors import EngagementError, redact
+from engagement_platform.domain.errors import EngagementError, Unavailable, redact
 from engagement_platform.domain.source_tables import Sight, faults, faults_of
 from engagement_platform.domain.sql_names import written
+from engagement_platform.domain.table import Table
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.history.table import tables_of
 from engagement_platform.settings import ADDRESSES, FIELDS, Settings
@@ -241,11 +244,17 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     warehouse = open_warehouse(settings)
     name = {"bigquery": "BigQuery", "delta": "Delta Lake"}[settings.warehouse.kind]
     uri = redact(settings.effective_warehouse_uri)
-    for table in tables_of(stream_of(settings)):
+    for table in tables_of(stream_of(settings), *_table_of_stream(settings)):
         if warehouse.has(table):
             yield Finding("ok", f"warehouse: {name} in {uri} has {table.name}, as the platform needs it")
         else:
             yield Finding("note", f"warehouse: no table {table.name} in {uri} yet", "The first write creates it.")
+
+
+def _table_of_stream(settings: Settings) -> Iterator[Table]:
+    """Yield the table, where a database tells its columns; one that does not answer has a finding of its own."""
+    with suppress(Unavailable):
+        yield table_now(settings)
 
 
 def _partner(settings: Settings) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
@@ -28,12 +29,16 @@ def sql(query: str, form: str, max_rows: int, *, stream: str | None) -> None:
     csv and json hold every row, exactly: NUMERIC with its digits, times as RFC 3339 in UTC. In csv an empty
     text is "" and NULL is nothing.
     """
+    from engagement_platform.adapters.stream_table import table_now
     from engagement_platform.adapters.streams import stream_of
     from engagement_platform.adapters.warehouse.connect import open_warehouse
+    from engagement_platform.domain.errors import Unavailable
     from engagement_platform.history.table import tables_of
 
     settings = settings_of(stream)
     warehouse = open_warehouse(settings)
+    with suppress(Unavailable):  # of the databases, which a question to the warehouse does not need
+        warehouse.ensure(table_now(settings))
     for table in tables_of(stream_of(settings)):
         warehouse.ensure(table)
     answer = warehouse.query(query)

@@ -25,13 +25,13 @@ def status(*, stream: str | None) -> None:
     from engagement_platform.adapters.platform.loads import Loads
     from engagement_platform.adapters.platform.migrate import ensure_schema
     from engagement_platform.adapters.platform.rebuilds import Rebuilds
+    from engagement_platform.adapters.stream_table import table_now
     from engagement_platform.adapters.warehouse.connect import open_warehouse
-    from engagement_platform.domain.table import ENGAGEMENT_EVENTS
     from engagement_platform.stream.stage.batch import WRITER
 
     settings = settings_of(stream)
     ensure_schema(settings)
-    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(table_now(settings))
     with Loads.opened(settings, "status") as loads:
         click.echo(f"table: {table_id}")
         click.echo(f"last load: {_described(loads.last_load(table_id, WRITER))}")
@@ -85,12 +85,12 @@ def not_due(day: datetime, *, stream: str | None) -> None:
     """Forget that a day has to be rebuilt, and leave it as it is."""
     from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.migrate import ensure_schema
+    from engagement_platform.adapters.stream_table import table_now
     from engagement_platform.adapters.warehouse.connect import open_warehouse
-    from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 
     settings = settings_of(stream)
     ensure_schema(settings)
-    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(table_now(settings))
     with DueDays.opened(settings, "not-due") as due_days:
         due_days.forget(table_id, day.date())
     click.echo(f"{day.date()} stays as it is.")

@@ -16,6 +16,7 @@ from engagement_platform.adapters.platform.dead_letters import Ended
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Address, Chosen, Letter
@@ -23,7 +24,6 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import SCHEMA_VERSION
 from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_TO, TO_API, largest_value
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream import registry
 
@@ -110,7 +110,7 @@ def _carry_out(settings: Settings, plans: Plans) -> None:
 
 
 def _note_due(settings: Settings, days: Mapping[date, str]) -> None:
-    table_id = open_warehouse(settings).ensure(ENGAGEMENT_EVENTS)
+    table_id = open_warehouse(settings).ensure(table_now(settings))
     with DueDays.opened(settings, "redrive") as due_days:
         for day, address in days.items():
             due_days.note(table_id, [day], f"redrive of dead letter {address}")

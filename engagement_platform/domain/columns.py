@@ -10,8 +10,8 @@ texts, so that a column may be widened at the source without another form of the
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -124,6 +124,14 @@ class Schema:
     def hash(self) -> str:
         """What tells this schema from any other: 16 hexadecimal digits over order, names, types, id, time and key."""
         return hashlib.sha256(encoded(self).encode()).hexdigest()[:16]
+
+
+def joined(schemas: Sequence[Schema]) -> Schema:
+    """Return every column of these forms of one stream: those of the last one, then what went before."""
+    columns: dict[str, Column] = {}
+    for schema in reversed(schemas):
+        columns = columns | {column.name: column for column in schema.columns if column.name not in columns}
+    return replace(schemas[-1], columns=tuple(columns.values()))
 
 
 def encoded(schema: Schema) -> str:

@@ -1,10 +1,18 @@
 """The tables of the warehouse: one definition, from which each adapter makes its own schema.
 
-A table is partitioned by day (UTC). A day is replaced as a whole; the live stream only appends to `engagement_events`.
+A table is partitioned by day (UTC). A day is replaced as a whole; to the table of a stream the live stream appends.
+That table is a function of the stream and of the schema of its messages.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+from engagement_platform.domain.columns import Base, Schema
+from engagement_platform.domain.columns import Column as StreamColumn
+
+if TYPE_CHECKING:
+    from engagement_platform.domain.event_stream import EventStream
 
 
 class Kind(Enum):
@@ -53,31 +61,37 @@ class Table:
         return {column.name: column for column in self.columns}[name]
 
 
-ENGAGEMENT_EVENTS = Table(
-    "engagement_events",
-    "What people did with podcasts, newsletters and videos: one row an event, with the columns of its content.",
-    day="event_ts",
-    clustered_by=("content_id",),
-    columns=(
-        Column("id", Kind.INT64, "Number of the event in the source; unique.", required=True),
-        Column("content_id", Kind.STRING, "UUID of the content."),
-        Column("user_id", Kind.STRING, "UUID of the user."),
-        Column("event_type", Kind.STRING, "play, pause, finish, click, or another text that the source has."),
-        Column("event_ts", Kind.TIMESTAMP, "When it happened.", required=True),
-        Column("duration_ms", Kind.INT64, "For how long, in milliseconds."),
-        Column("device", Kind.STRING, "What it happened on."),
-        Column("raw_payload", Kind.STRING, "JSON as the source has it; null where the source has null."),
-        Column("slug", Kind.STRING, "Short name of the content, as of the time the row was written."),
-        Column("title", Kind.STRING, "Title of the content, as of the time the row was written."),
-        Column("content_type", Kind.STRING, "podcast, newsletter, video, or another text that the source has."),
-        Column("length_seconds", Kind.INT64, "Length of the content, in seconds."),
-        Column("engagement_seconds", Kind.NUMERIC, "duration_ms / 1000, rounded half away from zero to two decimals."),
-        Column(
-            "engagement_pct",
-            Kind.NUMERIC,
-            "Share of the content's length, a ratio, to two decimals: 0.25 is a quarter; null where the length is null "
-            "or 0.",
-        ),
-    ),
-    is_of_stream=True,
-)
+_KINDS = {
+    Base.INTEGER: Kind.INT64,
+    Base.NUMERIC: Kind.NUMERIC,
+    Base.FLOAT: Kind.FLOAT64,
+    Base.BOOLEAN: Kind.BOOL,
+    Base.TEXT: Kind.STRING,
+    Base.CHAR: Kind.STRING,
+    Base.UUID: Kind.STRING,
+    Base.DATE: Kind.DATE,
+    Base.TIMESTAMP: Kind.TIMESTAMP,
+    Base.JSON: Kind.STRING,
+    Base.JSONB: Kind.STRING,
+    Base.BYTES: Kind.BYTES,
+    Base.ARRAY: Kind.STRING,
+}
+
+
+def table_of(stream: "EventStream", schema: Schema) -> Table:
+    """Return the table, with the columns in the schema's order and the stream's meanings for them."""
+    return Table(
+        stream.table,
+        stream.meaning,
+        day=schema.time,
+        clustered_by=stream.clustered_by,
+        columns=tuple(_column(stream, schema, column) for column in schema.columns),
+        is_of_stream=True,
+    )
+
+
+def _column(stream: "EventStream", schema: Schema, column: StreamColumn) -> Column:
+    meaning, required = stream.meanings.get(column.name, ""), schema.is_required(column)
+    if column.type.base is Base.NUMERIC:
+        return Column(column.name, Kind.NUMERIC, meaning, required, column.type.precision, column.type.scale)
+    return Column(column.name, _KINDS[column.type.base], meaning, required)

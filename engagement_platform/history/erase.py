@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.source.history import events_of_user
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse, replaced_rows_kept_hours
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event import ENGAGEMENT
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.domain.users import user_column, user_value
 from engagement_platform.history import table
 from engagement_platform.settings import Settings
@@ -44,7 +44,7 @@ def days_of_user(settings: Settings, user_id: str) -> list[date]:
             f"Its owner has to delete them first: {rows}. Then run this command again.",
         )
     warehouse = open_warehouse(settings)
-    warehouse.ensure(ENGAGEMENT_EVENTS)
+    warehouse.ensure(table_now(settings))
     answer = warehouse.query(table.days_of_user(stream, column), {"user_id": user})
     return [day for day in answer.column("day").to_pylist() if day is not None]
 

@@ -4,6 +4,7 @@ from datetime import date
 
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement
@@ -11,21 +12,24 @@ from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.marts import Mart
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 
 _TRIES = 5
 _ANY_DAY = date(2026, 1, 1)
 
 
-def table_of_mart(stream: EventStream, mart: Mart) -> Table:
-    """Return the table of a mart: as `stream.toml` says it, or as the query gives it. Raises EngagementError."""
+def table_of_mart(stream: EventStream, mart: Mart, events: Table) -> Table:
+    """Return the table of a mart: as `stream.toml` says it, or as the query gives it over the table of the events.
+
+    Raises EngagementError.
+    """
     if mart.stated is not None:
         return mart.stated
     from engagement_platform.adapters.warehouse.delta.dry import columns_of  # noqa: PLC0415, as it loads an engine
 
     begin, end = bounds(_ANY_DAY)
-    tables = [ENGAGEMENT_EVENTS, *(table_of_mart(stream, stream.marts[name]) for name in mart.reads)]
+    tables = [events, *(table_of_mart(stream, stream.marts[name], events) for name in mart.reads)]
     return mart.table(columns_of(mart.query, tables, {"day": _ANY_DAY, "begin": begin, "end": end}))
 
 
@@ -35,11 +39,11 @@ def refresh_day(settings: Settings, mart: Mart, day: date) -> int:
     Raises EngagementError; the day is then as it was.
     """
     ensure_schema(settings)
-    stream, warehouse = stream_of(settings), open_warehouse(settings)
+    stream, warehouse, events = stream_of(settings), open_warehouse(settings), table_now(settings)
     for name in mart.reads:
-        warehouse.ensure(table_of_mart(stream, stream.marts[name]))
-    warehouse.ensure(ENGAGEMENT_EVENTS)
-    table = table_of_mart(stream, mart)
+        warehouse.ensure(table_of_mart(stream, stream.marts[name], events))
+    warehouse.ensure(events)
+    table = table_of_mart(stream, mart, events)
     warehouse.ensure(table)
     begin, end = bounds(day)
     with Rebuilds.opened(settings, "mart") as rebuilds:

@@ -24,17 +24,19 @@ from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.history import has_index, open_history
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.stream_table import described
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.checkpoint import missing_ranges, require_same_source
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import consecutive
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.reconciliation import Ids
 from engagement_platform.domain.removal import Removal, RemovalRefused, takes_too_much
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.table import table_of
 from engagement_platform.history import published
 from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
 from engagement_platform.settings import Settings
@@ -86,13 +88,22 @@ def rebuild_days(
     """
     ensure_schema(settings)
     ensure_topics(settings)
+    schema = described(origin_of(settings))
     warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    table_id = warehouse.ensure(table_of(origin_of(settings).stream, schema))
     done: list[Rebuilt] = []
     refused: list[Removal] = []
     with Loads.opened(settings, "rebuild") as loads:
         for together in _groups(settings, days):
-            work = _Rebuild(settings, warehouse, loads, table_id, run_id, refused=None if allow_removal else refused)
+            work = _Rebuild(
+                settings,
+                warehouse,
+                loads,
+                table_id,
+                run_id,
+                schema=schema,
+                refused=None if allow_removal else refused,
+            )
             for rebuilt in _persistent(work, together):
                 done.append(rebuilt)
                 on_day(rebuilt)
@@ -146,12 +157,15 @@ class _Rebuild:
         table_id: str,
         run_id: str,
         *,
+        schema: Schema,
         refused: list[Removal] | None,
     ) -> None:
         self._settings = settings
         self._warehouse = warehouse
         self._loads = loads
         self._rebuilds = Rebuilds(loads.session)
+        self._schema = schema
+        self._table = table_of(origin_of(settings).stream, schema)
         self._table_id = table_id
         self._run_id = run_id
         self._refused = refused
@@ -189,7 +203,7 @@ class _Rebuild:
     def _wait_for(self, others: Sequence[RebuildRow], deadline: float) -> None:
         for other in others:
             if other.run_id == self._run_id or self._silence.is_dead(other, SILENT_SECONDS, time.monotonic()):
-                settle_rebuild(self._warehouse, self._rebuilds, other)
+                settle_rebuild(self._warehouse, self._rebuilds, other, self._table)
             elif time.monotonic() > deadline:
                 raise EngagementError(
                     f"Run {other.run_id} has been rebuilding {other.day} for over an hour.",
@@ -227,7 +241,7 @@ class _Rebuild:
             for number in self._open.values():
                 if not self._rebuilds.cover(number, coverage):
                     raise self._lost()
-            by_day = history.rows(list(self._open), arrow_schema(ENGAGEMENT_EVENTS))
+            by_day = history.rows(list(self._open), arrow_schema(self._table), self._schema)
             expected = published.since_start(self._settings), relayed
             for day, number in list(self._open.items()):
                 looked = self._looked_at(day, number, expected)
@@ -266,13 +280,13 @@ class _Rebuild:
     def _replace_day(self, day: date, number: int, by_day: ByDay, look: "AtEnd") -> int | None:
         """Replace a day and return its rows; None when that was refused."""
         try:
-            rows = self._warehouse.replace_day(Replacement(ENGAGEMENT_EVENTS, day, number), by_day.of(day, look))
+            rows = self._warehouse.replace_day(Replacement(self._table, day, number), by_day.of(day, look))
         except Overtaken:
             raise self._lost() from None
         except Exception as error:
             if self._refused is not None and isinstance(by_day.failure, RemovalRefused):
                 self._refused += by_day.failure.removals
-                settle_rebuild(self._warehouse, self._rebuilds, self._rebuilds.get(number))
+                settle_rebuild(self._warehouse, self._rebuilds, self._rebuilds.get(number), self._table)
                 return None
             raise (by_day.failure or error) from error
         if not self._rebuilds.finish(number, rows):
@@ -296,7 +310,7 @@ class _Rebuild:
         for number in self._open.values():
             row = self._rebuilds.get(number)
             if row.state == "open":
-                settle_rebuild(self._warehouse, self._rebuilds, row)
+                settle_rebuild(self._warehouse, self._rebuilds, row, self._table)
 
     def _lost(self) -> _TakenForDead:
         return _TakenForDead(

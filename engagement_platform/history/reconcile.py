@@ -21,6 +21,7 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.doubled import brought_twice
 from engagement_platform.adapters.source.history import days_of, open_history, own_columns, unfit_among
 from engagement_platform.adapters.source.origin import Origin, origin_of
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
@@ -32,7 +33,6 @@ from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Sums, named
 from engagement_platform.domain.stream_names import PACKAGED
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.before import dead_letters
 from engagement_platform.history.table import figures_of_day, quoted, statement
 from engagement_platform.settings import Settings
@@ -95,7 +95,7 @@ class _Sides:
         self.origin = origin_of(settings)
         self.schema = ENGAGEMENT
         self.warehouse = open_warehouse(settings)
-        self.table_id = self.warehouse.ensure(ENGAGEMENT_EVENTS)
+        self.table_id = self.warehouse.ensure(table_now(settings))
         self.comparison = comparison_of(self.origin.stream, self.schema, own_columns(self.origin))
 
     def source(self, day: date) -> Figures:
@@ -249,7 +249,7 @@ def new_values(settings: Settings, since: datetime) -> list[NewValue]:
     The most frequent first; at most `_MAX_VALUES` of each.
     """
     warehouse = open_warehouse(settings)
-    warehouse.ensure(ENGAGEMENT_EVENTS)
+    warehouse.ensure(table_now(settings))
     new = []
     for column, values in expected_values(settings, stream_of(settings)).items():
         question = statement(stream_of(settings), "values_of", column=quoted(column), most=_MAX_VALUES)
@@ -270,7 +270,7 @@ class Strange:
 def strange_days(settings: Settings, first: date, last: date) -> Strange:
     """Return how many events lie before `first` or after `last`, and between which times."""
     warehouse = open_warehouse(settings)
-    warehouse.ensure(ENGAGEMENT_EVENTS)
+    warehouse.ensure(table_now(settings))
     outside = statement(stream_of(settings), "outside")
     row = warehouse.query(outside, {"begin": bounds(first)[0], "end": bounds(last)[1]}).to_pylist()[0]
     return Strange(row["events"], str(row["first"]), str(row["last"]))

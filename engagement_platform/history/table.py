@@ -4,7 +4,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.domain.columns import Base, Column
 from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.domain.table import Table
 
 _SQL = sql.load(__package__, "table.sql")
 _TEXTS = {
@@ -17,9 +17,9 @@ _TEXTS = {
 """Short texts without a comma, as in `adapters.source.compared`. Of any other type the text has a digest of its own."""
 
 
-def tables_of(stream: EventStream) -> list[Table]:
+def tables_of(stream: EventStream, *events: Table) -> list[Table]:
     """Return the tables of a stream that are known beforehand: its events', and marts whose columns are stated."""
-    return [ENGAGEMENT_EVENTS, *(mart.stated for mart in stream.marts.values() if mart.stated is not None)]
+    return [*events, *(mart.stated for mart in stream.marts.values() if mart.stated is not None)]
 
 
 def statement(stream: EventStream, name: str, **values: object) -> str:

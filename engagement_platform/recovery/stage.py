@@ -6,10 +6,11 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Load, Warehouse
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage.batch import WRITER
 
@@ -22,14 +23,15 @@ def restart(settings: Settings) -> list[date]:
     """
     ensure_schema(settings)
     warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    table = table_now(settings)
+    table_id = warehouse.ensure(table)
     reader = TopicReader(settings.kafka, settings.topics.events)
     try:
         topic_id, offsets = reader.topic_id, reader.beginning_offsets()
     finally:
         reader.close()
     with Loads.opened(settings, "restart") as loads:
-        days = [day for load in loads.open_loads(table_id) for day in _close(warehouse, loads, load)]
+        days = [day for load in loads.open_loads(table_id) for day in _close(warehouse, loads, load, table)]
         last = loads.last_load(table_id, WRITER)
         if last is not None and last.topic_id != topic_id:
             _begin_anew(loads, last, topic_id, offsets)
@@ -58,18 +60,19 @@ def give_up(settings: Settings, load_id: str) -> list[date]:
     """Close an open load that can neither be found in the warehouse nor made again; return the days to rebuild."""
     ensure_schema(settings)
     warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    table = table_now(settings)
+    table_id = warehouse.ensure(table)
     with Loads.opened(settings, "give-up") as loads:
         chosen = [load for load in loads.open_loads(table_id) if load.load_id == load_id]
         if not chosen:
             still = ", ".join(load.load_id for load in loads.open_loads(table_id)) or "none"
             raise EngagementError(f"No load {load_id} is open.", f"Open are: {still}.")
-        return _close(warehouse, loads, chosen[0])
+        return _close(warehouse, loads, chosen[0], table)
 
 
-def _close(warehouse: Warehouse, loads: Loads, load: LoadRow) -> list[date]:
+def _close(warehouse: Warehouse, loads: Loads, load: LoadRow, table: Table) -> list[date]:
     """Close a load; return its days when the warehouse does not have it."""
-    loaded = warehouse.is_loaded(Load(load.load_id, load.writer, load.version, load.attempt))
+    loaded = warehouse.is_loaded(Load(load.load_id, load.writer, load.version, table, load.attempt))
     if not loaded:
         DueDays(loads.session).note(load.table_id, load.days, f"load {load.load_id} was given up")
     loads.close_load(load)

@@ -8,9 +8,8 @@ from engagement_platform.adapters.redis.counted import UNSAID, counted_by
 from engagement_platform.adapters.streams import json_schema, read
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event import ENGAGEMENT
-from engagement_platform.domain.stream_table import table_of
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
-from engagement_platform_tests.streams import PACKAGED
+from engagement_platform.domain.table import table_of
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, PACKAGED
 
 GOOD = """
 name = "orders"

@@ -15,7 +15,6 @@ from decimal import Decimal
 import psycopg
 
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN
@@ -24,6 +23,7 @@ from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.live import latencies, streaming
 from engagement_platform_tests.bench.place import Place, fill, own_place
 from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DAYS, ROWS_A_DAY = 30, 100_000
 RUNS_AT_A_TIME = 2

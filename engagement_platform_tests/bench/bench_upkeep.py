@@ -32,10 +32,10 @@ from engagement_platform.adapters.warehouse.delta.tables import (
 )
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.rows import Row, batch, event
 from engagement_platform_tests.adapters.warehouse.support import load
 from engagement_platform_tests.bench.figures import Figure
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 APPENDS, ROWS = 720, 500
 """In an hour, and in an append: 100 events a second."""

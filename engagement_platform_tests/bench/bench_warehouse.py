@@ -14,13 +14,13 @@ import psycopg
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.local.demo.visibility import Latencies
 from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.live import latencies, streaming
 from engagement_platform_tests.bench.place import Place, own_place
 from engagement_platform_tests.streaming import wait_for
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import write
 
 RATE = 500

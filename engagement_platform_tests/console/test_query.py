@@ -17,7 +17,7 @@ from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.table import tables_of
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.streams import PACKAGED
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, PACKAGED
 from engagement_platform_tests.warehouse import DAY, write
 
 PAGE = Path(__file__).parents[2] / "docs" / "warehouse.md"
@@ -32,7 +32,7 @@ def described(table: Table) -> str:
 
 
 def tables() -> str:
-    return "\n\n".join(map(described, tables_of(PACKAGED)))
+    return "\n\n".join(map(described, tables_of(PACKAGED, ENGAGEMENT_EVENTS)))
 
 
 def test_the_page_describes_the_tables_as_they_are() -> None:
@@ -60,7 +60,7 @@ def test_there_are_ten_questions_in_bigquery_s_dialect() -> None:
 
 def test_each_question_has_an_answer(in_use: Settings) -> None:
     warehouse = open_warehouse(in_use)
-    for table in tables_of(PACKAGED):
+    for table in tables_of(PACKAGED, ENGAGEMENT_EVENTS):
         warehouse.ensure(table)
     for text in QUERIES:
         assert warehouse.query(text).column_names

@@ -22,7 +22,7 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.day_diff import DayDiff, compare, day_in_warehouse
 from engagement_platform.adapters.warehouse.port import Replacement
 from engagement_platform.cli import group
-from engagement_platform.domain.stream_table import table_of
+from engagement_platform.domain.table import table_of
 from engagement_platform.settings import load
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.shop import make_shop, order

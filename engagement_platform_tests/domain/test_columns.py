@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.columns import Base, Column, Schema, Type, decoded, encoded, faults_of, parsed
+from engagement_platform.domain.columns import Base, Column, Schema, Type, decoded, encoded, faults_of, joined, parsed
 from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.source_types import SourceType, Uncarried, type_of
 
@@ -76,3 +76,14 @@ def test_what_cannot_be_a_stream_is_said(columns: dict[str, str], said: str) -> 
     made = tuple(Column(name, parsed(of)) for name, of in columns.items())
     faults = faults_of(replace(ENGAGEMENT, columns=made, key="id"))
     assert any(said in fault for fault in faults), faults
+
+
+def form(**columns: str) -> Schema:
+    fixed = {"id": "integer", "event_ts": "timestamp"} | columns
+    return Schema(tuple(Column(name, parsed(of)) for name, of in fixed.items()), id="id", time="event_ts", key="id")
+
+
+def test_forms_together_have_every_column_that_was_ever_there() -> None:
+    first, second, third = form(a="text", b="text"), form(c="jsonb", a="text"), form(d="bytes", c="jsonb")
+    assert joined([first]) == first
+    assert joined([first, second, third]) == form(d="bytes", c="jsonb", a="text", b="text")

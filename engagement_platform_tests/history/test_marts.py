@@ -21,7 +21,7 @@ from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests import warehouse as warehouse_events
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
-from engagement_platform_tests.streams import PACKAGED
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, PACKAGED
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows
 
 Row = dict[str, Any]
@@ -137,7 +137,7 @@ ORACLES = {DAILY_CONTENT.name: by_content, "daily_device_engagement": by_device,
 
 def stored(settings: Settings, mart: Mart, day: date) -> list[Row]:
     warehouse = open_warehouse(settings)
-    warehouse.ensure(table_of_mart(PACKAGED, mart))
+    warehouse.ensure(table_of_mart(PACKAGED, mart, ENGAGEMENT_EVENTS))
     found: list[Row] = warehouse.query(f"SELECT * FROM {mart.name} WHERE day = @day", {"day": day}).to_pylist()
     return found
 
@@ -196,7 +196,7 @@ def test_a_refresh_replaces_its_day_and_no_other(settings: Settings, source_db: 
 def test_a_query_is_bigquery_s_and_gives_the_columns_of_its_table(mart: Mart) -> None:
     (query,) = sqlglot.parse(mart.query, read="bigquery")
     assert isinstance(query, sqlglot.exp.Query)
-    assert query.named_selects == [column.name for column in table_of_mart(PACKAGED, mart).columns]
+    assert query.named_selects == [column.name for column in table_of_mart(PACKAGED, mart, ENGAGEMENT_EVENTS).columns]
 
 
 def test_the_code_version_is_that_of_the_formula() -> None:

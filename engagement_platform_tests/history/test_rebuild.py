@@ -19,7 +19,6 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import Conflict
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history import rebuild
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
@@ -28,6 +27,7 @@ from engagement_platform.stream.stage import loader, open_rebuilds
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streaming import drain, running, wait_for
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import (
     DAY,
     NEXT,
@@ -446,6 +446,6 @@ def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Setti
     warehouse = open_warehouse(settings)
     row = rebuilds.begin(warehouse.ensure(ENGAGEMENT_EVENTS), DAY, "killed")
     assert row is not None
-    open_rebuilds.settle_rebuild(warehouse, rebuilds, row)
-    open_rebuilds.settle_rebuild(open_warehouse(settings), rebuilds, row)
+    open_rebuilds.settle_rebuild(warehouse, rebuilds, row, ENGAGEMENT_EVENTS)
+    open_rebuilds.settle_rebuild(open_warehouse(settings), rebuilds, row, ENGAGEMENT_EVENTS)
     assert rebuilds.get(row.number).state == "abandoned"

@@ -13,13 +13,13 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.removal import RemovalRefused
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, table_ids, table_rows, write
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engagement_platform.domain.errors import EngagementError, StreamStopped
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Table
+from engagement_platform.domain.table import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +29,10 @@ class Load:
     """The stage that cut the batch; of the same characters."""
     version: int
     """Grows by one with every load of the writer; of two loads of one writer the later has the higher."""
+    table: Table
+    """With at least the columns of the batch's lines."""
     attempt: int = 0
     """Raised when the warehouse has tried the load and failed, for such an id is used up."""
-    table: Table = ENGAGEMENT_EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +91,22 @@ class Warehouse(Protocol):
     def ensure(self, table: Table) -> str:
         """Create the table when it is missing, and return its identity: another table of that name has another one.
 
-        Raises TableUnusable when it has other columns, types or partitions than `table` says.
+        Columns that it lacks are added, nullable. Those that only the table has stay, and are null in rows that come:
+        what went from the stream, or what a newer process has added. Raises TableUnusable when it has a column in
+        another type than `table` says, lacks one that is required, or has other partitions.
         """
 
     def has(self, table: Table) -> bool:
-        """Say whether the table is there, and change nothing. Raises as `ensure`."""
+        """Say whether the table is there, perhaps without some columns, and change nothing. Raises as `ensure`."""
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch to the load's table, once however often it is called with the same load.
 
-        `batch` is NDJSON, one object with all columns a line: TIMESTAMP as RFC 3339 in UTC, DATE as ISO 8601, NUMERIC
-        as a number, FLOAT64 as a string that holds one, BYTES as base64, JSON as a string. Returns when the rows can
-        be queried. Raises Conflict; LoadFailed when the load was tried and refused: then only a higher attempt can
-        succeed. Raises NumberTaken.
+        `batch` is NDJSON, one object a line: TIMESTAMP as RFC 3339 in UTC, DATE as ISO 8601, NUMERIC
+        as a number, FLOAT64 as a string that holds one, BYTES as base64, JSON as a string. A column that a line has not
+        is null; columns that the table lacks by now are added, as by `ensure`. Returns when the rows can be queried.
+        Raises Conflict; LoadFailed when the load was tried and refused: then only a higher attempt can succeed. Raises
+        NumberTaken, TableUnusable.
         """
 
     def is_loaded(self, load: Load) -> bool:
@@ -114,8 +118,9 @@ class Warehouse(Protocol):
     def replace_day(self, replacement: Replacement, rows: "pa.RecordBatchReader") -> int:
         """Replace a day by `rows`, all of that day, in one step; return how many rows it has now.
 
-        `rows` has the table's columns in the types of `schema.arrow_schema` and is read batch by batch. Without a row
-        the day is empty afterwards. Raises Conflict, Overtaken, and LoadFailed when a row is of another day.
+        `rows` has the columns of `replacement.table` in the types of `schema.arrow_schema` and is read batch by batch.
+        Columns are added and left null as by `append`. Without a row the day is empty afterwards. Raises Conflict,
+        Overtaken, TableUnusable, and LoadFailed when a row is of another day.
         """
 
     def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:

@@ -1,5 +1,6 @@
 """The tables as Arrow sees them. Rows travel in these types to both warehouses."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from engagement_platform.domain.table import Column, Kind, Table
@@ -15,6 +16,14 @@ def arrow_schema(table: Table) -> "pa.Schema":
     return pa.schema(
         [pa.field(column.name, arrow_type(column), nullable=not column.required) for column in table.columns]
     )
+
+
+def lookalikes(missing: Iterable[str], present: Iterable[str]) -> Iterator[str]:
+    """Yield what keeps missing columns from being added: names are the same to a warehouse in upper and lower case."""
+    by_lower = {name.lower(): name for name in present}
+    for name in missing:
+        if name.lower() in by_lower:
+            yield f"column {by_lower[name.lower()]} is there, whose name warehouses do not tell from {name}"
 
 
 def arrow_type(column: Column) -> "pa.DataType":

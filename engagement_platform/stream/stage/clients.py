@@ -9,9 +9,10 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.stage.batch import WRITER
@@ -31,6 +32,7 @@ class Clients:
     reader: TopicReader
     loads: Loads
     warehouse: Warehouse
+    table: Table
     table_id: str
 
 
@@ -39,7 +41,8 @@ def connected(settings: Settings) -> Iterator[Clients]:
     """Connect to everything, before the claim."""
     ensure_schema(settings)
     warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(ENGAGEMENT_EVENTS)
+    table = table_now(settings)
+    table_id = warehouse.ensure(table)
     loads = Loads(Session(settings, WRITER))
     records = min(_MAX_RECORDS, settings.stage.batch_rows)
     reader = TopicReader(
@@ -47,7 +50,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
     )
     try:
         with watching(settings, loop_named("stage"), log):
-            yield Clients(reader, loads, warehouse, table_id)
+            yield Clients(reader, loads, warehouse, table, table_id)
     finally:
         reader.close()
         loads.close()

@@ -115,5 +115,7 @@ class Loader:
         for rebuild in rebuilds:
             if self._silence.is_dead(rebuild, SILENT_SECONDS, time.monotonic()):
                 self._control.expect(SLOW_SECONDS)
-                settle_rebuild(self._clients.warehouse, Rebuilds(self._clients.loads.session), rebuild)
+                settle_rebuild(
+                    self._clients.warehouse, Rebuilds(self._clients.loads.session), rebuild, self._clients.table
+                )
         self._control.wait(_REBUILD_PAUSE)

@@ -13,6 +13,7 @@ from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicRea
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Warehouse
 from engagement_platform.domain.batches import Line, Ranges, line_of, name_of, uncovered
 from engagement_platform.domain.errors import StreamStopped, Unavailable
@@ -30,12 +31,13 @@ def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[L
 
     Raises Unavailable when it is to be tried again later, StreamStopped when the warehouse refuses rows.
     """
+    sent = _sent(load, settings, loads)
     with batch_files.clean_file(
         batch_files.folder_of(settings), name_of(settings.topics.events, load.ranges), lines
     ) as path:
         while True:
             try:
-                warehouse.append(_sent(load), path)
+                warehouse.append(sent, path)
                 break
             except Conflict:
                 log.debug("another writer was faster than load %s", load.load_id)
@@ -48,7 +50,7 @@ def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[L
 def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Settings) -> None:
     """Complete an open load that some process has left, or is still at: both may do it."""
     try:
-        loaded = warehouse.is_loaded(_sent(load))
+        loaded = warehouse.is_loaded(_sent(load, settings, loads))
     except LoadFailed as error:
         loads.raise_attempt(load)
         raise _refused(error) from error
@@ -91,8 +93,9 @@ def _within(records: Iterable[Record], end: int) -> Iterator[Record]:
     return (record for record in records if record.offset < end)
 
 
-def _sent(load: LoadRow) -> Load:
-    return Load(load.load_id, load.writer, load.version, load.attempt)
+def _sent(load: LoadRow, settings: Settings, loads: Loads) -> Load:
+    """Return a load as the warehouse takes it. A form is noted before its first message, so the table has all of it."""
+    return Load(load.load_id, load.writer, load.version, table_now(settings, loads.session), load.attempt)
 
 
 def _refused(error: LoadFailed) -> Exception:

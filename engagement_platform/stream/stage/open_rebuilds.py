@@ -5,7 +5,7 @@ from datetime import datetime
 
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.warehouse.port import Replacement, Warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.table import Table
 
 log = logging.getLogger("engagement_platform.stage")
 
@@ -40,13 +40,13 @@ class Silence:
         return rebuild.silent_seconds > after_seconds and watched >= min(WATCH_SECONDS, after_seconds)
 
 
-def settle_rebuild(warehouse: Warehouse, rebuilds: Rebuilds, rebuild: RebuildRow) -> None:
+def settle_rebuild(warehouse: Warehouse, rebuilds: Rebuilds, rebuild: RebuildRow, table: Table) -> None:
     """Close an open rebuild that its process has left: done when its data are in the table, else without effect.
 
     From the answer of `retire` on it cannot take effect any more, so that its process, should it still live, finds
     its row closed.
     """
-    replacement = Replacement(ENGAGEMENT_EVENTS, rebuild.day, rebuild.number)
+    replacement = Replacement(table, rebuild.day, rebuild.number)
     if warehouse.retire(replacement):
         rebuilds.finish(rebuild.number, rebuild.rows or 0)
         log.warning("the rebuild of %s was left open; its data are in the table", rebuild.day)

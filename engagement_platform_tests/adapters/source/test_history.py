@@ -15,8 +15,8 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.domain.event import decode
 from engagement_platform.domain.ids import IdRange
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.conftest import SourceDatabase, origin
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DAY = date(2026, 3, 1)
 SCHEMA = arrow_schema(ENGAGEMENT_EVENTS)

@@ -20,11 +20,11 @@ from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, StreamStopped, Unavailable
 from engagement_platform.domain.event import ENGAGEMENT
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.local.demo.figures import SourceRows
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DAY, DECOYS_DAY = date(2026, 3, 1), date(2026, 3, 2)
 BEGIN, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)

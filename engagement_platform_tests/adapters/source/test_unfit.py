@@ -16,9 +16,9 @@ from engagement_platform.console import doctor
 from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Unavailable
 from engagement_platform.domain.event import ENGAGEMENT
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DAY = date(2026, 3, 1)
 BEGIN, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)

@@ -3,8 +3,8 @@
 import pytest
 
 from engagement_platform.adapters.warehouse.port import Warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.support import Store
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ An adapter's tests derive from it and give it a `store`:
         def store(self, tmp_path: Path) -> Store: ...
 """
 
+from engagement_platform_tests.adapters.warehouse.contract_columns import ColumnContract
 from engagement_platform_tests.adapters.warehouse.contract_loads import LoadContract, TableContract
 from engagement_platform_tests.adapters.warehouse.contract_queries import (
     QueryContract,
@@ -22,6 +23,7 @@ from engagement_platform_tests.adapters.warehouse.contract_replacements import (
 
 class WarehouseContract(
     TableContract,
+    ColumnContract,
     LoadContract,
     ReplacementContract,
     QueriedReplacementContract,

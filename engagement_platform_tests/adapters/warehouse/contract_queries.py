@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engagement_platform.adapters.warehouse.port import QueryFailed, Warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Kind
+from engagement_platform.domain.table import Kind
 from engagement_platform_tests.adapters.warehouse.rows import DAY, NEXT_DAY, batch, event, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ALL, EVER, Store, ids, load, replacement
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 ANSWERS: list[tuple[str, Any]] = [
     ("COUNTIF(device = 'ios')", 3),

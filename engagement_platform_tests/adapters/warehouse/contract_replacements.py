@@ -20,7 +20,7 @@ from engagement_platform.adapters.warehouse.port import (
     Warehouse,
 )
 from engagement_platform.adapters.warehouse.schema import arrow_schema
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.table import Table
 from engagement_platform_tests.adapters.warehouse.rows import (
     DAILY,
     DAY,
@@ -32,6 +32,7 @@ from engagement_platform_tests.adapters.warehouse.rows import (
     without_values,
 )
 from engagement_platform_tests.adapters.warehouse.support import ALL, ALL_DAYS, Store, ids, load, replacement, settled
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 PLAYS = (
     "SELECT @day AS day, content_id, COUNTIF(event_type = 'play') AS plays, SUM(engagement_seconds) AS seconds, "
@@ -45,9 +46,9 @@ class SourceBroke(Exception):
     pass
 
 
-def interrupted(act: Callable[[], object]) -> pa.RecordBatchReader:
+def interrupted(act: Callable[[], object], table: Table = ENGAGEMENT_EVENTS) -> pa.RecordBatchReader:
     """Return rows 1 and 2 of DAY; `act` is done between them, as by another process while this one is at it."""
-    schema = arrow_schema(ENGAGEMENT_EVENTS)
+    schema = arrow_schema(table)
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([event(1)], schema)

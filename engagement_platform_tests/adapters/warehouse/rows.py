@@ -1,6 +1,7 @@
 """Rows of the warehouse for tests: as dictionaries, as lines of NDJSON, as Arrow."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,8 @@ import msgspec
 import pyarrow as pa
 
 from engagement_platform.adapters.warehouse.schema import arrow_schema
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS, Column, Kind, Table
+from engagement_platform.domain.table import Column, Kind, Table
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DAY = date(2024, 8, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -30,6 +32,17 @@ DAILY = Table(
         Column("mean_pct", Kind.FLOAT64, "Mean share of the content's length."),
     ),
 )
+
+
+def with_columns(table: Table, *columns: Column, at: int | None = None) -> Table:
+    """Return a table with columns more: at a place, or behind the others."""
+    place = len(table.columns) if at is None else at
+    return replace(table, columns=(*table.columns[:place], *columns, *table.columns[place:]))
+
+
+def without_column(table: Table, name: str) -> Table:
+    """Return a table with a column less."""
+    return replace(table, columns=tuple(column for column in table.columns if column.name != name))
 
 
 def event(number: int, day: date = DAY, **changes: Any) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Protocol, TypeVar
 from pydantic import SecretStr
 
 from engagement_platform.adapters.warehouse.port import Conflict, Load, Replacement, Warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.warehouse.rows import DAY
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 T = TypeVar("T")
 
@@ -51,12 +52,12 @@ def warehouse_settings(**values: object) -> Settings:
     return Settings.of(source_dsn=nowhere, platform_dsn=nowhere, **values)
 
 
-def load(version: int, attempt: int = 0, writer: str = "stage") -> Load:
-    return Load(f"{writer}_{version}", writer, version, attempt)
+def load(version: int, attempt: int = 0, writer: str = "stage", table: Table = ENGAGEMENT_EVENTS) -> Load:
+    return Load(f"{writer}_{version}", writer, version, table, attempt)
 
 
-def replacement(number: int, day: date = DAY) -> Replacement:
-    return Replacement(ENGAGEMENT_EVENTS, day, number)
+def replacement(number: int, day: date = DAY, table: Table = ENGAGEMENT_EVENTS) -> Replacement:
+    return Replacement(table, day, number)
 
 
 def ids(warehouse: Warehouse, sql: str = IDS) -> list[int]:

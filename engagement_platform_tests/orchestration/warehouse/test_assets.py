@@ -25,7 +25,7 @@ from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain
-from engagement_platform_tests.streams import PACKAGED
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, PACKAGED
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, table_rows, write
 
 EVENTS = events_key(PACKAGED)
@@ -64,7 +64,7 @@ def test_days_are_rebuilt_checked_and_summed_up(
     done = instance.get_materialized_partitions(EVENTS)
     assert done == {str(DAY), str(NEXT)}
     warehouse = open_warehouse(settings)
-    warehouse.ensure(table_of_mart(PACKAGED, PACKAGED.marts["daily_device_engagement"]))
+    warehouse.ensure(table_of_mart(PACKAGED, PACKAGED.marts["daily_device_engagement"], ENGAGEMENT_EVENTS))
     events = warehouse.query("SELECT SUM(events) AS n FROM daily_device_engagement WHERE day >= '2026-01-01'")
     assert events.to_pylist() == [{"n": 8}]
 

@@ -26,7 +26,6 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.loop_state import Activity
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import batch_files, loader, open_loads
@@ -35,6 +34,7 @@ from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.faults.cuts import cutting
 from engagement_platform_tests.streaming import drain, read_all, running, wait_for
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, source_ids, table_ids, table_rows, write
 
 

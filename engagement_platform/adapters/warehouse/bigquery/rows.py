@@ -13,9 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engagement_platform.adapters.warehouse.port import LoadFailed
-from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.table import Table
 
 _GROUP_BYTES = 32 << 20
 """Of rows in memory, before they are written as one row group."""
@@ -73,17 +71,18 @@ def located(file: IO[bytes]) -> Callable[[str], str]:
 
 
 @contextmanager
-def parquet_of(table: Table, rows: pa.RecordBatchReader, folder: Path) -> Iterator[IO[bytes]]:
+def parquet_of(columns: pa.Schema, rows: pa.RecordBatchReader, folder: Path) -> Iterator[IO[bytes]]:
     """Give a file with the rows of a day, read batch by batch. It has no name, so nothing of it can be left behind.
 
-    Raises LoadFailed when a required column is null, Unavailable when the disk is full, and what reading raises.
+    It has `columns`, with null in those that the rows have not. Raises LoadFailed when a required column is null,
+    Unavailable when the disk is full, and what reading raises.
     """
-    schema = arrow_schema(table)
     with _scratch(folder) as file:
-        with _writer(file, schema, folder) as write:
+        with _writer(file, columns, folder) as write:
             for group in _groups(rows):
-                _check_required(group, schema)
-                write(group.cast(schema))
+                whole = _with_all(columns, group)
+                _check_required(whole, columns)
+                write(whole.cast(columns))
         _write(folder, file.flush)
         yield file
 
@@ -108,6 +107,14 @@ def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
             held = []
     if held:
         yield pa.Table.from_batches(held)
+
+
+def _with_all(columns: pa.Schema, group: pa.Table) -> pa.Table:
+    """Return rows with all columns, in their order; null where the rows have none."""
+    for column in columns:
+        if column.name not in group.schema.names:
+            group = group.append_column(column, pa.nulls(group.num_rows, column.type))
+    return group.select(columns.names)
 
 
 def _check_required(group: pa.Table, schema: pa.Schema) -> None:

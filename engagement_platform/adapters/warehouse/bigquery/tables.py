@@ -1,17 +1,42 @@
-"""The tables as BigQuery has them: partitioned by day, clustered, and closed to queries without a filter on the day."""
+"""The tables as BigQuery has them: partitioned by day, clustered, and closed to queries without a filter on the day.
 
+A column that the platform needs and the table lacks is added, and null in the rows that are there; one that the
+platform does not know stays, and is null in the rows that come.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow as pa
 from google.api_core import exceptions as google
 from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress
 from engagement_platform.adapters.warehouse.port import TableUnusable
-from engagement_platform.domain.errors import SettingsError
+from engagement_platform.adapters.warehouse.schema import arrow_schema, lookalikes
+from engagement_platform.domain.errors import SettingsError, Unavailable
 from engagement_platform.domain.table import Column, Kind, Table
 from engagement_platform.settings import variable
 
-_FORMER = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC"}
+_FORMER = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC"}
 """The API's older names of types, which it still answers with."""
+
+_OTHERS: Mapping[str, Callable[[], pa.DataType]] = {
+    Kind.INT64.value: pa.int64,
+    Kind.FLOAT64.value: pa.float64,
+    Kind.STRING.value: pa.string,
+    Kind.BOOL.value: pa.bool_,
+    Kind.BYTES.value: pa.binary,
+    Kind.NUMERIC.value: lambda: pa.decimal128(38, 9),
+    "BIGNUMERIC": lambda: pa.decimal256(76, 38),
+    Kind.TIMESTAMP.value: lambda: pa.timestamp("us", tz="UTC"),
+    Kind.DATE.value: pa.date32,
+    "DATETIME": lambda: pa.timestamp("us"),
+    "TIME": lambda: pa.time64("us"),
+}
+"""Types of columns that the platform does not know, as a file of a day has them to say null."""
+
+_TRIES = 20
 
 
 def schema_of(table: Table) -> list[bigquery.SchemaField]:
@@ -60,12 +85,50 @@ def ensure_dataset(client: bigquery.Client, address: DatasetAddress, retry: Retr
 def ensure_table(
     client: bigquery.Client, address: DatasetAddress, table: Table, retry: Retry, timeout: float
 ) -> bigquery.Table:
-    """Return a table, which is created when it is missing. Raises TableUnusable."""
-    present = find_table(client, address, table, retry, timeout)
-    if present is None:
-        present = client.create_table(_described(address, table), exists_ok=True, retry=retry, timeout=timeout)
+    """Return a table, which is created, or gets columns, where it lacks them. Raises TableUnusable, Unavailable."""
+    present = find_table(client, address, table, retry, timeout) or client.create_table(
+        _described(address, table), exists_ok=True, retry=retry, timeout=timeout
+    )
+    return with_columns(client, present, table, retry, timeout)
+
+
+def with_columns(
+    client: bigquery.Client, present: bigquery.Table, table: Table, retry: Retry, timeout: float
+) -> bigquery.Table:
+    """Return a table that has all columns of `table`, the missing ones added behind the others.
+
+    Each change names the state that it was made for, so that of two processes neither takes away the other's column.
+    Raises TableUnusable when the table has one of them in another form, Unavailable.
+    """
+    for _ in range(_TRIES):
         check(present, table)
-    return present
+        names = {field.name for field in present.schema}
+        missing = [field for field in schema_of(table) if field.name not in names]
+        if not missing:
+            return present
+        present.schema = [*present.schema, *missing]
+        try:
+            return client.update_table(present, ["schema"], retry=retry, timeout=timeout)
+        except google.PreconditionFailed:  # a faster process has changed it
+            present = client.get_table(present.reference, retry=retry, timeout=timeout)
+    raise Unavailable(f"{present.reference} is changed all the time, and gets no new column.", "It is tried again.")
+
+
+def arrow_schema_of(present: Sequence[bigquery.SchemaField], table: Table) -> pa.Schema:
+    """Return the columns of a file for a table with these fields: `table`'s in its types, and what is beside them."""
+    own = arrow_schema(table)
+    return pa.schema(
+        [
+            own.field(field.name) if field.name in own.names else pa.field(field.name, _OTHERS[_name(field)]())
+            for field in present
+        ]
+    )
+
+
+def beside(present: bigquery.Table, table: Table) -> list[str]:
+    """Return what a query selects to leave the columns null that only the table has."""
+    own = {column.name for column in table.columns}
+    return [f"CAST(NULL AS {_name(field)}) AS `{field.name}`" for field in present.schema if field.name not in own]
 
 
 def find_table(
@@ -107,16 +170,21 @@ def check(present: bigquery.Table, table: Table) -> None:
     if differences:
         raise TableUnusable(
             f"{present.reference} is not as the platform needs it: {'; '.join(differences)}.",
-            "Change it back, or rename it: it is made again, and its days are rebuilt with "
-            "`engagement-platform backfill`.",
+            "Give a column that has another form there another name with AS in enriched.sql; or change the table back; "
+            "or rename it: it is made again, and its days are rebuilt with `engagement-platform backfill`.",
         )
 
 
 def _column_differences(present: bigquery.Table, table: Table) -> list[str]:
     has = {field.name: field for field in present.schema}
     needed = {field.name: field for field in schema_of(table)}
-    missing = [f"column {name} is missing" for name in needed if name not in has]
-    extra = [f"column {name} is not the platform's" for name in has if name not in needed]
+    missing = [f"column {name} is missing" for name in needed if name not in has and needed[name].mode == "REQUIRED"]
+    missing += lookalikes([name for name in needed if name not in has], has)
+    extra = [
+        f"column {name} is not the platform's, and is {field.mode} {field.field_type}: it cannot be left null"
+        for name, field in has.items()
+        if name not in needed and (field.mode != "NULLABLE" or _name(field) not in _OTHERS)
+    ]
     both = [(has[name], needed[name]) for name in needed if name in has]
     changed = [
         f"column {field.name} is {_type(field)}, not {_type(expected)}"
@@ -133,9 +201,14 @@ def _column_differences(present: bigquery.Table, table: Table) -> list[str]:
 
 def _type(field: bigquery.SchemaField) -> str:
     """Return the type of a column; a NUMERIC that holds less than any other is another type."""
-    kind = _FORMER.get(field.field_type, field.field_type)
+    kind = _name(field)
     limited = kind == Kind.NUMERIC.value and field.precision is not None
     return f"{kind}({field.precision}, {field.scale or 0})" if limited else kind
+
+
+def _name(field: bigquery.SchemaField) -> str:
+    """Return the name of a column's type in SQL."""
+    return _FORMER.get(field.field_type, field.field_type)
 
 
 def _partition_differences(present: bigquery.Table, table: Table) -> list[str]:

@@ -4,7 +4,7 @@ Rows come in by load jobs, which are free, atomic and known by their ids; marts 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, fail
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, parquet_of, size_of
 from engagement_platform.adapters.warehouse.bigquery.turns import Turns
 from engagement_platform.adapters.warehouse.port import (
+    Conflict,
     Load,
     NumberTaken,
     Parameter,
@@ -42,7 +43,7 @@ def open_bigquery(settings: Settings) -> Warehouse:
 
 
 class BigQueryWarehouse:
-    """Keeps the promises of `port.Warehouse`. Conflict is never raised: turns are waited for."""
+    """Keeps the promises of `port.Warehouse`. Of conflicts only one is raised: other writers' turns are waited for."""
 
     def __init__(
         self, client: bigquery.Client, address: DatasetAddress, scratch: Path, patience: Patience | None = None
@@ -54,7 +55,7 @@ class BigQueryWarehouse:
         self._turns: dict[tuple[str, date], Turns] = {}
 
     def ensure(self, table: Table) -> str:
-        """Create dataset and table when they are missing, and return the table's identity."""
+        """Create dataset, table and columns where they are missing, and return the table's identity."""
         jobs = self._jobs
         with explained(str(self._address), f"preparing {table.name}"):
             jobs.location = tables.ensure_dataset(jobs.client, self._address, jobs.retry, jobs.patience.request)
@@ -71,7 +72,7 @@ class BigQueryWarehouse:
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch by one load job, whose id is made from the load's number and the table."""
-        self._check_same(load.table)
+        self._writable(load.table)
         with exact_lines(batch, self._scratch) as file:
             job = self._jobs.once(self._job_id(load), lambda: self._send_lines(load, file), "a load")
             self._check_is_of(job, load)
@@ -92,11 +93,15 @@ class BigQueryWarehouse:
         turns = self._turns_of(replacement)
         job = turns.done(replacement)
         if job is None:
-            with parquet_of(replacement.table, rows, self._scratch) as file:
+            schema = self._writable(replacement.table).schema
+            columns = tables.arrow_schema_of(schema, replacement.table)
+            with parquet_of(columns, rows, self._scratch) as file:
                 size = size_of(file)
 
                 def send(job_id: str, labels: Mapping[str, str]) -> Job:
+                    self._check_unchanged(replacement.table, schema)
                     config = self._load_config(replacement.table, bigquery.SourceFormat.PARQUET)
+                    config.schema = schema
                     config.write_disposition = bigquery.WriteDisposition.WRITE_TRUNCATE
                     config.labels = dict(labels)
                     return self._jobs.load(file, size, self._partition(replacement), job_id, config)
@@ -104,8 +109,16 @@ class BigQueryWarehouse:
                 job = turns.write(replacement, send, "the replacement of a day")
         return self._rows_of(job)
 
+    def _check_unchanged(self, table: Table, schema: Sequence[bigquery.SchemaField]) -> None:
+        """Raise Conflict when the table has got a column since its rows were written to a file."""
+        names = [field.name for field in self._present(table).schema]
+        if names != [field.name for field in schema]:
+            raise Conflict(f"{table.name} has got other columns meanwhile: {', '.join(names)}")
+
     def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
         """Replace a day by a query job into its partition. Its columns must have the names and types of the table."""
+        others = tables.beside(self._writable(replacement.table), replacement.table)
+        whole = f"SELECT *, {', '.join(others)} FROM (\n{sql}\n)" if others else sql  # noqa: S608
 
         def send(job_id: str, labels: Mapping[str, str]) -> Job:
             config = queries.config(self._jobs, parameters)
@@ -114,7 +127,7 @@ class BigQueryWarehouse:
             config.write_disposition = bigquery.WriteDisposition.WRITE_TRUNCATE
             config.labels = dict(labels)
             with blaming_sql():
-                return self._jobs.query(sql, job_id, config)
+                return self._jobs.query(whole, job_id, config)
 
         doing = f"the query for {replacement.table.name}"
         return self._rows_of(self._turns_of(replacement).write(replacement, send, doing))
@@ -139,10 +152,13 @@ class BigQueryWarehouse:
         return self._jobs.load(file, size_of(file), table, self._job_id(load), config)
 
     def _load_config(self, table: Table, kind: str) -> bigquery.LoadJobConfig:
-        """Return how a file is loaded: as the table says and not as the file suggests, all of it or nothing."""
+        """Return how a file is loaded: all of it or nothing, into the columns that the table has when the job runs.
+
+        A schema of ours would have to be the table's at that moment, and another process may add a column before it:
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad (schema)
+        """
         return bigquery.LoadJobConfig(
             source_format=kind,
-            schema=tables.schema_of(table),
             time_partitioning=tables.partitioning_of(table),
             clustering_fields=list(table.clustered_by),
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
@@ -174,7 +190,7 @@ class BigQueryWarehouse:
                 f"BigQuery has no partition for {day}: rows before {_FIRST_DAY} and after {_LAST_DAY} share one.",
                 "Set ENGAGEMENT_FIRST_DAY to a later day; correct such rows with a DELETE in BigQuery.",
             )
-        self._check_same(table)
+        self._present(table)
         if (table.name, day) not in self._turns:
             name = f"engagement_{table.name}_{day:%Y%m%d}_{_digest(self._identity(table))}"
             self._turns[table.name, day] = Turns(self._jobs, name)
@@ -191,22 +207,28 @@ class BigQueryWarehouse:
 
     def _identity(self, table: Table) -> str:
         if table.name not in self._identities:
-            self._check_same(table)
+            self._present(table)
         return self._identities[table.name]
 
-    def _check_same(self, table: Table) -> None:
-        """Raise TableUnusable when the table is missing, or another one than the ensured one."""
+    def _writable(self, table: Table) -> bigquery.Table:
+        """Return the table as it is, with all columns: another form may have come since `ensure`."""
+        jobs, present = self._jobs, self._present(table)
+        with explained(str(self._address), f"adding a column to {table.name}"):
+            return tables.with_columns(jobs.client, present, table, jobs.retry, jobs.patience.request)
+
+    def _present(self, table: Table) -> bigquery.Table:
+        """Return the table as it is. Raises TableUnusable when it is missing, or another one than the ensured one."""
         jobs = self._jobs
         with explained(str(self._address), f"reading {table.name}"):
             reference = tables.reference(self._address, table)
-            identity = tables.identity_of(
-                jobs.client.get_table(reference, retry=jobs.retry, timeout=jobs.patience.request)
-            )
+            present = jobs.client.get_table(reference, retry=jobs.retry, timeout=jobs.patience.request)
+            identity = tables.identity_of(present)
         if identity != self._identities.setdefault(table.name, identity):
             raise TableUnusable(
                 f"The table {reference} was made anew while it was in use.",
                 "Its days have to be rebuilt: start the process again.",
             )
+        return present
 
 
 def _digest(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engagement_platform.adapters.warehouse.delta.tables import days_of, stored_schema, with_day
+from engagement_platform.adapters.warehouse.delta.tables import as_stored, days_of
 from engagement_platform.adapters.warehouse.port import LoadFailed
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.table import Table
@@ -27,7 +27,9 @@ _LOOK_SECONDS = 0.2
 class DayStream:
     """Checked rows of a day, as they are stored. A context manager: its end is the end of the thread."""
 
-    def __init__(self, table: Table, day: date, rows: pa.RecordBatchReader) -> None:
+    def __init__(self, columns: pa.Schema, table: Table, day: date, rows: pa.RecordBatchReader) -> None:
+        """`columns` are those of the stored table; `rows` have those of `table`."""
+        self._columns = columns
         self._table = table
         self._day = day
         self._source = rows
@@ -52,7 +54,7 @@ class DayStream:
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the rows for the writer, once."""
-        return pa.RecordBatchReader.from_batches(stored_schema(self._table), self._batches())
+        return pa.RecordBatchReader.from_batches(self._columns, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         while (batch := self._next()) is not None:
@@ -76,7 +78,7 @@ class DayStream:
                 typed = self._typed(batch, schema)
                 self._check(typed)
                 self.rows += typed.num_rows
-                if not self._put(with_day(self._table, typed)):
+                if not self._put(as_stored(self._columns, self._table, typed)):
                     return
         except Exception as error:  # handed over to the thread that writes
             self.failure = error

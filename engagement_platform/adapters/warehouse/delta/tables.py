@@ -1,9 +1,12 @@
 """Where the tables lie, what Delta Lake knows of them, and whether it is what the platform needs.
 
 A table is a folder below the warehouse's. It is partitioned by its day: by the column itself when that is a DATE, else
-by a DATE column `event_date` that the adapter derives and hides from queries.
+by a DATE column `event_date` that the adapter derives and hides from queries. A column that the platform needs and the
+table lacks is added, and null in the rows that are there; one that the platform does not know stays, and is null in the
+rows that come.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,8 +21,8 @@ from deltalake.fs import DeltaStorageHandler
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.port import Conflict, TableUnusable
-from engagement_platform.adapters.warehouse.schema import arrow_schema
-from engagement_platform.domain.errors import redact
+from engagement_platform.adapters.warehouse.schema import arrow_schema, lookalikes
+from engagement_platform.domain.errors import Unavailable, redact
 from engagement_platform.domain.table import Kind, Table
 
 DERIVED_DAY = "event_date"
@@ -39,6 +42,8 @@ _CONFIGURATION: dict[str, str | None] = {
     # Tombstones are carried in every checkpoint until they expire.
     "delta.deletedFileRetentionDuration": f"interval {KEPT_HOURS} hours",
 }
+
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def day_column(table: Table) -> str:
 
 
 def stored_schema(table: Table) -> pa.Schema:
-    """Return the columns as they are stored: the derived day last, the columns' meanings as comments."""
+    """Return the columns as a new table stores them: the derived day last, the columns' meanings as comments."""
     meanings = {column.name: column.meaning for column in table.columns}
     fields = [field.with_metadata({"comment": meanings[field.name]}) for field in arrow_schema(table)]
     if day_column(table) == DERIVED_DAY:
@@ -98,11 +103,21 @@ def stored_schema(table: Table) -> pa.Schema:
     return pa.schema(fields)
 
 
-def with_day(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows, which have the columns of `arrow_schema`, as they are stored."""
+def columns_of(handle: DeltaTable) -> pa.Schema:
+    """Return the columns that a table has, in its order."""
+    return pa.schema(handle.schema().to_arrow())
+
+
+def as_stored(columns: pa.Schema, table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows, which have the columns of `arrow_schema`, with those of the stored table: null in the others."""
+    given = {name: batch.column(name) for name in batch.schema.names}
     if day_column(table) == DERIVED_DAY:
-        batch = batch.append_column(DERIVED_DAY, days_of(table, batch))
-    return batch.cast(stored_schema(table))
+        given[DERIVED_DAY] = days_of(table, batch)
+    arrays = [
+        given[column.name].cast(column.type) if column.name in given else pa.nulls(batch.num_rows, column.type)
+        for column in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=columns)
 
 
 def days_of(table: Table, batch: pa.RecordBatch) -> pa.Array:
@@ -123,12 +138,31 @@ def open_table(storage: Storage, name: str) -> DeltaTable:
 
 
 def ensure(storage: Storage, table: Table) -> DeltaTable:
-    """Return a handle on the table, which is created when it is missing. Raises TableUnusable, Unavailable."""
-    handle = find(storage, table)
-    if handle is None:
-        handle = _create(storage, table)
-        _check(handle, table, redact(storage.of(table.name)))
-    return handle
+    """Return a handle on the table, which is created, or gets columns, where it lacks them.
+
+    Raises TableUnusable, Unavailable.
+    """
+    return with_columns(storage, table, find(storage, table) or _create(storage, table))
+
+
+def with_columns(storage: Storage, table: Table, handle: DeltaTable) -> DeltaTable:
+    """Return a handle that has all columns of `table`, the missing ones added behind the others.
+
+    Raises TableUnusable when it has one of them in another form, Unavailable.
+    """
+    path = redact(storage.of(table.name))
+    for _ in range(_TRIES):
+        _check(handle, table, path)
+        names = columns_of(handle).names
+        missing = [field for field in stored_schema(table) if field.name not in names]
+        if not missing:
+            return handle
+        with suppress(Conflict), explained(path, "adding a column"):  # a faster process may have added it
+            handle.alter.add_columns(
+                Schema.from_arrow(pa.schema(missing)).fields, commit_properties=CommitProperties(max_commit_retries=0)
+            )
+        handle = open_table(storage, table.name)
+    raise Unavailable(f"{path} is written to all the time, and gets no new column.", "It is tried again.")
 
 
 def find(storage: Storage, table: Table) -> DeltaTable | None:
@@ -182,20 +216,23 @@ def _check(handle: DeltaTable, table: Table, path: str) -> None:
     if differences:
         raise TableUnusable(
             f"The table in {path} is not as the platform needs it: {'; '.join(differences)}.",
-            "Change it back, or move its folder away: it is made again, and its days are rebuilt with "
-            "`engagement-platform backfill`.",
+            "Give a column that has another form there another name with AS in enriched.sql; or change the table back; "
+            "or move its folder away: it is made again, and its days are rebuilt with `engagement-platform backfill`.",
         )
 
 
 def _column_differences(handle: DeltaTable, table: Table) -> list[str]:
-    has = pa.schema(handle.schema().to_arrow())
-    needed = stored_schema(table)
-    missing = [f"column {name} is missing" for name in needed.names if name not in has.names]
-    extra = [f"column {name} is not the platform's" for name in has.names if name not in needed.names]
+    has, needed = columns_of(handle), stored_schema(table)
+    missing = [field for field in needed if field.name not in has.names]
+    extra = [field for field in has if field.name not in needed.names]
     both = [(has.field(field.name), field) for field in needed if field.name in has.names]
-    changed = [f"column {has.name} is {has.type}, not {needed.type}" for has, needed in both if has.type != needed.type]
-    strict = [f"column {has.name} refuses nulls" for has, needed in both if needed.nullable and not has.nullable]
-    return missing + extra + changed + strict
+    return [
+        *(f"column {field.name} is missing" for field in missing if not field.nullable),
+        *(f"column {field.name} is not the platform's and refuses nulls" for field in extra if not field.nullable),
+        *lookalikes([field.name for field in missing], has.names),
+        *(f"column {has.name} is {has.type}, not {needed.type}" for has, needed in both if has.type != needed.type),
+        *(f"column {has.name} refuses nulls" for has, needed in both if needed.nullable and not has.nullable),
+    ]
 
 
 def _partition_differences(handle: DeltaTable, table: Table) -> list[str]:

@@ -41,7 +41,7 @@ class DeltaWarehouse:
         self._identities: dict[str, str] = {}
 
     def ensure(self, table: Table) -> str:
-        """Create the table when it is missing, and return its identity, which Delta keeps in its metadata."""
+        """Create the table, or its missing columns, and return its identity, which Delta keeps in its metadata."""
         handle = tables.ensure(self._storage, table)
         self._identities[table.name] = identity = str(handle.metadata().id)
         return f"delta:{identity}"
@@ -52,7 +52,7 @@ class DeltaWarehouse:
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch, once. Attempts play no part: a load that failed has left nothing."""
-        handle, where = self._open(load.table), self._where(load.table)
+        handle, where = self._writable(load.table), self._where(load.table)
         if not writes.has_load(handle, load, where):
             writes.append(handle, load, ndjson.read(load.table, batch), where)
 
@@ -63,7 +63,7 @@ class DeltaWarehouse:
     def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
         """Replace a day by rows that are written as they come, and become visible in one step."""
         table, where = replacement.table, self._where(replacement.table)
-        handle = self._open(table)
+        handle = self._writable(table)
         if writes.is_replaced(handle, replacement):
             return writes.rows_of_day(handle, table, replacement.day, where)
         return writes.replace(handle, replacement, rows, where)
@@ -99,6 +99,10 @@ class DeltaWarehouse:
         for name in sorted({*self._identities, *self._storage.names()}):
             figures.update(upkeep.care_for(tables.open_table(self._storage, name), self._where_name(name)))
         return dict(figures)
+
+    def _writable(self, table: Table) -> DeltaTable:
+        """Return a handle on the latest version, with all columns: another form may have come since `ensure`."""
+        return tables.with_columns(self._storage, table, self._open(table))
 
     def _open(self, table: Table) -> DeltaTable:
         """Return a handle on the latest version. Raises TableUnusable when it is another table than the ensured one."""

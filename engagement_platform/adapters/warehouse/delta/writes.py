@@ -18,7 +18,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.stream import DayStream
-from engagement_platform.adapters.warehouse.delta.tables import day_column, predicate, with_day
+from engagement_platform.adapters.warehouse.delta.tables import as_stored, columns_of, day_column, predicate
 from engagement_platform.adapters.warehouse.port import Load, NumberTaken, Overtaken, Replacement
 from engagement_platform.domain.table import Table
 
@@ -36,7 +36,8 @@ def append(handle: DeltaTable, load: Load, rows: pa.RecordBatch, path: str) -> N
         ],
     )
     with explained(path, "writing"):
-        write_deltalake(handle, with_day(load.table, rows), mode="append", commit_properties=properties)
+        stored = as_stored(columns_of(handle), load.table, rows)
+        write_deltalake(handle, stored, mode="append", commit_properties=properties)
 
 
 def has_load(handle: DeltaTable, load: Load, path: str) -> bool:
@@ -84,7 +85,7 @@ def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchRe
 
     The rows are written as they come. Raises Conflict, and LoadFailed when a row is of another day.
     """
-    with DayStream(replacement.table, replacement.day, rows) as stream:
+    with DayStream(columns_of(handle), replacement.table, replacement.day, rows) as stream:
         try:
             with explained(path, "writing"):
                 write_deltalake(

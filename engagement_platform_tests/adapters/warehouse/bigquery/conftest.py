@@ -6,9 +6,9 @@ import pytest
 from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import BigQueryStore, store_of
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 
 @pytest.fixture(autouse=True)

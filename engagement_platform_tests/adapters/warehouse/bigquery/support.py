@@ -9,10 +9,10 @@ from google.cloud import bigquery
 from engagement_platform.adapters.warehouse.bigquery import tables
 from engagement_platform.adapters.warehouse.bigquery.client import Patience, address_of, open_client
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.rows import DAY
 from engagement_platform_tests.adapters.warehouse.support import warehouse_settings
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 DATASET = "engagement"
 QUICK = Patience(request=10, retries=2, uploads=1, job=5, poll=0.01)

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, Unavailable
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import BigQueryStore, store_of
 from engagement_platform_tests.adapters.warehouse.rows import batch, events
 from engagement_platform_tests.adapters.warehouse.support import IDS, ids, load, warehouse_settings
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 TOKEN = "a-secret-token"
 

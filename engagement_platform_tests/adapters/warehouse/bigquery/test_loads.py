@@ -11,11 +11,11 @@ import pytest
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
 from engagement_platform.adapters.warehouse.port import LoadFailed, TableUnusable
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import QUICK, BigQueryStore
 from engagement_platform_tests.adapters.warehouse.rows import NEXT_DAY, batch, event, events
 from engagement_platform_tests.adapters.warehouse.support import ids, load
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 HUGE = 6 << 20
 """More bytes than Google's client sends in one request."""

@@ -488,12 +488,25 @@ class TestTables:
     def test_columns_are_added_and_nothing_else(self, project: Project) -> None:
         table = project.client.get_table("d.t")
         table.schema = [*table.schema, bigquery.SchemaField("more", "STRING")]
-        project.client.update_table(table, ["schema"])
+        table = project.client.update_table(table, ["schema"])
         project.load(ROW | {"more": "x"})
-        for schema in (table.schema[1:], [*table.schema, bigquery.SchemaField("must", "STRING", "REQUIRED")]):
+        for schema in (
+            table.schema[1:],
+            [*table.schema, bigquery.SchemaField("must", "STRING", "REQUIRED")],
+            [*table.schema, bigquery.SchemaField("MORE", "STRING")],
+        ):
             table.schema = schema
             with pytest.raises(google.BadRequest):
                 project.client.update_table(table, ["schema"])
+
+    def test_a_change_of_what_another_has_changed_meanwhile_is_refused(self, project: Project) -> None:
+        mine, other = (project.client.get_table("d.t") for _ in range(2))
+        other.schema = [*other.schema, bigquery.SchemaField("theirs", "STRING")]
+        project.client.update_table(other, ["schema"])
+        mine.schema = [*mine.schema, bigquery.SchemaField("mine", "STRING")]
+        with pytest.raises(google.PreconditionFailed):
+            project.client.update_table(mine, ["schema"])
+        assert [field.name for field in project.client.get_table("d.t").schema][-1] == "theirs"
 
     @pytest.mark.parametrize("field", ["name", "none"])
     def test_a_table_is_partitioned_by_a_time(self, project: Project, field: str) -> None:

@@ -10,11 +10,11 @@ from engagement_platform.adapters.warehouse.bigquery import tables
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
 from engagement_platform.adapters.warehouse.port import QueryFailed, TableUnusable
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import BigQueryStore, store_of
 from engagement_platform_tests.adapters.warehouse.rows import batch, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ids, load, replacement
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 
 def check_as_made(table: bigquery.Table) -> None:
@@ -81,9 +81,8 @@ def test_a_column_that_holds_less_is_told(
 def test_other_partitions_are_told(store: BigQueryStore, warehouse: BigQueryWarehouse) -> None:
     schema = [*tables.schema_of(ENGAGEMENT_EVENTS), bigquery.SchemaField("loaded", "DATE")]
     store.make_anew(ENGAGEMENT_EVENTS.name, schema, partitioned_by="loaded")
-    with pytest.raises(TableUnusable, match="partitioned by DAY of loaded") as raised:
+    with pytest.raises(TableUnusable, match="partitioned by DAY of loaded"):
         store.open().ensure(ENGAGEMENT_EVENTS)
-    assert "loaded is not the platform's" in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWa
 from engagement_platform.adapters.warehouse.port import LoadFailed, Overtaken, QueryFailed, Replacement
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.bigquery.stand_in.server import StandIn
 from engagement_platform_tests.adapters.warehouse.bigquery.support import QUICK, BigQueryStore
 from engagement_platform_tests.adapters.warehouse.bigquery.test_loads import once
 from engagement_platform_tests.adapters.warehouse.contract_replacements import PLAYS, interrupted
 from engagement_platform_tests.adapters.warehouse.rows import DAILY, DAY, batch, event, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ALL_DAYS, ids, load, replacement
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 
 def jobs_sent(stand_in: StandIn) -> int:

@@ -12,10 +12,10 @@ from deltalake.schema import PrimitiveType
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta import tables
 from engagement_platform.adapters.warehouse.port import Warehouse
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.contract import WarehouseContract
 from engagement_platform_tests.adapters.warehouse.rows import DAY
 from engagement_platform_tests.adapters.warehouse.support import Store, warehouse_settings
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 
 class DeltaStore:

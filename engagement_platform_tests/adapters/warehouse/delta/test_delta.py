@@ -15,9 +15,9 @@ from engagement_platform.adapters.warehouse.delta import upkeep
 from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import TableUnusable
-from engagement_platform.domain.table import ENGAGEMENT_EVENTS
 from engagement_platform_tests.adapters.warehouse.rows import DAY, NEXT_DAY, batch, event, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ids, load, replacement
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 
 _MANY = 20_000
 """Rows whose file is larger than `_ROOM`."""
@@ -66,7 +66,7 @@ def in_little_room(folder: Path, scratch: Path, write: str) -> str:
         from engagement_platform.adapters.warehouse.delta.tables import Storage
         from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
         from engagement_platform.domain.errors import Unavailable
-        from engagement_platform.domain.table import ENGAGEMENT_EVENTS
+        from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
         from engagement_platform_tests.adapters.warehouse.rows import batch, event, events, reader
         from engagement_platform_tests.adapters.warehouse.support import load, replacement
 

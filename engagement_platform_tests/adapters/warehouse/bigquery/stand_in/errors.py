@@ -14,6 +14,7 @@ STATUS = {
     "rateLimitExceeded": 403,
     "required": 400,
     "authError": 401,
+    "conditionNotMet": 412,
     "notImplemented": 501,
 }
 

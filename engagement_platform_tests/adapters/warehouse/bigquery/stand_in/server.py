@@ -126,9 +126,9 @@ class StandIn:
         with self.tables.lock:
             return {"tables": [stored.resource for stored in self.tables.of_dataset(dataset)]}
 
-    def _change_table(self, dataset: str, name: str, body: bytes, **_: Any) -> Any:
+    def _change_table(self, dataset: str, name: str, body: bytes, headers: Any, **_: Any) -> Any:
         with self.tables.lock:
-            return self.tables.change_table(dataset, name, json.loads(body)).resource
+            return self.tables.change_table(dataset, name, json.loads(body), headers.get("If-Match")).resource
 
     def _get_job(self, job_id: str, query: dict[str, str], **_: Any) -> Any:
         return self.jobs.get(job_id, query.get("location")).resource

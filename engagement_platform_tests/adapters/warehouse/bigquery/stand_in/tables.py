@@ -98,7 +98,7 @@ class Tables:
         name = resource["tableReference"]["tableId"]
         if (dataset, name) in self._tables:
             raise ApiError("duplicate", f"Already Exists: Table {self.project}:{dataset}.{name}")
-        stored = Stored(resource | {"type": "TABLE", "creationTime": str(next(self._clock))})
+        stored = Stored(resource | {"type": "TABLE", "creationTime": str(next(self._clock)), "etag": self._etag()})
         stored.resource["schema"] = {"fields": [_normal(field) for field in resource["schema"]["fields"]]}
         self._check(stored)
         columns = ", ".join(_column(field) for field in stored.fields)
@@ -108,7 +108,7 @@ class Tables:
 
     def _check(self, stored: Stored) -> None:
         kinds = {field["name"]: field["type"] for field in stored.fields}
-        if len(kinds) != len(stored.fields):
+        if len({name.lower() for name in kinds}) != len(stored.fields):
             raise ApiError("invalid", "Duplicate column names")
         if stored.day_column is not None and kinds.get(stored.day_column) not in ("DATE", "TIMESTAMP", "DATETIME"):
             raise ApiError("invalid", f"The field specified for partitioning cannot be used: {stored.day_column}")
@@ -116,16 +116,27 @@ class Tables:
         if len(clustered) > 4 or not set(clustered) <= kinds.keys():
             raise ApiError("invalid", f"Invalid fields for clustering: {clustered}")
 
-    def change_table(self, dataset: str, name: str, resource: dict[str, Any]) -> Stored:
-        """Add columns. Nothing else may change: https://cloud.google.com/bigquery/docs/managing-table-schemas"""
+    def _etag(self) -> str:
+        return f'"{next(self._clock)}"'
+
+    def change_table(self, dataset: str, name: str, resource: dict[str, Any], etag: str | None) -> Stored:
+        """Add columns. Nothing else may change: https://cloud.google.com/bigquery/docs/managing-table-schemas
+
+        With an etag (If-Match) only when the table is still as it was then: 'conditionNotMet'. Names are not told apart
+        by case: https://cloud.google.com/bigquery/docs/schemas#column_names
+        """
         stored = self.table(dataset, name)
+        if etag is not None and etag != stored.resource["etag"]:
+            raise ApiError("conditionNotMet", "Precondition Failed")
         fields = [_normal(field) for field in resource["schema"]["fields"]]
         added = fields[len(stored.fields) :]
         if fields[: len(stored.fields)] != stored.fields or any(field["mode"] == "REQUIRED" for field in added):
             raise ApiError("invalid", f"Provided Schema does not match Table {stored.name}.")
+        if len({field["name"].lower() for field in fields}) != len(fields):
+            raise ApiError("invalid", "Duplicate column names")
         for field in added:
             self.engine.execute(f"ALTER TABLE {stored.place} ADD COLUMN {_column(field)}")
-        stored.resource["schema"] = {"fields": fields}
+        stored.resource = stored.resource | {"schema": {"fields": fields}, "etag": self._etag()}
         return stored
 
     def delete_table(self, dataset: str, name: str) -> None:

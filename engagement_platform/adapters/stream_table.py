@@ -1,0 +1,39 @@
+"""The warehouse's table of the settings' stream, with every column that its messages have had."""
+
+from contextlib import closing, suppress
+
+from engagement_platform.adapters.platform.connection import NoTable, Session
+from engagement_platform.adapters.platform.schemas import Schemas
+from engagement_platform.adapters.source import session as source
+from engagement_platform.adapters.source.describe import describe
+from engagement_platform.adapters.source.origin import Origin, origin_of
+from engagement_platform.domain.columns import Schema, joined
+from engagement_platform.domain.table import Table, table_of
+from engagement_platform.settings import Settings
+
+
+def table_now(settings: Settings, session: Session | None = None) -> Table:
+    """Return the table as all forms of the messages up to now have it; before the first, as the source describes it.
+
+    `session` is one with the platform database, where there is one already. Raises Unavailable; StreamStopped where the
+    statement of the stream cannot be used.
+    """
+    origin = origin_of(settings)
+    if session is not None:
+        forms = _forms(session)
+    else:
+        with Session(settings, "table") as own:
+            forms = _forms(own)
+    return table_of(origin.stream, joined(forms) if forms else described(origin))
+
+
+def described(origin: Origin) -> Schema:
+    """Return the form that a stream's messages have by its source now. Raises Unavailable, StreamStopped."""
+    with closing(source.connect(origin.dsn, "describe")) as connection:
+        return describe(origin, connection)
+
+
+def _forms(session: Session) -> list[Schema]:
+    with suppress(NoTable):
+        return [numbered.schema for numbered in Schemas(session).all()]
+    return []
