@@ -1,7 +1,7 @@
 """tally: Kafka to Redis. Every event is counted exactly once, and only while its bucket is in the window.
 
 The offsets stand beside the counts and move with them in one script, so a batch that is sent twice, or by two tallies,
-is counted once. Where it goes on is a matter of `tally.position`.
+is counted once. Where it goes on is a matter of `tally.course`.
 """
 
 import logging
@@ -26,6 +26,7 @@ from engagement_platform.stream.control import Control
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.clients import connected
+from engagement_platform.stream.tally.course import Course
 from engagement_platform.stream.tally.messages import decoded, unseen_at
 from engagement_platform.stream.tally.position import Position
 from engagement_platform.stream.topic_watch import window_of
@@ -49,8 +50,9 @@ def run(settings: Settings, control: Control) -> None:
         try:
             with connected(settings, stream) as (reader, counts, watch):
                 supervision.claim()
-                position = Position(settings, control, reader, counts, watch=watch, builds=builds)
-                _Tally(settings, control, counts, position, stream).run(supervision, limit)
+                position = Position(settings, control, reader, counts)
+                course = Course(settings, control, reader, counts, position=position, watch=watch, builds=builds)
+                _Tally(settings, control, counts, stream, position=position, course=course).run(supervision, limit)
         except TopicChanged as error:
             control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
             raise _topic_mismatch(str(error)) from error
@@ -70,7 +72,14 @@ class _Tally:
     """One tally, connected: it reads messages, adds them up, and lets Redis count them."""
 
     def __init__(
-        self, settings: Settings, control: Control, counts: Counts, position: Position, stream: EventStream
+        self,
+        settings: Settings,
+        control: Control,
+        counts: Counts,
+        stream: EventStream,
+        *,
+        position: Position,
+        course: Course,
     ) -> None:
         self._control = control
         self._stream = stream
@@ -78,15 +87,16 @@ class _Tally:
         self._bucket_ms = window_of(settings.views).bucket_ms
         self._counts = counts
         self._position = position
+        self._course = course
 
     def run(self, supervision: Supervision, limit: RejectionLimit) -> None:
-        position, failures = self._position, FailureStreak(supervision)
+        position, course, failures = self._position, self._course, FailureStreak(supervision)
         drain_to = position.written_ends() if self._control.drain else {}
         try:
-            position.guarded(position.resume)
+            course.guarded(course.resume)
             while not self._control.should_stop():
                 try:
-                    position.guarded(lambda: self._step(limit, has_failed=failures.has_failed))
+                    course.guarded(lambda: self._step(limit, has_failed=failures.has_failed))
                 except Unavailable as error:
                     failures.failed(error)
                     continue
@@ -101,12 +111,12 @@ class _Tally:
     def _step(self, limit: RejectionLimit, *, has_failed: bool) -> None:
         position = self._position
         if has_failed:
-            position.take_up()
-        position.look()
+            self._course.take_up()
+        self._course.look()
         records = position.clocks.poll(POLL_MS)
         if records or position.is_batch_due(drains=self._control.drain):
             self._apply(records, limit)
-        position.promote_when_caught_up()
+        self._course.promote_when_caught_up()
 
     def _apply(self, records: Mapping[int, list[Record]], limit: RejectionLimit) -> None:
         """Let Redis count a batch. Raises StreamStopped when too many of its messages are no events."""
@@ -125,7 +135,7 @@ class _Tally:
         )
         outcome = self._counts.apply(batch, build=position.target.is_build)
         if isinstance(outcome, Refused):
-            position.refused(outcome)
+            self._course.refused(outcome)
             return
         limit.done()
         position.reached(ends)

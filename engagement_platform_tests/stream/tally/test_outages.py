@@ -18,7 +18,7 @@ from engagement_platform.domain.loop_state import Activity
 from engagement_platform.local.stack import Endpoints, server
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
-from engagement_platform.stream.tally import position
+from engagement_platform.stream.tally import course
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.conftest import make_settings
@@ -39,7 +39,7 @@ def test_a_redis_that_evicts_is_refused(settings: Settings, topic: Topic, own_re
 def test_a_redis_that_is_told_to_evict_stops_the_tally_until_that_is_mended(
     settings: Settings, topic: Topic, own_redis: Server, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(position, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(course, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
     settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client:
@@ -64,7 +64,7 @@ def test_what_was_evicted_is_counted_again(
     settings: Settings, topic: Topic, own_redis: Server, start: Start, monkeypatch: pytest.MonkeyPatch, restarted: bool
 ) -> None:
     """The policy may be right again before anybody looks, or the tally may not have run at all."""
-    monkeypatch.setattr(position, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(course, "LOOK_SECONDS", 0.1)
     settings = settings.replace(redis_url=SecretStr(own_redis.url))
     with own_redis.client() as client:
         views = Views(client, settings.redis.namespace, PACKAGED)
