@@ -92,8 +92,8 @@ def _of_toml(texts: Texts) -> Iterator[FolderFinding]:
     try:
         toml = tomllib.loads(texts.toml)
     except tomllib.TOMLDecodeError as error:
-        place = _AT_LINE.search(str(error))
-        line = int(place[1]) if place and place[1] else len(texts.toml.splitlines())
+        match = _AT_LINE.search(str(error))
+        line = int(match[1]) if match and match[1] else len(texts.toml.splitlines())
         yield FolderFinding(
             Level.FAULT, f"it is no TOML: {_AT_LINE.sub('', str(error)).strip()}", "Mend the line.", TOML, line
         )

@@ -68,7 +68,7 @@ def chosen(stream: str | None) -> str:
         raise click.UsageError(f"Say which stream is meant: --stream with one of {names}.")
     if name not in present:
         raise click.UsageError(f"There is no stream {name!r}. There are: {names}.")
-    found = present[name]
-    if isinstance(found, SettingsError):
-        raise found
+    read = present[name]
+    if isinstance(read, SettingsError):
+        raise read
     return name

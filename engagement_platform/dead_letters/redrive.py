@@ -60,13 +60,13 @@ def redrive(
         weighed = [(letter.address, weight(letter.content, targets)) for letter in letters.chosen(chosen)]
         for addresses in chunks(weighed, _MAX_LETTERS, _MAX_BYTES):
             plans = _plans(settings, _read(settings, addresses, letters.topic_id), targets)
-            told = [Redriven(letter, not each.fault, _note(settings, each)) for letter, each in plans]
+            told = [Redriven(letter, not plan.fault, _note(settings, plan)) for letter, plan in plans]
             if not dry_run:
                 letters.actions.begin("redrive", [letter for letter, _ in plans], who, why)
                 _carry_out(settings, plans)
-                letters.actions.end([Ended(each.letter.address, each.done, each.note) for each in told])
-            done += sum(each.done for each in told)
-            failed += sum(not each.done for each in told)
+                letters.actions.end([Ended(one.letter.address, one.done, one.note) for one in told])
+            done += sum(one.done for one in told)
+            failed += sum(not one.done for one in told)
             tell(told)
     return done, failed
 

@@ -25,7 +25,7 @@ def line_of(text: str, path: Path) -> int | None:
 
 def _standing(text: str) -> list[tuple[int, Path]]:
     """Return line and path of each header and key; what lies within an inline table has the line of its key."""
-    found, until = list[tuple[int, Path]](), ""
+    lines, until = list[tuple[int, Path]](), ""
     table: Path = ()
     for number, line in enumerate(text.split("\n"), 1):
         if until:
@@ -33,12 +33,12 @@ def _standing(text: str) -> list[tuple[int, Path]]:
             continue
         if header := _HEADER.match(line):
             table = _keys(header[1])
-            found.append((number, table))
+            lines.append((number, table))
         elif assigned := _ASSIGNED.match(line):
-            found.append((number, (*table, *_keys(assigned[1]))))
+            lines.append((number, (*table, *_keys(assigned[1]))))
             rest = line[assigned.end() :].lstrip()
             until = rest[:3] if rest[:3] in ('"""', "'''") and rest[:3] not in rest[3:] else ""
-    return found
+    return lines
 
 
 def _keys(dotted: str) -> Path:

@@ -48,8 +48,8 @@ def doubled(origin: Origin, rows: Callable[[str], Iterable[tuple[Any, ...]]]) ->
 
 def require_single(origin: Origin, rows: Callable[[str], Iterable[tuple[Any, ...]]]) -> None:
     """Raise EngagementError where a joined table would double events."""
-    for found in doubled(origin, rows):
-        raise EngagementError(f"{found}: each of its events would be there more than once.", found.remedy)
+    for one in doubled(origin, rows):
+        raise EngagementError(f"{one}: each of its events would be there more than once.", one.remedy)
 
 
 def brought_twice(stream: EventStream, event_id: int) -> EngagementError:

@@ -213,10 +213,10 @@ class _Chunk:
         self, name: str, ids: "np.ndarray[Any, Any]", different: "np.ndarray[Any, Any]", one: Any, other: Any
     ) -> None:
         column = self._diff.columns.setdefault(name, ColumnDiff())
-        places = different.nonzero()[0]
-        column.rows += len(places)
-        for place in places[: max(self._examples - len(column.examples), 0)].tolist():
-            column.examples.append((int(ids[place]), _said(one[place].as_py()), _said(other[place].as_py())))
+        rows = different.nonzero()[0]
+        column.rows += len(rows)
+        for row in rows[: max(self._examples - len(column.examples), 0)].tolist():
+            column.examples.append((int(ids[row]), _said(one[row].as_py()), _said(other[row].as_py())))
 
     def _add_sums(self) -> None:
         for name in self._before.column_names:

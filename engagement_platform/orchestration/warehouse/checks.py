@@ -160,8 +160,8 @@ def _sums(stream: EventStream, findings: Sequence[Findings]) -> dict[str, int]:
     figures: dict[str, int] = {}
     for column, what in sums_of(stream).items():
         sums = [finding.sums[column] for finding in findings if column in finding.sums]
-        figures[f"{what} in the source"] = sum(each.source for each in sums)
-        figures[f"{what} in the warehouse"] = sum(each.table for each in sums)
+        figures[f"{what} in the source"] = sum(one.source for one in sums)
+        figures[f"{what} in the warehouse"] = sum(one.table for one in sums)
     return figures
 
 
