@@ -1,15 +1,15 @@
 """Whether it is an event's fault that the partner does not take it: only beside others that the partner takes.
 
 A partner that refuses everything, or a setting that is wrong, looks like an endless row of bad events. Each event that
-was taken allows for one that becomes a dead letter, up to `MOST`. So a partner that takes at least half of the events
-gets rid of the others at once, and one that begins to refuse everything makes at most `MOST` dead letters.
+was taken allows for one that becomes a dead letter, up to `MAX_CREDIT`. So a partner that takes at least half of the
+events gets rid of the others at once, and one that begins to refuse everything makes at most `MAX_CREDIT` dead letters.
 """
 
 from engagement_platform.domain.rejections import Allowance
 
-FIRST = 3
+FIRST_CREDIT = 3
 """What there is at the very first: an event that comes alone and is refused is a dead letter."""
-MOST = 20
+MAX_CREDIT = 20
 REFUSED_IN_A_ROW = 20
 """Refused requests without a taken one between them, and it is the partner: halving arrays further would be in vain."""
 
@@ -18,7 +18,7 @@ class Credit:
     """How many events may become dead letters. The next run begins with what this one leaves."""
 
     def __init__(self) -> None:
-        self._allowance = Allowance(FIRST, MOST)
+        self._allowance = Allowance(FIRST_CREDIT, MAX_CREDIT)
         self.granted = 0
         """How many more events an operator has decided to give up."""
         self._refused_in_a_row = 0
@@ -45,7 +45,7 @@ class Credit:
 
     def carry(self, left: int) -> None:
         """Begin with what an earlier run left."""
-        self._allowance = Allowance(min(left, MOST), MOST)
+        self._allowance = Allowance(min(left, MAX_CREDIT), MAX_CREDIT)
 
     def grant(self, events: int) -> None:
         """Allow for so many dead letters, as an operator has decided."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engagement_platform.domain.windows import Adds
 
 _CHUNK = 1 << 16
-_MOST = 255
+_MAX_COUNT = 255
 
 
 class IdCounts:
@@ -31,7 +31,7 @@ class IdCounts:
                 continue
             if index >= len(counts):
                 counts.extend(bytes(index - len(counts) + _CHUNK))
-            if counts[index] < _MOST:
+            if counts[index] < _MAX_COUNT:
                 counts[index] += 1
 
     def __getitem__(self, event_id: int) -> int:
