@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,18 +38,21 @@ def connected(settings: Settings) -> Iterator[Clients]:
     """Connect to Kafka, and make the session with the partner, before the claim."""
     from engagement_platform.adapters.partner.client import Partner  # noqa: PLC0415, other loops need no HTTP client
 
-    partner = Partner(settings.api)
-    readers: list[GroupReader] = []
-    try:
+    with ExitStack() as stack:
+        partner = stack.enter_context(closing(Partner(settings.api)))
         ensure_replay_topic(settings)
-        readers.append(GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group))
-        readers.append(GroupReader(settings.kafka, settings.topics.replays, settings.topics.forward_group))
+        live, replays = (
+            stack.enter_context(closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)))
+            for topic in (settings.topics.events, settings.topics.replays)
+        )
         limit = int(topic_configuration(settings.kafka, settings.topics.dead_letters)["max.message.bytes"])
-        live, replays = Topic(readers[0], only_for_api=False), Topic(readers[1], only_for_api=True)
         partner.disclose(ENGAGEMENT.names, stream_of(settings).user, settings.stream)
-        with open_positions(settings) as positions, watching(settings, loop_named("forward"), log):
-            yield Clients(live, replays, positions, partner, min(limit, 1 << 20))
-    finally:
-        for reader in readers:
-            reader.close()
-        partner.close()
+        clients = Clients(
+            Topic(live, only_for_api=False),
+            Topic(replays, only_for_api=True),
+            stack.enter_context(open_positions(settings)),
+            partner,
+            min(limit, 1 << 20),
+        )
+        stack.enter_context(watching(settings, loop_named("forward"), log))
+        yield clients

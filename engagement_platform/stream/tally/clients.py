@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.redis.connection import connect_redis
@@ -18,13 +18,9 @@ log = logging.getLogger("engagement_platform.tally")
 @contextmanager
 def connected(settings: Settings, stream: EventStream) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
-    client = connect_redis(settings.redis)
-    with client:
+    with ExitStack() as stack:
+        client = stack.enter_context(connect_redis(settings.redis))
         counts = Counts(client, settings.redis.namespace, window_of(settings.views), stream)
         counts.check_policy()
-        reader = TopicReader(settings.kafka, settings.topics.events)
-        try:
-            with watching(settings, loop_named("tally"), log) as watch:
-                yield reader, counts, watch
-        finally:
-            reader.close()
+        reader = stack.enter_context(closing(TopicReader(settings.kafka, settings.topics.events)))
+        yield reader, counts, stack.enter_context(watching(settings, loop_named("tally"), log))
