@@ -20,6 +20,7 @@ from engagement_platform.settings import (
     SHARED,
     STREAM,
     Settings,
+    about,
     default_of,
     first_day,
     load,
@@ -356,13 +357,45 @@ def test_settings_of_a_stream_keep_it_when_some_are_replaced(monkeypatch: pytest
     assert changed.api.variable("token") == "ENGAGEMENT_ORDERS__API_TOKEN"
 
 
+def test_a_remedy_names_the_variables_that_the_stream_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__SOURCE_DSN", "postgresql://127.0.0.1/shop")
+    todo = "See to ENGAGEMENT_SOURCE_DSN, ENGAGEMENT_REDIS_URL and ENGAGEMENT_API_TOKEN or ENGAGEMENT_API_TOKEN_FILE."
+    with about("orders"):
+        told = SettingsError("It failed.", todo).todo
+        again = SettingsError("It failed.", told).todo
+    assert (
+        told
+        == again
+        == (
+            "See to ENGAGEMENT_ORDERS__SOURCE_DSN, ENGAGEMENT_REDIS_URL and ENGAGEMENT_ORDERS__API_TOKEN or"
+            " ENGAGEMENT_ORDERS__API_TOKEN_FILE."
+        )
+    )
+    with about(STREAM):
+        assert SettingsError("It failed.", todo).todo == todo
+    assert SettingsError("It failed.", todo).todo == todo
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_every_variable_of_a_stream_is_named_as_the_settings_name_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for present in (False, True):
+        if present and name not in SHARED:
+            monkeypatch.setenv(variable(name, "orders_2"), str(default_of(name) or "postgresql://127.0.0.1/media"))
+        settings = _load("orders_2")
+        with about("orders_2"):
+            said = SettingsError(f"{variable(name)}: it is wrong.").what
+        assert isinstance(settings, SettingsError) or said == f"{settings.variable_of(name)}: it is wrong."
+
+
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-def _load() -> Settings | SettingsError:
+def _load(stream: str = STREAM) -> Settings | SettingsError:
     try:
-        return load()
+        return load(stream)
     except SettingsError as error:
         return error
 

@@ -23,17 +23,23 @@ def shared(settings: Settings, stream: EventStream, others: Settings, other: Eve
     for claim, by in _claims(settings, stream):
         if claim in taken:
             return SettingsError(
-                f"The streams {other.name} and {stream.name} would both write to the {claim}: {taken[claim]}, {by}.",
-                f"Name another one for {stream.name}; it does not stream meanwhile, {other.name} does.",
+                f"The streams {other.name} and {stream.name} would both write to the {claim}: it is {taken[claim]} of"
+                f" {other.name} and {by} of {stream.name}.",
+                f"Name another one for {stream.name}, by {_remedy(settings, by)}; it does not stream meanwhile,"
+                f" {other.name} does.",
             )
     return None
 
 
 def _claims(settings: Settings, stream: EventStream) -> Iterator[tuple[str, str]]:
-    """Yield each thing that a stream writes to, and what names it."""
+    """Yield each thing that a stream writes to, and the setting, or what in its folder, names it."""
     for name, kind in _NAMES.items():
-        yield f"{kind} {settings[name]}", settings.variable_of(name)
+        yield f"{kind} {settings[name]}", name
     warehouse = f"of the warehouse {settings.effective_warehouse_uri}"
-    yield f"table {stream.table} {warehouse}", f"warehouse.table in the folder of {stream.name}"
+    yield f"table {stream.table} {warehouse}", "the table"
     for mart in stream.marts:
-        yield f"table {mart} {warehouse}", f"marts/{mart}.sql in the folder of {stream.name}"
+        yield f"table {mart} {warehouse}", f"mart {mart}"
+
+
+def _remedy(settings: Settings, by: str) -> str:
+    return settings.variable_of(by) if by in _NAMES else "the table's name in its folder, or another warehouse"

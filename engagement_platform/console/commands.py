@@ -27,7 +27,7 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
     from engagement_platform.console import doctor as examination
     from engagement_platform.console.streams import settings_of_each
     from engagement_platform.domain.errors import EngagementError
-    from engagement_platform.domain.stream_names import about
+    from engagement_platform.settings import about
 
     console = Console()
     faults = 0

@@ -25,8 +25,7 @@ from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.domain.pauses import Pause
 from engagement_platform.domain.progress import EVENTS, Figures, to_object
 from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, sum_up, summarize
-from engagement_platform.domain.stream_names import about
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Settings, about
 from engagement_platform.stream.registry import NAMES, loop_named
 
 SILENT_SECONDS = 20.0

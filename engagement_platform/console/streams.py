@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from engagement_platform.domain.stream_names import PACKAGED, about
+from engagement_platform.domain.stream_names import PACKAGED
 
 if TYPE_CHECKING:
     from engagement_platform.domain.errors import EngagementError
@@ -25,7 +25,7 @@ def settings_of(stream: str | None) -> "Settings":
 
     Raises click.UsageError for a stream that there is not, and SettingsError for one that cannot be used.
     """
-    from engagement_platform.settings import load
+    from engagement_platform.settings import about, load
 
     name = chosen(stream)
     click.get_current_context().with_resource(about(name))

@@ -1,13 +1,14 @@
 """Names of a stream in what people see: of its definitions, and in the commands that they are told to run.
 
-A command that a person copies from a text must act on the stream that the text is about. Errors are made far from where
-a stream has its name, so what works on a stream says so around its work (`about`), and whatever text names a command
-then names the stream, too. Of the packaged stream, commands need no option.
+A command that a person copies from a text must act on the stream that the text is about, and a variable that one is
+told to set must be one that this stream looks at. Errors are made far from where a stream has its name. So what works
+on a stream says so around its work (`settings.about`), and whatever text names a command or a variable then names the
+stream's. Of the packaged stream, commands need no option, and its variables are the common ones.
 """
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -38,20 +39,27 @@ _COMMAND = re.compile(
     rf"engagement-platform (?!{_AIMED})"
     rf"(?:(?:{'|'.join(GROUPS)}) [a-z][a-z-]*|(?!(?:{'|'.join(COMMON)})(?![a-z-]))[a-z][a-z-]*)"
 )
-_stream: ContextVar[str] = ContextVar("stream", default=PACKAGED)
+_VARIABLE = re.compile(r"\bENGAGEMENT_[A-Z0-9_]*[A-Z0-9]\b")
+_work: ContextVar[tuple[str, Mapping[str, str]]] = ContextVar("work", default=(PACKAGED, {}))
 
 
 @contextmanager
-def about(stream: str) -> Iterator[None]:
-    """Let the commands of texts that are made in the block, in this thread, name the stream."""
-    token = _stream.set(stream)
+def about(stream: str, variables: Mapping[str, str]) -> Iterator[None]:
+    """Let the commands of texts that are made in the block, in this thread, name the stream.
+
+    `variables` are those that the stream has for itself, by the common ones in whose place they are named.
+    """
+    token = _work.set((stream, variables))
     try:
         yield
     finally:
-        _stream.reset(token)
+        _work.reset(token)
 
 
 def aimed(text: str) -> str:
-    """Return a text whose commands name the stream that the present work is about."""
-    stream = _stream.get()
-    return text if stream == PACKAGED else _COMMAND.sub(rf"\g<0> --stream {stream}", text)
+    """Return a text whose commands and variables are for the stream that the present work is about."""
+    stream, variables = _work.get()
+    if stream == PACKAGED:
+        return text
+    named = _COMMAND.sub(rf"\g<0> --stream {stream}", text)
+    return _VARIABLE.sub(lambda match: variables.get(match[0], match[0]), named)

@@ -6,8 +6,7 @@ import dagster as dg
 
 from engagement_platform.adapters.streams import streams
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.stream_names import about
-from engagement_platform.settings import Settings, load
+from engagement_platform.settings import Settings, about, load
 
 
 def for_each_stream(act: Callable[[Settings], None]) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from engagement_platform.adapters.warehouse.port import LoadFailed
 from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
-from engagement_platform.domain.stream_names import about
+from engagement_platform.settings import about
 
 
 @contextmanager

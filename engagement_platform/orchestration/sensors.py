@@ -12,10 +12,9 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.launches import Run, Skip, abandoned, decide, needed
 from engagement_platform.domain.leases import LeaseSnapshot
-from engagement_platform.domain.stream_names import about
 from engagement_platform.orchestration.private import cancel_run
 from engagement_platform.orchestration.stream_job import TAGS, job_name
-from engagement_platform.settings import Settings, load
+from engagement_platform.settings import Settings, about, load
 
 LAUNCHED_AT = "engagement/launched_at"
 """Tag with the platform database's time; Dagster's own note depends on the time zone of its session."""

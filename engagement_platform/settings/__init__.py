@@ -6,6 +6,7 @@ environment for configuration.
 
 from engagement_platform.settings.environment import (
     ADDRESSES,
+    about,
     first_day,
     load,
     source_dsn_of,
@@ -55,6 +56,7 @@ __all__ = [
     "Topics",
     "Views",
     "Warehouse",
+    "about",
     "default_of",
     "first_day",
     "load",

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from engagement_platform.domain import addresses
+from engagement_platform.domain import addresses, stream_names
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.settings.sections import FIELDS, OWN, PREFIX, SHARED, STREAM, History, Settings, variable
 
@@ -50,6 +51,15 @@ def load(stream: str = STREAM) -> Settings:
         f"The configuration cannot be used. {'; '.join(f'{variable}: {fault}' for variable, fault in faults)}.",
         "Set the variables, or load those of the local stack: set -a; . .engagement/local.env; set +a",
     )
+
+
+@contextmanager
+def about(stream: str) -> Iterator[None]:
+    """Let texts that are made in the block, in this thread, name commands and variables as they are for a stream."""
+    present = {} if stream == STREAM else _variables()
+    own = [name for name in FIELDS if name in OWN or variable(name, stream) in present]
+    with stream_names.about(stream, {variable(name): variable(name, stream) for name in own}):
+        yield
 
 
 def first_day(stream: str = STREAM) -> date:

@@ -9,7 +9,7 @@ import pytest
 from engagement_platform.adapters.streams import stream_of, streams
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.settings import load
+from engagement_platform.settings import about, load
 
 Make = Callable[..., Path]
 
@@ -135,13 +135,13 @@ def test_settings_of_a_stream_whose_folder_is_broken_stop_no_other(make: Make, m
 @pytest.mark.parametrize(
     ("variable", "value", "by"),
     [
-        ("TOPIC", "engagement-events", "ENGAGEMENT_TOPIC"),
-        ("TOPIC", "engagement-dead-letters", "ENGAGEMENT_DEAD_LETTER_TOPIC"),
-        ("REPLAY_TOPIC", "engagement-events", "ENGAGEMENT_TOPIC"),
-        ("CHECKPOINT_TOPIC", "engagement-relay-checkpoint", "ENGAGEMENT_CHECKPOINT_TOPIC"),
-        ("DEAD_LETTER_TOPIC", "engagement-events-replay", "ENGAGEMENT_REPLAY_TOPIC"),
-        ("REDIS_NAMESPACE", "engagement", "ENGAGEMENT_REDIS_NAMESPACE"),
-        ("FORWARD_GROUP", "engagement-forward", "ENGAGEMENT_FORWARD_GROUP"),
+        ("TOPIC", "engagement-events", "topic of engagement"),
+        ("TOPIC", "engagement-dead-letters", "dead_letter_topic of engagement"),
+        ("REPLAY_TOPIC", "engagement-events", "topic of engagement"),
+        ("CHECKPOINT_TOPIC", "engagement-relay-checkpoint", "checkpoint_topic of engagement"),
+        ("DEAD_LETTER_TOPIC", "engagement-events-replay", "replay_topic of engagement"),
+        ("REDIS_NAMESPACE", "engagement", "redis_namespace of engagement"),
+        ("FORWARD_GROUP", "engagement-forward", "forward_group of engagement"),
     ],
 )
 def test_two_streams_share_no_topic_namespace_or_group(
@@ -150,7 +150,8 @@ def test_two_streams_share_no_topic_namespace_or_group(
     make("orders")
     stream_of(load("orders"))
     monkeypatch.setenv(f"ENGAGEMENT_ORDERS__{variable}", value)
-    said = told("orders")
+    with about("orders"):
+        said = told("orders")
     assert "The streams engagement and orders" in said
     assert value in said
     assert by in said

@@ -28,10 +28,10 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "part"), TEXTS.items())
 def test_commands_name_the_stream(text: str, part: str) -> None:
     assert aimed(text) == text, "commands are for the packaged stream when they name none"
-    with about("orders"):
+    with about("orders", {}):
         assert part in aimed(text)
         assert aimed(aimed(text)) == aimed(text)
-    with about(PACKAGED):
+    with about(PACKAGED, {}):
         assert aimed(text) == text
 
 
@@ -41,7 +41,7 @@ def test_an_error_names_it_also_where_it_is_made_in_a_thread() -> None:
     def work() -> None:
         made.append(EngagementError("It broke.", "Mend it: engagement-platform checkpoint restore"))
 
-    with about("orders"):
+    with about("orders", {}):
         thread = threading.Thread(target=copy_context().run, args=(work,))
         thread.start()
         thread.join()

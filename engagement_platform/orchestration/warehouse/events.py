@@ -9,12 +9,12 @@ from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import NAMED, Ids
 from engagement_platform.domain.removal import TAG, is_allowed
-from engagement_platform.domain.stream_names import about, aimed, own_name
+from engagement_platform.domain.stream_names import aimed, own_name
 from engagement_platform.history.rebuild import Rebuilt, missed_before, rebuild_days
 from engagement_platform.orchestration.assets import source_keys, streamed_key
 from engagement_platform.orchestration.failures import explained
 from engagement_platform.orchestration.warehouse.days import days_definition, days_of, row_counts
-from engagement_platform.settings import Settings, load, variable
+from engagement_platform.settings import Settings, about, load, variable
 
 DAYS_IN_ONE_RUN = 7
 """Of a backfill. A run that fails is repeated as a whole, and costs some seconds to start."""

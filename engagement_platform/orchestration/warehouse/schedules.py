@@ -11,13 +11,13 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.stream_names import PACKAGED, about, own_name, turn
+from engagement_platform.domain.stream_names import PACKAGED, own_name, turn
 from engagement_platform.domain.unsettled_days import MAX_DAYS, unsettled
 from engagement_platform.orchestration.private import AssetJob
 from engagement_platform.orchestration.runs import UNFINISHED, runs_of
 from engagement_platform.orchestration.warehouse.days import is_known
 from engagement_platform.orchestration.warehouse.events import events_key, warehouse_group
-from engagement_platform.settings import first_day, load
+from engagement_platform.settings import about, first_day, load
 
 _LATE_HOURS = 25
 """A day, and what a tick may be late."""

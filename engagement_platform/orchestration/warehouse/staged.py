@@ -14,12 +14,12 @@ from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.stream_names import about, own_name
+from engagement_platform.domain.stream_names import own_name
 from engagement_platform.orchestration.private import latest_tags
 from engagement_platform.orchestration.warehouse.days import is_known
 from engagement_platform.orchestration.warehouse.events import events_key
 from engagement_platform.orchestration.warehouse.formulas import tags_to_carry
-from engagement_platform.settings import load
+from engagement_platform.settings import about, load
 
 EVERY = timedelta(minutes=5)
 """How often a day is reported that gets rows all the time. Dagster keeps each report."""
