@@ -48,7 +48,7 @@ class Standstill:
 def refused(dispatch: Dispatch) -> StreamStopped:
     """Return what is said of a partner that takes nothing, until a person has acted."""
     wait = f"Events wait in Kafka; it is tried every {LOOK_AGAIN_SECONDS:.0f} s."
-    right = "Put the ENGAGEMENT_API_… settings right, or ask the partner."
+    right = "Put ENGAGEMENT_API_URL and the other settings of the API right, or ask the partner."
     if not dispatch.is_refusing:
         return StreamStopped(f"The partner's API cannot be used: {dispatch.stopped}.", f"{right} {wait}")
     return StreamStopped(
