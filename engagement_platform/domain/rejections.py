@@ -40,6 +40,8 @@ class Allowance:
 
     def accept(self, number: int) -> Self:
         """Return what is allowed for after more messages were accepted."""
+        if self.left == self.most:
+            return self
         more, accepted = divmod(self.accepted + number, self.accepted_for_one)
         left = min(self.most, self.left + more)
         return replace(self, left=left, accepted=0 if left == self.most else accepted)
@@ -88,7 +90,8 @@ class Rejections:
     def after(self, judged: Judged) -> "Rejections | None":
         """Return what is true once the messages in hand are handled; None when too many of them were rejected."""
         if not judged.rejected and not self.in_a_row:
-            return replace(self, allowance=self.allowance.accept(judged.messages))
+            allowance = self.allowance.accept(judged.messages)
+            return self if allowance is self.allowance else replace(self, allowance=allowance)
         present: Rejections | None = self
         for lane, size in judged.sizes.items():
             present = present and present._after_lane(lane, size, judged.rejected.get(lane, ()))
