@@ -24,6 +24,7 @@ from engagement_platform.console.times import span
     help="What --since and --until mean with --to replay-topic and --to api: when the stream published the events, be "
     "they old ones whose transactions committed late; or when they happened. For the warehouse they name days.",
 )
+@click.option("--stale", is_flag=True, help="The days that another formula than that of now has made, and no others.")
 @click.option("--ids", metavar="ID,ID,...", help="With --to replay-topic and --to api: these events, at any time.")
 @click.option(
     "--allow-removal", is_flag=True, help="Rebuild a day also where that takes a large part of its rows away."
@@ -42,6 +43,7 @@ def backfill(
     *,
     since: str | None,
     until: str | None,
+    stale: bool,
     target: str,
     by: str,
     ids: str | None,
@@ -57,9 +59,11 @@ def backfill(
 
     It is Dagster's partition backfill: the UI shows it too, and it goes on when this command is interrupted.
     """
-    _require_one(since, ids, resume, retry, cancel)
-    if dry_run and since is None and ids is None:
-        raise click.UsageError("--dry-run goes with --since and --ids.")
+    _require_one(since, "stale" if stale else None, ids, resume, retry, cancel)
+    if dry_run and since is None and ids is None and not stale:
+        raise click.UsageError("--dry-run goes with --since, --stale and --ids.")
+    if stale and target != "warehouse":
+        raise click.UsageError("--stale is about the days of the warehouse.")
     if ids is not None and target == "warehouse":
         raise click.UsageError("--ids goes with --to replay-topic and --to api: the warehouse is rebuilt by days.")
     if since is not None:
@@ -72,6 +76,11 @@ def backfill(
         backfills.replay_events(settings, asked, to_api=target == "api", dry_run=dry_run)
         return
     days = [] if since is None else backfills.days_between(settings.stream, since, until)
+    if stale:
+        days = backfills.stale_days_of(settings)
+        if not days:
+            click.echo("No day is stale: each was made by the formula of now.")
+            return
     if dry_run:
         backfills.announce(days)
         return
@@ -80,4 +89,4 @@ def backfill(
 
 def _require_one(*chosen: str | None) -> None:
     if sum(choice is not None for choice in chosen) != 1:
-        raise click.UsageError("Give one of --since, --ids, --resume, --retry and --cancel.")
+        raise click.UsageError("Give one of --since, --stale, --ids, --resume, --retry and --cancel.")

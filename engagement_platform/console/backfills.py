@@ -24,6 +24,7 @@ from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.private import AssetGraph, asset_graph
 from engagement_platform.orchestration.warehouse import backfill as backfills
+from engagement_platform.orchestration.warehouse import formulas
 from engagement_platform.orchestration.warehouse.backfill import DayState
 from engagement_platform.orchestration.warehouse.events import warehouse_group
 from engagement_platform.orchestration.warehouse.queue import obstacles
@@ -141,6 +142,19 @@ def tables_of(settings: Settings) -> Sequence[dg.AssetKey]:
     """Return the tables of a stream, which a backfill makes anew."""
     group = warehouse_group(stream_of(settings))
     return [table.key for table in definitions.resolve_all_asset_specs() if table.group_name == group]
+
+
+def stale_days_of(settings: Settings) -> list[date]:
+    """Return the days, ascending, that another formula has made, of whichever table of the stream."""
+    return sorted({day for days in stale_tables_of(settings).values() for day in days})
+
+
+def stale_tables_of(settings: Settings) -> Mapping[str, list[date]]:
+    """Return table -> the days that another formula has made; only tables that have one. Raises SettingsError."""
+    tables = frozenset(tables_of(settings))
+    specs = [spec for spec in definitions.resolve_all_asset_specs() if spec.key in tables]
+    with instance() as dagster:
+        return {key.path[-1]: days for key, days in formulas.stale_days(dagster, specs).items()}
 
 
 def launch(

@@ -1,7 +1,7 @@
 """engagement-platform stream check: everything that is wrong with a stream's folder and at its source, at once."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.folder_findings import FolderFinding, Level
+from engagement_platform.domain.marts import Mart
 from engagement_platform.domain.stream_rules import meanings_left_over, meanings_to_write
 from engagement_platform.domain.table import table_of
 from engagement_platform.domain.toml_lines import line_of
@@ -100,7 +101,7 @@ def _of_statement(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
         )
         yield from (of_flaw(texts, flaw) for flaw in description.flaws)
         yield from _of_meanings(texts, origin.stream, description)
-        yield from _of_marts(origin.stream, description)
+        yield from _of_marts(texts, origin.stream, description)
         if not description.faults:
             readable = all(relation.readable for relation in relations)
             yield from findings_of(origin.stream, examine(origin, connection, description.columns, readable=readable))
@@ -130,7 +131,7 @@ def _of_meanings(texts: Texts, stream: EventStream, description: Description) ->
         yield FolderFinding(Level.WARNING, what, "Remove the line, or select the column.", TOML, line)
 
 
-def _of_marts(stream: EventStream, description: Description) -> Iterator[FolderFinding]:
+def _of_marts(texts: Texts, stream: EventStream, description: Description) -> Iterator[FolderFinding]:
     from engagement_platform.adapters.warehouse.delta.dry import columns_of, parameters_of
 
     day, at = date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)
@@ -147,5 +148,17 @@ def _of_marts(stream: EventStream, description: Description) -> Iterator[FolderF
             yield FolderFinding(Level.FAULT, error.what, error.todo, f"marts/{name}.sql")
         else:
             yield from of_mart(name, given)
+            yield from _of_stated(texts, mart, given)
             with suppress(EngagementError):  # of_mart says it
                 tables.append(mart.stated or mart.table(given))
+
+
+def _of_stated(texts: Texts, mart: Mart, given: Mapping[str, str]) -> Iterator[FolderFinding]:
+    """Yield how the columns that stream.toml states for a mart are not those that its query gives."""
+    if mart.stated is None:
+        return
+    stated = {column.name for column in mart.stated.columns}
+    for name in stated ^ given.keys():
+        line = line_of(texts.toml or "", ("marts", mart.name, "columns", name))
+        there = "the query does not give it" if name in stated else "the query gives it, and it is not listed"
+        yield FolderFinding(Level.FAULT, f"marts.{mart.name}.columns.{name}: {there}", "", TOML, line)

@@ -10,6 +10,7 @@ from engagement_platform.console.streams import of_stream, settings_of
 
 if TYPE_CHECKING:
     from engagement_platform.adapters.platform.loads import LoadRow
+    from engagement_platform.settings import Settings
 
 
 @click.group()
@@ -41,6 +42,25 @@ def status(*, stream: str | None) -> None:
             click.echo(f"open rebuild: {rebuild.day}, run {rebuild.run_id}, silent for {rebuild.silent_seconds:.0f} s")
         for due in DueDays(loads.session).all():
             click.echo(f"due: {due.day}, {due.reason}")
+    _tell_stale(settings)
+
+
+def _tell_stale(settings: "Settings") -> None:
+    """Say how many days another formula has made; Dagster's instance knows."""
+    from engagement_platform.console.backfills import stale_tables_of
+    from engagement_platform.domain.errors import SettingsError
+    from engagement_platform.domain.stream_names import aimed
+
+    try:
+        stale = stale_tables_of(settings)
+    except SettingsError as error:
+        click.echo(f"stale by formula: not known. {error}")
+        return
+    for table, days in stale.items():
+        click.echo(f"stale by formula: {len(days)} days of {table}, {days[0]} to {days[-1]}")
+    click.echo(
+        f"To rebuild them: {aimed('engagement-platform backfill --stale')}" if stale else "stale by formula: none"
+    )
 
 
 def _described(load: "LoadRow | None") -> str:

@@ -213,6 +213,16 @@ FAULTS = {
 }
 
 
+@pytest.mark.servers
+def test_columns_that_a_mart_does_not_give_are_said(folder: Path, owner: psycopg.Connection[Any]) -> None:
+    text = '[marts.daily_orders.columns]\ncountry = { type = "STRING" }\neuros = { type = "INT64" }\n'
+    (folder / "stream.toml").write_text(f"{TOML}\n{text}")
+    assert {(each.what, each.line) for each in found(folder)} == {
+        ("marts.daily_orders.columns.euros: the query does not give it", 33),
+        ("marts.daily_orders.columns.cents: the query gives it, and it is not listed", 31),
+    }
+
+
 @pytest.fixture
 def others(owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """Tables that a statement had better not join."""

@@ -100,6 +100,15 @@ def test_a_row_that_is_there_twice_is_said() -> None:
     assert diff.differs
 
 
+def test_a_column_that_has_gone_and_is_null_is_no_difference() -> None:
+    def diff_with(value: str | None) -> DayDiff:
+        before = pa.table({"id": [1, 2], "old": pa.array([None, value], pa.string())})
+        return compare("id", iter([before]), iter([pa.table({"id": [1, 2]})]), 3)
+
+    assert not diff_with(None).differs
+    assert diff_with("a").gone == {"old": "string"}
+
+
 def test_memory_does_not_grow_with_the_day() -> None:
     def rows(chunks: int) -> Iterator[pa.Table]:
         for chunk in range(chunks):

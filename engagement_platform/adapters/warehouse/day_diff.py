@@ -54,6 +54,7 @@ class DayDiff:
     added: dict[str, str] = field(default_factory=dict)
     """Columns that only the later reading has, with their type."""
     gone: dict[str, str] = field(default_factory=dict)
+    """Those that only the former one has, and not null in every row: a table keeps a column that has gone, as null."""
     retyped: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
@@ -147,7 +148,6 @@ def _compare_types(diff: DayDiff, before: "pa.Schema", after: "pa.Schema") -> No
             diff.added[name] = str(after.field(name).type)
         elif not _same_type(before.field(name).type, after.field(name).type):
             diff.retyped[name] = (str(before.field(name).type), str(after.field(name).type))
-    diff.gone |= {name: str(before.field(name).type) for name in before.names if name not in after.names}
 
 
 def _same_type(one: "pa.DataType", other: "pa.DataType") -> bool:
@@ -174,6 +174,10 @@ class _Chunk:
         diff = self._diff
         diff.before_rows += self._before.num_rows
         diff.after_rows += self._after.num_rows
+        for name in self._before.column_names:
+            column = self._before.column(name)
+            if name not in self._after.column_names and column.null_count < len(column):
+                diff.gone[name] = str(column.type)
         self._add_sums()
         ids, first, times = np.unique(_ids(self._before, self._number), return_index=True, return_counts=True)
         later, later_first, later_times = np.unique(

@@ -1,12 +1,19 @@
 """Days that another formula has made are known from Dagster's materializations, whatever the stream adds to them."""
 
+from contextlib import nullcontext
+from datetime import date
+
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCauseCategory
 from dagster._core.loader import LoadingContextForTest
 
+from engagement_platform.cli import group
+from engagement_platform.console import backfills
 from engagement_platform.orchestration.private import latest_tags
 from engagement_platform.orchestration.warehouse.formulas import CODE_VERSION, FILLED_BY, stale_days, tags_to_carry
+from engagement_platform.settings import load
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-03-01")
 KEY = dg.AssetKey(["warehouse", "orders"])
@@ -98,3 +105,21 @@ def test_the_ui_shows_the_same_days_also_after_the_stream_has_added_to_them() ->
         report(instance, "new", "2026-03-03")
         assert shown_stale(instance, "new") == stale(instance, "new") == ["2026-03-01"]
         assert shown_stale(instance, "old") == ["2026-03-02"]
+
+
+def test_one_command_names_the_stale_days_of_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOURCE", "PLATFORM"):
+        monkeypatch.setenv(f"ENGAGEMENT_{name}_DSN", "postgresql://nobody@127.0.0.1:1/nothing")
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(backfills, "instance", lambda: nullcontext(instance))
+        dry_run = ["backfill", "--stale", "--dry-run"]
+        assert "No day is stale" in CliRunner().invoke(group, dry_run).output
+        for table, day in (("engagement_events", "2026-03-01"), ("hourly_engagement", "2026-03-03")):
+            key = dg.AssetKey(["warehouse", table])
+            made = dg.AssetMaterialization(key, partition=day, tags={CODE_VERSION: "old"})
+            instance.report_runless_asset_event(made)
+        assert backfills.stale_tables_of(load()) == {
+            "engagement_events": [date(2026, 3, 1)],
+            "hourly_engagement": [date(2026, 3, 3)],
+        }
+        assert CliRunner().invoke(group, dry_run).output == "2 days, 2026-03-01 to 2026-03-03.\n"
