@@ -13,6 +13,7 @@ import msgspec
 
 from engagement_platform.domain.nesting import decoded
 from engagement_platform.domain.signing import event_key
+from engagement_platform.domain.stream_names import PACKAGED
 
 KEY = "key"
 """The field by which the partner knows an event again; a stream's column of that name cannot stand beside it."""
@@ -29,7 +30,7 @@ _parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class Disclosure:
     """What the partner may see of the events of a stream."""
 
-    stream: str = "engagement"
+    stream: str = PACKAGED
     fields: tuple[str, ...] | None = None
     """None: every field that a message has."""
     user: str | None = None

@@ -9,14 +9,14 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 
+from engagement_platform.domain.stream_names import PACKAGED
+
 SECRET_PREFIX = "whsec_"  # noqa: S105, a prefix that everybody knows
 HEADER_ID = "webhook-id"
 HEADER_TIMESTAMP = "webhook-timestamp"
 HEADER_SIGNATURE = "webhook-signature"
 HEADER_IDEMPOTENCY_KEY = "Idempotency-Key"
 
-_FIRST_STREAM = "engagement"
-"""Its requests have ids without its name: they are those that partners have seen since there was one stream only."""
 _MIN_SECRET_BYTES = 24
 _MAX_SECRET_BYTES = 64
 
@@ -27,9 +27,12 @@ def event_key(stream: str, event_id: int) -> str:
 
 
 def request_id(stream: str, event_ids: Iterable[int]) -> str:
-    """Return the id of a request that carries these events in this order; another selection has another id."""
+    """Return the id of a request that carries these events in this order; another selection has another id.
+
+    Those of the packaged stream are without its name, as partners have seen them since there was one stream only.
+    """
     ids = ",".join(map(str, event_ids))
-    named = ids if stream == _FIRST_STREAM else f"{stream}:{ids}"
+    named = ids if stream == PACKAGED else f"{stream}:{ids}"
     return "msg_" + hashlib.sha256(named.encode()).hexdigest()[:40]
 
 
