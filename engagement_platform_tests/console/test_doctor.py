@@ -230,7 +230,7 @@ def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: py
 def test_brackets_are_shown_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = settings.replace(kafka_sasl_username="[/red]events[bold]")
     fault = doctor.Finding("fault", "Kafka: [/red]events[bold] is not there", "Make [it].")
-    monkeypatch.setattr("engagement_platform.settings.load", lambda: changed)
+    monkeypatch.setattr("engagement_platform.settings.load", lambda _: changed)
     monkeypatch.setattr(doctor, "examine", lambda _: [fault])
     shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "300"})
     assert shown.exit_code == 1
@@ -258,7 +258,7 @@ def test_a_mistyped_topic_beside_a_checkpoint_is_a_warning(
 def test_checks_come_first_then_what_is_set_with_whole_names(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engagement_platform.settings.load", lambda: settings)
+    monkeypatch.setattr("engagement_platform.settings.load", lambda _: settings)
     monkeypatch.setattr(doctor, "examine", lambda _: [doctor.Finding("ok", "Kafka: it is there")])
     shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "60"}).output
     assert shown.index("Kafka: it is there") < shown.index("ENGAGEMENT_SOURCE_DSN")

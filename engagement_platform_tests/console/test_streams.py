@@ -16,12 +16,11 @@ from engagement_platform.settings import Settings, load
 from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.streams import write_folder
 
-pytestmark = pytest.mark.usefixtures("in_environment")
-
 
 @pytest.fixture(autouse=True)
-def orders(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def orders(settings: Settings, in_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two streams, with their schemas."""
+    assert in_environment is None
     monkeypatch.setenv("ENGAGEMENT_STREAMS", str(write_folder(tmp_path / "orders", "orders")))
     for stream in (settings, load("orders")):
         ensure_schema(stream)

@@ -136,7 +136,7 @@ def test_a_relay_that_begins_at_the_same_moment(
                 raise Fenced("another one was faster")
 
         monkeypatch.setattr(FencedProducer, "fence", overtaken)
-        monkeypatch.setattr("engagement_platform.settings.load", lambda: settings)
+        monkeypatch.setattr("engagement_platform.settings.load", lambda _: settings)
         with pytest.raises(SystemExit, match="1"):
             cli.main(["checkpoint", "reset", "--at", "earliest", "--yes"])
     said = capsys.readouterr().err
