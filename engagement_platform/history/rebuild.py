@@ -1,4 +1,4 @@
-"""Rebuilds days of `engagement_events` from the source while the stream goes on. Each day equals the source's snapshot.
+"""Rebuilds days of a stream's table from the source while the stream goes on. Each day equals the source's snapshot.
 
 The order is the proof: from the open row on, no live load of the day starts; those
 that are open are settled; the relay's checkpoint is read before the snapshot is taken; what the snapshot has seen is
