@@ -127,10 +127,8 @@ class Schema:
 
 
 def joined(schemas: Sequence[Schema]) -> Schema:
-    """Return every column of these forms of one stream: those of the last one, then what went before."""
-    columns: dict[str, Column] = {}
-    for schema in reversed(schemas):
-        columns = columns | {column.name: column for column in schema.columns if column.name not in columns}
+    """Return every column that these forms of one stream have, in the order in which they came."""
+    columns = {column.name: column for schema in schemas for column in schema.columns}
     return replace(schemas[-1], columns=tuple(columns.values()))
 
 

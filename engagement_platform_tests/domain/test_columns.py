@@ -86,4 +86,4 @@ def form(**columns: str) -> Schema:
 def test_forms_together_have_every_column_that_was_ever_there() -> None:
     first, second, third = form(a="text", b="text"), form(c="jsonb", a="text"), form(d="bytes", c="jsonb")
     assert joined([first]) == first
-    assert joined([first, second, third]) == form(d="bytes", c="jsonb", a="text", b="text")
+    assert joined([first, second, third]) == form(a="text", b="text", c="jsonb", d="bytes")

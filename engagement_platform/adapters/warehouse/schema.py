@@ -8,6 +8,9 @@ from engagement_platform.domain.table import Column, Kind, Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ANOTHER_NAME = "A column that no message has yet may be given another name, with AS in enriched.sql."
+"""What helps before the stream has a column that a table has in another form: later its messages have it."""
+
 
 def arrow_schema(table: Table) -> "pa.Schema":
     """Return the columns of a table, in order; NUMERIC is decimal128, TIMESTAMP has microseconds in UTC."""

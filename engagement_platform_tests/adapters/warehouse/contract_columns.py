@@ -273,7 +273,7 @@ class ColumnContract:
         ):
             with pytest.raises(TableUnusable, match="column score is") as told:
                 act()
-            assert "another name with AS in enriched.sql" in told.value.todo
+            assert "another name, with AS in enriched.sql" in told.value.todo
             assert "engagement-platform backfill" in told.value.todo
         assert ids(warehouse) == []
         renamed = with_columns(ENGAGEMENT_EVENTS, Column("score_2", Kind.INT64, "How good."))

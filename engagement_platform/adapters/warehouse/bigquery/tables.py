@@ -13,7 +13,7 @@ from google.cloud import bigquery
 
 from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress
 from engagement_platform.adapters.warehouse.port import TableUnusable
-from engagement_platform.adapters.warehouse.schema import arrow_schema, lookalikes
+from engagement_platform.adapters.warehouse.schema import ANOTHER_NAME, arrow_schema, lookalikes
 from engagement_platform.domain.errors import SettingsError, Unavailable
 from engagement_platform.domain.table import Column, Kind, Table
 from engagement_platform.settings import variable
@@ -170,8 +170,8 @@ def check(present: bigquery.Table, table: Table) -> None:
     if differences:
         raise TableUnusable(
             f"{present.reference} is not as the platform needs it: {'; '.join(differences)}.",
-            "Give a column that has another form there another name with AS in enriched.sql; or change the table back; "
-            "or rename it: it is made again, and its days are rebuilt with `engagement-platform backfill`.",
+            f"Change the table back; or rename it: it is made again, and its days are rebuilt with "
+            f"`engagement-platform backfill`. {ANOTHER_NAME}",
         )
 
 

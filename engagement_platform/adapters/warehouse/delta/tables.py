@@ -21,7 +21,7 @@ from deltalake.fs import DeltaStorageHandler
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.port import Conflict, TableUnusable
-from engagement_platform.adapters.warehouse.schema import arrow_schema, lookalikes
+from engagement_platform.adapters.warehouse.schema import ANOTHER_NAME, arrow_schema, lookalikes
 from engagement_platform.domain.errors import Unavailable, redact
 from engagement_platform.domain.table import Kind, Table
 
@@ -216,8 +216,8 @@ def _check(handle: DeltaTable, table: Table, path: str) -> None:
     if differences:
         raise TableUnusable(
             f"The table in {path} is not as the platform needs it: {'; '.join(differences)}.",
-            "Give a column that has another form there another name with AS in enriched.sql; or change the table back; "
-            "or move its folder away: it is made again, and its days are rebuilt with `engagement-platform backfill`.",
+            f"Change the table back; or move its folder away: it is made again, and its days are rebuilt with "
+            f"`engagement-platform backfill`. {ANOTHER_NAME}",
         )
 
 
