@@ -1,5 +1,6 @@
 """Reads the topic of dead letters."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from engagement_platform.settings import Kafka
 UNREADABLE = "unknown"
 """The source of messages in the topic that are no letters."""
 
+_ID = re.compile(rb"-?[0-9]{1,19}")
 _POLL_MS = 200
 _AROUND_MS = 3_600_000
 """A letter arrives in Kafka a moment after the time that it carries, by another clock."""
@@ -74,7 +76,7 @@ def _stand_in(record: Record, reason: str) -> DeadLetter:
     key = record.key or b""
     return DeadLetter(
         source=UNREADABLE,
-        event_id=int(key) if key.isdigit() else None,
+        event_id=int(key) if _ID.fullmatch(key) else None,
         reason=reason,
         excerpt=(record.value or b"").decode("utf-8", "replace")[:EXCERPT_CHARACTERS],
         at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
