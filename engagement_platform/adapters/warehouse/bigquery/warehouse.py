@@ -4,7 +4,10 @@ Rows come in by load jobs, which are free, atomic and known by their ids; marts 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import IO
@@ -21,6 +24,7 @@ from engagement_platform.adapters.warehouse.bigquery.turns import Turns
 from engagement_platform.adapters.warehouse.port import (
     Conflict,
     Load,
+    LoadFailed,
     NumberTaken,
     Parameter,
     Replacement,
@@ -53,6 +57,8 @@ class BigQueryWarehouse:
         self._jobs = Jobs(client, address, patience or Patience())
         self._identities: dict[str, str] = {}
         self._turns: dict[tuple[str, date], Turns] = {}
+        self._outdated: Counter[tuple[str, date, int]] = Counter()
+        """How many jobs of a replacement met a column that had come after they were made."""
 
     def ensure(self, table: Table) -> str:
         """Create dataset, table and columns where they are missing, and return the table's identity."""
@@ -90,7 +96,7 @@ class BigQueryWarehouse:
 
     def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
         """Replace a day by a load job into its partition. The rows pass through a file in the state folder."""
-        turns = self._turns_of(replacement)
+        turns, replacement = self._turns_of(replacement), self._under_next_attempt(replacement)
         job = turns.done(replacement)
         if job is None:
             schema = self._writable(replacement.table).schema
@@ -106,18 +112,36 @@ class BigQueryWarehouse:
                     config.labels = dict(labels)
                     return self._jobs.load(file, size, self._partition(replacement), job_id, config)
 
-                job = turns.write(replacement, send, "the replacement of a day")
+                with self._looking_for_columns(replacement, schema):
+                    job = turns.write(replacement, send, "the replacement of a day")
         return self._rows_of(job)
 
+    def _under_next_attempt(self, replacement: Replacement) -> Replacement:
+        """Return a replacement under an attempt that was not used up by a column that came meanwhile."""
+        return replace(replacement, attempt=replacement.attempt + self._outdated[_key(replacement)])
+
+    @contextmanager
+    def _looking_for_columns(self, replacement: Replacement, schema: Sequence[bigquery.SchemaField]) -> Iterator[None]:
+        """Raise Conflict for a job that failed because the table has got a column since it was made."""
+        try:
+            yield
+        except LoadFailed:
+            self._outdated[_key(replacement)] += 1
+            self._check_unchanged(replacement.table, schema)
+            self._outdated[_key(replacement)] -= 1
+            raise
+
     def _check_unchanged(self, table: Table, schema: Sequence[bigquery.SchemaField]) -> None:
-        """Raise Conflict when the table has got a column since its rows were written to a file."""
+        """Raise Conflict when the table has got a column since then."""
         names = [field.name for field in self._present(table).schema]
         if names != [field.name for field in schema]:
             raise Conflict(f"{table.name} has got other columns meanwhile: {', '.join(names)}")
 
     def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
         """Replace a day by a query job into its partition. Its columns must have the names and types of the table."""
-        others = tables.beside(self._writable(replacement.table), replacement.table)
+        turns, replacement = self._turns_of(replacement), self._under_next_attempt(replacement)
+        present = self._writable(replacement.table)
+        others = tables.beside(present, replacement.table)
         whole = f"SELECT *, {', '.join(others)} FROM (\n{sql}\n)" if others else sql  # noqa: S608
 
         def send(job_id: str, labels: Mapping[str, str]) -> Job:
@@ -130,7 +154,9 @@ class BigQueryWarehouse:
                 return self._jobs.query(whole, job_id, config)
 
         doing = f"the query for {replacement.table.name}"
-        return self._rows_of(self._turns_of(replacement).write(replacement, send, doing))
+        with self._looking_for_columns(replacement, present.schema):
+            job = turns.write(replacement, send, doing)
+        return self._rows_of(job)
 
     def retire(self, replacement: Replacement) -> bool:
         """Take the next turn of the day under the replacement's number, unless it has taken effect. See `turns`."""
@@ -229,6 +255,11 @@ class BigQueryWarehouse:
                 "Its days have to be rebuilt: start the process again.",
             )
         return present
+
+
+def _key(replacement: Replacement) -> tuple[str, date, int]:
+    """Return what names a replacement, whatever the attempt."""
+    return replacement.table.name, replacement.day, replacement.number
 
 
 def _digest(text: str) -> str:
