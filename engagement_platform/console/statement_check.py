@@ -43,6 +43,14 @@ def findings_of(stream: EventStream, seen: Statement) -> Iterator[FolderFinding]
             statement_text.line_with(text, name),
         )
     yield from _of_rows(stream, seen)
+    if statement_text.times_read(text, source.name) > 1:
+        yield FolderFinding(
+            Level.WARNING,
+            f"it reads {source.name} more than once: what an event has of other events changes with those that "
+            "commit late",
+            "Compute it in a daily table (marts/*.sql).",
+            ENRICHED,
+        )
     if seen.updated or seen.deleted:
         yield FolderFinding(
             Level.WARNING,

@@ -24,6 +24,7 @@ SESSION = frozenset(
         *("pg_postmaster_start_time", "pg_is_in_recovery", "pg_current_wal_lsn"),
     }
 )
+SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax")
 SESSION_WORDS = ("current_user", "session_user", "current_role", "current_schema")
 BY_CHANCE = frozenset(
     {
@@ -32,7 +33,7 @@ BY_CHANCE = frozenset(
     }
 )
 """Known without asking the source."""
-_ALL_WORDS = "|".join((*CLOCK_WORDS, *SESSION_WORDS))
+_ALL_WORDS = "|".join((*CLOCK_WORDS, *SESSION_WORDS, *SYSTEM_COLUMNS))
 _WORD = re.compile(rf"\b({_ALL_WORDS}|tablesample)\b", re.IGNORECASE)
 _RELATIVE = re.compile(r"'(now|today|tomorrow|yesterday)'", re.IGNORECASE)
 
@@ -49,8 +50,17 @@ def calls_in(text: str) -> frozenset[str]:
 
 def relations_in(text: str) -> list[str]:
     """Return the names that stand behind FROM and JOIN, as they stand there, each once."""
+    return list(dict.fromkeys(_read_in(text)))
+
+
+def times_read(text: str, relation: str) -> int:
+    """Return how often a relation stands behind FROM and JOIN, under this name."""
+    return sum(name.lower() == relation.lower() for name in _read_in(text))
+
+
+def _read_in(text: str) -> list[str]:
     without = _COMMENT.sub(" ", text)
-    return list(dict.fromkeys(re.sub(r"\s*\.\s*", ".", match[1]) for match in _READ.finditer(without)))
+    return [re.sub(r"\s*\.\s*", ".", match[1]) for match in _READ.finditer(without)]
 
 
 def changing_words(text: str) -> list[str]:

@@ -178,6 +178,7 @@ FAULTS = {
     ("enriched.sql", "event.channel", "event.channel || random() AS channel"): (5, "random() gives another value"),
     ("enriched.sql", "event.channel", "now()::text AS channel"): (5, "now gives another value"),
     ("enriched.sql", "event.channel", "current_date::text AS channel"): (5, "current_date gives another value"),
+    ("enriched.sql", "event.channel", "event.xmin::text AS channel"): (5, "xmin gives another value"),
     ("enriched.sql", "event.channel", "nextval('shop.s')::text AS channel"): (5, "nextval() gives another value"),
     ("enriched.sql", "event.channel", "event.chanel"): (5, "column event.chanel does not exist"),
     ("enriched.sql", "event.channel", "'1 day'::interval AS channel"): (5, "its column channel is interval"),
@@ -232,8 +233,9 @@ def others(owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         "CREATE TABLE shop.secret (LIKE shop.customers INCLUDING ALL);"
         "CREATE TABLE shop.hidden (LIKE shop.customers INCLUDING ALL); ALTER TABLE shop.hidden ENABLE ROW LEVEL "
         "SECURITY;"
+        "CREATE VIEW shop.through AS SELECT * FROM shop.orders;"
         "CREATE VIEW shop.by_clock AS SELECT customer_id, now()::text AS country FROM shop.customers;"
-        "GRANT SELECT ON shop.dated, shop.hidden, shop.by_clock TO engagement_reader"
+        "GRANT SELECT ON shop.dated, shop.hidden, shop.by_clock, shop.through TO engagement_reader"
     )
     return owner
 
@@ -265,6 +267,7 @@ SOUND = (
         "(SELECT max(d.country) FROM shop.dated AS d WHERE d.customer_id = event.customer_id) AS country",
     ),
     ("FROM shop.orders", "FROM shop.orders /* now() */"),
+    ("FROM shop.orders", "FROM shop.through"),
 )
 
 
@@ -285,6 +288,12 @@ def test_what_works_and_should_be_looked_at_is_no_fault(folder: Path, others: ps
     )
     change(folder, "enriched.sql", "event.channel", "shop.upper(event.channel) AS channel, event.cents AS more")
     change(folder, "enriched.sql", "event.customer_id\n", "event.customer_id WHERE event.order_no > 20\n")
+    change(
+        folder,
+        "enriched.sql",
+        "customer.country",
+        "(SELECT max(o.channel) FROM shop.orders AS o WHERE o.order_no < event.order_no) AS country",
+    )
     change(folder, "stream.toml", "[columns]\n", '[columns]\ngone = "A column that was."\n')
     change(
         folder, "stream.toml", "[columns]\n", '[warehouse.same_values]\n0123456789ab = "0123456789ac"\n\n[columns]\n'
@@ -297,6 +306,7 @@ def test_what_works_and_should_be_looked_at_is_no_fault(folder: Path, others: ps
         "upper() is marked VOLATILE",
         "9 updates and 1 deletes",
         "rows are left out",
+        "it reads shop.orders more than once",
         "columns: more has no meaning",
         "columns.gone: enriched.sql has no such column",
         "same_values is for another enriched.sql",

@@ -137,11 +137,15 @@ class _Examination:
 
     def _computed(self, table: Mapping[str, Any], columns: Sequence[Described]) -> list[str]:
         source = self._origin.stream.source
+        of = {"oids": list({column.table for column in columns})}
+        views = {row["oid"] for row in self._named(_SQL["views"], of)}  # what they do to the rows, the sample shows
         at = {source.id: table["id"], source.time: table["time"]}
         return [
             column.name
             for column in columns
-            if column.name in at and (column.table, column.number) != (table["oid"], at[column.name])
+            if column.name in at
+            and column.table not in views
+            and (column.table, column.number) != (table["oid"], at[column.name])
         ]
 
     def _sample(self) -> Sample | None:

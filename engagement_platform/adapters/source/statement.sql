@@ -31,6 +31,10 @@ SELECT relation.oid::bigint AS oid, space.nspname AS schema, relation.relname AS
  WHERE relation.oid = to_regclass({table_name}) OR relation.oid IN (SELECT relid FROM pg_partition_tree(to_regclass({table_name})))
  ORDER BY relation.oid <> to_regclass({table_name})
 
+-- name: views
+-- Which of certain relations are views.
+SELECT oid::bigint AS oid FROM pg_class WHERE oid = ANY(%(oids)s::bigint[]::oid[]) AND relkind = 'v'
+
 -- name: functions
 -- Of functions by their names: whether one of that name may give another value each time, is PostgreSQL's own, gives rows.
 SELECT proname AS name, bool_or(provolatile = 'v') AS is_volatile,
