@@ -124,9 +124,8 @@ def test_what_was_too_large_reaches_the_partner_once_the_topic_takes_it_and_the_
 
     with admin(ours.kafka) as client:
         roomier = f"{ours.topics.replays}-2"
-        _create(
-            client, roomier, {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": "3000000"}}
-        )
+        configs = {"max.message.bytes": "3000000"}
+        _create(client, {roomier: {"num_partitions": 1, "replication_factor": 1, "configs": configs}})
     ours = ours.replace(replay_topic=roomier)
     assert [each.done for each in act(ours)] == [True]
     drain(forward.run, ours)

@@ -36,7 +36,7 @@ def ensure_replay_topic(settings: Settings) -> None:
     """Create the topic of replayed events when it is missing; like the topic of events, but for its name."""
     with admin(settings.kafka) as client:
         if settings.topics.replays not in client.list_topics():
-            _create(client, settings.topics.replays, topics_to_make(settings.topics)[settings.topics.events])
+            _create(client, {settings.topics.replays: topics_to_make(settings.topics)[settings.topics.events]})
 
 
 def _topic(topics: Topics, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
@@ -62,17 +62,20 @@ def ensure_topics(settings: Settings) -> None:
     """
     with admin(settings.kafka) as client:
         existing = set(client.list_topics())
-        for name, configuration in topics_to_make(settings.topics).items():
-            if name not in existing:
-                _create(client, name, configuration)
+        _create(
+            client, {name: topic for name, topic in topics_to_make(settings.topics).items() if name not in existing}
+        )
         _require_compacted(client, settings)
 
 
-def _create(client: KafkaAdminClient, name: str, configuration: dict[str, Any]) -> None:
+def _create(client: KafkaAdminClient, topics: dict[str, dict[str, Any]]) -> None:
+    """Create topics, all in one request: each takes a moment until its metadata is everywhere."""
+    if not topics:
+        return
     try:
-        client.create_topics({name: configuration}, wait_for_metadata=True)
+        client.create_topics(topics, wait_for_metadata=True)
     except TopicAlreadyExistsError:
-        client.wait_for_topics([name])  # another process was faster
+        client.wait_for_topics(list(topics))  # another process was faster
 
 
 def _require_compacted(client: KafkaAdminClient, settings: Settings) -> None:
