@@ -11,6 +11,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.topics import written_ends
+from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 
@@ -18,13 +20,19 @@ PATIENCE = 30.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Return the first true value of a condition. Fails after `seconds`."""
+    """Return the first true value of a condition. Fails after `seconds`.
+
+    A condition that is costly to ask, such as all rows of the warehouse, is asked less often: what is waited for needs
+    the processor.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        began = time.monotonic()
         if value := condition():
             return value
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for: {what}"
-        time.sleep(0.02)
+        now = time.monotonic()
+        assert now < deadline, f"waited {seconds:.0f} s in vain for: {what}"
+        time.sleep(min(max(0.02, 3 * (now - began)), 1.0))
 
 
 @contextmanager
@@ -63,12 +71,16 @@ def drain(loop: Callable[[Settings, Standalone], None], settings: Settings) -> S
 
 
 def read_all(settings: Settings, topic: str) -> list[Any]:
-    """Return all committed records of a topic, by partition and offset. Waits for a broker that is not ready yet."""
+    """Return all committed records of a topic, by partition and offset. Waits for a broker that is not ready yet.
+
+    It reads up to the end of what is *written*, and waits for transactions that are open. The end of what is committed
+    lags: a broker says that a commit is done before it has marked the end of the transaction in each partition.
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return _read_all(settings, topic)
-        except KafkaError:
+        except (KafkaError, Unavailable):
             assert time.monotonic() < deadline, "Kafka does not answer"
 
 
@@ -79,10 +91,12 @@ def _read_all(settings: Settings, topic: str) -> list[Any]:
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
+        ends = (
+            written_ends(settings.kafka, topic, [partition.partition for partition in partitions]) if partitions else {}
+        )
         records: list[Any] = []
         deadline = time.monotonic() + PATIENCE
-        while any(consumer.position(partition) < end for partition, end in ends.items()):
+        while any(consumer.position(TopicPartition(topic, number)) < end for number, end in ends.items()):
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
             for found in consumer.poll(timeout_ms=200).values():
                 records.extend(found)
