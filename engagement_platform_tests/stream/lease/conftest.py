@@ -1,13 +1,13 @@
 """Loops in processes of their own, which tests signal and kill."""
 
+import multiprocessing
 import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 
 import pytest
 
@@ -15,8 +15,13 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import make_settings
+from engagement_platform_tests.stream.lease import process as program
 
 LOOPS = ("relay", "tally")
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", program.__name__])
+"""As the ops of a run: what they import is imported once. A process from the start takes a second of a processor."""
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def platform(stack: Endpoints, platform_db: str) -> Settings:
 class Process:
     """A loop in a process, and the lines that it printed so far."""
 
-    process: subprocess.Popen[str]
+    process: ForkServerProcess
     lines: "queue.Queue[str]"
     seen: list[str] = field(default_factory=list)
 
@@ -46,6 +51,16 @@ class Process:
             self.seen.append(line)
             if line.startswith(beginning):
                 return line
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def ended(self, seconds: float) -> int | None:
+        """Wait for its end; return its exit code, None where it goes on."""
+        self.process.join(seconds)
+        return self.process.exitcode
 
 
 Start = Callable[..., Process]
@@ -62,22 +77,23 @@ def start(platform: Settings) -> Iterator[Start]:
             "ENGAGEMENT_PLATFORM_DSN": platform.platform.dsn.get_secret_value(),
             "ENGAGEMENT_LEASE_GRACE_SECONDS": "2",
         }
-        command = [sys.executable, "-m", f"{__package__}.process", run_id, loop, ",".join(loops), str(seconds)]
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        reads, writes = FORKS.Pipe(duplex=False)
+        process = FORKS.Process(target=program.main, args=(writes, environment, run_id, loop, loops, seconds))
+        process.start()
+        writes.close()
         lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=_copy, args=(process, lines), daemon=True).start()
+        threading.Thread(target=_copy, args=(os.dup(reads.fileno()), lines), daemon=True).start()
+        reads.close()
         started.append(Process(process, lines))
         return started[-1]
 
     yield begin
     for each in started:
         each.process.kill()
-        each.process.wait()
+        each.process.join()
 
 
-def _copy(process: subprocess.Popen[str], lines: "queue.Queue[str]") -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.put(line.strip())
+def _copy(reads: int, lines: "queue.Queue[str]") -> None:
+    with open(reads) as output:
+        for line in output:
+            lines.put(line.strip())

@@ -1,8 +1,11 @@
-"""A process with one loop under a lease, for tests: `python -m ... RUN LOOP LOOPS SECONDS`. It says what happens."""
+"""A process with one loop under a lease, for tests. It says what happens."""
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.settings import load
@@ -14,9 +17,16 @@ def say(what: str) -> None:
     sys.stdout.flush()
 
 
-def main(run_id: str, loop: str, loops: str, seconds: str) -> None:
-    logging.basicConfig(stream=sys.stdout, format="log %(message)s", level=logging.INFO)
-    with hold_lease(load(), run_id=run_id, loop=loop, loops=loops.split(","), lease_seconds=float(seconds)) as control:
+def main(
+    output: Connection, environment: Mapping[str, str], run_id: str, loop: str, loops: Sequence[str], seconds: float
+) -> None:
+    """Hold the loop's lease until it is told to stop; what it says goes to `output`."""
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
+    logging.basicConfig(stream=sys.stdout, format="log %(message)s", level=logging.INFO, force=True)
+    with hold_lease(load(), run_id=run_id, loop=loop, loops=loops, lease_seconds=seconds) as control:
         say("registered")
         control.claim()
         say(f"owns {control.epoch}")
@@ -25,7 +35,3 @@ def main(run_id: str, loop: str, loops: str, seconds: str) -> None:
             time.sleep(0.02)
         say(f"stops {control.stop.reason}")
     say("ended")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

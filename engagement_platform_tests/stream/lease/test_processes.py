@@ -39,7 +39,7 @@ def test_a_successor_takes_over_at_the_end_of_the_lease_and_not_before(start: St
     new.sees("registered")
     new.sees("owns 2")
     old.sees("stops Run new has taken over", 2)
-    assert old.process.wait(5) == 0
+    assert old.ended(5) == 0
     with psycopg.connect(platform.platform.dsn.get_secret_value()) as connection:
         late = connection.execute(
             "SELECT extract(epoch FROM second.claimed_at - first.ends_at)"
@@ -79,10 +79,10 @@ def test_short_leases_follow_each_other_and_none_ends_before_its_time(start: Sta
 def test_a_signal_ends_the_loop_and_gives_the_lease_back(start: Start, platform: Settings, number: int) -> None:
     loop = start("a")
     loop.sees("owns 1")
-    loop.process.send_signal(number)
+    loop.signal(number)
     loop.sees("stops It received", 2)
     loop.sees("ended", 2)
-    assert loop.process.wait(5) == 0
+    assert loop.ended(5) == 0
     lease = read(platform).lease
     assert lease is not None
     assert lease.released_at is not None
@@ -95,7 +95,7 @@ def test_a_signal_ends_a_loop_that_waits_for_its_turn_without_a_claim(start: Sta
     time.sleep(0.5)
     waiting.process.terminate()
     waiting.sees("log The loop ends before its turn came", 2)
-    assert waiting.process.wait(5) == 0
+    assert waiting.ended(5) == 0
     assert read(platform).epoch == 1
 
 
@@ -126,7 +126,7 @@ def test_a_restarted_loop_of_an_old_run_ends(start: Start, platform: Settings) -
     start("new").sees("owns 2")
     again = start("old")
     again.sees("log Run new has taken over")
-    assert again.process.wait(5) == 0
+    assert again.ended(5) == 0
     lease = read(platform).lease
     assert lease is not None
     assert (lease.epoch, lease.released_at) == (2, None)
@@ -145,11 +145,11 @@ def test_a_frozen_run_loses_the_lease_and_ends_when_it_wakes(start: Start) -> No
     old.sees("owns 1")
     new = start("new")
     new.sees("registered")
-    old.process.send_signal(signal.SIGSTOP)
+    old.signal(signal.SIGSTOP)
     new.sees("owns 2", 30)
-    old.process.send_signal(signal.SIGCONT)
+    old.signal(signal.SIGCONT)
     old.sees("stops Run new has taken over", 3)
-    assert old.process.wait(5) == 0
+    assert old.ended(5) == 0
 
 
 def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None:
@@ -162,9 +162,9 @@ def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None
         each.sees("registered")
     with _busy_processors():
         for stopped in (old[0], old[1]):
-            stopped.process.send_signal(signal.SIGSTOP)
+            stopped.signal(signal.SIGSTOP)
             time.sleep(GONE_AFTER.total_seconds() + 2)
-            stopped.process.send_signal(signal.SIGCONT)
+            stopped.signal(signal.SIGCONT)
     assert read(platform).epoch == 1
     assert not [line for each in new for line in each.seen if line.startswith("owns")]
 
@@ -186,7 +186,7 @@ def test_of_the_runs_that_start_beside_one_that_waits_all_end_at_once(start: Sta
     surplus = [start(f"surplus {number}") for number in range(2)]
     for each in surplus:
         assert "Another run waits for the turn already." in each.sees("log The loop ends before its turn came.")
-        assert each.process.wait(10) == 0
+        assert each.ended(10) == 0
     snapshot = read(platform)
     assert snapshot.epoch == 1
     assert waiting(snapshot) == {"waits"}
@@ -214,7 +214,7 @@ def test_without_the_platform_database_the_owner_goes_on(start: Start, platform:
     with _shut(platform, stack):
         loop.sees("log The platform database does not answer", 5)
         time.sleep(3)
-        assert loop.process.poll() is None
+        assert loop.process.is_alive()
     loop.sees("log The platform database answers again", 5)
     assert len([line for line in loop.seen if "does not answer" in line]) == 1, "one line when it goes"
     _until(lambda: alive(read(platform)))
