@@ -1,4 +1,4 @@
-"""The three soaks, each with its figures. Every promise is a figure whose budget is 0."""
+"""The three soaks, each with its figures, and all of them in short. Every promise is a figure whose budget is 0."""
 
 import random
 import time
@@ -43,38 +43,59 @@ def misbehaving(endpoints: Endpoints, seconds: float, rate: float, every: float,
 
 
 def outage(endpoints: Endpoints, seconds: float, rate: float) -> list[Figure]:
-    """Take the partner away, bring it back, and measure how fast it gets what has waited."""
+    """Let the partner be away once, for long."""
     with scene(endpoints, rate) as on:
-        on.receiver.down()
-        time.sleep(seconds)
-        waiting = set(source_ids(on.place.source)) - on.delivered()
-        before = on.receiver.state.events
-        on.receiver.up()
-        wait_for(lambda: on.receiver.state.events > before, "the partner to be tried again")
-        began, count = time.monotonic(), on.receiver.state.events
-        wait_for(lambda: on.receiver.state.events - before >= len(waiting), "what has waited", seconds=120)
-        took = time.monotonic() - began
-        speed = (on.receiver.state.events - count) / took
-        seen = on.settle()
         return [
-            *promises(on, seen),
-            Figure("events that waited", len(waiting)),
-            Figure("then delivered, as the partner sees it", speed, "/s", at_least=CATCH_UP_PER_SECOND),
-            Figure("most events in a request", on.receiver.state.largest, at_least=200),
+            *_absent(on, seconds),
+            *promises(on, on.settle()),
             *latencies("throughout", on.measuring.seen.latency_ms),
         ]
 
 
+def _absent(on: Scene, seconds: float) -> list[Figure]:
+    """Take the partner away, bring it back, and measure how fast it gets what has waited."""
+    on.receiver.down()
+    time.sleep(seconds)
+    waiting = set(source_ids(on.place.source)) - on.delivered()
+    before = on.receiver.state.events
+    on.receiver.up()
+    wait_for(lambda: on.receiver.state.events > before, "the partner to be tried again")
+    began, count = time.monotonic(), on.receiver.state.events
+    wait_for(lambda: on.receiver.state.events - before >= len(waiting), "what has waited", seconds=120)
+    took = time.monotonic() - began
+    speed = (on.receiver.state.events - count) / took
+    return [
+        Figure("events that waited", len(waiting)),
+        Figure("then delivered, as the partner sees it", speed, "/s", at_least=CATCH_UP_PER_SECOND),
+        Figure("most events in a request", on.receiver.state.largest, at_least=200),
+    ]
+
+
 def kills(endpoints: Endpoints, times: int, rate: float) -> list[Figure]:
     """Kill forward at random moments beside a partner that misbehaves."""
-    luck = random.Random(11)
     with scene(endpoints, rate) as on:
         on.receiver.behave(MIX)
-        for _ in range(times):
-            time.sleep(luck.uniform(0.2, 4.0))
-            on.forward.kill()
-            on.forward.start()
+        _kill(on, times, longest=4.0)
         return [Figure("times killed", times), *promises(on, on.settle())]
+
+
+def _kill(on: Scene, times: int, longest: float) -> None:
+    """Kill forward and start it again, each time after some seconds."""
+    luck = random.Random(11)
+    for _ in range(times):
+        time.sleep(luck.uniform(0.2, longest))
+        on.forward.kill()
+        on.forward.start()
+
+
+def in_short(endpoints: Endpoints) -> list[Figure]:
+    """Do all of it to one stream: the partner is away, then it misbehaves, at last forward is killed beside that."""
+    with scene(endpoints, rate=500) as on:
+        figures = _absent(on, seconds=5)
+        with watched(on.forward), moody(on.receiver, every=1.0, seed=5):
+            time.sleep(4)
+            _kill(on, times=3, longest=2.0)
+        return [*figures, *promises(on, on.settle())]
 
 
 def promises(on: Scene, seen: Evidence) -> list[Figure]:

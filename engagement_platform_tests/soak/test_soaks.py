@@ -21,20 +21,10 @@ def value(figures: Sequence[Figure], what: str) -> float:
     return found
 
 
-def test_a_partner_that_misbehaves(stack: Endpoints) -> None:
-    figures = soaks.misbehaving(stack, seconds=10, rate=300, every=1.5, away=1)
-    assert broken(figures) == []
-    assert value(figures, "of these, repeats") > 0
-    assert value(figures, "dead letters") > 0
-
-
-def test_an_outage(stack: Endpoints) -> None:
-    figures = soaks.outage(stack, seconds=8, rate=500)
+def test_a_partner_that_is_away_and_misbehaves_and_kills_beside_that(stack: Endpoints) -> None:
+    figures = soaks.in_short(stack)
     assert broken(figures) == []
     assert value(figures, "events that waited") > 2_000
     assert value(figures, "most events in a request") == 200
-
-
-def test_kills(stack: Endpoints) -> None:
-    figures = soaks.kills(stack, times=4, rate=300)
-    assert broken(figures) == []
+    assert value(figures, "of these, repeats") > 0
+    assert value(figures, "dead letters") > 0
