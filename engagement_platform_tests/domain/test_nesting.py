@@ -32,7 +32,7 @@ def test_json_is_what_a_parser_takes(text: bytes) -> None:
         assert is_json(text)
 
 
-@given(st.dictionaries(st.text(), documents))
+@given(st.dictionaries(st.text(), documents, max_size=4))
 def test_members_that_are_no_scalars_are_set_aside(document: dict[str, object]) -> None:
     shallow, aside = set_aside(json.dumps(document).encode())
     nested = {name: value for name, value in document.items() if isinstance(value, list | dict)}

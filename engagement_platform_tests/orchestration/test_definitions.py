@@ -107,30 +107,27 @@ def test_the_ops_are_the_loops_of_the_lease() -> None:
     assert {node.name for node in definitions.resolve_job_def("engagement_stream").nodes} == set(NAMES)
 
 
-@pytest.mark.parametrize("modules", ["engagement_platform.definitions", ", ".join(PRELOADED)])
-def test_heavy_modules_stay_out(modules: str) -> None:
-    program = f"import sys, {modules}; print([name for name in {HEAVY} if name in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"
+def test_heavy_modules_stay_out_and_no_environment_is_needed() -> None:
+    program = f"import sys, {', '.join(PRELOADED)}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert "engagement_platform.definitions" in PRELOADED
+    done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_definitions_of_three_streams_cost_little_beside_dagster(tmp_path: Path) -> None:
+    """The first of four tries that is quick enough will do: others may use the processor, too."""
     folders = [str(write_folder(tmp_path / name, name)) for name in ("orders", "pings")]
     environment = os.environ | {"ENGAGEMENT_STREAMS": os.pathsep.join(folders)}
     program = (
         "import time, dagster; began = time.process_time(); import engagement_platform.definitions;"
         "print(time.process_time() - began)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-        for _ in "1234"
-    ]
-    assert min(float(run.stdout) for run in runs) < 1.0
 
+    def seconds() -> float:
+        command = [sys.executable, "-c", program]
+        return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
-def test_the_definitions_need_no_environment() -> None:
-    program = "import engagement_platform.definitions"
-    subprocess.run([sys.executable, "-c", program], env={}, check=True)
+    assert any(seconds() < 1.0 for _ in range(4))
 
 
 def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
