@@ -5,7 +5,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.postgres import create_source_tables
@@ -31,7 +32,15 @@ forget(os.environ)
 hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
-SERVER_FIXTURES = {"stack", "source_db", "platform_db", "settings", "own_stack", "own_stack_folder"}
+SERVER_FIXTURES = {
+    "stack",
+    "source_db",
+    "platform_db",
+    "empty_platform_db",
+    "settings",
+    "own_stack",
+    "own_stack_folder",
+}
 
 
 def pytest_configure() -> None:
@@ -47,8 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_order)
 
 
+WAITING = "engagement_platform_tests/integration/test_dagster_dev.py"
+"""Waits most of the time: Dagster's daemon looks every half a minute, and a dead run is silent for as long."""
+
 WHOLE_SYSTEMS = (
-    "engagement_platform_tests/integration/test_dagster_dev.py",
+    WAITING,
     "engagement_platform_tests/integration/test_upgrade.py",
     "engagement_platform_tests/integration/test_own_servers.py",
     "engagement_platform_tests/local/demo/test_demo.py",
@@ -57,10 +69,23 @@ WHOLE_SYSTEMS = (
 )
 """Files whose tests take both cores for themselves."""
 
+OWN_SERVERS = (
+    "engagement_platform_tests/adapters/kafka/test_outages.py",
+    "engagement_platform_tests/adapters/platform/test_connection.py",
+    "engagement_platform_tests/faults/test_relay_outages.py",
+    "engagement_platform_tests/local/test_stack.py",
+    "engagement_platform_tests/stream/relay/test_source_put_back.py",
+    "engagement_platform_tests/stream/tally/test_outages.py",
+)
+"""Files with tests that break servers: they share those that may be broken, which take five seconds of a processor."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process whole files, as `--dist loadfile` does, but all whole systems to one, one after another."""
+    """Give each process whole files, as `--dist loadfile` does, and some files together to one, one after another.
+
+    Of the whole systems that are all but the one that waits: it has a process beside theirs.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     scheduling = LoadFileScheduling(config, log)
@@ -70,19 +95,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def _scope(nodeid: str) -> str:
     file = nodeid.split("::", maxsplit=1)[0]
-    return "whole systems" if file in WHOLE_SYSTEMS else file
+    if file in OWN_SERVERS:
+        return "own servers"
+    return "whole systems" if file in WHOLE_SYSTEMS and file != WAITING else file
 
 
-def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
+def _order(item: pytest.Item) -> tuple[bool, bool, bool, bool]:
     """What takes longest comes first, so that nothing long is left to one process at the end."""
+    file = item.nodeid.split("::")[0]
     return (
-        item.nodeid.split("::")[0] not in WHOLE_SYSTEMS,
+        file not in WHOLE_SYSTEMS,
+        file not in OWN_SERVERS,
         item.get_closest_marker("slow") is None,
         item.get_closest_marker("servers") is None,
     )
 
 
-def _folder() -> Path:
+def reachable_folder() -> Path:
     """A folder that PostgreSQL's user can reach where the tests run as root; those of pytest are private."""
     folder = Path(tempfile.mkdtemp(prefix="engagement-tests-"))
     folder.chmod(0o755)
@@ -91,7 +120,7 @@ def _folder() -> Path:
 
 @pytest.fixture(scope="session")
 def stack_folder() -> Path:
-    return _folder()
+    return reachable_folder()
 
 
 @pytest.fixture(scope="session")
@@ -103,21 +132,28 @@ def stack(stack_folder: Path) -> Iterator[Endpoints]:
         local_stack.reset(stack_folder)
 
 
-@pytest.fixture(scope="module")
-def own_stack_folder() -> Iterator[Path]:
-    """The folder of servers that a module may kill, freeze and start again (`local.stack.server`)."""
-    folder = _folder()
-    try:
-        local_stack.up(folder, durable=False, use_usual_ports=False)
-        yield folder
-    finally:
-        local_stack.reset(folder)
+OWN_STACK = pytest.StashKey[Path]()
+
+
+@pytest.fixture(scope="session")
+def own_stack_folder(request: pytest.FixtureRequest) -> Path:
+    """The folder of servers that tests may kill, freeze and start again (`local.stack.server`)."""
+    return request.session.stash.setdefault(OWN_STACK, reachable_folder())
 
 
 @pytest.fixture
 def own_stack(own_stack_folder: Path) -> Endpoints:
-    """Servers of this module only; every test finds them running."""
+    """The servers of that folder; every test finds them running, with what other tests have left in them."""
     return local_stack.up(own_stack_folder, durable=False, use_usual_ports=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the servers that tests may break as soon as the next test has no use for them: idle ones cost, too."""
+    folder = item.session.stash.get(OWN_STACK, None)
+    is_used = "own_stack_folder" in getattr(nextitem, "fixturenames", ())
+    if folder is not None and not is_used and (folder / "stack.json").exists():
+        local_stack.reset(folder)
 
 
 @dataclass(frozen=True)
@@ -135,12 +171,35 @@ def _with_database(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
-def _create_database(endpoints: Endpoints, owner: str) -> str:
+Fill = Callable[[str], None]
+"""What fills a database once, for all that are copies of it; it gets the server's name of the database."""
+
+
+def _create_database(endpoints: Endpoints, owner: str, fill: Fill | None = None) -> str:
+    """Create a database: an empty one, or a copy of one that was filled before, for a third of the processor's time."""
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(endpoints.admin_dsn, autocommit=True) as admin:
-        statement = sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
-        admin.execute(statement)
+        if fill is None:
+            _copy_database(admin, "template1", name, owner)
+            return name
+        try:
+            _copy_database(admin, f"filled_for_{owner}", name, owner)
+        except psycopg.errors.InvalidCatalogName:  # the first on this server
+            _copy_database(admin, "template1", name, owner)
+            fill(name)
+            admin.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+                    sql.Identifier(name), sql.Identifier(f"filled_for_{owner}")
+                )
+            )
+            _copy_database(admin, f"filled_for_{owner}", name, owner)
     return name
+
+
+def _copy_database(admin: psycopg.Connection, template: str, name: str, owner: str) -> None:
+    """Copy files: without fsync that is quicker than the usual way through the log."""
+    statement = "CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy"
+    admin.execute(sql.SQL(statement).format(*map(sql.Identifier, (name, owner, template))))
 
 
 def _drop_database(endpoints: Endpoints, name: str) -> None:
@@ -149,13 +208,14 @@ def _drop_database(endpoints: Endpoints, name: str) -> None:
 
 
 def make_source(endpoints: Endpoints) -> tuple[str, SourceDatabase]:
-    name = _create_database(endpoints, "media_owner")
+    name = _create_database(
+        endpoints, "media_owner", lambda name: create_source_tables(_with_database(endpoints.writer_dsn, name))
+    )
     source = SourceDatabase(
         dsn=_with_database(endpoints.source_dsn, name),
         writer_dsn=_with_database(endpoints.writer_dsn, name),
         admin_dsn=_with_database(endpoints.admin_dsn, name),
     )
-    create_source_tables(source.writer_dsn)
     return name, source
 
 
@@ -192,6 +252,18 @@ def source_db(stack: Endpoints) -> Iterator[SourceDatabase]:
 
 @pytest.fixture
 def platform_db(stack: Endpoints) -> Iterator[str]:
+    """A database with the platform's schema, as every start but the first finds it."""
+
+    def fill(name: str) -> None:
+        ensure_schema(make_settings(stack, "postgresql://unused", _with_database(stack.platform_dsn, name)))
+
+    name = _create_database(stack, "engagement_platform", fill)
+    yield _with_database(stack.platform_dsn, name)
+    _drop_database(stack, name)
+
+
+@pytest.fixture
+def empty_platform_db(stack: Endpoints) -> Iterator[str]:
     name = _create_database(stack, "engagement_platform")
     yield _with_database(stack.platform_dsn, name)
     _drop_database(stack, name)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engagement_platform_tests.conftest import WHOLE_SYSTEMS
+from engagement_platform_tests.conftest import OWN_SERVERS, WHOLE_SYSTEMS
 
 ROOT = Path(__file__).parents[1]
 HOOKS = ROOT / ".pre-commit-config.yaml"
@@ -145,6 +146,12 @@ def test_make_lock_check_is_the_weekly_run_with_the_quick_tests() -> None:
     assert commands_of("lock-check") == ["PYTHON=python3 .ci/run newest lint test-fast"]
 
 
-def test_the_files_that_take_both_cores_for_themselves_are_there() -> None:
-    """Else they would run beside each other, and starve."""
-    assert all((ROOT / file).is_file() for file in WHOLE_SYSTEMS)
+def test_the_files_that_go_together_are_there() -> None:
+    """Else whole systems would run beside each other, and starve."""
+    assert all((ROOT / file).is_file() for file in (*WHOLE_SYSTEMS, *OWN_SERVERS))
+
+
+def test_whoever_breaks_servers_shares_them() -> None:
+    files = (ROOT / "engagement_platform_tests").rglob("test_*.py")
+    breaking = {str(file.relative_to(ROOT)) for file in files if re.search(r"\bown_stack\w*:", file.read_text())}
+    assert breaking <= {*WHOLE_SYSTEMS, *OWN_SERVERS}

@@ -34,7 +34,7 @@ from engagement_platform_tests.warehouse import ids_by_day, source_ids, source_i
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-DAYS = 21  # three runs of the backfill, of which two are at work and one waits
+DAYS = 15  # three runs of the backfill, for a week each at most: two are at work and one waits
 ROWS = 100
 TODAY = datetime.now(UTC).date()
 FIRST = TODAY - timedelta(days=DAYS - 1)
@@ -122,10 +122,10 @@ def test_events_reach_redis_and_a_killed_run_loses_and_doubles_nothing(
 
 
 def write_on(source: SourceDatabase, stop: threading.Event) -> None:
-    """Writes some 120 events a second: most of them of today, some of any day of the last weeks, some late."""
+    """Writes some 60 events a second: most of them of today, some of any day of the last weeks, some late."""
     chance = random.Random(7)
     with psycopg.connect(source.writer_dsn) as quick, psycopg.connect(source.writer_dsn) as slow:
-        while not stop.wait(0.25):
+        while not stop.wait(0.5):
             write(quick, 20, TODAY)
             write(quick, 5, FIRST + timedelta(days=chance.randrange(DAYS)))
             write(slow, 5, FIRST + timedelta(days=chance.randrange(DAYS)))

@@ -15,9 +15,12 @@ import psutil
 import psycopg
 import pytest
 
+from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.console.folder.write import contents
+from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
+from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.integration.test_package import OF_THIS_PROJECT_ONLY, PIP, built
 from engagement_platform_tests.streaming import wait_for
@@ -82,6 +85,12 @@ def service(folder: Path, environment: Mapping[str, str]) -> Iterator[psutil.Pro
 
 
 @pytest.fixture
+def platform_db(empty_platform_db: str) -> str:
+    """Empty, as at a first start."""
+    return empty_platform_db
+
+
+@pytest.fixture
 def site(tmp_path: Path) -> Path:
     """The wheel alone, unpacked."""
     (tmp_path / "dist").mkdir()
@@ -90,6 +99,13 @@ def site(tmp_path: Path) -> Path:
         [*PIP, "install", *OF_THIS_PROJECT_ONLY, "--target", site, built(ROOT, tmp_path / "dist")], check=True
     )
     return site
+
+
+def registered(settings: Settings) -> set[str]:
+    """Return the loops of which the platform database knows."""
+    with suppress(Unavailable), Leases.opened(settings, "test") as leases:
+        return {loop.name for loop in leases.snapshot().loops}
+    return set()
 
 
 def test_from_the_wheel_to_the_first_event(
@@ -132,7 +148,8 @@ def test_from_the_wheel_to_the_first_event(
             asked = [*command, "status"]
             return subprocess.run(asked, env=environment, cwd=home, capture_output=True, text=True, check=False).stdout
 
-        wait_for(lambda: status().startswith("All well."), "every loop", 300)  # the relay begins with the next event
+        wait_for(lambda: registered(settings) == set(NAMES), "every loop", 300)  # costs less than a command each time
+        wait_for(lambda: status().startswith("All well."), "all to be well")  # the relay begins with the next event
         with closing(Views.connect(settings)) as views:
             writer.execute("INSERT INTO engagement_events (event_type, event_ts) VALUES ('play', now())")
             writer.commit()

@@ -105,6 +105,12 @@ def version(folder: Path, code: Path, variables: Mapping[str, str]) -> Version:
 
 
 @pytest.fixture
+def platform_db(empty_platform_db: str) -> str:
+    """The version before makes it: it would not know the newest schema."""
+    return empty_platform_db
+
+
+@pytest.fixture
 def before(tmp_path: Path) -> Path:
     """The code of the version before."""
     archive = subprocess.run(

@@ -19,7 +19,7 @@ TOPIC = "survivors"
 @pytest.fixture(scope="module")
 def written(own_stack_folder: Path) -> Path:
     """A folder whose servers hold one row, one message and one key."""
-    found = stack.endpoints(own_stack_folder)
+    found = stack.up(own_stack_folder, durable=False, use_usual_ports=False)
     with psycopg.connect(found.writer_dsn) as writer:
         writer.execute("INSERT INTO content VALUES (gen_random_uuid(), 's', 't', 'video', 1, now())")
     admin = KafkaAdminClient(bootstrap_servers=found.kafka_bootstrap_servers)

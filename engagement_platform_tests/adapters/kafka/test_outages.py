@@ -67,3 +67,6 @@ def test_a_broker_that_creates_topics_is_not_asked_to(
         TopicReader(own_settings.kafka, own_settings.topics.events)
     with admin(own_settings.kafka) as client:
         assert not {own_settings.topics.events, own_settings.topics.checkpoint} & set(client.list_topics())
+    monkeypatch.undo()
+    kafka.daemon.kill()  # the next test's creates none
+    kafka.start()

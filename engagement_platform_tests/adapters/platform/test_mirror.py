@@ -16,7 +16,7 @@ def checkpoint(hi: int, generation: int = 0) -> Checkpoint:
     return Checkpoint(source=SourceIdentity("1", 1, "media"), hi=hi, missing=[], unseen_at=0, generation=generation)
 
 
-def test_there_is_no_copy_before_the_first(bare: Settings, migrated: Settings) -> None:
+def test_there_is_no_copy_before_the_first(migrated: Settings) -> None:
     assert mirror.read(migrated) is None
 
 
