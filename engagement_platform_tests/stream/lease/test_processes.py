@@ -163,7 +163,7 @@ def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None
     with _busy_processors():
         for stopped in (old[0], old[1]):
             stopped.signal(signal.SIGSTOP)
-            time.sleep(GONE_AFTER.total_seconds() + 2)
+            time.sleep(GONE_AFTER.total_seconds() + 1)
             stopped.signal(signal.SIGCONT)
     assert read(platform).epoch == 1
     assert not [line for each in new for line in each.seen if line.startswith("owns")]
