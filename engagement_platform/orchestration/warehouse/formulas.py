@@ -33,4 +33,9 @@ def _made_by_another(instance: dg.DagsterInstance, spec: dg.AssetSpec) -> list[d
     made_by = {
         day: tags.get(CODE_VERSION, tags.get(FILLED_BY)) for day, tags in latest_tags(instance, spec.key).items()
     }
-    return sorted(date.fromisoformat(day) for day, by in made_by.items() if by not in (None, spec.code_version))
+    known = spec.partitions_def
+    return sorted(
+        date.fromisoformat(day)
+        for day, by in made_by.items()
+        if by not in (None, spec.code_version) and (known is None or known.has_partition_key(day))
+    )

@@ -65,6 +65,12 @@ def test_a_day_that_only_the_stream_has_filled_is_of_the_formula_with_which_it_b
         assert stale(instance, "old") == []
 
 
+def test_a_day_that_dagster_does_not_know_any_more_is_left_alone() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        report(instance, "old", "2020-01-01")
+        assert stale(instance, "new") == []
+
+
 def test_what_makes_dagster_compare_is_carried_on_and_nothing_else() -> None:
     tags = {
         CODE_VERSION: "a",
