@@ -100,12 +100,16 @@ def _scope(nodeid: str) -> str:
     return "whole systems" if file in WHOLE_SYSTEMS and file != WAITING else file
 
 
-def _order(item: pytest.Item) -> tuple[bool, bool, bool, bool]:
-    """What takes longest comes first, so that nothing long is left to one process at the end."""
+def _order(item: pytest.Item) -> tuple[bool, ...]:
+    """What takes longest comes first, so that nothing long is left to one process at the end.
+
+    Tests that break servers follow each other: those servers are ended behind the last one.
+    """
     file = item.nodeid.split("::")[0]
     return (
         file not in WHOLE_SYSTEMS,
         file not in OWN_SERVERS,
+        "own_stack_folder" not in getattr(item, "fixturenames", ()),
         item.get_closest_marker("slow") is None,
         item.get_closest_marker("servers") is None,
     )
