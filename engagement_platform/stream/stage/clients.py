@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
@@ -43,14 +43,12 @@ def connected(settings: Settings) -> Iterator[Clients]:
     warehouse = open_warehouse(settings)
     table = table_now(settings)
     table_id = warehouse.ensure(table)
-    loads = Loads(Session(settings, WRITER))
     records = min(_MAX_RECORDS, settings.stage.batch_rows)
-    reader = TopicReader(
-        settings.kafka, settings.topics.events, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records
-    )
-    try:
-        with watching(settings, loop_named("stage"), log):
-            yield Clients(reader, loads, warehouse, table, table_id)
-    finally:
-        reader.close()
-        loads.close()
+    with ExitStack() as stack:
+        loads = stack.enter_context(closing(Loads(Session(settings, WRITER))))
+        reader = TopicReader(
+            settings.kafka, settings.topics.events, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records
+        )
+        stack.enter_context(closing(reader))
+        stack.enter_context(watching(settings, loop_named("stage"), log))
+        yield Clients(reader, loads, warehouse, table, table_id)
