@@ -26,7 +26,7 @@ repository = definitions.get_repository_def()
 context = dagster.build_sensor_context(instance=None, repository_def=repository)
 told = {}
 for sensor in repository.sensor_defs:
-    if sensor.name in ("keep_shop_stream_alive", "keep_pings_stream_alive"):
+    if sensor.name.endswith("_stream_alive") and sensor.name != "keep_engagement_stream_alive":
         try:
             told[sensor.name] = str(sensor(context))
         except Exception as error:
@@ -35,35 +35,38 @@ print(json.dumps([sorted(repository.job_names), told]))
 """
 
 
-@pytest.mark.parametrize(
-    ("toml", "missing", "said"),
-    [
-        ("what = is this\n", "", "is no TOML"),
-        ("", "enriched.sql", "enriched.sql"),
-        ("", "stream.toml", "stream.toml"),
-        ("views = 3\n", "", "Cannot overwrite"),
-        ('[marts.sums]\nmeaning = ""\ncolumns = {}\n', "", "marts.sums: there is no file marts/sums.sql"),
-    ],
-    ids=["no TOML", "no statement", "no stream.toml", "said twice", "a mart without a file"],
-)
-def test_the_location_loads_with_a_folder_that_cannot_be_used(
-    tmp_path: Path, toml: str, missing: str, said: str
-) -> None:
-    folders = [write_folder(tmp_path / name, name, toml=toml if name == "shop" else "") for name in ("shop", "pings")]
-    if missing:
-        (tmp_path / "shop" / missing).unlink()
+BROKEN = {
+    "no_toml": ("what = is this\n", "", "is no TOML"),
+    "no_statement": ("", "enriched.sql", "enriched.sql"),
+    "no_stream": ("", "stream.toml", "stream.toml"),
+    "said_twice": ("views = 3\n", "", "Cannot overwrite"),
+    "no_mart": ('[marts.sums]\nmeaning = ""\ncolumns = {}\n', "", "marts.sums: there is no file marts/sums.sql"),
+}
+"""Name of a stream -> what its description says besides, the file that it lacks, and what is said of it."""
+
+
+def test_the_location_loads_with_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    folders = [write_folder(tmp_path / "pings", "pings")]
+    for name, (toml, missing, _) in BROKEN.items():
+        folders.append(write_folder(tmp_path / name, name, toml=toml))
+        if missing:
+            (tmp_path / name / missing).unlink()
     environment = {"ENGAGEMENT_STREAMS": ":".join(map(str, folders)), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     jobs, told = json.loads(done.stdout.splitlines()[-1])
-    assert {"engagement_stream", "pings_stream", "shop_stream", "settle_day", "pings_settle_day"} <= set(jobs)
-    assert "shop_settle_day" not in jobs
-    assert told["keep_shop_stream_alive"].startswith("fails: ")
-    assert said in told["keep_shop_stream_alive"]
-    assert "reload the code location" in told["keep_shop_stream_alive"]
-    assert not told["keep_pings_stream_alive"].startswith("fails: ")
+    assert {"engagement_stream", "pings_stream", "settle_day", "pings_settle_day"} <= set(jobs)
+    assert not told.pop("keep_pings_stream_alive").startswith("fails: ")
+    assert told.keys() == {f"keep_{name}_stream_alive" for name in BROKEN}
+    for name, (_, _, said) in BROKEN.items():
+        assert f"{name}_stream" in jobs
+        assert f"{name}_settle_day" not in jobs
+        failure = told[f"keep_{name}_stream_alive"]
+        assert failure.startswith("fails: ")
+        assert said in failure
+        assert "reload the code location" in failure
 
 
 def test_a_run_that_was_launched_before_its_folder_broke_ends_with_the_reason() -> None:
