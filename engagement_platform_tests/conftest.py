@@ -140,9 +140,16 @@ OWN_STACK = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session")
-def own_stack_folder(request: pytest.FixtureRequest) -> Path:
+def own_stack_folder(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The folder of servers that tests may kill, freeze and start again (`local.stack.server`)."""
-    return request.session.stash.setdefault(OWN_STACK, reachable_folder())
+    folder = request.session.stash[OWN_STACK] = reachable_folder()
+    yield folder
+    _end_servers(folder)  # where the session has stopped before its last test
+
+
+def _end_servers(folder: Path) -> None:
+    if (folder / "stack.json").exists():
+        local_stack.reset(folder)
 
 
 @pytest.fixture
@@ -155,9 +162,8 @@ def own_stack(own_stack_folder: Path) -> Endpoints:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End the servers that tests may break as soon as the next test has no use for them: idle ones cost, too."""
     folder = item.session.stash.get(OWN_STACK, None)
-    is_used = "own_stack_folder" in getattr(nextitem, "fixturenames", ())
-    if folder is not None and not is_used and (folder / "stack.json").exists():
-        local_stack.reset(folder)
+    if folder is not None and "own_stack_folder" not in getattr(nextitem, "fixturenames", ()):
+        _end_servers(folder)
 
 
 @dataclass(frozen=True)
