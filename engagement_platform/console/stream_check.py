@@ -21,7 +21,7 @@ from engagement_platform.domain.marts import Mart
 from engagement_platform.domain.stream_rules import meanings_left_over, meanings_to_write
 from engagement_platform.domain.table import table_of
 from engagement_platform.domain.toml_lines import line_of
-from engagement_platform.settings import source_dsn_of
+from engagement_platform.settings import about, source_dsn_of
 
 _LINE = re.compile(r"line (\d+) \((.*?)\): ")
 _CANNOT = re.compile(r"^enriched\.sql of the stream \w+ cannot be used: ")
@@ -47,7 +47,9 @@ def report(folder: Path, *, offline: bool) -> bool:
     if faults:
         console.print(f"[red]{faults} to mend.[/]")
     else:
-        console.print(f"[green]{folder} can be a stream.[/]" + (" The source was not asked." if offline else ""))
+        console.print(
+            f"[green]{folder} can be a stream.[/]" + (" The source was not asked." if offline else ""), soft_wrap=True
+        )
     return not faults
 
 
@@ -66,7 +68,11 @@ def _all(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
     stream = folder_check.stream_in(texts)
     if stream is None or offline or not stream.enriched.strip():
         return
-    origin = Origin(source_dsn_of(stream.name), stream)
+    with about(stream.name):
+        yield from _online(texts, Origin(source_dsn_of(stream.name), stream))
+
+
+def _online(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
     try:
         yield from _at_source(origin)
         yield from _of_statement(texts, origin)

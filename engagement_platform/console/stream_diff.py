@@ -13,7 +13,8 @@ from engagement_platform.adapters.streams import read
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.day_diff import DayDiff, compare, day_in_warehouse
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.settings import load, source_dsn_of
+from engagement_platform.domain.stream_names import aimed
+from engagement_platform.settings import about, load, source_dsn_of
 
 
 def report(folder: Path, day: date, examples: int, against: Path | None = None) -> bool:
@@ -22,15 +23,16 @@ def report(folder: Path, day: date, examples: int, against: Path | None = None) 
     Compared is what the warehouse has or, with `against`, what the enriched.sql of another folder gives.
     """
     stream = read(folder)
-    dsn = source_dsn_of(stream.name)
-    if against is None:
-        was = "the warehouse"
-        diff = _with_warehouse(Origin(dsn, stream), day, examples)
-    else:
-        was = str(against)
-        diff = _with_statement(Origin(dsn, stream), Origin(dsn, read(against)), day, examples)
-    for line in lines_of(diff, stream, day, was):
-        click.echo(line)
+    with about(stream.name):
+        dsn = source_dsn_of(stream.name)
+        if against is None:
+            was = "the warehouse"
+            diff = _with_warehouse(Origin(dsn, stream), day, examples)
+        else:
+            was = str(against)
+            diff = _with_statement(Origin(dsn, stream), Origin(dsn, read(against)), day, examples)
+        for line in lines_of(diff, stream, day, was):
+            click.echo(line)
     return not diff.differs
 
 
@@ -69,10 +71,8 @@ def lines_of(diff: DayDiff, stream: EventStream, day: date, was: str) -> Iterato
     if not diff.differs:
         yield "Nothing differs."
     elif was == "the warehouse":
-        yield (
-            "Rows that the source has changed since differ, too. This enriched.sql takes effect for the day by: "
-            f"engagement-platform backfill --since {day} --until {day}T23:59:59"
-        )
+        again = aimed(f"engagement-platform backfill --since {day} --until {day}T23:59:59")
+        yield f"Rows that the source has changed since differ, too. For this enriched.sql to take effect there: {again}"
 
 
 def _ids(named: list[int], count: int) -> str:

@@ -10,7 +10,7 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import Limits, Row, open_source
 from engagement_platform.adapters.streams import read
 from engagement_platform.domain.messages import fault, headers, largest_value
-from engagement_platform.settings import source_dsn_of
+from engagement_platform.settings import about, source_dsn_of
 
 _MAX_MESSAGE_BYTES = 1_048_588
 """What Kafka's topics take by default; that of the stream's own topic is known once it is there."""
@@ -19,19 +19,20 @@ _MAX_MESSAGE_BYTES = 1_048_588
 def show(folder: Path, last: int) -> None:
     """Print key, headers and value of the newest events, the newest last. Raises EngagementError."""
     stream = read(folder)
-    origin = Origin(source_dsn_of(stream.name), stream)
-    schema = schema_of(origin)
-    limit = largest_value(_MAX_MESSAGE_BYTES)
-    with open_source(origin) as source:
-        ids = source.newest_ids(source.highest_id(), last)
-        if not ids:
-            click.echo(f"{stream.source.name} has no rows yet.")
-            return
-        unseen_at = int(time.time() * 1e6)
-        rows = source.read(ids[-1] - 1, (), Limits(rows=last, bytes=1 << 40, message_bytes=limit)).rows
-    for row in rows:
-        _show(row, unseen_at, limit)
-    click.echo(f"{len(rows)} of stream {stream.name}, schema {schema.hash}. Nothing was published.")
+    with about(stream.name):
+        origin = Origin(source_dsn_of(stream.name), stream)
+        schema = schema_of(origin)
+        limit = largest_value(_MAX_MESSAGE_BYTES)
+        with open_source(origin) as source:
+            ids = source.newest_ids(source.highest_id(), last)
+            if not ids:
+                click.echo(f"{stream.source.name} has no rows yet.")
+                return
+            unseen_at = int(time.time() * 1e6)
+            rows = source.read(ids[-1] - 1, (), Limits(rows=last, bytes=1 << 40, message_bytes=limit)).rows
+        for row in rows:
+            _show(row, unseen_at, limit)
+        click.echo(f"{len(rows)} of stream {stream.name}, schema {schema.hash}. Nothing was published.")
 
 
 def _show(row: Row, unseen_at: int, limit: int) -> None:

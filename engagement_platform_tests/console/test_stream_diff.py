@@ -181,7 +181,7 @@ def test_a_changed_formula_on_a_day(folder: Path, source_db: SourceDatabase) -> 
     assert "column added: euros" in said
     assert "rows that differ: 10\n  cents: 10\n    id 1: 101 -> 102\n    id 2: 102 -> 103" in said
     assert "sum of cents: 15050 -> 15060 (+10)" in said
-    assert "engagement-platform backfill --since 2026-03-01 --until 2026-03-01T23:59:59" in said
+    assert "engagement-platform backfill --stream orders --since 2026-03-01 --until 2026-03-01T23:59:59" in said
     with psycopg.connect(source_db.admin_dsn, autocommit=True) as connection:
         connection.execute("DELETE FROM shop.orders WHERE order_no = 100")
         order(connection, 1, DAY)
