@@ -69,11 +69,12 @@ def _all(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
     if stream is None or offline or not stream.enriched.strip():
         return
     with about(stream.name):
-        yield from _online(texts, Origin(source_dsn_of(stream.name), stream))
+        yield from _online(texts, stream)
 
 
-def _online(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
+def _online(texts: Texts, stream: EventStream) -> Iterator[FolderFinding]:
     try:
+        origin = Origin(source_dsn_of(stream.name), stream)
         yield from _at_source(origin)
         yield from _of_statement(texts, origin)
     except EngagementError as error:

@@ -138,6 +138,15 @@ def test_what_is_said_of_marts_and_is_not_true_is_told(folder: Path) -> None:
     assert [file for what, file in said.items() if "the marts again, weekly read each other" in what] == ["marts"]
 
 
+def test_what_the_files_have_is_said_also_where_the_source_cannot_be_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(folder, "enriched.sql", "event.channel", "random()")
+    assert [each.what.split()[0].rstrip(":") for each in found(folder)] == ["random()", "ENGAGEMENT_SOURCE_DSN"]
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "postgresql://nobody@127.0.0.1:1/nothing")
+    assert any("does not answer" in each.what for each in found(folder))
+
+
 def test_what_is_missing_is_named(folder: Path) -> None:
     (folder / "enriched.sql").unlink()
     assert [each.what for each in found(folder, offline=True)] == ["there is no enriched.sql"]
