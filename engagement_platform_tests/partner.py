@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from engagement_platform.domain import signing
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings
+from engagement_platform_tests.streams import ENGAGEMENT
 
 SIGNING_KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SECRETS = signing.secrets_of(SIGNING_KEY)

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from unittest import mock
 
 from engagement_platform.adapters import streams
-from engagement_platform.domain.event import ENGAGEMENT
+from engagement_platform.domain.batches import Lines
+from engagement_platform.domain.columns import Column, Schema, parsed
 from engagement_platform.domain.event_stream import EventStream, stream_of
 from engagement_platform.domain.table import Table, table_of
 from engagement_platform.settings import STREAM
@@ -15,8 +16,41 @@ from engagement_platform.settings import STREAM
 PACKAGED: EventStream = streams.stream_named(STREAM)
 """The one that comes with the package."""
 
+ENGAGEMENT = Schema(
+    tuple(
+        Column(name, parsed(of))
+        for name, of in {
+            "id": "integer",
+            "content_id": "uuid",
+            "user_id": "uuid",
+            "event_type": "text",
+            "event_ts": "timestamp",
+            "duration_ms": "integer",
+            "device": "text",
+            "raw_payload": "jsonb",
+            "slug": "text",
+            "title": "text",
+            "content_type": "text",
+            "length_seconds": "integer",
+            "engagement_seconds": "numeric(18,2)",
+            "engagement_pct": "numeric(18,2)",
+        }.items()
+    ),
+    id="id",
+    time="event_ts",
+    key="content_id",
+)
+"""The schema of the packaged stream's messages, which has the number 1."""
+
 ENGAGEMENT_EVENTS: Table = table_of(PACKAGED, ENGAGEMENT)
 """The packaged stream's table in the warehouse."""
+
+_lines = Lines(ENGAGEMENT)
+line_of = _lines.of
+"""Make the line of a message of the packaged stream."""
+decode = _lines.reader.decode
+"""Read a message of the packaged stream."""
+id_of = _lines.reader.id_of
 
 ORDERS: EventStream = stream_of(
     {

@@ -8,16 +8,13 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
 from engagement_platform import settings as configuration
 from engagement_platform.adapters import claims
 from engagement_platform.adapters.sql import bare
 from engagement_platform.domain import event_stream
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.json_schema import json_schema_of
 from engagement_platform.settings import STREAM, Settings, variable
 
 _PACKAGED = resources.files("engagement_platform").joinpath("streams", STREAM)
@@ -44,12 +41,6 @@ def stream_of(settings: Settings) -> EventStream:
         if fault := claims.shared(settings, stream, others, other):
             raise fault
     return stream
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the messages of `engagement`, with the meaning of each field."""
-    stream = stream_named(STREAM)
-    return json_schema_of(ENGAGEMENT, stream.name, stream.meanings)
 
 
 def read(folder: Traversable) -> EventStream:

@@ -9,7 +9,7 @@ from engagement_platform.adapters.source.formula import schema_of
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import Limits, Row, open_source
 from engagement_platform.adapters.streams import read
-from engagement_platform.domain.messages import fault, headers, largest_value
+from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_UNSEEN_AT, fault, largest_value
 from engagement_platform.settings import about, source_dsn_of
 
 _MAX_MESSAGE_BYTES = 1_048_588
@@ -31,16 +31,17 @@ def show(folder: Path, last: int) -> None:
             unseen_at = int(time.time() * 1e6)
             rows = source.read(ids[-1] - 1, (), Limits(rows=last, bytes=1 << 40, message_bytes=limit)).rows
         for row in rows:
-            _show(row, unseen_at, limit)
+            _show(row, unseen_at, limit, schema.time)
         click.echo(f"{len(rows)} of stream {stream.name}, schema {schema.hash}. Nothing was published.")
 
 
-def _show(row: Row, unseen_at: int, limit: int) -> None:
-    reason = fault(row.bytes, limit, row.has_timestamp)
+def _show(row: Row, unseen_at: int, limit: int, time_column: str) -> None:
+    reason = fault(row.bytes, limit, row.has_timestamp, time_column)
     if reason is not None:
         click.echo(f"id {row.id} would be a dead letter: {reason}")
     else:
         click.echo(f"key: {'null' if row.key is None else row.key.decode()}")
-        click.echo(f"headers: {', '.join(f'{name}={value.decode()}' for name, value in headers(unseen_at))}")
+        # The number of the schema is given when a message has it for the first time.
+        click.echo(f"headers: {HEADER_SCHEMA_VERSION}=…, {HEADER_UNSEEN_AT}={unseen_at}")
         click.echo(f"value: {row.value.decode()}")
     click.echo("")

@@ -7,6 +7,7 @@ is sent at least once. What the partner refuses again becomes a new letter.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
@@ -21,13 +22,13 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Address, Chosen, Letter
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.event import SCHEMA_VERSION
-from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_TO, TO_API, largest_value
+from engagement_platform.domain.messages import HEADER_TO, TO_API, largest_value, schema_header
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform.settings import Settings
 from engagement_platform.stream import registry
+from engagement_platform.stream.numbering import number_now
+from engagement_platform.stream.readers import Readers
 
-_HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()), (HEADER_TO, TO_API))
 _MAX_LETTERS = 500
 _MAX_BYTES = 16 << 20
 """Of the letters that are redriven together."""
@@ -54,7 +55,8 @@ def redrive(
     `tell` is called with what was done, some letters at a time. Nothing is written with `dry_run`. Raises Unavailable,
     and EngagementError while somebody else is at it: what was begun then counts as being redriven.
     """
-    targets = _targets(settings)
+    readers = Readers(settings)
+    targets = _targets(settings, readers)
     done = failed = 0
     with dead_letters_of(settings, alone=not dry_run) as letters:
         weighed = [(letter.address, weight(letter.content, targets)) for letter in letters.chosen(chosen)]
@@ -63,7 +65,7 @@ def redrive(
             told = [Redriven(letter, not plan.fault, _note(settings, plan)) for letter, plan in plans]
             if not dry_run:
                 letters.actions.begin("redrive", [letter for letter, _ in plans], who, why)
-                _carry_out(settings, plans)
+                _carry_out(settings, plans, readers)
                 letters.actions.end([Ended(one.letter.address, one.done, one.note) for one in told])
             done += sum(one.done for one in told)
             failed += sum(not one.done for one in told)
@@ -71,7 +73,7 @@ def redrive(
     return done, failed
 
 
-def _targets(settings: Settings) -> Targets:
+def _targets(settings: Settings, readers: Readers) -> Targets:
     ensure_replay_topic(settings)
     limit = int(topic_configuration(settings.kafka, settings.topics.replays)["max.message.bytes"])
     return Targets(
@@ -79,6 +81,7 @@ def _targets(settings: Settings) -> Targets:
         largest_value=largest_value(limit),
         first_day=settings.history.first_day,
         last_day=datetime.now(UTC).date(),
+        reader=readers.reader,
         lacking=registry.lacking(),
     )
 
@@ -96,17 +99,23 @@ def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> P
     ids = {content.event_id for content in contents if needs_source(content, targets) and content.event_id is not None}
     events: dict[int | None, SourceEvent] = {}
     if ids:
-        events.update(messages_of(origin_of(settings), sorted(ids), targets.largest_value).items())
+        number_as = partial(number_now, settings)
+        events.update(messages_of(origin_of(settings), sorted(ids), targets.largest_value, number_as).items())
     return [(letter, plan(letter.content, events.get(letter.content.event_id), targets)) for letter in letters]
 
 
-def _carry_out(settings: Settings, plans: Plans) -> None:
-    messages = [Message(settings.topics.replays, plan.key, plan.value, _HEADERS) for _, plan in plans if plan.value]
+def _carry_out(settings: Settings, plans: Plans, readers: Readers) -> None:
+    messages = [_message(settings, plan, plan.value, readers) for _, plan in plans if plan.value]
     if messages:
         send_all(settings.kafka, messages, largest_message=max(len(message.value) for message in messages))
     days = {plan.day: str(letter.address) for letter, plan in plans if plan.day is not None}
     if days:
         _note_due(settings, days)
+
+
+def _message(settings: Settings, plan: Plan, value: bytes, readers: Readers) -> Message:
+    number = plan.schema or readers.number_of(value)
+    return Message(settings.topics.replays, plan.key, value, (schema_header(number), (HEADER_TO, TO_API)))
 
 
 def _note_due(settings: Settings, days: Mapping[date, str]) -> None:

@@ -15,7 +15,6 @@ from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import day_of
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.records import Reader, Unfit
 
 Ranges = Mapping[int, tuple[int, int]]
@@ -52,29 +51,25 @@ class Lines:
 
     def __init__(self, schema: Schema) -> None:
         self._time = schema.time
-        self._reader = Reader(schema)
+        self.reader = Reader(schema)
 
     def of(self, value: bytes | None) -> Line | Rejected:
         """Check a message and return its line, or why it is none."""
         if value is None:
             return Rejected(None, "not an event: the message has no value", "")
         try:
-            record = self._reader.decode(value)
+            record = self.reader.decode(value)
         except (msgspec.MsgspecError, ValueError) as error:  # ValueError: text that is not UTF-8
-            return Rejected(self._reader.id_of(value), f"not an event: {error}", _excerpt(value), value)
-        number, time = self._reader.id_and_time(record)
+            return Rejected(self.reader.id_of(value), f"not an event: {error}", _excerpt(value), value)
+        number, time = self.reader.id_and_time(record)
         if time.tzinfo is None:
             return Rejected(number, f"not an event: {self._time} has no time zone", _excerpt(value), value)
         if not 0 <= number <= _HIGHEST_ID:
             return Rejected(number, "not an event: its id is out of range", _excerpt(value), value)
         try:
-            return Line(number, day_of(time), self._reader.encode_line(record))
+            return Line(number, day_of(time), self.reader.encode_line(record))
         except Unfit as error:
             return Rejected(number, f"not an event: {error}", _excerpt(value), value)
-
-
-line_of = Lines(ENGAGEMENT).of
-"""Make the line of a message of the packaged stream."""
 
 
 def _excerpt(value: bytes) -> str:

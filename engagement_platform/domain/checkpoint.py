@@ -1,6 +1,7 @@
 """The relay's checkpoint: the record that is written to Kafka in the transaction of the events it covers."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,18 @@ class SourceIdentity(msgspec.Struct, frozen=True):
     """When the server started, in microseconds since 1970: a copy can be put back only while it is down."""
 
 
+class MessageSchema(NamedTuple):
+    """Which schema messages have."""
+
+    number: int = 0
+    hash: str = ""
+    highest: int = 0
+    """The highest number that messages have had."""
+
+
+_UNNOTED = MessageSchema()
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a relay needs to go on where another stopped."""
 
@@ -46,6 +59,12 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The highest published id that came from the sequence; None where nobody could tell. `hi` may be a foreign one."""
     marks: str = ""
     """What the last published rows were, as `domain.marks.encode` writes it."""
+    schema: int = 0
+    """The number of the schema that messages have from here on; 0 where an older version did not note it."""
+    schema_hash: str = ""
+    """The schema's hash: so a relay knows its number while the platform database is away."""
+    schemas: int = 0
+    """The highest number that messages have had."""
     version: int = 1
 
     @property
@@ -70,6 +89,7 @@ def of(
     *,
     numbered: int | None = None,
     marks: str = "",
+    schema: MessageSchema = _UNNOTED,
 ) -> Checkpoint:
     """Return the checkpoint of a ledger."""
     return Checkpoint(
@@ -80,6 +100,9 @@ def of(
         generation=generation,
         numbered=numbered,
         marks=marks,
+        schema=schema.number,
+        schema_hash=schema.hash,
+        schemas=schema.highest,
     )
 
 

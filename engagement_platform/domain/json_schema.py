@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engagement_platform.domain.columns import Base, Column, Schema, Type
+from engagement_platform.domain.event_stream import EventStream
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOT_FINITE = {"enum": ["NaN", "Infinity", "-Infinity"]}
@@ -19,14 +20,15 @@ _FORMS: Mapping[Base, dict[str, Any]] = {
 }
 
 
-def json_schema_of(schema: Schema, name: str, meanings: Mapping[str, str]) -> dict[str, Any]:
-    """Return the JSON Schema; `name` is the stream's. A reader must take fields that are not in it."""
+def json_schema_of(stream: EventStream, schema: Schema) -> dict[str, Any]:
+    """Return the JSON Schema of a stream's messages of a schema. A reader must take fields that are not in it."""
     return {
         "$schema": DIALECT,
-        "title": name,
+        "title": stream.name,
         "type": "object",
         "properties": {
-            column.name: _property(schema, column) | _described(meanings.get(column.name)) for column in schema.columns
+            column.name: _property(schema, column) | _described(stream.meanings.get(column.name))
+            for column in schema.columns
         },
         "required": list(schema.names),
         "additionalProperties": True,

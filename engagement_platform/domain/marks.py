@@ -1,8 +1,8 @@
 """Marks of published rows: what tells whether the source still has them, or others under their ids.
 
 An id alone does not: a source that is put back to an earlier copy gives the ids of what it lost to other rows. A mark
-has two digests of a row. *Who*: the time, the user and the content. *What*: all of the event's own columns, which an
-update may change. The last `DENSE` published rows have a mark, and older ones ever more sparsely.
+has two digests of a row. *Who*: the time, the user and the key. *What*: all of the event's own columns, which an update
+may change. The last `DENSE` published rows have a mark, and older ones ever more sparsely.
 """
 
 from base64 import b64decode, b64encode
@@ -15,7 +15,10 @@ from zlib import crc32
 
 import msgspec
 
+from engagement_platform.domain.event_stream import EventStream
+
 DENSE = 16
+_NULL = msgspec.Raw(b"null")
 _PACKED = Struct("<qII")
 
 
@@ -31,30 +34,29 @@ Marks = tuple[Mark, ...]
 """Ascending by id."""
 
 
-class _OwnColumns(msgspec.Struct):
-    """The event's own columns in a message, not those of its content, as they stand there."""
+class Marker:
+    """Makes the marks of a stream's rows from their messages."""
 
-    event_ts: msgspec.Raw
-    user_id: msgspec.Raw
-    content_id: msgspec.Raw
-    event_type: msgspec.Raw
-    duration_ms: msgspec.Raw
-    device: msgspec.Raw
-    raw_payload: msgspec.Raw
+    def __init__(self, stream: EventStream) -> None:
+        source = stream.source
+        who = tuple(dict.fromkeys(name for name in (source.time, stream.user, stream.key) if name is not None))
+        listed = [column.name for column in stream.tables.get(source.name, ())]
+        # Those of a joined table may change without the event. Where none is listed, all that the message has.
+        own = tuple(name for name in listed if name not in {source.id, *who})
+        self._who, self._own = len(who), len(own)
+        fields = [(f"column_{number}", msgspec.Raw, _NULL) for number in range(len(who) + len(own))]
+        names = {f"column_{number}": name for number, name in enumerate((*who, *own))}
+        self._decode = msgspec.json.Decoder(msgspec.defstruct("Own", fields, rename=names)).decode
 
-
-_decode = msgspec.json.Decoder(_OwnColumns).decode
-
-
-def mark(event_id: int, message: bytes) -> Mark:
-    """Return the mark of a row from its message; of one that is cut off, from what there is of it."""
-    try:
-        own = _decode(message)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        digest = crc32(message)
-        return Mark(event_id, digest, digest)
-    who = crc32(b"|".join((own.event_ts, own.user_id, own.content_id)))
-    return Mark(event_id, who, crc32(b"|".join((own.event_type, own.duration_ms, own.device, own.raw_payload)), who))
+    def mark(self, event_id: int, message: bytes) -> Mark:
+        """Return the mark of a row from its message; of one that is cut off, from what there is of it."""
+        try:
+            values = msgspec.structs.astuple(self._decode(message))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            digest = crc32(message)
+            return Mark(event_id, digest, digest)
+        who = crc32(b"|".join(values[: self._who]))
+        return Mark(event_id, who, crc32(b"|".join(values[self._who :]) if self._own else message, who))
 
 
 def worth_marking(rows: int) -> list[int]:
@@ -108,11 +110,12 @@ class Verdict:
         return not self.others and (not self.gone or self.is_complete)
 
 
-def compare(marks: Marks, now: Mapping[int, Mark]) -> Verdict:
+def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False) -> Verdict:
     """Compare marks with those of the rows that the source has now under the same ids.
 
     A row that was updated is still the same: it has another `what`, and the same `who`. That counts only where `who`
-    tells rows apart, which it does not where all of them have the same time and no user.
+    tells rows apart, which it does not where all of them have the same time and no user. `is_reformed`: the messages
+    have other columns than when they were marked, so that every `what` may be another one, and `who` has to do.
     """
     times = Counter(one.who for one in marks)
     others: list[int] = []
@@ -121,7 +124,7 @@ def compare(marks: Marks, now: Mapping[int, Mark]) -> Verdict:
         row = now.get(one.id)
         if row is None:
             gone.append(one.id)
-        elif row.what == one.what or (row.who == one.who and times[one.who] == 1):
+        elif row.what == one.what or (row.who == one.who and (is_reformed or times[one.who] == 1)):
             return _verdict(one.id, others, gone, is_complete=passed < DENSE)
         else:
             others.append(one.id)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, DeadLetter, kept
-from engagement_platform.domain.event import SCHEMA_VERSION
 from engagement_platform.domain.rejections import Judged
 
 HEADER_SCHEMA_VERSION = "schema-version"
+"""Header with the number of the message's schema. The platform database has the schema of each number."""
 HEADER_UNSEEN_AT = "unseen-at"
 """Header with the time, in microseconds since 1970, at which the last poll that did not see the row began.
 
@@ -32,12 +32,12 @@ def largest_value(max_message_bytes: int) -> int:
     return max_message_bytes - OVERHEAD_BYTES
 
 
-def fault(size: int, limit: int, has_timestamp: bool | None) -> str | None:
-    """Return why a row cannot become a message; None when it can. Sizes are in bytes."""
+def fault(size: int, limit: int, has_timestamp: bool | None, time: str) -> str | None:
+    """Return why a row cannot become a message; None when it can. Sizes are in bytes; `time` is the column."""
     if size > limit:
         return f"too large: the message would have {size} bytes, the topic takes {limit}"
     if not has_timestamp:
-        return "event_ts is outside the years 1 to 9999, or infinite: RFC 3339 cannot carry it"
+        return f"{time} is outside the years 1 to 9999, or infinite: RFC 3339 cannot carry it"
     return None
 
 
@@ -49,12 +49,14 @@ def judged(ids: Sequence[int], faults: Sequence[str | None]) -> tuple[Judged, st
     return Judged({"rows": len(ids)}, {"rows": rejected}), f"event {ids[rejected[0]]}, {faults[rejected[0]]}"
 
 
-def headers(unseen_at: int) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers of the messages of one read; `unseen_at` in microseconds since 1970."""
-    return (
-        (HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()),
-        (HEADER_UNSEEN_AT, str(unseen_at).encode()),
-    )
+def schema_header(number: int) -> tuple[str, bytes]:
+    """Return the header that says which schema a message has."""
+    return HEADER_SCHEMA_VERSION, b"%d" % number
+
+
+def headers(schema: int, unseen_at: int) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers of the messages of one read: the schema's number, and a time in microseconds since 1970."""
+    return schema_header(schema), (HEADER_UNSEEN_AT, b"%d" % unseen_at)
 
 
 def dead_letter(event_id: int, reason: str, value: bytes, at: int, largest: int) -> DeadLetter:

@@ -37,12 +37,36 @@ _FIELDS: dict[Base, Any] = {
     Base.BYTES: str | None,
     Base.ARRAY: msgspec.Raw,
 }
+_OTHER_TEXTS = frozenset({Base.TIMESTAMP, Base.ARRAY, Base.JSON, Base.JSONB})
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _BYTES = "\\x"
 
 
 class Unfit(ValueError):
     """A value that its column cannot hold; the text is for people."""
+
+
+class IdReader:
+    """Reads the id of a stream's messages, whatever else they hold."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the column of the id."""
+        only_id = msgspec.defstruct("OnlyId", [("id", int)], rename={"id": name})
+        self._decode = msgspec.json.Decoder(only_id).decode
+        self._first = re.compile(rb'\s*\{\s*"%s"\s*:\s*(-?\d{1,19})\s*[,}]' % name.encode())
+
+    def id_of(self, value: bytes) -> int | None:
+        """Return the id of a message that need not be an event; None where it has none.
+
+        Where the id is the first column, that of a message which cannot be read to its end is known, too.
+        """
+        try:
+            record: Any = decoded(self._decode, value)[0]
+            return int(record.id)
+        except (msgspec.MsgspecError, ValueError):
+            begin = self._first.match(value)
+            return int(begin[1]) if begin else None
 
 
 class Reader:
@@ -64,10 +88,11 @@ class Reader:
             if (conversion := _conversion(column)) is not None
         ]
         self._raw = {column.name for column in schema.columns if column.type.is_json or column.type.base is Base.FLOAT}
-        only_id = msgspec.defstruct("OnlyId", [("id", int)], rename={"id": schema.id})
-        self._decode_id = msgspec.json.Decoder(only_id).decode
-        self._first_id = re.compile(rb'\s*\{\s*"%s"\s*:\s*(-?\d{1,19})\s*[,}]' % schema.id.encode())
+        self.id_of = IdReader(schema.id).id_of
         self._id, self._time = self._attributes[schema.id], self._attributes[schema.time]
+        self._key = self._attributes[schema.key]
+        self.writes_keys = schema.column(schema.key).type.base not in _OTHER_TEXTS
+        """Whether a message tells its key. Some types have another text there than they have as a key."""
         self._encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
 
     def decode(self, value: bytes) -> Any:
@@ -82,21 +107,23 @@ class Reader:
                 setattr(record, self._attributes[name], msgspec.Raw(aside[name]))
         return record
 
-    def id_of(self, value: bytes) -> int | None:
-        """Return the id of a message that need not be an event; None where it has none.
-
-        Where the id is the first column, that of a message which cannot be read to its end is known, too.
-        """
-        try:
-            record: Any = decoded(self._decode_id, value)[0]
-            return int(record.id)
-        except (msgspec.MsgspecError, ValueError):
-            begin = self._first_id.match(value)
-            return int(begin[1]) if begin else None
-
     def id_and_time(self, record: Any) -> tuple[int, datetime]:
         """Return which event a record is, and when it happened."""
         return getattr(record, self._id), getattr(record, self._time)
+
+    def key_of(self, record: Any) -> Any | None:
+        """Return the value whose events stay in order; None where it is null."""
+        key = getattr(record, self._key)
+        if isinstance(key, msgspec.Raw):
+            return None if bytes(key) == b"null" else bytes(key)
+        return key
+
+    def message_key(self, value: bytes) -> bytes | None:
+        """Return the key of a message that this reader can read, as the relay makes it; None where it is null."""
+        raw = bytes(decoded(_raw, value)[0].get(self.schema.key, _NULL))
+        if raw == b"null":
+            return None
+        return msgspec.json.decode(raw, type=str).encode() if raw.startswith(b'"') else raw
 
     def encode_line(self, record: Any) -> bytes:
         """Return a record as a line of NDJSON, without the line's end, and use it up. Raises Unfit.

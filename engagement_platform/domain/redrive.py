@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from engagement_platform.domain.dead_letters import NO_EVENT, DeadLetter
-from engagement_platform.domain.event import decode
+from engagement_platform.domain.records import Reader
 
 _Item = TypeVar("_Item")
 
@@ -32,6 +32,8 @@ class SourceEvent:
     """Bytes that the message has, or would have."""
     day: date | None
     """None where event_ts is infinite or beyond the years 1 to 9999."""
+    schema: int = 0
+    """The number of the message's schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Targets:
     first_day: date
     last_day: date
     """The days that can be rebuilt."""
+    reader: Reader
+    """What reads an event that a letter has."""
     lacking: Mapping[str, frozenset[Sink]]
     """Source of letters -> where their events are missing; nowhere that can be mended, where it has no entry."""
 
@@ -64,6 +68,8 @@ class Plan:
     key: bytes | None = None
     value: bytes | None = None
     """What is sent to the API by the topic of replays."""
+    schema: int = 0
+    """The number of its schema; 0 where the letter's event is sent, which does not say it."""
     day: date | None = None
     """What is rebuilt in the warehouse."""
     fault: str = ""
@@ -73,7 +79,7 @@ class Plan:
 def needs_source(content: DeadLetter, targets: Targets) -> bool:
     """Say whether the event has to be read from the source again."""
     lacking = targets.lack(content)
-    return Sink.WAREHOUSE in lacking or (bool(lacking) and _kept(content) is None)
+    return Sink.WAREHOUSE in lacking or (bool(lacking) and _kept(content, targets) is None)
 
 
 def plan(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> Plan:
@@ -84,7 +90,7 @@ def plan(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> Pl
     if Sink.WAREHOUSE not in lacking:
         if not targets.api:
             return Plan(fault="there is no partner: ENGAGEMENT_API_URL is not set")
-        if (message := _kept(content)) is not None:
+        if (message := _kept(content, targets)) is not None:
             return Plan(key=message[0], value=message[1])
     return _again(content, event, targets)
 
@@ -96,7 +102,8 @@ def _again(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> 
     if event is None:
         return Plan(fault=f"the source has no event {content.event_id}")
     if event.day is None:
-        return Plan(fault="event_ts is outside the years 1 to 9999, or infinite; its owner has to put it right")
+        time = targets.reader.schema.time
+        return Plan(fault=f"{time} is outside the years 1 to 9999, or infinite; its owner has to put it right")
     return _from_source(targets.lack(content), event, targets)
 
 
@@ -110,19 +117,19 @@ def _from_source(lacking: frozenset[Sink], event: SourceEvent, targets: Targets)
         return Plan(
             day=day, fault=f"too large: the message would have {size} bytes, the topic of replays takes {limit}"
         )
-    return Plan(key=event.key, value=event.value, day=day)
+    return Plan(key=event.key, value=event.value, schema=event.schema, day=day)
 
 
-def _kept(content: DeadLetter) -> tuple[bytes | None, bytes] | None:
+def _kept(content: DeadLetter, targets: Targets) -> tuple[bytes | None, bytes] | None:
     """Return key and value of the event in a letter; None where there is none that could be delivered."""
     value = bytes(content.event)
-    if value == bytes(NO_EVENT):
+    if value == bytes(NO_EVENT) or not targets.reader.writes_keys:
         return None
     try:
-        event = decode(value)
+        targets.reader.decode(value)
     except (msgspec.MsgspecError, ValueError):
         return None
-    return None if event.content_id is None else str(event.content_id).encode(), value
+    return targets.reader.message_key(value), value
 
 
 def weight(content: DeadLetter, targets: Targets) -> int:

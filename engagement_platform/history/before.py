@@ -17,9 +17,9 @@ from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.event import id_of
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Ids, named
+from engagement_platform.domain.records import IdReader
 from engagement_platform.domain.redrive import Sink
 from engagement_platform.domain.removal import Removal
 from engagement_platform.history.table import statement
@@ -114,6 +114,7 @@ def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -
     """Return which of the ids are in messages that the stage has not loaded yet."""
     last = loads.last_load(table_id, WRITER)
     reader = TopicReader(settings.kafka, settings.topics.events)
+    id_of = IdReader(stream_of(settings).source.id).id_of
     try:
         begins = reader.beginning_offsets()
         if last is not None and last.topic_id == reader.topic_id:

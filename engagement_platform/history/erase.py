@@ -10,10 +10,10 @@ from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse, replaced_rows_kept_hours
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.users import user_column, user_value
 from engagement_platform.history import table
 from engagement_platform.settings import Settings
+from engagement_platform.stream.numbering import history_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def days_of_user(settings: Settings, user_id: str) -> list[date]:
     """
     origin = origin_of(settings)
     stream = origin.stream
-    column = user_column(stream, ENGAGEMENT)
+    column = user_column(stream, history_of(settings).whole)
     user = user_value(column, user_id)
     left = events_of_user(origin, column, user)
     if left:

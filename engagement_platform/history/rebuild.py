@@ -40,6 +40,7 @@ from engagement_platform.domain.table import table_of
 from engagement_platform.history import published
 from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
 from engagement_platform.settings import Settings
+from engagement_platform.stream.numbering import number_now
 from engagement_platform.stream.stage.open_loads import settle_load
 from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
 
@@ -89,6 +90,7 @@ def rebuild_days(
     ensure_schema(settings)
     ensure_topics(settings)
     schema = described(origin_of(settings))
+    number_now(settings, schema)  # columns that messages could not have are no table's either
     warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(table_of(origin_of(settings).stream, schema))
     done: list[Rebuilt] = []
@@ -237,11 +239,13 @@ class _Rebuild:
         relayed = self._seen_by_relay()
         started = time.monotonic()
         with open_history(origin_of(self._settings)) as history:
+            if history.schema != self._schema:
+                raise Unavailable("The columns of the source changed during the rebuild.", "Run it again.")
             coverage = history.coverage(relayed)
             for number in self._open.values():
                 if not self._rebuilds.cover(number, coverage):
                     raise self._lost()
-            by_day = history.rows(list(self._open), arrow_schema(self._table), self._schema)
+            by_day = history.rows(list(self._open), arrow_schema(self._table))
             expected = published.since_start(self._settings), relayed
             for day, number in list(self._open.items()):
                 looked = self._looked_at(day, number, expected)

@@ -21,7 +21,7 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.doubled import brought_twice
 from engagement_platform.adapters.source.history import days_of, open_history, own_columns, unfit_among
 from engagement_platform.adapters.source.origin import Origin, origin_of
-from engagement_platform.adapters.stream_table import table_now
+from engagement_platform.adapters.stream_table import described, table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
@@ -29,7 +29,6 @@ from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Sums, named
 from engagement_platform.domain.stream_names import PACKAGED
@@ -93,7 +92,7 @@ class _Sides:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.origin = origin_of(settings)
-        self.schema = ENGAGEMENT
+        self.schema = described(self.origin)
         self.warehouse = open_warehouse(settings)
         self.table_id = self.warehouse.ensure(table_now(settings))
         self.comparison = comparison_of(self.origin.stream, self.schema, own_columns(self.origin))

@@ -4,17 +4,17 @@ Never to the live topic: an event inside the window would be counted twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics, topic_configuration
 from engagement_platform.adapters.source.history import Chosen, messages
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.domain.event import SCHEMA_VERSION
-from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_TO, TO_API, largest_value
+from engagement_platform.domain.messages import HEADER_TO, TO_API, largest_value, schema_header
 from engagement_platform.settings import Settings
+from engagement_platform.stream.numbering import number_now
 
-_HEADERS = ((HEADER_SCHEMA_VERSION, str(SCHEMA_VERSION).encode()),)
 _TELL_EVERY = 10_000
 
 
@@ -34,9 +34,11 @@ def replay(
     ensure_topics(settings)
     ensure_replay_topic(settings)
     limit = int(topic_configuration(settings.kafka, settings.topics.replays)["max.message.bytes"])
-    records = messages(origin_of(settings), chosen, largest_value(limit))
-    headers = (*_HEADERS, (HEADER_TO, TO_API)) if to_api else _HEADERS
-    sent = (Message(settings.topics.replays, key, value, headers) for key, value in records)
+    records = messages(origin_of(settings), chosen, largest_value(limit), partial(number_now, settings))
+    to = ((HEADER_TO, TO_API),) if to_api else ()
+    sent = (
+        Message(settings.topics.replays, key, value, (schema_header(number), *to)) for number, key, value in records
+    )
     return send_all(settings.kafka, _told(sent, tell), limit)
 
 

@@ -95,7 +95,9 @@ def _has_published_rows(settings: Settings, source: Source) -> bool:
 
 
 def _watch(settings: Settings, source: Source, last: Checkpoint) -> SourceWatch:
-    return SourceWatch(source, _limits(settings), source.identity, marks=checkpoints.marks_of(last))
+    return SourceWatch(
+        source, _limits(settings), source.identity, marks=checkpoints.marks_of(last), schema_hash=last.schema_hash
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from engagement_platform.adapters.redis.counted import UNSAID, counted_by
-from engagement_platform.adapters.streams import json_schema, read
+from engagement_platform.adapters.streams import read
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.event import ENGAGEMENT
+from engagement_platform.domain.json_schema import json_schema_of
 from engagement_platform.domain.table import table_of
-from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, PACKAGED
+from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS, PACKAGED
 
 GOOD = """
 name = "orders"
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_packaged_stream_is_what_it_was() -> None:
     stream = PACKAGED
     assert list(stream.meanings) == [column.name for column in ENGAGEMENT_EVENTS.columns]
-    assert list(stream.meanings) == list(json_schema()["properties"])
+    assert list(stream.meanings) == list(json_schema_of(stream, ENGAGEMENT)["properties"])
     assert stream.table == ENGAGEMENT_EVENTS.name
     assert stream.clustered_by == ENGAGEMENT_EVENTS.clustered_by
     assert table_of(stream, ENGAGEMENT) == ENGAGEMENT_EVENTS

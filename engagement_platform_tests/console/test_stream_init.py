@@ -70,7 +70,7 @@ def test_a_shop(owner: psycopg.Connection[Any], tmp_path: Path) -> None:
     assert [value["order_no"] for value in values] == [99, 100]
     assert values[1].keys() == toml["columns"].keys()
     assert "key: 11\n" in shown
-    assert "schema-version=1" in shown
+    assert "schema-version=…" in shown
 
 
 def test_no_file_is_replaced(owner: psycopg.Connection[Any], tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.batches import Line, Rejected, line_of, load_id, name_of, uncovered
+from engagement_platform.domain.batches import Line, Rejected, load_id, name_of, uncovered
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.ids import IdRange
-from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, line_of
 
 EVENT: dict[str, Any] = {
     "id": 7,

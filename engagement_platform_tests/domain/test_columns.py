@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.columns import Base, Column, Schema, Type, decoded, encoded, faults_of, joined, parsed
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.source_types import SourceType, Uncarried, type_of
+from engagement_platform_tests.streams import ENGAGEMENT
 
 plain = st.sampled_from([base for base in Base if base not in (Base.NUMERIC, Base.ARRAY)]).map(Type)
 numerics = st.builds(

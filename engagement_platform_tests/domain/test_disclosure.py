@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.disclosure import Disclosure, body_of, fields_of, object_of
-from engagement_platform.domain.event import ENGAGEMENT
+from engagement_platform_tests.streams import ENGAGEMENT
 
 FIELDS = ENGAGEMENT.names
 USER = "6f1c2a34-0000-4000-8000-0000000000ab"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.batches import Line, Rejected, line_of
+from engagement_platform.domain.batches import Line, Rejected
 from engagement_platform.domain.dead_letters import (
     EXCERPT_CHARACTERS,
     NO_EVENT,
@@ -18,11 +18,10 @@ from engagement_platform.domain.dead_letters import (
     kept,
 )
 from engagement_platform.domain.disclosure import Disclosure, object_of
-from engagement_platform.domain.event import ENGAGEMENT, decode, id_of
 from engagement_platform.domain.messages import dead_letter
 from engagement_platform.domain.playback import Playbacks
 from engagement_platform_tests.partner import message
-from engagement_platform_tests.streams import PACKAGED
+from engagement_platform_tests.streams import ENGAGEMENT, PACKAGED, decode, id_of, line_of
 
 MIB = 1 << 20
 documents = st.recursive(st.none() | st.booleans() | st.integers(-(1 << 60), 1 << 60) | st.text(), st.lists)

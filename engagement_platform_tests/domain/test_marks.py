@@ -1,19 +1,23 @@
+from zlib import crc32
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.marks import (
     DENSE,
     Mark,
+    Marker,
     Marks,
     Verdict,
     compare,
     decode,
     encode,
-    mark,
     noted,
     worth_marking,
 )
+from engagement_platform_tests.streams import ORDERS, PACKAGED
 
+mark = Marker(PACKAGED).mark
 MESSAGE = (
     b'{"id":7,"content_id":"c","user_id":"u","event_type":"play","event_ts":"2026-05-01T12:00:00+00:00",'
     b'"duration_ms":5,"device":"ios","raw_payload":{"a": 1},"title":"old"}'
@@ -48,6 +52,28 @@ def test_an_updated_row_is_the_same_where_time_and_user_tell_rows_apart() -> Non
     assert compare(marks(1, 2), {2: Mark(2, 2, 99)}) == Verdict(2)
     alike = (Mark(1, 5, 1), Mark(2, 5, 2))
     assert compare(alike, {1: alike[0], 2: Mark(2, 5, 99)}) == Verdict(1, others=(2,))
+
+
+def test_a_row_is_told_by_time_user_and_key_where_the_columns_are_others_than_when_it_was_marked() -> None:
+    alike = (Mark(1, 5, 1), Mark(2, 5, 2))
+    now = {1: Mark(1, 5, 8), 2: Mark(2, 5, 9)}
+    assert compare(alike, now).others == (1, 2)
+    assert compare(alike, now, is_reformed=True) == Verdict(2)
+    assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True) == Verdict(1, others=(2,))
+
+
+def test_a_mark_is_that_of_the_versions_before() -> None:
+    """Their checkpoints are taken up."""
+    who = crc32(b'"2026-05-01T12:00:00+00:00"|"u"|"c"')
+    assert mark(7, MESSAGE) == Mark(7, who, crc32(b'"play"|5|"ios"|{"a": 1}', who))
+
+
+def test_a_stream_that_lists_no_columns_marks_all_of_the_message() -> None:
+    marker = Marker(ORDERS)
+    one = b'{"order_no":1,"placed_at":"2026-05-01T12:00:00+00:00","customer_id":3,"cents":5}'
+    assert marker.mark(1, one).who == marker.mark(1, one.replace(b'"cents":5', b'"cents":6')).who
+    assert marker.mark(1, one).what != marker.mark(1, one.replace(b'"cents":5', b'"cents":6')).what
+    assert marker.mark(1, one).who != marker.mark(1, one.replace(b":3,", b":4,")).who
 
 
 def test_what_was_put_back_is_told_from_what_was_deleted() -> None:

@@ -1,6 +1,7 @@
 """A message is read by its schema, strictly; what types hold is tried against servers in `warehouse/test_types.py`."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from engagement_platform.domain.batches import Line, Lines, Rejected
 from engagement_platform.domain.columns import Column, Schema, parsed
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.json_schema import json_schema_of
 from engagement_platform.domain.records import Reader
+from engagement_platform_tests.streams import ENGAGEMENT, ORDERS
 
 
 def schema(**columns: str) -> Schema:
@@ -111,7 +112,8 @@ def test_the_packaged_stream_s_records_have_its_columns() -> None:
 
 
 def test_the_json_schema_says_names_types_and_meanings() -> None:
-    made = json_schema_of(schema(x="numeric(5,2)", y="json", z="array of text"), "orders", {"x": "How much."})
+    stream = replace(ORDERS, meanings={"x": "How much."})
+    made = json_schema_of(stream, schema(x="numeric(5,2)", y="json", z="array of text"))
     assert list(made["properties"]) == made["required"] == ["number", "at", "x", "y", "z"]
     assert made["properties"]["x"] == {"anyOf": [{"type": "number"}, {"type": "null"}], "description": "How much."}
     assert made["properties"]["at"] == {"type": "string", "format": "date-time"}

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement_platform.domain.dead_letters import DeadLetter
+from engagement_platform.domain.records import Reader
 from engagement_platform.domain.redrive import Plan, Sink, SourceEvent, Targets, chunks, needs_source, plan, weight
 from engagement_platform_tests.dead_letters.support import letter
 from engagement_platform_tests.partner import message
+from engagement_platform_tests.streams import ENGAGEMENT
 
 DAY = date(2026, 3, 1)
 CONTENT = "00000000-0000-4000-8000-000000000001"
@@ -31,7 +33,14 @@ LACKING = {
 
 
 def targets(**changes: Any) -> Targets:
-    usual = Targets(api=True, largest_value=1_000, first_day=date(2024, 1, 1), last_day=DAY, lacking=LACKING)
+    usual = Targets(
+        api=True,
+        largest_value=1_000,
+        first_day=date(2024, 1, 1),
+        last_day=DAY,
+        reader=Reader(ENGAGEMENT),
+        lacking=LACKING,
+    )
     return replace(usual, **changes)
 
 

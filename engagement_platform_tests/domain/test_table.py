@@ -1,5 +1,4 @@
-from engagement_platform.domain.event import ENGAGEMENT
-from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
+from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS
 
 
 def test_the_warehouse_has_the_columns_of_the_message_in_its_order() -> None:

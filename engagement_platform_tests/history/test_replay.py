@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.adapters.source.history import Happened
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import decode
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings
@@ -19,6 +18,7 @@ from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import drain, read_all
+from engagement_platform_tests.streams import decode
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -4,9 +4,8 @@ import sqlglot
 
 from engagement_platform.domain.columns import Base, Column, Schema, Type
 from engagement_platform.domain.comparison import comparison_of
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.history.table import figures_of_day, statement
-from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS
+from engagement_platform_tests.streams import ENGAGEMENT, ORDERS, PACKAGED, PINGS
 
 NAMES = ("ids_of_day", "ids_anywhere", "values_of", "outside")
 

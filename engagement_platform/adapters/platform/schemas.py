@@ -3,7 +3,7 @@
 Every operation raises Unavailable when the database does not answer, and connects anew the next time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,11 +45,22 @@ class Schemas(Store):
         row = self.session.one(_SQL["numbered"], number=number)
         return None if row is None else _numbered(row).schema
 
-    def note(self, schema: Schema) -> int:
-        """Return the number of a form, which gets the next one when it is new. Safe in any number of processes."""
+    def note(
+        self,
+        schema: Schema,
+        require: Callable[[Sequence[NumberedSchema]], object] = lambda _: None,
+        *,
+        at_least: int = 1,
+    ) -> int:
+        """Return the number of a form, which gets the next one when it is new, and `at_least` this one.
+
+        `require` gets the forms that there are, and raises where this one may not be the next: until it is noted no
+        other process notes one. Safe in any number of processes.
+        """
         with self.session.transaction():
             self.session.execute(_SQL["noting"])
-            (row,) = self.session.all(_SQL["note"], hash=schema.hash, form=encoded(schema))
+            require(self.all())
+            (row,) = self.session.all(_SQL["note"], hash=schema.hash, form=encoded(schema), at_least=at_least)
         return int(row["number"])
 
 

@@ -17,10 +17,10 @@ SELECT number, form, noted_at FROM {schema}.stream_schema WHERE number = %(numbe
 SELECT pg_advisory_xact_lock(hashtextextended('{schema}.stream_schema', 0));
 
 -- name: note
--- The number of a form: the one that it has, or else the next.
+-- The number of a form: the one that it has, or else the next; at least :at_least.
 WITH noted AS (
     INSERT INTO {schema}.stream_schema (number, hash, form)
-    SELECT coalesce(max(number), 0) + 1, %(hash)s, %(form)s FROM {schema}.stream_schema
+    SELECT greatest(coalesce(max(number), 0) + 1, %(at_least)s), %(hash)s, %(form)s FROM {schema}.stream_schema
         ON CONFLICT (hash) DO NOTHING
     RETURNING number)
 SELECT number FROM noted

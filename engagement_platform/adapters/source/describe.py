@@ -55,6 +55,14 @@ def describe(origin: Origin, connection: psycopg.Connection[Any]) -> Schema:
     Raises StreamStopped where the statement cannot be used, with the line at fault or with every column that cannot be
     carried; else what reading the source raises.
     """
+    return usable(origin, connection).schema
+
+
+def usable(origin: Origin, connection: psycopg.Connection[Any]) -> Description:
+    """Return the same with PostgreSQL's own description of it.
+
+    Several of these make one schema: a text of another length, a whole number of another width.
+    """
     description = described(origin, connection)
     if description.faults:
         raise _unusable(origin.stream, "; ".join(description.faults))
@@ -62,9 +70,10 @@ def describe(origin: Origin, connection: psycopg.Connection[Any]) -> Schema:
         raise StreamStopped(
             f"stream.toml of the stream {origin.stream.name} does not fit the columns of its enriched.sql: "
             f"{'; '.join(map(str, description.flaws))}.",
-            "Mend it and start again; nothing was published meanwhile. The command `stream check` names the lines.",
+            "Mend it, or ask the source's owner to undo what was changed there; nothing was published meanwhile, and"
+            " the stream then goes on by itself. The command `stream check` names the lines.",
         )
-    return description.schema
+    return description
 
 
 def described(origin: Origin, connection: psycopg.Connection[Any]) -> Description:
@@ -89,7 +98,9 @@ def described(origin: Origin, connection: psycopg.Connection[Any]) -> Descriptio
 def _unusable(stream: EventStream, what: str) -> StreamStopped:
     return StreamStopped(
         f"enriched.sql of the stream {stream.name} cannot be used: {what}.",
-        "Mend it and start again; nothing was published meanwhile. docs/types.md says what columns may be.",
+        "Mend it, or ask the source's owner to undo what was changed there: a column that has another name now is"
+        " written with AS and its name of before. Nothing was published meanwhile, and the stream then goes on by"
+        " itself from where it was. docs/types.md says what columns may be.",
     )
 
 
@@ -102,11 +113,16 @@ def _prepared(origin: Origin, connection: psycopg.Connection[Any], before: str, 
         answer = _answer(origin, connection, len(before))
     if not answer.nfields:
         raise _unusable(origin.stream, "it is no SELECT that returns columns")
+    return columns_of(answer)
+
+
+def columns_of(answer: pq.abc.PGresult, first: int = 0) -> list[Described]:
+    """Return the columns that an answer has, from one on."""
     return [
         Described(
             (answer.fname(i) or b"").decode(), answer.ftype(i), answer.fmod(i), answer.ftable(i), answer.ftablecol(i)
         )
-        for i in range(answer.nfields)
+        for i in range(first, answer.nfields)
     ]
 
 

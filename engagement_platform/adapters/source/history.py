@@ -1,8 +1,8 @@
 """Reads days of the source as Arrow, batch by batch, by way of ADBC; everything in one snapshot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import psycopg
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import compared, session
 from engagement_platform.adapters.source.by_day import ByDay
+from engagement_platform.adapters.source.describe import describe
 from engagement_platform.adapters.source.doubled import brought_twice, require_single
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import BEYOND_JSON
@@ -20,7 +21,6 @@ from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.redrive import SourceEvent
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _ASKED_AT_ONCE = 10_000
 class History:
     """One snapshot of the source. Methods raise Unavailable when the source does not answer any more."""
 
-    def __init__(self, origin: Origin, cursor: Any) -> None:
+    def __init__(self, origin: Origin, cursor: Any, schema: Schema) -> None:
+        self.schema = schema
+        """The columns that its rows have."""
         self._origin = origin
         self._cursor = cursor
 
@@ -54,11 +56,13 @@ class History:
         for batch in self._batches(self._cursor.fetch_record_batch()):
             yield from batch.column(0).to_pylist()
 
-    def rows(self, days: Sequence[date], schema: "pa.Schema", columns: Schema = ENGAGEMENT) -> "ByDay":
-        """Return the enriched events of consecutive days, day by day, in the types of `schema`, which has `columns`.
+    def rows(self, days: Sequence[date], schema: "pa.Schema") -> "ByDay":
+        """Return the enriched events of consecutive days, day by day, in the types of `schema`.
 
-        Raises EngagementError where the enrichment would return events more than once.
+        That has the columns of the history's own. Raises EngagementError where the enrichment would return events more
+        than once.
         """
+        columns = self.schema
         begin, end = bounds(days[0])[0], bounds(days[-1])[1]
         order = "ORDER BY (event.{time} AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
         text = self._statement(
@@ -124,7 +128,16 @@ def open_history(origin: Origin) -> Iterator[History]:
             )
         if seen != form:
             raise session.changed()
-        yield History(origin, cursor)
+        yield History(origin, cursor, _schema(origin, cursor))
+
+
+def _schema(origin: Origin, cursor: Any) -> Schema:
+    """Return the schema that every read of the cursor's transaction has: what it names is locked until its end."""
+    with session.reaching_arrow(origin):
+        cursor.execute(origin.plain(_SQL["lock"]))
+        cursor.fetchall()
+    with closing(session.connect(origin.dsn, "history", prepare="SET lock_timeout = '10s'")) as connection:
+        return describe(origin, connection)
 
 
 def days_published_since(origin: Origin, since: Coverage) -> list[date]:
@@ -219,14 +232,21 @@ def _chosen(chosen: Chosen, origin: Origin) -> _Choice:
     return _Choice(origin, "published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges})
 
 
-def messages(origin: Origin, chosen: Chosen, max_bytes: int) -> Iterator[tuple[bytes | None, bytes]]:
-    """Yield key and value of the messages of certain events, by id, from one snapshot.
+Numbering = Callable[[Schema], int]
+"""Returns the number of a schema, under which its messages may be published."""
 
-    Nothing is held in memory but what is on its way. Raises Unavailable.
+
+def messages(
+    origin: Origin, chosen: Chosen, max_bytes: int, number_as: Numbering
+) -> Iterator[tuple[int, bytes | None, bytes]]:
+    """Yield the schema's number, key and value of the messages of certain events, by id, from one snapshot.
+
+    Nothing is held in memory but what is on its way. Raises Unavailable, and what `number_as` does.
     """
     choice = _chosen(chosen, origin)
     parameters = choice.parameters | {"max_bytes": max_bytes}
     with _connected(origin, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
+        number = number_as(describe(origin, connection))  # to the transaction's end the tables keep their form
         require_single(origin, lambda statement: connection.execute(statement.encode()))
         cursor.itersize = 1_000
         last = None
@@ -235,13 +255,14 @@ def messages(origin: Origin, chosen: Chosen, max_bytes: int) -> Iterator[tuple[b
                 raise brought_twice(origin.stream, event_id)
             last = event_id
             if not isinstance(chosen, Published) or chosen.has(event_id):
-                yield key, value
+                yield number, key, value
 
 
-def messages_of(origin: Origin, ids: Sequence[int], max_bytes: int) -> dict[int, SourceEvent]:
-    """Return certain events as they are now, those that are gone left out. Raises Unavailable."""
+def messages_of(origin: Origin, ids: Sequence[int], max_bytes: int, number_as: Numbering) -> dict[int, SourceEvent]:
+    """Return certain events as they are now, those that are gone left out. Raises Unavailable, and as `number_as`."""
     with _connected(origin, fit=True) as connection, connection.cursor(binary=True) as cursor:
-        return dict(_found(origin, cursor, ids, max_bytes))
+        number = number_as(describe(origin, connection))
+        return {id_: replace(event, schema=number) for id_, event in _found(origin, cursor, ids, max_bytes)}
 
 
 def _found(

@@ -38,6 +38,10 @@ SELECT event.{id} AS id,
 -- Which of certain events have a value that no line can hold.
 SELECT event.{id} AS id FROM ({enriched}) AS event WHERE event.{id} = ANY(%(ids)s) AND ({unfit})
 
+-- name: lock
+-- Nothing; but whatever the enrichment reads keeps its form until the transaction ends.
+SELECT FROM ({enriched}) AS event WHERE false
+
 -- name: days_of
 -- In which days certain events lie now; no row for those that are gone.
 SELECT {id} AS id, ({time} AT TIME ZONE 'UTC')::date AS day

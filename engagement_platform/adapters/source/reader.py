@@ -9,15 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import psycopg
+from psycopg.pq.abc import PGresult
 from psycopg.rows import RowMaker, namedtuple_row
 
-from engagement_platform.adapters import sql
+from engagement_platform.adapters import sql, sqlstate
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.describe import Described, Description, columns_of, usable
 from engagement_platform.adapters.source.doubled import doubled
 from engagement_platform.adapters.source.look import SQL, UNCHANGED, look
 from engagement_platform.adapters.source.origin import Origin
+from engagement_platform.adapters.sqlstate import Meaning
 from engagement_platform.domain.checkpoint import SourceIdentity
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.ids import IdRange, gaps_between
 from engagement_platform.domain.ledger import EVERYTHING, Holders
 
@@ -70,10 +75,10 @@ class Limits:
 
 
 class Altered(Unavailable):
-    """Table or sequence are not those of the last look: nothing may be concluded from what was read."""
+    """Table, sequence or columns are not those of the last look: nothing may be concluded from what was read."""
 
     def __init__(self) -> None:
-        super().__init__("The source's table or its sequence was altered at this moment.", "It is looked at anew.")
+        super().__init__("The source was altered at this moment.", "It is looked at anew.")
 
 
 class Source:
@@ -86,7 +91,8 @@ class Source:
         """Look at the source. Raises StreamStopped when polling it cannot be exact."""
         self._origin = origin
         self._connection = connection
-        self._form = session.fit(origin, connection)
+        self._fit = session.fit(origin, connection)
+        self._form: Description | None = None
         self._statements = {name: origin.statement(text).encode() for name, text in (SQL | _SQL).items()}
         self._holders = origin.statement(_HOLDERS).encode()
         self.look()
@@ -103,6 +109,24 @@ class Source:
     def identity(self) -> SourceIdentity:
         """What the last look saw."""
         return self._look.identity
+
+    @property
+    def stream(self) -> EventStream:
+        """The stream that is read."""
+        return self._origin.stream
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of what reads return: as long as it is the same object, nothing has changed.
+
+        Raises StreamStopped where `enriched.sql` cannot be used over the source as it is.
+        """
+        return self._described().schema
+
+    def _described(self) -> Description:
+        if self._form is None:
+            self._form = usable(self._origin, self._connection)
+        return self._form
 
     @property
     def table(self) -> str:
@@ -182,12 +206,13 @@ class Source:
         return gaps_between(max(hi - ids, 0), [row[0] for row in rows])
 
     def read(self, hi: int, probes: Sequence[IdRange], limits: Limits) -> Rows:
-        """Return the events above `hi` and those in `probes`, from one snapshot.
+        """Return the events above `hi` and those in `probes`, from one snapshot, all of them of `schema`.
 
         Raises Altered, also Unavailable where a column or type was changed since the source was looked at, and
-        StreamStopped when an id comes more than once: none of it is returned. An event whose JSON is beyond what
-        PostgreSQL can build (1 GB) comes alone, without its value.
+        StreamStopped when an id comes more than once, or `enriched.sql` cannot be used any more: none of it is
+        returned. An event whose JSON is beyond what PostgreSQL can build (1 GB) comes alone, without its value.
         """
+        form = self._described()
         parameters = {
             "hi": hi,
             "firsts": [probe.first for probe in probes],
@@ -198,25 +223,44 @@ class Source:
         }
         with session.reaching(self._origin):
             try:
-                return self._stream(parameters, limits)
-            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
+                return self._stream(parameters, limits, form)
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable) as error:
                 if self.sees_sequence and self._look.last_given != look(self._origin, self._connection).last_given:
                     raise Altered from None  # the sequence has another name, or the right to see it was taken away
+                self._explain(error)
                 raise
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
                 if limits.rows > 1:
                     return self.read(hi, probes, replace(limits, rows=limits.rows // 2))
                 first = self._one(self._origin.statement(_FIRST_WANTED).encode(), **parameters).id
                 return Rows([Row(first, None, b"", BEYOND_JSON, has_timestamp=True)], True, self.last_given())
+            except psycopg.Error as error:
+                self._explain(error)
+                raise
 
-    def _stream(self, parameters: dict[str, Any], limits: Limits) -> Rows:
+    def _explain(self, error: psycopg.Error) -> None:
+        """Say why a read failed for which a table or a column is not what it was, with the line at fault.
+
+        Raises StreamStopped, Refused, and Altered where it can be read again. Other failures it leaves as they are.
+        """
+        if sqlstate.meaning(error.sqlstate) is not Meaning.MISMATCHED:
+            return
+        self._form = None
+        if (unfit := session.explained(self._origin)) is not None:
+            raise unfit from error
+        self._described()
+        raise Altered from error
+
+    def _stream(self, parameters: dict[str, Any], limits: Limits, form: Description) -> Rows:
         rows: list[Row] = []
         total, last = 0, None
         is_cut, doubled = False, None
         with self._connection.cursor(binary=True, row_factory=_row) as cursor:
             for row in cursor.stream(self._read, parameters, size=_STREAM_ROWS):
-                if row.form != self._form:
+                if row.form != self._fit:
                     raise session.changed()
+                if not rows:
+                    self._require(form, cursor.pgresult)
                 if row.id == last:
                     doubled = row
                     break
@@ -231,6 +275,15 @@ class Source:
             raise Altered
         given = None if not self.sees_sequence else rows[0].last_given if rows else EVERYTHING
         return Rows(rows, is_cut or len(rows) == limits.rows, given)
+
+    def _require(self, form: Description, answer: PGresult | None) -> None:
+        """Raise Altered where a read has other columns than were described; they are described again when asked for.
+
+        PostgreSQL tells the columns with each answer, for the moment for which it has planned the read.
+        """
+        if answer is None or _types(columns_of(answer, len(Row._fields))) != _types(form.columns):
+            self._form = None
+            raise Altered
 
     def _doubled(self, row: Row) -> StreamStopped:
         """Return what to say when a read brings an event more than once, which would publish it more than once."""
@@ -251,8 +304,17 @@ class Source:
         )
 
 
+def _types(columns: Sequence[Described]) -> list[tuple[str, int, int]]:
+    return [(column.name, column.type, column.modifier) for column in columns]
+
+
 def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:
-    return Row._make
+    return _made
+
+
+def _made(values: Sequence[Any]) -> Row:
+    """Make a row of what is read of it; the nulls behind that are there for their columns' types."""
+    return Row._make(values[: len(Row._fields)])
 
 
 @contextmanager

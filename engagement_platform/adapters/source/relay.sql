@@ -48,7 +48,8 @@ SELECT {unchanged} AS unchanged, lock.virtualtransaction AS virtual, lock.pid IS
 -- The wanted events as one snapshot sees them: at most :rows, ascending.
 -- A message over :max_bytes is cut to an excerpt: it cannot be sent anyway. The form is found once, if there is a row,
 -- and so is which id the sequence had given last, asked after the snapshot was taken, and whether table and sequence are
--- still those of the last look.
+-- still those of the last look. Behind these come the event's columns, always null: their names and types, which
+-- PostgreSQL tells with each answer, are those of the message. (OFFSET 0: else they would be planned with the rest.)
 WITH wanted AS MATERIALIZED ({wanted})
 SELECT chosen.id,
        convert_to(event.{key}::text, 'UTF8') AS key,
@@ -58,10 +59,12 @@ SELECT chosen.id,
        event.{time} >= '0001-01-01' AND event.{time} < '10000-01-01' AS has_timestamp,
        ({form}) AS form,
        {last_given} AS last_given,
-       (SELECT {unchanged}) AS unchanged
+       (SELECT {unchanged}) AS unchanged,
+       typed.*
   FROM (SELECT id FROM wanted ORDER BY id LIMIT %(rows)s) AS chosen
   JOIN ({enriched}) AS event ON event.{id} = chosen.id
  CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
+  LEFT JOIN (SELECT * FROM ({enriched}) AS event WHERE false OFFSET 0) AS typed ON true
  ORDER BY chosen.id
 
 -- name: first_wanted

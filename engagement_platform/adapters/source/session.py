@@ -123,19 +123,19 @@ def failure(origin: Origin, error: Any) -> EngagementError:
                 server=SERVER_NAME,
             )
         case Meaning.REFUSED:
-            return _explained(origin) or Refused(
+            return explained(origin) or Refused(
                 f"The source refuses a read: {said}.",
                 f"Grant SELECT on {_names(origin, ' and ')}, and what lies behind them where they are views, to the"
                 f" role of {VARIABLE}; where row level security is on, the role needs BYPASSRLS.",
                 server=SERVER_NAME,
             )
         case Meaning.MISMATCHED:
-            return _explained(origin) or StreamStopped(
+            return explained(origin) or StreamStopped(
                 f"The source is not as the platform needs it: {said}.",
                 "Look at what the owner has changed: engagement-platform doctor compares tables, columns and types.",
             )
         case Meaning.DATA:
-            return _explained(origin) or StreamStopped(
+            return explained(origin) or StreamStopped(
                 f"The source has a value that cannot be read: {said}.",
                 "Ask the owner to correct the row; the next start goes on from there.",
             )
@@ -143,7 +143,8 @@ def failure(origin: Origin, error: Any) -> EngagementError:
             return sqlstate.in_error(_SERVER, error)
 
 
-def _explained(origin: Origin) -> EngagementError | None:
+def explained(origin: Origin) -> EngagementError | None:
+    """Look at the source's tables, and return what is not as it must be; None where that explains nothing."""
     try:
         return error_of(faults(look(origin), origin.stream.tables))
     except Unavailable:

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import id_of
+from engagement_platform.domain.records import IdReader
 from engagement_platform.local.demo import sightings
 from engagement_platform.local.demo.visibility import Visibility
 from engagement_platform.local.generator import notes
@@ -33,6 +34,7 @@ class Measurement:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seen = Visibility()
+        self._id_of = IdReader(stream_of(settings).source.id).id_of
         self._lock = threading.Lock()
         self._positions: dict[int, int] = {}
         self.ended = threading.Event()
@@ -81,7 +83,7 @@ class Measurement:
 
     def _take(self, partition: int, records: list[Record]) -> None:
         for record in records:
-            self._seen.message(partition, record.offset, id_of(record.value or b"") or 0)
+            self._seen.message(partition, record.offset, self._id_of(record.value or b"") or 0)
 
     def tell(self, *, final: bool = False) -> sightings.Sighting:
         """Return what has been seen."""

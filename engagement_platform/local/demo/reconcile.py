@@ -18,9 +18,10 @@ from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import id_of
 from engagement_platform.domain.event_stream import Dimension, EventStream
+from engagement_platform.domain.records import IdReader
 from engagement_platform.domain.windows import NONE, Adds, Window, nothing
 from engagement_platform.local.demo.compare import (
     IdCounts,
@@ -63,6 +64,7 @@ class Topic:
 
     def __init__(self, settings: Settings, base: int) -> None:
         self._reader = TopicReader(settings.kafka, settings.topics.events, min_bytes=64 << 10, max_wait_ms=100)
+        self._id_of = IdReader(stream_of(settings).source.id).id_of
         begin = self._reader.beginning_offsets()
         self._reader.seek(begin)
         self._expired = {partition for partition, offset in begin.items() if offset > 0}
@@ -79,7 +81,7 @@ class Topic:
         ends = self._reader.end_offsets()
         while any(position < ends.get(partition, 0) for partition, position in self._reader.positions().items()):
             for partition, records in self._reader.poll(200).items():
-                ids = [number for record in records if (number := id_of(record.value or b"")) is not None]
+                ids = [number for record in records if (number := self._id_of(record.value or b"")) is not None]
                 self.ids.add(ids)
                 oldest = self._oldest.setdefault(partition, [])
                 oldest += ids[: _FIRST_RECORDS - len(oldest)]

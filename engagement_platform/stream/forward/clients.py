@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
-from engagement_platform.adapters.streams import stream_of
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.settings import Settings
 from engagement_platform.stream.forward.topic import Topic
 from engagement_platform.stream.registry import loop_named
@@ -46,7 +44,6 @@ def connected(settings: Settings) -> Iterator[Clients]:
             for topic in (settings.topics.events, settings.topics.replays)
         )
         limit = int(topic_configuration(settings.kafka, settings.topics.dead_letters)["max.message.bytes"])
-        partner.disclose(ENGAGEMENT.names, stream_of(settings).user, settings.stream)
         clients = Clients(
             Topic(live, only_for_api=False),
             Topic(replays, only_for_api=True),

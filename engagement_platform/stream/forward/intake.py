@@ -15,6 +15,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.forward.dead_letters import dead_letter_of_rejected
 from engagement_platform.stream.forward.topic import Topic, judged, outgoing
 from engagement_platform.stream.progress import Progress
+from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit
 
 log = logging.getLogger("engagement_platform.forward")
@@ -41,9 +42,11 @@ class Intake:
         dispatch: Dispatch,
         progress: Progress,
         *,
+        readers: Readers,
         limit: RejectionLimit,
         largest_letter: int,
     ) -> None:
+        self._readers = readers
         self._settings = settings
         self._topics = topics
         self._dispatch = dispatch
@@ -85,7 +88,9 @@ class Intake:
 
     def _add(self, topic: Topic, records: list[Record]) -> None:
         """Add messages, all or none of them. Raises StreamStopped when too many are no events."""
-        checked = [outgoing(r, time.monotonic(), topic.tried_before(r.partition, r.offset)) for r in records]
+        self._readers.meet(header for record in records for header in record.headers)
+        lines = self._readers.lines
+        checked = [outgoing(r, time.monotonic(), lines, topic.tried_before(r.partition, r.offset)) for r in records]
         rejected = [(one, record) for one, record in zip(checked, records, strict=True) if isinstance(one, Rejected)]
         self._limit.require(judged(records, checked), rejected[0][0].reason if rejected else "")
         for event in checked:

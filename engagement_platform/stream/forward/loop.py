@@ -15,10 +15,11 @@ from contextlib import suppress
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.group import GroupReader
+from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.parcels import Policy
-from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.domain.progress import (
     BREAKER,
@@ -36,6 +37,7 @@ from engagement_platform.stream.forward.clients import Clients, connected
 from engagement_platform.stream.forward.deliveries import Deliveries
 from engagement_platform.stream.forward.intake import Intake
 from engagement_platform.stream.forward.offsets import Offsets
+from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import Supervision, supervise
 
@@ -53,6 +55,7 @@ def run(settings: Settings, control: Control) -> None:
     is raised, and so is a partner that stays down for longer than `api_retry_seconds`. Ends quietly when another run
     has taken over. Without an address of a partner there is nothing to do, and the offsets stay.
     """
+    readers = Readers(settings)
 
     def attempt(supervision: Supervision) -> None:
         if not settings.api.url.get_secret_value():
@@ -60,10 +63,21 @@ def run(settings: Settings, control: Control) -> None:
             return
         with connected(settings) as clients:
             supervision.claim()
-            _Forward(settings, control, clients, supervision, limit).run()
+            _disclose(settings, clients, readers)
+            _Forward(settings, control, clients, supervision, readers=readers, limit=limit).run()
 
     with rejection_limit(settings, "forward") as limit:
         supervise(control, attempt, log=log, count_lag=lambda: backlog(settings), max_pause=5.0)
+
+
+def _disclose(settings: Settings, clients: Clients, readers: Readers) -> None:
+    """Tell which columns messages have: the settings choose among them what the partner gets. Raises SettingsError."""
+    user = stream_of(settings).user
+    try:
+        clients.partner.disclose(readers.schema.names, user, settings.stream)
+    except SettingsError:
+        readers.refresh()  # a column may be named before its first message is met
+        clients.partner.disclose(readers.schema.names, user, settings.stream)
 
 
 def backlog(settings: Settings) -> int:
@@ -110,7 +124,14 @@ class _Forward:
     """
 
     def __init__(
-        self, settings: Settings, control: Control, clients: Clients, supervision: Supervision, limit: RejectionLimit
+        self,
+        settings: Settings,
+        control: Control,
+        clients: Clients,
+        supervision: Supervision,
+        *,
+        readers: Readers,
+        limit: RejectionLimit,
     ) -> None:
         self._settings = settings
         self._control = control
@@ -125,6 +146,7 @@ class _Forward:
             self._topics,
             self._dispatch,
             control.progress,
+            readers=readers,
             limit=limit,
             largest_letter=clients.largest_letter,
         )

@@ -9,11 +9,10 @@ import msgspec
 from engagement_platform.adapters.kafka.group import GroupReader, Stored, note_of
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.forwarded import Position
-from engagement_platform.domain.batches import Rejected, line_of
+from engagement_platform.domain.batches import Lines, Rejected
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.prefix import Prefix
 from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
-from engagement_platform.domain.event import decode
 from engagement_platform.domain.messages import HEADER_TO, HEADER_UNSEEN_AT, TO_API
 from engagement_platform.domain.rejections import Judged
 
@@ -141,18 +140,19 @@ def _of_ms(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
-def outgoing(record: Record, now: float, tried: Tried | None = None) -> Outgoing | Rejected:
-    """Check a message; `now` is the loop's clock. Its order is kept by content, and there is none without one."""
+def outgoing(record: Record, now: float, lines: Lines, tried: Tried | None = None) -> Outgoing | Rejected:
+    """Check a message; `now` is the loop's clock. Its order is kept by its key, and there is none without one."""
     value = record.value or b""  # a message without a value is no event either
     try:
-        event = decode(value)
+        event = lines.reader.decode(value)
     except (msgspec.MsgspecError, ValueError):  # ValueError: not UTF-8
-        rejected = line_of(record.value)
+        rejected = lines.of(record.value)
         return rejected if isinstance(rejected, Rejected) else Rejected(rejected.id, "not an event", "")
+    number, key = lines.reader.id_and_time(event)[0], lines.reader.key_of(event)
     unseen = next((text for name, text in record.headers if name == HEADER_UNSEEN_AT and text), b"")
     return Outgoing(
-        event.id,
-        ("event", event.id) if event.content_id is None else event.content_id,
+        number,
+        ("event", number) if key is None else key,
         value,
         (record.topic, record.partition, record.offset),
         now,

@@ -26,6 +26,7 @@ from engagement_platform.stream.backoff import Backoff
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.relay.clients import Clients, connected
+from engagement_platform.stream.relay.numbers import Numbers
 from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision, supervise
 
@@ -76,27 +77,42 @@ def _go_on(clients: Clients, settings: Settings, control: Control, limit: Reject
     clients.mirror.record(last)  # where this relay begins, should nobody have kept an earlier one
     source = clients.source
     marks = checkpoints.marks_of(last)
-    watch = SourceWatch(source, clients.limits, last.source, numbered=last.numbered, marks=marks)
+    numbers = Numbers(settings)
+    numbers.take_up(last)
+    messages = numbers.of(source.schema)
+    watch = SourceWatch(
+        source, clients.limits, last.source, numbered=last.numbered, marks=marks, schema_hash=last.schema_hash
+    )
     missing = watch.look(begin(last.hi, checkpoints.missing_ranges(last), NOBODY)).missing
     given = source.last_given()
     ledger = begin(last.hi, missing, source.holders(), given)
     relay = _Relay(
-        clients, settings, control, watch, ledger, limit=limit, unseen_at=last.unseen_at, generation=last.generation
+        clients,
+        settings,
+        control,
+        watch,
+        ledger,
+        limit=limit,
+        numbers=numbers,
+        unseen_at=last.unseen_at,
+        generation=last.generation,
     )
     if not watch.marks:
         watch.remark(ledger)
-    if last.source != watch.identity or marks != watch.marks:
+    if last.source != watch.identity or marks != watch.marks or last.schema_hash != messages.hash:
         relay.write_checkpoint()
     return relay
 
 
 def _first_start(clients: Clients, settings: Settings, control: Control, limit: RejectionLimit) -> "_Relay":
     started = now()
+    numbers = Numbers(settings)
+    numbers.of(clients.source.schema)
     at = clients.source.highest_id() if settings.relay.start == "latest" else clients.source.before_all()
     watch = SourceWatch(clients.source, clients.limits, clients.source.identity)
     ledger = begin_at(clients.source, at, settings.relay.start_lookback_ids)
     watch.remark(ledger)
-    relay = _Relay(clients, settings, control, watch, ledger, limit=limit, unseen_at=started)
+    relay = _Relay(clients, settings, control, watch, ledger, limit=limit, numbers=numbers, unseen_at=started)
     relay.write_checkpoint()
     log.info("first start at id %d, with %d ids below it that are not visible", ledger.hi, ledger.open_ids)
     return relay
@@ -114,10 +130,14 @@ class _Relay:
         ledger: Ledger,
         *,
         limit: RejectionLimit,
+        numbers: Numbers,
         unseen_at: int,
         generation: int = 0,
     ) -> None:
         self._clients = clients
+        self._numbers = numbers
+        self._schema = clients.source.schema
+        self._messages = numbers.of(self._schema)
         self._settings = settings
         self._control = control
         self._watch = watch
@@ -169,6 +189,18 @@ class _Relay:
         self.ledger = self._watch.look(self.ledger)
         if self._watch.identity != was:
             self._written = None
+        self._take_up_schema()
+
+    def _take_up_schema(self) -> None:
+        """Give the schema that the source has now its number, before anything of it is published."""
+        schema = self._clients.source.schema
+        if schema is self._schema:
+            return
+        messages = self._numbers.of(schema)
+        if messages != self._messages:
+            self._watch.reform()
+            self._written = None
+        self._schema, self._messages = schema, messages
 
     def _step(self, *, everything: bool) -> Rows:
         started = now()
@@ -176,7 +208,7 @@ class _Relay:
         before = source.holders() if self.ledger.gaps else NOBODY
         probes = worth_probing(self.ledger, before, everything=everything)
         rows = source.read(self.ledger.hi, probes, self._clients.limits)
-        if self._watch.is_set_back(rows):
+        if self._watch.is_set_back(rows) or source.schema is not self._schema:
             raise Altered
         seen = Seen([row.id for row in rows.rows], rows.cut, rows.last_given)
         after = source.holders() if opens_gaps(self.ledger, seen) else NOBODY
@@ -194,9 +226,9 @@ class _Relay:
         return rows
 
     def _publish(self, rows: Rows, ledger: Ledger) -> None:
-        common = headers(self.unseen_at)
+        common = headers(self._messages.number, self.unseen_at)
         largest = self._clients.limits.message_bytes
-        reasons = [fault(row.bytes, largest, row.has_timestamp) for row in rows.rows]
+        reasons = [fault(row.bytes, largest, row.has_timestamp, self._schema.time) for row in rows.rows]
         self._limit.require(*judged([row.id for row in rows.rows], reasons))
         messages = []
         for row, reason in zip(rows.rows, reasons, strict=True):
@@ -223,6 +255,7 @@ class _Relay:
             self._generation,
             numbered=watch.numbered,
             marks=marking.encode(watch.marks),
+            schema=self._messages,
         )
         value = checkpoints.to_bytes(record)
         self._clients.producer.commit([*messages, Message(self._settings.topics.checkpoint, self._key, value)])

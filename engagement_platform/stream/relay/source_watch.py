@@ -4,7 +4,7 @@ Server, table and sequence are looked at about once a second; whatever is conclu
 look in the same statement, so nothing is given up or published by the rules of a table that is no more there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source.reader import Limits, Row, Rows, Source
@@ -58,12 +58,16 @@ class SourceWatch:
         *,
         numbered: int | None = None,
         marks: Marks = (),
+        schema_hash: str = "",
     ) -> None:
+        """`schema_hash` is of the schema by which the rows were marked; empty where it is that of now."""
         self.identity = identity
         self.numbered = numbered
         self.marks = marks
         self._source = source
         self._limits = limits
+        self._marker = marking.Marker(source.stream)
+        self._is_reformed = schema_hash not in {"", source.schema.hash}
         self._saw_sequence = source.sees_sequence
         self.looks = Interval(LOOK_SECONDS, is_due=True)
 
@@ -79,6 +83,8 @@ class SourceWatch:
         if self.numbered is None and given is not None and given >= ledger.hi:
             self.numbered = ledger.hi
         self.identity = now
+        if self._is_reformed:
+            self.reform()
         self.looks.restart()
         return ledger
 
@@ -87,7 +93,7 @@ class SourceWatch:
         given = EVERYTHING if rows.last_given is None else rows.last_given
         of_sequence = [row for row in rows.rows if row.id <= given]
         chosen = [of_sequence[at] for at in marking.worth_marking(len(of_sequence))]
-        self.marks = marking.noted(self.marks, [marking.mark(row.id, row.value) for row in chosen])
+        self.marks = marking.noted(self.marks, [self._marker.mark(row.id, row.value) for row in chosen])
         if rows.last_given is not None and of_sequence:
             last = of_sequence[-1].id
             self.numbered = last if self.numbered is None else max(self.numbered, last)
@@ -110,7 +116,20 @@ class SourceWatch:
 
     def compare(self) -> Verdict:
         """Compare the marks with the rows that the source has now."""
-        return marking.compare(self.marks, self._now([one.id for one in self.marks]))
+        return self._verdict(self._now([one.id for one in self.marks]))
+
+    def _verdict(self, now: Mapping[int, Mark]) -> Verdict:
+        return marking.compare(self.marks, now, is_reformed=self._is_reformed)
+
+    def reform(self) -> None:
+        """Mark the published rows by the columns that they have now. Raises StreamStopped where they are others."""
+        self._is_reformed = True
+        now = self._now([one.id for one in self.marks])
+        verdict = self._verdict(now)
+        if verdict.others:
+            raise rows_replaced(verdict)
+        self.marks = tuple(now.get(one.id, one) for one in self.marks)
+        self._is_reformed = False
 
     def _compared(self, ledger: Ledger, now: SourceIdentity, given: int | None) -> Ledger:
         was = self.identity
@@ -139,7 +158,7 @@ class SourceWatch:
         return reopened(ledger, [one for one in verdict.gone if one <= ledger.hi], self._source.holders())
 
     def _now(self, ids: Sequence[int]) -> dict[int, Mark]:
-        return {row.id: marking.mark(row.id, row.value) for row in self._rows(ids)}
+        return {row.id: self._marker.mark(row.id, row.value) for row in self._rows(ids)}
 
     def _rows(self, ids: Sequence[int]) -> list[Row]:
         rows: list[Row] = []

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from engagement_platform.adapters.kafka.record import Record
-from engagement_platform.domain.batches import Line, Rejected, line_of
+from engagement_platform.domain.batches import Line, Lines, Rejected
 from engagement_platform.domain.messages import HEADER_UNSEEN_AT
 
 WRITER = "stage"
@@ -40,7 +40,7 @@ class Batch:
         """Return an empty batch that begins at these offsets."""
         return cls(offsets, offsets)
 
-    def add(self, records: Mapping[int, list[Record]], ends: Mapping[int, int], now: float) -> None:
+    def add(self, records: Mapping[int, list[Record]], ends: Mapping[int, int], now: float, lines: Lines) -> None:
         """Add what was polled, up to the offsets behind it."""
         self.ends = ends
         if records and self.since is None:
@@ -49,7 +49,7 @@ class Batch:
             before = self.sizes.get(partition, 0)
             self.sizes[partition] = before + len(messages)
             for at, message in enumerate(messages, before):
-                line = line_of(message.value)
+                line = lines.of(message.value)
                 if isinstance(line, Rejected):
                     self.rejected.setdefault(partition, []).append(at)
                 self.checked.append(line)

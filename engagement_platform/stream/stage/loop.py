@@ -17,6 +17,7 @@ from engagement_platform.domain.progress import BATCHES, EVENTS, REJECTED, ROWS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.batch import Batch
@@ -38,13 +39,14 @@ def run(settings: Settings, control: Control) -> None:
     warehouse that cannot be used must not end the run that feeds Redis. When draining it is raised. Ends quietly when
     another run has taken over.
     """
+    readers = Readers(settings)
 
     def attempt(supervision: Supervision) -> None:
         control.expect(SLOW_SECONDS)
         try:
             with connected(settings) as clients:
                 supervision.claim()
-                _Stage(settings, control, clients, supervision, limit).run()
+                _Stage(settings, control, clients, supervision, readers=readers, limit=limit).run()
         except TopicChanged as error:
             control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
             raise _other_topic(error.what) from error
@@ -62,14 +64,21 @@ class _Stage:
     """One stage, connected: it gathers messages, and loads them when a batch is old or large enough."""
 
     def __init__(
-        self, settings: Settings, control: Control, clients: Clients, supervision: Supervision, limit: RejectionLimit
+        self,
+        settings: Settings,
+        control: Control,
+        clients: Clients,
+        supervision: Supervision,
+        *,
+        readers: Readers,
+        limit: RejectionLimit,
     ) -> None:
         self._settings = settings
         self._control = control
         self._reader = clients.reader
         self._supervision = supervision
         self._limit = limit
-        self._position = Position(settings, control, clients)
+        self._position = Position(settings, control, clients, readers)
         self._loader = Loader(settings, control, clients, self._position, supervision=supervision, limit=limit)
         self._failures = FailureStreak(supervision)
 

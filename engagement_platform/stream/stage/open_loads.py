@@ -15,9 +15,10 @@ from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Warehouse
-from engagement_platform.domain.batches import Line, Ranges, line_of, name_of, uncovered
+from engagement_platform.domain.batches import Line, Ranges, name_of, uncovered
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
+from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.stage import batch_files
 
 log = logging.getLogger("engagement_platform.stage")
@@ -47,8 +48,11 @@ def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[L
     loads.close_load(load)
 
 
-def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Settings) -> None:
+def settle_load(
+    warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Settings, readers: Readers | None = None
+) -> None:
     """Complete an open load that some process has left, or is still at: both may do it."""
+    readers = readers or Readers(settings)
     try:
         loaded = warehouse.is_loaded(_sent(load, settings, loads))
     except LoadFailed as error:
@@ -58,7 +62,7 @@ def settle_load(warehouse: Warehouse, loads: Loads, load: LoadRow, settings: Set
         loads.close_load(load)
         return
     log.info("load %s is open: it is completed", load.load_id)
-    checked = [line_of(record.value) for record in read_ranges(settings, load)]
+    checked = [readers.line_of(record) for record in read_ranges(settings, load)]
     coverages = Rebuilds(loads.session).coverages(load.table_id, load.days)
     lines = uncovered((one for one in checked if isinstance(one, Line)), coverages)
     deliver(warehouse, loads, load, lines, settings)

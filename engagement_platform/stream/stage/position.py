@@ -11,6 +11,7 @@ from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.stage.batch import WRITER, Batch
 from engagement_platform.stream.stage.clients import POLL_MS, Clients
 from engagement_platform.stream.stage.expired import read_before
@@ -27,8 +28,9 @@ to half an hour, and must not cost relay and tally their lease.
 class Position:
     """The place of one stage. The rows in the platform database say it; `batch` is what was gathered behind that."""
 
-    def __init__(self, settings: Settings, control: Control, clients: Clients) -> None:
+    def __init__(self, settings: Settings, control: Control, clients: Clients, readers: Readers) -> None:
         self._settings = settings
+        self._readers = readers
         self._control = control
         self._reader = clients.reader
         self._loads = clients.loads
@@ -40,9 +42,10 @@ class Position:
         self.batch = Batch.at({})
 
     def gather(self) -> None:
-        """Add to the batch what there is."""
+        """Add to the batch what there is. Where a schema cannot be asked for, all of it is read again."""
         records = self._reader.poll(POLL_MS)
-        self.batch.add(records, self._reader.positions(), time.monotonic())
+        self._readers.meet(header for messages in records.values() for m in messages for header in m.headers)
+        self.batch.add(records, self._reader.positions(), time.monotonic(), self._readers.lines)
 
     def entered(self, load: LoadRow) -> None:
         """Begin the next batch behind one that was entered."""
@@ -55,7 +58,7 @@ class Position:
         self._control.expect(SLOW_SECONDS)
         for load in self._loads.open_loads(self._table_id):
             if load.writer == WRITER:
-                settle_load(self._warehouse, self._loads, load, self._settings)
+                settle_load(self._warehouse, self._loads, load, self._settings, self._readers)
         last = self._loads.last_load(self._table_id, WRITER)
         if last is None:
             self.version, offsets = 0, self._reader.beginning_offsets()

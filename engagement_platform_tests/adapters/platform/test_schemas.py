@@ -1,17 +1,18 @@
 """The forms of messages and their numbers, over a real database."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
 
+from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.schemas import NumberedSchema, Schemas
 from engagement_platform.domain.columns import Column, Schema, parsed
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.event import ENGAGEMENT, SCHEMA_VERSION
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.platform.conftest import of_stream
+from engagement_platform_tests.streams import ENGAGEMENT
 
 
 @pytest.fixture(params=["engagement", "orders"])
@@ -53,6 +54,25 @@ def test_what_was_noted_comes_back_in_every_detail(schemas: Schemas) -> None:
         assert schemas.numbered(schemas.note(form("ä ' $$", base=base))) == form("ä ' $$", base=base)
 
 
+def test_a_number_that_messages_had_is_not_given_to_another_form(schemas: Schemas) -> None:
+    assert schemas.note(form("a"), at_least=7) == 7
+    assert schemas.note(form("a"), at_least=9) == 7
+    assert schemas.note(form("b")) == 8
+
+
+def test_what_may_not_be_the_next_form_is_not_noted(schemas: Schemas) -> None:
+    first = schemas.note(form("a"))
+
+    def refuse(kept: Sequence[NumberedSchema]) -> None:
+        assert kept[-1].number == first
+        raise StreamStopped("no")
+
+    with pytest.raises(StreamStopped):
+        schemas.note(form("b"), refuse)
+    assert schemas.all()[-1].number == first
+    assert schemas.note(form("c")) == first + 1
+
+
 def test_relays_that_note_at_once_agree_on_the_numbers(schemas: Schemas, settings_of: Settings) -> None:
     """Eight of them: each the same forms, in another order."""
     before = len(schemas.all())
@@ -76,12 +96,20 @@ def test_relays_that_note_at_once_agree_on_the_numbers(schemas: Schemas, setting
     assert numbers(schemas) == list(range(1, before + 7)), "without a gap"
 
 
-def test_the_packaged_stream_s_first_form_is_there(migrated: Settings) -> None:
+def test_the_first_form_of_a_stream_that_ran_before_forms_were_numbered_is_there(migrated: Settings) -> None:
+    with psycopg.connect(migrated.platform.dsn.get_secret_value()) as connection:
+        connection.execute("DROP TABLE engagement_platform.stream_schema")
+        connection.execute("UPDATE engagement_platform.schema_version SET version_num = '0007'")
+        connection.execute(
+            "INSERT INTO engagement_platform.relay_checkpoint_mirror (topic, generation, hi, checkpoint, recorded_at)"
+            " VALUES ('events', 0, 1, '', now())"
+        )
+    ensure_schema(migrated)
     with Schemas.opened(migrated, "test") as schemas:
         (first,) = schemas.all()
         assert isinstance(first, NumberedSchema)
-        assert (first.number, first.schema) == (SCHEMA_VERSION, ENGAGEMENT)
-        assert schemas.note(ENGAGEMENT) == SCHEMA_VERSION
+        assert (first.number, first.schema) == (1, ENGAGEMENT)
+        assert schemas.note(ENGAGEMENT) == 1
 
 
 def test_another_stream_begins_without_a_form(bare: Settings) -> None:
@@ -98,6 +126,6 @@ def test_a_form_of_a_later_version_is_told(migrated: Settings) -> None:
             """(7, 'x', '{"columns": [["id", "hyperinteger"]], "id": "id", "time": "at", "key": "id"}')"""
         )
     with Schemas.opened(migrated, "test") as schemas:
-        assert schemas.numbered(1) == ENGAGEMENT
+        assert schemas.numbered(1) is None
         with pytest.raises(StreamStopped, match="number 7 is of a later version"):
             schemas.numbered(7)

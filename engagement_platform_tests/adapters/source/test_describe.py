@@ -12,11 +12,10 @@ from engagement_platform.adapters.source.describe import describe
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.columns import Column, Schema, Type, parsed
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.source.typed import EVERY_TYPE, MAKE_TYPES, make_table, stream
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.streams import PACKAGED
+from engagement_platform_tests.streams import ENGAGEMENT, PACKAGED
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from engagement_platform.adapters.source.history import days_published_since, ha
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import Refused, Unavailable
-from engagement_platform.domain.event import decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform_tests.conftest import SourceDatabase, origin
-from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
+from engagement_platform_tests.streams import ENGAGEMENT_EVENTS, decode
 
 DAY = date(2026, 3, 1)
 SCHEMA = arrow_schema(ENGAGEMENT_EVENTS)
@@ -142,7 +141,7 @@ def test_single_messages_as_the_relay_would_write_them(
     write(writer, "2026-03-01 23:59:59.999999+00", duration_ms=1005)
     write(writer, "infinity")
     write(writer, "2026-03-02 00:00:00+00", raw_payload=Jsonb("x" * 1_000))
-    found = messages_of(origin(source_db.dsn), [1, 2, 3, 4], 1_000)
+    found = messages_of(origin(source_db.dsn), [1, 2, 3, 4], 1_000, lambda _: 1)
     assert set(found) == {1, 2, 3}
     value = found[1].value
     assert value is not None
@@ -170,7 +169,7 @@ def test_messages_that_postgresql_cannot_write_do_not_hide_the_others(
         "FROM rows_of_events"
     )
     writer.execute("GRANT SELECT ON engagement_events TO public")
-    found = messages_of(origin(source_db.dsn), [1, 2, 3], 1_000)
+    found = messages_of(origin(source_db.dsn), [1, 2, 3], 1_000, lambda _: 1)
     assert [found[number].value is None for number in (1, 2, 3)] == [False, True, False]
     assert found[2].size > 1_000_000
     assert found[2].day == DAY

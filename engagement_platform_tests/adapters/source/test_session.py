@@ -19,12 +19,11 @@ from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, StreamStopped, Unavailable
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.local.demo.figures import SourceRows
 from engagement_platform.local.postgres import create_source_tables
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
-from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
+from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS
 
 DAY, DECOYS_DAY = date(2026, 3, 1), date(2026, 3, 2)
 BEGIN, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
@@ -105,9 +104,9 @@ READS: dict[str, Callable[[str], object]] = {
     "events_of_user": lambda dsn: IDS[: history.events_of_user(origin(dsn), ENGAGEMENT.column("user_id"), str(USER))],
     "has_index": lambda dsn: history.has_index(origin(dsn)) or IDS,
     "messages": lambda dsn: [
-        _id(value) for _, value in history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20)
+        _id(value) for _, _, value in history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20, lambda _: 1)
     ],
-    "messages_of": lambda dsn: sorted(history.messages_of(origin(dsn), [1, *IDS], 1 << 20)),
+    "messages_of": lambda dsn: sorted(history.messages_of(origin(dsn), [1, *IDS], 1 << 20, lambda _: 1)),
     "SourceRows": read_demo,
     "look": lambda dsn: session.look(origin(dsn)).tables["engagement_events"].name == "media.engagement_events" and IDS,
 }
@@ -209,8 +208,15 @@ def all_bytes(dsn: str) -> list[list[Any]]:
         relayed = [(row.key, row.value) for row in source.read(0, [], LIMITS).rows]
     with history.open_history(origin(dsn)) as snapshot:
         rebuilt = snapshot.rows([DAY], arrow_schema(ENGAGEMENT_EVENTS)).of(DAY).read_all().to_pylist()
-    redriven = [(event.key, event.value) for event in history.messages_of(origin(dsn), IDS, 1 << 20).values()]
-    return [relayed, list(history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20)), redriven, rebuilt]
+    redriven = [
+        (event.key, event.value) for event in history.messages_of(origin(dsn), IDS, 1 << 20, lambda _: 1).values()
+    ]
+    return [
+        relayed,
+        [row[1:] for row in history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20, lambda _: 1)],
+        redriven,
+        rebuilt,
+    ]
 
 
 @pytest.mark.parametrize("by", ["connect", "connect_arrow"])

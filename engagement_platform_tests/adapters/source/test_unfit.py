@@ -15,10 +15,9 @@ from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.console import doctor
 from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Unavailable
-from engagement_platform.domain.event import ENGAGEMENT
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
-from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
+from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS
 
 DAY = date(2026, 3, 1)
 BEGIN, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
@@ -67,11 +66,11 @@ def compared(dsn: str) -> list[int]:
 
 
 def redriven(dsn: str) -> dict[int, object]:
-    return dict(history.messages_of(origin(dsn), [1], 1 << 20))
+    return dict(history.messages_of(origin(dsn), [1], 1 << 20, lambda _: 1))
 
 
 def replayed(dsn: str) -> list[tuple[bytes | None, bytes]]:
-    return list(history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20))
+    return [row[1:] for row in history.messages(origin(dsn), history.Happened(BEGIN, END), 1 << 20, lambda _: 1)]
 
 
 def counted(dsn: str) -> int:

@@ -99,7 +99,7 @@ class Sinks:
         for warehouse in self.warehouses.values():
             self.writes += 1
             with open_history(self.origin) as history:
-                rows = history.rows([DAY], self.arrow, self.schema).of(DAY)
+                rows = history.rows([DAY], self.arrow).of(DAY)
                 warehouse.replace_day(Replacement(self.table, DAY, self.writes), rows)
         return self._rows()
 

@@ -10,15 +10,14 @@ from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console.give_up import give_up
-from engagement_platform.domain import event as events
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity, in_words
+from engagement_platform.domain.records import Reader
 from engagement_platform.domain.rejections import FIRST_ALLOWED, MAX_ALLOWED
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.forward import loop as forward
-from engagement_platform.stream.forward import topic
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import ids_of, letter_ids, letters, publish, received
 from engagement_platform_tests.streaming import drain, running, wait_for
@@ -31,15 +30,15 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reject_from(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Deploy a reader that takes no event from this id on."""
-    decode = events.decode
+    decode = Reader.decode
 
-    def broken(value: bytes) -> Any:
-        event = decode(value)
+    def broken(reader: Reader, value: bytes) -> Any:
+        event = decode(reader, value)
         if event.id >= number:
             raise ValueError
         return event
 
-    monkeypatch.setattr(topic, "decode", broken)
+    monkeypatch.setattr(Reader, "decode", broken)
 
 
 def send_bad(settings: Settings, number: int) -> None:

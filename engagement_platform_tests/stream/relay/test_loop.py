@@ -21,7 +21,6 @@ from engagement_platform.adapters.source import reader, session
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Refused, StreamStopped, Unavailable
-from engagement_platform.domain.event import ENGAGEMENT, decode
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.loop_state import Activity
 from engagement_platform.settings import Settings
@@ -30,6 +29,7 @@ from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
+from engagement_platform_tests.streams import ENGAGEMENT, decode
 
 
 @pytest.fixture

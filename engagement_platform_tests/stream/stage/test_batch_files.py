@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.batches import Rejected, line_of, name_of
+from engagement_platform.domain.batches import Rejected, name_of
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage import batch_files
+from engagement_platform_tests.streams import line_of
 
 
 @pytest.fixture

@@ -15,14 +15,13 @@ from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.console.give_up import give_up
 from engagement_platform.domain import rejections
-from engagement_platform.domain.batches import Rejected
+from engagement_platform.domain.batches import Lines, Rejected
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.relay import loop as relay
-from engagement_platform.stream.stage import batch
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.partner import message
@@ -60,9 +59,7 @@ def has_rejected(control: Standalone, number: int) -> Callable[[], bool]:
 
 def reject_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deploy a reader that takes nothing for an event."""
-    monkeypatch.setattr(
-        batch, "line_of", lambda value: Rejected(None, "not an event: this reader is broken", "", value)
-    )
+    monkeypatch.setattr(Lines, "of", lambda _, value: Rejected(None, "not an event: this reader is broken", "", value))
 
 
 def test_after_a_bad_deploy_of_the_reader_it_goes_on_from_where_it_was(

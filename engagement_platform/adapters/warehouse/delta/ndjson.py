@@ -1,5 +1,6 @@
 """Reads a batch of a stream, exactly: decimals never pass through a float, times keep their microseconds."""
 
+import json
 from base64 import b64decode
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pyarrow.json
 from engagement_platform.adapters.warehouse.port import LoadFailed
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.event import id_of
 from engagement_platform.domain.table import Table
 
 _MAX_ROWS_SHOWN = 20
@@ -80,7 +80,16 @@ def _reasons(data: bytes, read: pa.Schema, schema: pa.Schema) -> tuple[str, ...]
         try:
             _parse(line, read, schema)
         except (pa.ArrowException, ValueError) as error:
-            reasons.append(f"line {number} (id {id_of(line) or 'unknown'}): {error}")
+            reasons.append(f"line {number} ({_named(line)}): {error}")
             if len(reasons) == _MAX_ROWS_SHOWN:
                 break
     return tuple(reasons)
+
+
+def _named(line: bytes) -> str:
+    """Say which line of a batch it is, by its first column."""
+    try:
+        name, value = next(iter(json.loads(line).items()))
+    except (ValueError, StopIteration, AttributeError):
+        return "id unknown"
+    return f"{name} {value}"

@@ -19,7 +19,7 @@ FIRST_FORM = (
 
 
 def upgrade() -> None:
-    """Create the table; in that of `engagement` note its first form."""
+    """Create the table; in that of an `engagement` that has streamed before note its first form."""
     execute("""
         CREATE TABLE {schema}.stream_schema (
             number integer PRIMARY KEY CHECK (number > 0),
@@ -34,7 +34,8 @@ def upgrade() -> None:
         digest = hashlib.sha256(FIRST_FORM.encode()).hexdigest()[:16]
         execute(f"""
             INSERT INTO {{schema}}.stream_schema (number, hash, form)
-            VALUES (1, '{digest}', '{FIRST_FORM}')""")  # noqa: S608
+            SELECT 1, '{digest}', '{FIRST_FORM}'
+             WHERE EXISTS (SELECT FROM {{schema}}.relay_checkpoint_mirror)""")  # noqa: S608
 
 
 def downgrade() -> None:

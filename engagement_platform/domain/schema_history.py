@@ -1,0 +1,155 @@
+"""The schemas that a stream's messages have had, each with its number, and what may be the next one.
+
+In all of them a name has one type, and id, time and key are the same. So one list of columns reads every message: what
+an older one lacks is null, and nobody has to know which schema a value was read by. What would break that is refused
+before anything of it is published, with the difference by column and what mends it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from engagement_platform.domain.columns import Base, Column, Schema, Type, joined
+from engagement_platform.domain.event_stream import EventStream
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaHistory:
+    """Number -> schema, from 1 on; a number that was lost may be missing."""
+
+    numbered: Mapping[int, Schema]
+
+    @property
+    def highest(self) -> int:
+        """The highest number; 0 before the first."""
+        return max(self.numbered, default=0)
+
+    def number_of(self, schema: Schema) -> int | None:
+        """Return the number of a schema; None where it is a new one."""
+        return next((number for number, one in self.numbered.items() if one == schema), None)
+
+    def number_with(self, names: tuple[str, ...]) -> int | None:
+        """Return the highest number whose messages have these columns, in this order; None where there is none."""
+        return max((number for number, one in self.numbered.items() if one.names == names), default=None)
+
+    @property
+    def whole(self) -> Schema:
+        """Return every column that a message of the stream may have, in the order in which they came."""
+        return joined([self.numbered[number] for number in sorted(self.numbered)])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a schema is to those before it. Nothing at all where it is one of them."""
+
+    added: tuple[str, ...] = ()
+    """Columns that no schema before it has."""
+    gone: tuple[str, ...] = ()
+    """Columns of the latest one that it has not."""
+    refusals: tuple["Refusal", ...] = ()
+    """Why it cannot be the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One difference that readers could not follow, and what mends it."""
+
+    what: str
+    todo: str
+
+
+def change(history: SchemaHistory, new: Schema, *, takes_all: bool) -> Change:
+    """Compare a schema with all before it.
+
+    `takes_all`: the statement takes columns by `*`, so that their names are those of the source. Then a column that has
+    gone and one of its type that has come are taken for one that was renamed there: its values must not become null
+    under a name that readers know.
+    """
+    if not history.numbered or history.number_of(new) is not None:
+        return Change()
+    latest, whole = history.numbered[history.highest], history.whole
+    added = tuple(column for column in new.columns if column.name not in whole.names)
+    gone = tuple(column for column in latest.columns if column.name not in new.names)
+    refusals = [*_other_roles(latest, new), *_other_types(history, new), *_other_case(whole, added)]
+    if takes_all:
+        refusals += _renamed(gone, added)
+    return Change(tuple(_str(column) for column in added), tuple(column.name for column in gone), tuple(refusals))
+
+
+def _str(column: Column) -> str:
+    return f"{column.name} ({column.type})"
+
+
+def _other_roles(latest: Schema, new: Schema) -> Iterator[Refusal]:
+    for role, was, now in (("id", latest.id, new.id), ("time", latest.time, new.time), ("key", latest.key, new.key)):
+        if was != now:
+            yield Refusal(
+                f"the {role} was the column {was}, and is {now}",
+                f"name {was} in stream.toml again: a stream keeps its {role}, and another one is another stream, in a"
+                " folder with another name",
+            )
+
+
+def _other_types(history: SchemaHistory, new: Schema) -> Iterator[Refusal]:
+    was = {column.name: (number, column.type) for number, one in history.numbered.items() for column in one.columns}
+    for column in new.columns:
+        number, before = was.get(column.name, (0, column.type))
+        if before != column.type:
+            yield Refusal(
+                f"{column.name} was {before} (schema {number}), and is {column.type}",
+                f"give it the type of before, with {column.name}::{cast_of(before)} AS {column.name} in enriched.sql,"
+                f" or another name, such as AS {column.name}_2",
+            )
+
+
+def _other_case(whole: Schema, added: tuple[Column, ...]) -> Iterator[Refusal]:
+    names = {name.lower(): name for name in whole.names}
+    for column in added:
+        if before := names.get(column.name.lower()):
+            yield Refusal(
+                f"{column.name} differs from the column {before} of before only in capitals, which warehouses do not"
+                " tell apart",
+                f"write AS {before} in enriched.sql, or give it another name",
+            )
+
+
+def _renamed(gone: tuple[Column, ...], added: tuple[Column, ...]) -> Iterator[Refusal]:
+    for column in gone:
+        candidates = [one.name for one in added if one.type == column.type]
+        if candidates:
+            yield Refusal(
+                f"{column.name} ({column.type}) is gone, and {' and '.join(candidates)} of the same type has come: it"
+                " was renamed at the source, it seems",
+                f"list the columns in enriched.sql in place of *, with {candidates[0]} AS {column.name} where it is the"
+                " same thing, or without it where it is not",
+            )
+
+
+_ALL = re.compile(r"(?:\bSELECT|\bALL|\bDISTINCT(?:\s+ON\s*\([^()]*\))?|,|\.)\s*\*|\bTABLE\s", re.IGNORECASE)
+
+
+def takes_all(stream: EventStream) -> bool:
+    """Say whether the names of columns may be the source's: whether the statement has a `*` in place of them."""
+    return _ALL.search(stream.enriched) is not None
+
+
+_CASTS = {
+    Base.INTEGER: "bigint",
+    Base.FLOAT: "float8",
+    Base.BOOLEAN: "boolean",
+    Base.TEXT: "text",
+    Base.CHAR: "bpchar",
+    Base.UUID: "uuid",
+    Base.DATE: "date",
+    Base.TIMESTAMP: "timestamptz",
+    Base.JSON: "json",
+    Base.JSONB: "jsonb",
+    Base.BYTES: "bytea",
+}
+
+
+def cast_of(of: Type) -> str:
+    """Return the type of PostgreSQL that becomes this one."""
+    if of.base is Base.NUMERIC:
+        return f"numeric({of.precision},{of.scale})"
+    return f"{cast_of(of.element)}[]" if of.element else _CASTS[of.base]

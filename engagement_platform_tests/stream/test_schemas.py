@@ -1,0 +1,415 @@
+"""Columns come, go and change while the stream runs: nothing is lost or doubled, and each message says what it has.
+
+For the packaged stream and for one of another form. A deploy is another folder, read by the loops that begin after it.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from engagement_platform.adapters import streams
+from engagement_platform.adapters.kafka.plain import send_all
+from engagement_platform.adapters.kafka.producer import Message
+from engagement_platform.adapters.platform.schemas import Schemas
+from engagement_platform.adapters.source import reader
+from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.domain.batches import Line, Rejected
+from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.loop_state import Activity
+from engagement_platform.domain.messages import schema_header
+from engagement_platform.history.replay import replay
+from engagement_platform.local.receiver import Receiver
+from engagement_platform.settings import STREAM, Settings
+from engagement_platform.stream import supervisor
+from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.numbering import history_of
+from engagement_platform.stream.readers import Readers
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
+from engagement_platform_tests.streams import ORDERS, PACKAGED
+
+Connection = psycopg.Connection[Any]
+
+MAKE_ORDERS = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.orders (
+    order_no bigserial PRIMARY KEY, placed_at timestamptz NOT NULL DEFAULT now(), customer_id int DEFAULT 7,
+    country text DEFAULT 'de', channel text DEFAULT 'web', cents int DEFAULT 100, price numeric(10,2) DEFAULT 1.50);
+GRANT USAGE ON SCHEMA shop TO engagement_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA shop TO engagement_reader;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA shop TO engagement_reader
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stream, and how rows come into its table."""
+
+    stream: EventStream
+    table: str
+    write: Callable[[Connection, int], object]
+    gone: str
+    """A line of the statement that can be taken away."""
+
+    def selecting(self, line: str) -> EventStream:
+        """The stream with another folder: with one more line."""
+        columns, _, tables = self.stream.enriched.partition("\n  FROM ")
+        return replace(self.stream, enriched=f"{columns},\n       {line}\n  FROM {tables}")
+
+    def without(self) -> EventStream:
+        """The stream with another folder: with a line less."""
+        assert self.gone in self.stream.enriched
+        return replace(self.stream, enriched=self.stream.enriched.replace(self.gone, "", 1))
+
+    @property
+    def with_extra(self) -> EventStream:
+        return self.selecting("event.extra")
+
+    @property
+    def with_all(self) -> EventStream:
+        """The stream whose statement takes what the table has."""
+        return replace(self.stream, enriched=f"SELECT * FROM {self.table} AS event", views=ORDERS.views)
+
+
+def _order(connection: Connection, rows: int) -> None:
+    connection.execute("INSERT INTO shop.orders (cents) SELECT 100 FROM generate_series(1, %s)", [rows])
+
+
+PRICED = replace(
+    ORDERS,
+    enriched="SELECT event.order_no,\n       event.placed_at,\n       event.customer_id,\n       event.country,\n"
+    "       event.cents,\n       event.price,\n       event.channel\n  FROM shop.orders AS event",
+)
+ENGAGED = Case(PACKAGED, "engagement_events", insert, "       event.event_type::text AS event_type,\n")
+ORDERED = Case(PRICED, "shop.orders", _order, "       event.price,\n")
+
+
+@pytest.fixture(params=[ENGAGED, ORDERED], ids=lambda case: case.stream.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    of: Case = request.param
+    return of
+
+
+@pytest.fixture
+def owner(source_db: SourceDatabase) -> Iterator[Connection]:
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as connection:
+        connection.execute(MAKE_ORDERS)
+        yield connection
+
+
+@pytest.fixture
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[[EventStream], None]:
+    """Let the loops that begin from now on read another folder. They look often whether a remedy was followed."""
+    monkeypatch.setattr(supervisor, "LOOK_AGAIN_SECONDS", 0.1)
+
+    def deployed(stream: EventStream) -> None:
+        monkeypatch.setattr(streams, "streams", lambda: {STREAM: stream})
+
+    return deployed
+
+
+Deploy = Callable[[EventStream], None]
+
+
+def published(settings: Settings, topic: str = "") -> list[tuple[int, int]]:
+    """Each message's id and the number of its schema, by id; each has the columns of that schema, and no other."""
+    found, records = [], read_all(settings, topic or settings.topics.events)
+    history = history_of(settings)
+    for record in records:
+        value, number = json.loads(record.value), int(dict(record.headers)["schema-version"])
+        assert tuple(value) == history.numbered[number].names
+        found.append((value[history.numbered[number].id], number))
+    return sorted(found)
+
+
+def lines_of(settings: Settings, readers: Readers) -> list[dict[str, Any]]:
+    """Return the lines of all messages as the stage makes them; each message has one."""
+    lines = [readers.line_of(record) for record in read_all(settings, settings.topics.events)]
+    assert not [line for line in lines if isinstance(line, Rejected)]
+    return [json.loads(line.json) for line in lines if isinstance(line, Line)]
+
+
+def state_of(control: Any) -> Activity:
+    kind: Activity = control.progress.state.kind
+    return kind
+
+
+def test_a_column_comes_by_one_line_and_every_reader_takes_old_and_new_messages(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy
+) -> None:
+    deploy(case.stream)
+    case.write(owner, 3)
+    drain(relay.run, settings)
+    readers = Readers(settings)
+    assert "extra" not in readers.schema.names
+    owner.execute(f"ALTER TABLE {case.table} ADD COLUMN extra text DEFAULT 'more'".encode())
+    deploy(case.with_extra)
+    case.write(owner, 2)
+    with Receiver() as receiver:
+        to = settings.replace(api_url=SecretStr(receiver.url))
+        with running(forward.run, to) as forwarding:
+            wait_for(lambda: forwarding.progress.events == 3, "what was there before")
+            drain(relay.run, settings)
+            wait_for(lambda: forwarding.progress.events == 5, "what came with more columns")
+    assert published(settings) == [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)]
+    lines = lines_of(settings, readers)
+    number = case.stream.source.id
+    assert {line[number]: line.get("extra") for line in lines} == {1: None, 2: None, 3: None, 4: "more", 5: "more"}
+    assert not read_all(settings, settings.topics.dead_letters)
+
+
+def test_a_column_goes_and_what_older_messages_have_of_it_stays(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy
+) -> None:
+    deploy(case.stream)
+    case.write(owner, 2)
+    drain(relay.run, settings)
+    deploy(case.without())
+    case.write(owner, 2)
+    drain(relay.run, settings)
+    assert published(settings) == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    readers = Readers(settings)
+    name = {"engagement": "event_type", "orders": "price"}[case.stream.name]
+    lines = lines_of(settings, readers)
+    number = case.stream.source.id
+    assert {line[number]: line[name] is None for line in lines} == {1: False, 2: False, 3: True, 4: True}
+
+
+def test_a_formula_that_is_put_back_has_its_former_number(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy
+) -> None:
+    for stream in (case.stream, case.without(), case.stream):
+        deploy(stream)
+        case.write(owner, 1)
+        drain(relay.run, settings)
+    assert published(settings) == [(1, 1), (2, 2), (3, 1)]
+
+
+CHANGES = {
+    "another scale": ("ALTER extra TYPE numeric(12,4)", "ALTER extra TYPE numeric(10,2)", "numeric(12,4)"),
+    "another type": (
+        "ALTER extra TYPE text USING extra::text",
+        "ALTER extra TYPE numeric(10,2) USING extra::numeric",
+        "extra was numeric(10,2) (schema 1), and is text",
+    ),
+    "renamed": ("RENAME COLUMN extra TO other", "RENAME COLUMN other TO extra", "column event.extra does not exist"),
+    "dropped": ("DROP COLUMN extra", "ADD COLUMN extra numeric(10,2)", "column event.extra does not exist"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_the_owner_changes_stops_the_stream_before_anything_of_it_is_published(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy, change: str
+) -> None:
+    altered, undone, said = CHANGES[change]
+    owner.execute(f"ALTER TABLE {case.table} ADD COLUMN extra numeric(10,2) DEFAULT 1.5".encode())
+    deploy(case.with_extra)
+    case.write(owner, 1)
+    with running(relay.run, settings) as control:
+        wait_for(lambda: published(settings) == [(1, 1)], "the first event")
+        owner.execute(f"ALTER TABLE {case.table} {altered}".encode())
+        case.write(owner, 1)
+        wait_for(lambda: state_of(control) is Activity.STOPPED, "the relay to stop")
+        assert said in control.progress.state.reason
+        assert control.progress.state.remedy
+        assert published(settings) == [(1, 1)]
+        owner.execute(f"ALTER TABLE {case.table} {undone}".encode())
+        case.write(owner, 1)
+        wait_for(lambda: published(settings) == [(1, 1), (2, 1), (3, 1)], "the relay to go on by itself")
+
+
+@pytest.mark.parametrize("change", ["another scale", "another type", "renamed"])
+def test_the_remedy_in_the_statement_lets_the_next_run_go_on(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy, change: str
+) -> None:
+    owner.execute(f"ALTER TABLE {case.table} ADD COLUMN extra numeric(10,2) DEFAULT 1.5".encode())
+    deploy(case.with_extra)
+    case.write(owner, 1)
+    drain(relay.run, settings)
+    owner.execute(f"ALTER TABLE {case.table} {CHANGES[change][0]}".encode())
+    case.write(owner, 1)
+    with pytest.raises(StreamStopped) as stopped:
+        drain(relay.run, settings)
+    if change == "renamed":
+        deploy(case.selecting("event.other AS extra"))
+    else:
+        assert "extra::numeric(10,2) AS extra in enriched.sql" in stopped.value.todo
+        deploy(case.selecting("event.extra::numeric(10,2) AS extra"))
+    drain(relay.run, settings)
+    assert published(settings) == [(1, 1), (2, 1)]
+    if change != "renamed":
+        deploy(case.selecting("event.extra AS extra_2"))
+        case.write(owner, 1)
+        drain(relay.run, settings)
+        assert published(settings)[-1] == (3, 2)
+
+
+def test_what_a_statement_takes_by_a_star_comes_with_its_number_and_stops_where_it_was_renamed(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    deploy(ORDERED.with_all)
+    ORDERED.write(owner, 1)
+    with running(relay.run, settings) as control:
+        wait_for(lambda: published(settings) == [(1, 1)], "the first event")
+        owner.execute("ALTER TABLE shop.orders ADD COLUMN coupon text DEFAULT 'ten'")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: published(settings) == [(1, 1), (2, 2)], "the column that came")
+        owner.execute("ALTER TABLE shop.orders RENAME COLUMN coupon TO voucher")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: state_of(control) is Activity.STOPPED, "the relay to stop")
+        assert "coupon (text) is gone, and voucher of the same type has come" in control.progress.state.reason
+        owner.execute("ALTER TABLE shop.orders RENAME COLUMN voucher TO coupon")
+        wait_for(lambda: published(settings)[2:] == [(3, 2)], "the relay to go on by itself")
+        owner.execute("ALTER TABLE shop.orders DROP COLUMN coupon")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: published(settings)[3:] == [(4, 1)], "the column that went")
+        owner.execute("ALTER TABLE shop.orders DROP COLUMN country")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: state_of(control) is Activity.STOPPED, "the relay to stop")
+        assert "enriched.sql has no column country" in control.progress.state.reason
+
+
+def test_each_message_has_the_columns_of_its_number_whenever_the_owner_changes_them(
+    settings: Settings, owner: Connection, source_db: SourceDatabase, deploy: Deploy
+) -> None:
+    """Columns come and go in the middle of reads: each read is known to be of one schema."""
+    deploy(ORDERED.with_all)
+    drain(relay.run, settings)
+    ended = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(source_db.writer_dsn, autocommit=True) as connection:
+            while not ended.is_set():
+                _order(connection, 5)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        with running(relay.run, settings) as control:
+            for number in range(12):
+                name, before = f"c{number % 3}", control.progress.events
+                owner.execute(f"ALTER TABLE shop.orders DROP COLUMN IF EXISTS {name}".encode())
+                owner.execute(f"ALTER TABLE shop.orders ADD COLUMN {name} int DEFAULT {number}".encode())
+                wait_for(lambda before=before: control.progress.events > before, "events of the new columns")  # type: ignore[misc]
+    finally:
+        ended.set()
+        writing.join()
+    drain(relay.run, settings)
+    (rows,) = owner.execute("SELECT count(*) FROM shop.orders").fetchone() or (0,)
+    assert [number for number, _ in published(settings)] == list(range(1, rows + 1))
+    assert len({schema for _, schema in published(settings)}) > 3
+
+
+def test_without_the_platform_database_the_stream_stands_still_only_for_a_new_schema(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy
+) -> None:
+    deploy(case.stream)
+    case.write(owner, 1)
+    drain(relay.run, settings)
+    away = settings.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/platform"))
+    case.write(owner, 1)
+    drain(relay.run, away)
+    assert published(settings) == [(1, 1), (2, 1)]
+    deploy(case.without())
+    case.write(owner, 1)
+    with running(relay.run, away) as control:
+        wait_for(lambda: state_of(control) is Activity.WAITS, "the relay to wait")
+        assert published(settings) == [(1, 1), (2, 1)]
+    drain(relay.run, settings)
+    assert published(settings) == [(1, 1), (2, 1), (3, 2)]
+
+
+def test_readers_wait_for_the_platform_database_and_make_no_dead_letters_of_new_columns(
+    settings: Settings, owner: Connection, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(ORDERED.stream)
+    ORDERED.write(owner, 1)
+    drain(relay.run, settings)
+    readers = Readers(settings)
+    assert readers.schema.names == history_of(settings).numbered[1].names
+    deploy(ORDERED.without())
+    ORDERED.write(owner, 1)
+    drain(relay.run, settings)
+    with monkeypatch.context() as away:
+        away.setattr(readers, "_settings", settings.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/x")))
+        assert not readers.meet([schema_header(1)])
+        with pytest.raises(Unavailable):
+            readers.meet([schema_header(2)])
+    assert not readers.meet([schema_header(2)])
+    with Schemas.opened(settings, "test") as store:
+        store.session.execute("DELETE FROM engagement_platform.stream_schema WHERE number > 1")
+    readers = Readers(settings)
+    with pytest.raises(StreamStopped, match="Messages have the schema 2, which the platform database does not know"):
+        readers.meet([schema_header(2)])
+    drain(relay.run, settings)  # enters its schema anew, under the number that messages have
+    assert not readers.meet([schema_header(2)])
+    assert history_of(settings).highest == 2
+
+
+def test_a_number_that_the_relay_never_gave_is_of_another_program(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    deploy(ORDERED.stream)
+    ORDERED.write(owner, 1)
+    drain(relay.run, settings)
+    readers = Readers(settings)
+    for value in (b"7", b"", b"x", b"-1", b"9" * 40, "٣".encode()):
+        assert not readers.meet([("schema-version", value)])
+    record = read_all(settings, settings.topics.events)[0]
+    send_all(settings.kafka, [Message(settings.topics.events, record.key, record.value, (("schema-version", b"7"),))])
+    assert [line["order_no"] for line in lines_of(settings, readers)] == [1, 1]
+
+
+def test_a_schema_that_readers_could_not_follow_is_not_entered_by_any_of_several_relays(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    """Two versions of the statement, of which each would be taken alone."""
+    deploy(ORDERED.stream)
+    drain(relay.run, settings)
+    deploy(ORDERED.selecting("1 AS extra"))
+    drain(relay.run, settings)
+    deploy(ORDERED.selecting("'1'::text AS extra"))
+    with pytest.raises(StreamStopped, match="extra was integer \\(schema 2\\), and is text"):
+        drain(relay.run, settings)
+    assert history_of(settings).highest == 2
+
+
+def test_a_run_of_before_that_still_publishes_says_what_its_messages_have(
+    settings: Settings, owner: Connection, case: Case, deploy: Deploy
+) -> None:
+    """The new run has entered its schema and has not fenced the other one yet; then it does."""
+    deploy(case.stream)
+    case.write(owner, 1)
+    with running(relay.run, settings) as before:
+        wait_for(lambda: published(settings) == [(1, 1)], "the first event")
+        deploy(case.without())
+        with reader.open_source(origin_of(settings)) as source, Schemas.opened(settings, "test") as store:
+            assert store.note(source.schema) == 2
+        case.write(owner, 1)
+        wait_for(lambda: published(settings) == [(1, 1), (2, 1)], "the run of before to go on")
+        before.owns_lease = lambda: False  # type: ignore[method-assign]
+        case.write(owner, 1)
+        drain(relay.run, settings)
+    numbers = dict(published(settings))
+    assert list(numbers) == [1, 2, 3]
+    assert numbers[3] in {1, 2}
+    case.write(owner, 1)
+    drain(relay.run, settings)
+    assert published(settings)[-1] == (4, 2)
+
+
+def test_what_is_replayed_says_what_it_has(settings: Settings, owner: Connection, case: Case, deploy: Deploy) -> None:
+    deploy(case.stream)
+    case.write(owner, 2)
+    drain(relay.run, settings)
+    deploy(case.without())
+    assert replay(settings, [1, 2]) == 2
+    assert published(settings, settings.topics.replays) == [(1, 2), (2, 2)]
