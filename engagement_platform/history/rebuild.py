@@ -82,7 +82,7 @@ def rebuild_days(
     """Rebuild days, ascending, and return what was done; `on_day` is told as soon as a day is done.
 
     Each day is replaced by itself: what was done stays done when a later day fails. Where the source has no index on
-    event_ts, consecutive days are read in one scan. Raises EngagementError; the day in hand is then as it was.
+    its time, consecutive days are read in one scan. Raises EngagementError; the day in hand is then as it was.
 
     Unless `allow_removal`, a day is left as it was that would lose a large part of its rows (`domain.removal`): raises
     RemovalRefused once the other days are done.

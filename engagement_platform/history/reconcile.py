@@ -8,7 +8,7 @@ not come that far in time, an event that it is still to bring is neither there n
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from engagement_platform.adapters.stream_table import described, table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
@@ -32,6 +33,7 @@ from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Sums, named
 from engagement_platform.domain.stream_names import PACKAGED
+from engagement_platform.domain.table import Table
 from engagement_platform.history.before import dead_letters
 from engagement_platform.history.table import figures_of_day, quoted, statement
 from engagement_platform.settings import Settings
@@ -92,9 +94,10 @@ class _Sides:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.origin = origin_of(settings)
-        self.schema = described(self.origin)
         self.warehouse = open_warehouse(settings)
-        self.table_id = self.warehouse.ensure(table_now(settings))
+        table = table_now(settings)
+        self.table_id = self.warehouse.ensure(table)
+        self.schema = _within(described(self.origin), table)
         self.comparison = comparison_of(self.origin.stream, self.schema, own_columns(self.origin))
 
     def source(self, day: date) -> Figures:
@@ -111,6 +114,12 @@ class _Sides:
         question = figures_of_day(self.origin.stream, self.comparison)
         answer = self.warehouse.query(question, {"begin": begin, "end": end})
         return figures_of(answer.to_batches(), self.comparison, is_table=True)
+
+
+def _within(schema: Schema, table: Table) -> Schema:
+    """Return the schema without what the table has not yet: columns of which no message is published."""
+    names = {column.name for column in table.columns}
+    return replace(schema, columns=tuple(column for column in schema.columns if column.name in names))
 
 
 def _compare(sides: _Sides, day: date, source: Figures, sure: Coverage | None = None) -> Findings:
