@@ -63,6 +63,7 @@ WHOLE_SYSTEMS = (
     WAITING,
     "engagement_platform_tests/integration/test_upgrade.py",
     "engagement_platform_tests/integration/test_own_servers.py",
+    "engagement_platform_tests/integration/test_your_own_stream.py",
     "engagement_platform_tests/local/demo/test_demo.py",
     "engagement_platform_tests/orchestration/test_lease_run.py",
     "engagement_platform_tests/soak/test_soaks.py",
