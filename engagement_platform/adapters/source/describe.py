@@ -47,6 +47,8 @@ class Description:
     """Each with its remedy in enriched.sql."""
     flaws: Sequence[Flaw]
     """What stream.toml asks of the columns and they do not give."""
+    has_binary_form: bool
+    """Whether an answer with these columns can come in PostgreSQL's binary form."""
 
 
 def describe(origin: Origin, connection: psycopg.Connection[Any]) -> Schema:
@@ -82,7 +84,9 @@ def described(origin: Origin, connection: psycopg.Connection[Any]) -> Descriptio
     with session.reaching(origin):
         _prepared(origin, connection, "", "")
         seen = _prepared(origin, connection, _BEFORE, _AFTER)
-        catalog = catalog_of(connection, [column.type for column in seen])
+        oids = [column.type for column in seen]
+        catalog = catalog_of(connection, oids)
+        has_binary_form = _have_binary_form(connection, oids)
     columns, refused = list[Column](), list[str]()
     for column in seen:
         try:
@@ -92,7 +96,8 @@ def described(origin: Origin, connection: psycopg.Connection[Any]) -> Descriptio
             carried = Base.TIMESTAMP if column.name == stream.source.time else Base.INTEGER
             columns.append(Column(column.name, Type(carried)))
     schema = Schema(tuple(columns), stream.source.id, stream.source.time, stream.key)
-    return Description(seen, schema, [*refused, *faults_of(schema)], flaws_of_columns(stream, schema))
+    faults = [*refused, *faults_of(schema)]
+    return Description(seen, schema, faults, flaws_of_columns(stream, schema), has_binary_form)
 
 
 def _unusable(stream: EventStream, what: str) -> StreamStopped:
@@ -161,3 +166,8 @@ def catalog_of(connection: psycopg.Connection[Any], oids: Sequence[int]) -> Mapp
     with connection.cursor(row_factory=dict_row) as cursor:
         rows: list[dict[str, Any]] = cursor.execute(_SQL["types"], {"oids": list(oids)}).fetchall()
     return {row.pop("oid"): SourceType(**row) for row in rows}
+
+
+def _have_binary_form(connection: psycopg.Connection[Any], oids: Sequence[int]) -> bool:
+    row = connection.execute(_SQL["have_binary_form"], {"oids": list(oids)}).fetchone()
+    return row is not None and bool(row[0])

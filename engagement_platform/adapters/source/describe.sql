@@ -22,4 +22,8 @@ SELECT pg_type.oid::bigint AS oid,
        needed.element::bigint AS element
   FROM needed
   JOIN pg_type ON pg_type.oid = needed.oid
-  JOIN pg_namespace ON pg_namespace.oid = pg_type.typnamespace
+  JOIN pg_namespace ON pg_namespace.oid = pg_type.typnamespace;
+
+-- name: have_binary_form
+-- Whether each of certain types can be sent in PostgreSQL's binary form, which an extension's type need not have.
+SELECT bool_and(typsend <> 0) AS have_binary_form FROM pg_type WHERE oid = ANY(%(oids)s::oid[])

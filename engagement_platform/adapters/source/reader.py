@@ -255,7 +255,7 @@ class Source:
         rows: list[Row] = []
         total, last = 0, None
         is_cut, doubled = False, None
-        with self._connection.cursor(binary=True, row_factory=_row) as cursor:
+        with self._connection.cursor(binary=form.has_binary_form, row_factory=_row) as cursor:
             for row in cursor.stream(self._read, parameters, size=_STREAM_ROWS):
                 if row.form != self._fit:
                     raise session.changed()
