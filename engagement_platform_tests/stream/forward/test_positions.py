@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from kafka import KafkaAdminClient
-from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import admin
@@ -24,11 +23,13 @@ from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
+from engagement_platform.local.stack import Endpoints
 from engagement_platform.recovery.forward import restart
 from engagement_platform.settings import Settings, variable
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.faults.databases import shut
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import ids_of, publish, received
 from engagement_platform_tests.streaming import drain, insert, running, wait_for
@@ -176,19 +177,20 @@ def test_the_topic_of_replays_that_is_deleted_stops_it_too(to: To, receiver: Rec
     assert received(receiver) == {*range(5), *range(200, 203)}
 
 
-def test_with_the_database_away_it_goes_on_where_kafka_knows_and_waits_where_it_does_not(
-    to: To, receiver: Receiver
+def test_with_the_database_away_it_goes_on_and_a_start_waits_for_it(
+    to: To, receiver: Receiver, stack: Endpoints
 ) -> None:
+    """A start has to learn where it stands and which columns messages have; one that knows them needs it no more."""
     ensure_schema(to())
-    away = {"platform_dsn": SecretStr("postgresql://127.0.0.1:1/x")}
     publish(to(), range(5))
-    with running(forward.run, to(**away)) as control:
+    with shut(to(), stack), running(forward.run, to()) as control:
         wait_for(lambda: "platform database" in in_words(control.progress.state), "it to wait for the database")
-    assert not received(receiver)
-    drain(forward.run, to())
-    publish(to(), range(5, 9))
-    drain(forward.run, to(**away))
-    assert received(receiver) == set(range(9))
+        assert not received(receiver)
+    with running(forward.run, to()):
+        wait_for(lambda: received(receiver) == set(range(5)), "what waited")
+        with shut(to(), stack):
+            publish(to(), range(5, 9))
+            wait_for(lambda: received(receiver) == set(range(9)), "the events of the outage")
     assert len(receiver.deliveries) == 9
 
 

@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.leases import GONE_AFTER, LeaseSnapshot, alive, waiting
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
+from engagement_platform_tests.faults.databases import shut
 from engagement_platform_tests.stream.lease.conftest import LOOPS, Start
 
 pytestmark = pytest.mark.slow
@@ -211,7 +210,7 @@ def test_sessions_that_are_cut_cost_no_lease(start: Start, platform: Settings, s
 def test_without_the_platform_database_the_owner_goes_on(start: Start, platform: Settings, stack: Endpoints) -> None:
     loop = start("a")
     loop.sees("owns 1")
-    with _shut(platform, stack):
+    with shut(platform, stack):
         loop.sees("log The platform database does not answer", 5)
         time.sleep(3)
         assert loop.process.is_alive()
@@ -230,18 +229,3 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
-
-
-@contextmanager
-def _shut(settings: Settings, stack: Endpoints) -> Iterator[None]:
-    """Let nobody into the platform's database."""
-    name = sql.Identifier(urlsplit(settings.platform.dsn.get_secret_value()).path[1:])
-    with psycopg.connect(stack.admin_dsn, autocommit=True) as admin:
-        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name.as_string()[1:-1]]
-        )
-        try:
-            yield
-        finally:
-            admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
