@@ -46,6 +46,14 @@ class TableFacts:
     """Columns of which no two rows have the same values, the primary key first."""
     rows: int = 0
     """In the part that was looked at."""
+    closed_schema: str = ""
+    """Its schema, as SQL writes it, where the role may not use it."""
+
+    @property
+    def grant(self) -> str:
+        """What the owner runs so that the role may read it."""
+        usage = f"GRANT USAGE ON SCHEMA {self.closed_schema} TO {self.role}; " if self.closed_schema else ""
+        return f"{usage}GRANT SELECT ON {self.written} TO {self.role}"
 
     def column(self, name: str) -> ColumnFacts | None:
         """Return the column of that name, where there is one."""

@@ -2,6 +2,7 @@
 "said."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,50 @@ def test_a_shop(owner: psycopg.Connection[Any], tmp_path: Path) -> None:
     assert values[1].keys() == toml["columns"].keys()
     assert "key: 11\n" in shown
     assert "schema-version=…" in shown
+
+
+def test_what_is_offered_is_selected_once_its_first_dashes_are_taken_away(
+    owner: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    make_shop(owner)
+    owner.execute(
+        "ALTER TABLE shop.orders ADD COLUMN phone text, ADD COLUMN api_token text, ADD COLUMN shipped_by bigint "
+        "REFERENCES shop.customers, ADD COLUMN waits interval, ADD COLUMN email_is_good boolean"
+    )
+    order(owner, 3)
+    toml = made(tmp_path / "orders", "--table", "shop.orders")
+    assert {"email_is_good", "customer_id", "shipped_by"} <= toml["columns"].keys()
+    statement = (tmp_path / "orders" / "enriched.sql").read_text()
+    offered = re.compile(r"^( +)-- ((?:event|customer|shipped_by)\..*)$", re.MULTILINE)
+    lines = [line for _, line in offered.findall(statement)]
+    assert "event.phone,  -- names a person, by its name" in lines
+    assert "event.api_token,  -- a secret, by its name" in lines
+    assert "customer.email,  -- names a person, by its name" in lines
+    names = [column.name for column in owner.execute(offered.sub(r"\1\2", statement).encode()).description or ()]
+    assert len(names) == len(set(names)) == len(toml["columns"]) + len(lines)
+
+
+def test_what_a_person_is_named_by_is_chosen_where_it_is_asked_for(
+    owner: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    owner.execute(
+        "CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL, email text, customer_name text, ip inet, "
+        "n int); GRANT SELECT ON t TO engagement_reader"
+    )
+    assert made(tmp_path / "t", "--table", "t")["columns"].keys() == {"id", "at", "n"}
+    assert made(tmp_path / "u", "--table", "t", "--key", "email")["columns"].keys() == {"id", "at", "email", "n"}
+
+
+def test_columns_that_are_called_as_those_of_the_daily_table(owner: psycopg.Connection[Any], tmp_path: Path) -> None:
+    owner.execute(
+        "CREATE TABLE t (id bigserial PRIMARY KEY, at timestamptz NOT NULL, day boolean, events int, day_ int); "
+        "GRANT SELECT ON t TO engagement_reader"
+    )
+    made(tmp_path / "t", "--table", "t")
+    (mart,) = (tmp_path / "t" / "marts").iterdir()
+    text = mart.read_text()
+    assert "  `day` AS day__,\n  COUNT(*) AS events_,\n  SUM(events) AS events,\n  SUM(day_) AS day_\n" in text
+    assert text.endswith("GROUP BY day__\n")
 
 
 def test_no_file_is_replaced(owner: psycopg.Connection[Any], tmp_path: Path) -> None:
@@ -149,6 +194,20 @@ def test_what_may_not_be_read_is_offered_with_its_grant(owner: psycopg.Connectio
     toml = made(tmp_path / "orders", "--table", "shop.orders")
     assert toml["columns"].keys() == {"order_no", "placed_at", "channel"}
     assert "GRANT SELECT ON shop.customers TO engagement_reader" in (tmp_path / "orders" / "enriched.sql").read_text()
+
+
+def test_a_table_in_a_schema_that_may_not_be_used_is_offered_with_both_grants(
+    owner: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    make_shop(owner)
+    owner.execute('CREATE SCHEMA "Closed"; ALTER TABLE shop.customers SET SCHEMA "Closed"')
+    made(tmp_path / "orders", "--table", "shop.orders")
+    statement = (tmp_path / "orders" / "enriched.sql").read_text()
+    assert '-- LEFT JOIN "Closed".customers AS customer' in statement
+    assert (
+        'GRANT USAGE ON SCHEMA "Closed" TO engagement_reader; GRANT SELECT ON "Closed".customers TO engagement_reader'
+        in statement
+    )
 
 
 def test_a_partitioned_table(owner: psycopg.Connection[Any], tmp_path: Path) -> None:

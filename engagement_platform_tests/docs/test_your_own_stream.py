@@ -6,9 +6,7 @@ What Dagster runs by it is in integration/test_your_own_stream.py.
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
 from engagement_platform_tests.conftest import SourceDatabase
@@ -20,21 +18,17 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def owner(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(source_db.admin_dsn, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
 def shell(source_db: SourceDatabase, tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path, {**os.environ, "ENGAGEMENT_SOURCE_DSN": source_db.dsn})
+    variables = {"ENGAGEMENT_SOURCE_DSN": source_db.dsn, "ENGAGEMENT_LOCAL_WRITER_DSN": source_db.writer_dsn}
+    made = Shell(tmp_path, {**os.environ, **variables})
     yield made
     made.close()
 
 
-def test_the_folder(shell: Shell, owner: psycopg.Connection[Any], tmp_path: Path) -> None:
+def test_the_folder(shell: Shell, tmp_path: Path) -> None:
     page, folder = Page(ROOT / "docs" / "your-own-stream.md"), tmp_path / "streams" / "orders"
-    owner.execute(page.next("sql", "CREATE SCHEMA shop").encode())
+    (tmp_path / "shop.sql").write_text(page.next("sql", "CREATE SCHEMA shop"))
+    shell.type(page.next("sh", "ENGAGEMENT_LOCAL_WRITER_DSN"))
     assert "wrote streams/orders/enriched.sql" in shell.type(page.next("sh", "stream init"))
     assert page.next("text").strip() in (folder / "enriched.sql").read_text()
     said = shell.type(page.next("sh", "stream preview"))

@@ -10,7 +10,7 @@ from engagement_platform.adapters.sql import bare, identifier
 from engagement_platform.domain.columns import Base, Column, Schema, Type, faults_of
 from engagement_platform.domain.drafts.draft import draft_of
 from engagement_platform.domain.drafts.texts import files_of
-from engagement_platform.domain.drafts.values import Wishes
+from engagement_platform.domain.drafts.values import Wishes, is_of
 from engagement_platform.domain.event_stream import flaws_of, stream_of
 from engagement_platform.domain.stream_rules import flaws_of_columns, meanings_left_over, meanings_to_write
 from engagement_platform.domain.table_facts import ColumnFacts, ForeignKey, SourceFacts, TableFacts
@@ -29,6 +29,8 @@ NAMES = st.sampled_from(
         "email",
         "country",
         "status",
+        "day",
+        "Events",
     ]
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -96,4 +98,10 @@ def test_what_is_written_can_be_read_and_fits_itself(found: SourceFacts) -> None
     assert meanings_to_write(stream, schema) == []
     assert meanings_left_over(stream, schema) == []
     assert 1 <= len(stream.views.dimensions) <= 5
-    assert all(each.column.name != "email" for each in draft.selected if not each.expression.startswith("event."))
+    led = {name for key in found.foreign_keys for name in key.columns}
+    for each in draft.selected:
+        if each.column.name == "email":
+            assert is_of(each.column, Base.BOOLEAN) or each.column.name in led
+    lines = files[mart].split("SELECT\n")[1].split("\nFROM ")[0].split("\n")
+    given_names = [line.rstrip(",").rsplit(" ", 1)[-1].strip("`").lower() for line in lines]
+    assert len(given_names) == len(set(given_names))

@@ -147,6 +147,7 @@ def test_the_page(
 
 def _write_the_folder(page: Page, shell: Shell, owner: psycopg.Connection[Any], home: Path) -> None:
     owner.execute(page.next("sql", "CREATE SCHEMA shop").encode())
+    assert "run.py" in page.next("sh", "ENGAGEMENT_LOCAL_WRITER_DSN")  # docs/test_your_own_stream.py types it
     assert "wrote streams/orders/enriched.sql" in shell.type(page.next("sh", "stream init"))
     assert page.next("text").strip() in (home / "streams" / "orders" / "enriched.sql").read_text()
     said = shell.type(page.next("sh", "stream preview"))

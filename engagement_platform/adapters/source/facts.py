@@ -126,11 +126,12 @@ class _Catalog:
             written=relation["written"],
             name=relation["name"],
             comment=relation["comment"],
-            readable=relation["readable"] or any(row["readable"] for row in rows),
+            readable=relation["usable"] and (relation["readable"] or any(row["readable"] for row in rows)),
             filtered=relation["filtered"],
             role=relation["role"],
             columns=tuple(_column(row, catalog) for row in rows),
             unique=tuple(tuple(names[number] for number in row["numbers"]) for row in keys if 0 not in row["numbers"]),
+            closed_schema="" if relation["usable"] else relation["schema"],
         )
         return self._counted(table)
 
@@ -141,7 +142,7 @@ class _Catalog:
             for column in table.columns
             if column.readable and column.type is not None and (column.type.base in _COUNTED)
         ]
-        if not counted or table.filtered:
+        if not counted or not table.readable or table.filtered:
             return table
         key = next((key[0] for key in table.unique if len(key) == 1), None)
         written = {column.name: column.written for column in table.columns}

@@ -11,7 +11,7 @@ SELECT relation.oid::bigint AS oid, relation.relkind::text AS kind, relation.rel
        quote_ident(relation.relname) AS name,
        CASE WHEN space.nspname = 'public' AND pg_table_is_visible(relation.oid) THEN quote_ident(relation.relname)
             ELSE quote_ident(space.nspname) || '.' || quote_ident(relation.relname) END AS written,
-       has_schema_privilege(space.oid, 'USAGE') AS usable,
+       quote_ident(space.nspname) AS schema, has_schema_privilege(space.oid, 'USAGE') AS usable,
        has_table_privilege(relation.oid, 'SELECT') AS readable,
        row_security_active(relation.oid) AS filtered,
        coalesce(obj_description(relation.oid, 'pg_class'), '') AS comment,

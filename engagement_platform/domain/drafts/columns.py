@@ -1,10 +1,10 @@
 """Chooses the columns of a new stream's message: all of the table, and some of those that it leads to.
 
-What names a person in another table is offered only, and so is a secret.
+What may name a person is offered only, and so is a secret; what a stream cannot do without is chosen all the same.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import replace
 
 from engagement_platform.domain.columns import Base, reserved_by_warehouse
@@ -20,8 +20,11 @@ _FEW_ROWS = 50
 
 _PERSONAL = re.compile(
     r"mail|phone|mobile|address|street|birth|passw|secret|token|iban|ssn|card|first_?name|last_?name|surname|"
-    r"full_?name|(^|_)ip($|_)"
+    r"full_?name|(^|_)ip($|_)|(user|customer|person|member|patient|employee|contact|subscriber|client|guest|recipient|"
+    r"sender|display|nick)_?name"
 )
+_PERSON = "names a person, by its name"
+_NUMBERS = (Base.INTEGER, Base.UUID)
 _SECRET = re.compile(r"passw|secret|token|api_?key")
 _PEOPLE = re.compile(r"user|customer|person|people|member|account|patient|employee|contact|subscriber|client|guest")
 _NAMES = re.compile(r"^(name|title|slug|label|code|sku)$")
@@ -46,15 +49,31 @@ _GENERIC = {
 }
 
 
-def own(table: TableFacts, number: str, time: str) -> Iterator[Selected]:
-    """Yield the columns of the table as the message has them; `number` and `time` name the two of every stream."""
-    taken = {number.lower(), time.lower()}
+def own(facts: SourceFacts, number: str, time: str, kept: Set[str]) -> Iterator[Selected]:
+    """Yield the columns of the table as the message has them; `number` and `time` name the two of every stream.
+
+    `kept` are those that the message has also where they may name a person.
+    """
+    table, taken = facts.table, {number.lower(), time.lower()}
+    kept = {number, time, *kept, *_references(facts)}
     for column in table.columns:
         selected = _own(column, table, number, time)
+        if not selected.is_offered and column.name not in kept and _names_a_person(column):
+            selected = replace(selected, note=_PERSON, is_offered=True)
         while column.name not in (number, time) and selected.name.lower() in taken:
             selected = replace(selected, name=f"{selected.name}_", note=f"{column.name}: warehouses have one such name")
         taken.add(selected.name.lower())
         yield selected
+
+
+def _references(facts: SourceFacts) -> set[str]:
+    """Return the columns that lead to another table by a number, which is not what it stands for."""
+    names = {name for key in facts.foreign_keys for name in key.columns}
+    return {column.name for column in facts.table.columns if column.name in names and is_of(column, *_NUMBERS)}
+
+
+def _names_a_person(column: ColumnFacts) -> bool:
+    return bool(_PERSONAL.search(column.name.lower())) and not is_of(column, Base.BOOLEAN)
 
 
 def _own(column: ColumnFacts, table: TableFacts, number: str, time: str) -> Selected:
@@ -68,7 +87,7 @@ def _own(column: ColumnFacts, table: TableFacts, number: str, time: str) -> Sele
         note = f"{column.type_name}, {column.why.split(', ', 1)[-1]}" + (f"; or {hint[3:].rstrip(')')}" if hint else "")
     meaning = column.comment or _meaning(column, table, number, time)
     hidden = (
-        f"no right to read it: GRANT SELECT ON {table.written} TO {table.role}"
+        f"no right to read it: {table.grant}"
         if not column.readable
         else "a secret, by its name"
         if _SECRET.search(column.name.lower())
@@ -111,7 +130,7 @@ def _refused(key: ForeignKey) -> str:
     target = key.target
     keys = [target.column(name) for name in key.leads_to]
     if not target.readable or not all(column is not None and column.readable for column in keys):
-        return f"no right to read it: GRANT SELECT ON {target.written} TO {target.role}"
+        return f"no right to read it: {target.grant}"
     if target.filtered:
         return f"row level security hides rows of it from {target.role}"
     return ""
@@ -124,13 +143,12 @@ def _of_target(key: ForeignKey, alias: str, taken: set[str]) -> Iterator[Selecte
         if column.name in key.leads_to or column.type is None or column.type.is_json or not column.readable:
             continue
         name = _joined_name(column.name, alias, taken)
-        personal = _PERSONAL.search(column.name.lower()) or (is_people and column.name.lower() in ("name", "login"))
+        personal = _names_a_person(column) or (is_people and column.name.lower() in ("name", "login"))
         useful = bool(_NAMES.match(column.name.lower())) or is_counted(column, target.rows)
-        is_offered = bool(personal) or not useful or offered >= MAX_JOINED
-        if not is_offered:
-            offered += 1
-            taken.add(name.lower())
-        note = "names a person, by its name" if personal else ""
+        is_offered = personal or not useful or offered >= MAX_JOINED
+        offered += not is_offered
+        taken.add(name.lower())
+        note = _PERSON if personal else ""
         said = (column.comment or _words(column.name)).rstrip(".")
         meaning = f"{said}, as {target.written} had it when the row was written."
         yield Selected(f"{alias}.{column.written}", name, meaning, column, note, is_offered=is_offered)

@@ -17,14 +17,16 @@ def draft_of(facts: SourceFacts, wishes: Wishes) -> Draft:
     source.require_readable(table)
     number = source.number_of(facts, wishes.id)
     time, choice = source.time_of(facts, wishes.time)
-    own = tuple(columns.own(table, number.name, time.name))
+    user = views.user_of(facts)
+    kept = {name for name in (user, wishes.key) if name is not None}
+    own = tuple(columns.own(facts, number.name, time.name, kept))
     draft = Draft(
         source.name_of(table, wishes.name),
         table,
         number.name,
         time.name,
         views.key_of(facts, wishes.key, own, number.name),
-        views.user_of(facts),
+        user,
         own,
         joins=tuple(columns.joins(facts, {column.name.lower() for column in own})),
         dimensions=(),

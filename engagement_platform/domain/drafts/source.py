@@ -21,7 +21,7 @@ def require_readable(table: TableFacts) -> None:
     if not table.readable:
         raise EngagementError(
             f"The role {table.role} may not read {table.written}.",
-            f"Ask the owner to run: GRANT SELECT ON {table.written} TO {table.role}",
+            f"Ask the owner to run: {table.grant}",
         )
     if table.filtered:
         raise EngagementError(

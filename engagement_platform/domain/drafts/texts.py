@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from engagement_platform.domain.columns import Base
 from engagement_platform.domain.drafts.source import slug
@@ -143,12 +143,12 @@ def _enriched(draft: Draft) -> str:
 
 
 def _columns(columns: Sequence[Selected]) -> str:
-    """Return the list behind SELECT, one column a line; what is only offered stands behind `--`."""
+    """Return the list behind SELECT, one column a line; what is only offered stands behind `--`, to be taken away."""
     last = [column for column in columns if not column.is_offered][-1]
     lines = list[str]()
     for column in [*(column for column in columns if column is not last), last]:
         if column.is_offered:
-            lines.append(f"       -- {_column(column)},{f'  ({column.note})' if column.note else ''}")
+            lines.append(f"       -- {_column(column)},{f'  -- {column.note}' if column.note else ''}")
         else:
             lines += [f"       -- {column.note}"] if column.note else []
             lines.append(f"       {_column(column)}{'' if column is last else ','}")
@@ -179,17 +179,32 @@ def _mart_name(draft: Draft) -> str:
 
 
 def _mart(draft: Draft) -> str:
-    column = draft.dimensions[0][0]
-    sums = "".join(f",\n  SUM({_quoted(measure)}) AS {_quoted(measure)}" for measure in draft.measures)
-    name, by = _mart_name(draft), _quoted(column)
+    column, taken = draft.dimensions[0][0], {"day"}
+    names = {selected.name.lower() for selected in draft.selected}
+    alias = _alias(column, taken, names)
+    sums = "".join(
+        f",\n  SUM({_quoted(measure)}) AS {_quoted(_alias(measure, taken, names))}" for measure in draft.measures
+    )
+    events = _quoted(_alias("events", taken, names))
+    name, by = _mart_name(draft), _quoted(alias)
+    chosen = by if alias == column else f"{_quoted(column)} AS {by}"
     return (
         f"-- name: {name}\n"
         f"-- One row for each {column} with events on @day. BigQuery's dialect; days begin and end in UTC.\n"
-        f"SELECT\n  @day AS day,\n  {by},\n  COUNT(*) AS events{sums}\n"
+        f"SELECT\n  @day AS day,\n  {chosen},\n  COUNT(*) AS {events}{sums}\n"
         f"FROM {_quoted(draft.name)}\n"
         f"WHERE {_quoted(draft.time)} >= @begin AND {_quoted(draft.time)} < @end\n"
         f"GROUP BY {by}\n"
     )
+
+
+def _alias(name: str, taken: set[str], columns: Set[str]) -> str:
+    """Return a name that the query gives once; a changed one is no column of the events either."""
+    alias = name
+    while alias.lower() in taken or (alias != name and alias.lower() in columns):
+        alias += "_"
+    taken.add(alias.lower())
+    return alias
 
 
 def _quoted(name: str) -> str:
