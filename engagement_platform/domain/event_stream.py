@@ -17,6 +17,7 @@ from engagement_platform.domain.checks import Checks, Joined
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.marts import Mart, flaws_of_marts, marts_of
 from engagement_platform.domain.source_tables import Form, Needed, Tables
+from engagement_platform.domain.statement_text import formula_of
 from engagement_platform.domain.stream_form import Flaw, Folder, flaws_of_form
 
 COUNT = "count"
@@ -121,8 +122,7 @@ class EventStream:
     @property
     def own_version(self) -> str:
         """The same, whatever `same_values` says."""
-        formula = " ".join(self.enriched.split())
-        return hashlib.sha256(formula.encode()).hexdigest()[:12]
+        return hashlib.sha256(formula_of(self.enriched).encode()).hexdigest()[:12]
 
 
 def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], where: str) -> EventStream:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from engagement_platform.domain import stream_form
 from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.statement_text import formula_of_bigquery
 from engagement_platform.domain.stream_form import Flaw
 from engagement_platform.domain.table import Column, Kind, Table
 
@@ -56,7 +57,7 @@ class Mart:
     @property
     def code_version(self) -> str:
         """What changes with the formula, and not with its comments."""
-        return hashlib.sha256(" ".join(self.query.split()).encode()).hexdigest()[:12]
+        return hashlib.sha256(formula_of_bigquery(self.query).encode()).hexdigest()[:12]
 
     def table(self, given: Mapping[str, str]) -> Table:
         """Return the table as the query gives it: name -> type of the local engine. Raises SettingsError."""

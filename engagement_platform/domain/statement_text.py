@@ -7,8 +7,17 @@ import re
 from collections.abc import Iterator
 
 _NOT_CODE = re.compile(
-    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(\w*)\$.*?\$\1\$""", re.VERBOSE | re.DOTALL
+    r"""\b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
+    | (?P<comment>--[^\n]* | /\*.*?\*/)""",
+    re.VERBOSE | re.DOTALL,
 )
+_NOT_CODE_OF_BIGQUERY = re.compile(
+    r"""'{3}(?:[^\\]|\\.)*?'{3} | "{3}(?:[^\\]|\\.)*?"{3}
+    | '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `(?:[^`\\]|\\.)*`
+    | (?P<comment>(?:--|\#)[^\n]* | /\*.*?\*/)""",
+    re.VERBOSE | re.DOTALL,
+)
+_BLANKS = re.compile(r"\s+")
 _CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _PART = r'(?:[A-Za-z_]\w*|"(?:[^"]|"")+")'
 _READ = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?({_PART}(?:\s*\.\s*{_PART})?)", re.IGNORECASE)
@@ -41,6 +50,25 @@ _RELATIVE = re.compile(r"'(now|today|tomorrow|yesterday)'", re.IGNORECASE)
 def code_of(text: str) -> str:
     """Return a statement with blanks for texts, quoted names and comments; each character keeps its place."""
     return _NOT_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def formula_of(text: str) -> str:
+    """Return what a statement computes, whatever its comments, line breaks and blanks; texts and quoted names stay."""
+    return _formula(text, _NOT_CODE)
+
+
+def formula_of_bigquery(text: str) -> str:
+    """Return the same of a statement in BigQuery's dialect."""
+    return _formula(text, _NOT_CODE_OF_BIGQUERY)
+
+
+def _formula(text: str, not_code: re.Pattern[str]) -> str:
+    without = not_code.sub(lambda match: " " if match["comment"] else match[0], text)
+    parts, at = list[str](), 0
+    for match in not_code.finditer(without):
+        parts += [_BLANKS.sub(" ", without[at : match.start()]), match[0]]
+        at = match.end()
+    return "".join([*parts, _BLANKS.sub(" ", without[at:])]).strip()
 
 
 def calls_in(text: str) -> frozenset[str]:

@@ -1,12 +1,14 @@
 """What `stream.toml` may say, and what is said where it cannot be used."""
 
 import copy
+import hashlib
 from typing import Any
 
 import pytest
 
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, SourceTable, Views, stream_of
+from engagement_platform_tests.streams import PACKAGED
 
 ORDERS: dict[str, Any] = {
     "name": "orders",
@@ -69,7 +71,19 @@ def test_what_cannot_be_used_is_said_with_the_file(changes: dict[str, Any], said
 def test_days_are_stale_by_formula_and_not_by_its_form() -> None:
     one = stream_of(ORDERS, "SELECT a,\n  b", {}, "").code_version
     assert stream_of(ORDERS, "\n\nSELECT a, b", {}, "").code_version == one
+    assert stream_of(ORDERS, "SELECT a, -- the first\n  b", {}, "").code_version == one
     assert stream_of(ORDERS, "SELECT b, a", {}, "").code_version != one
+    assert stream_of(ORDERS, "SELECT a -- , b", {}, "").code_version != one
+    texts = ("SELECT a || ' ' AS b", "SELECT a || '  ' AS b")
+    assert len({stream_of(ORDERS, text, {}, "").code_version for text in texts}) == 2
+
+
+def test_the_packaged_stream_keeps_the_version_by_which_its_days_were_made() -> None:
+    assert PACKAGED.own_version == "2d5908a02a0d"
+    assert PACKAGED.code_version == "51219ddc5731"
+    for mart in PACKAGED.marts.values():
+        was = hashlib.sha256(" ".join(mart.query.split()).encode()).hexdigest()[:12]
+        assert mart.code_version == was, mart.name
 
 
 def test_a_formula_that_gives_the_same_values_makes_no_day_stale() -> None:

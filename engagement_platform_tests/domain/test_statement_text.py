@@ -11,6 +11,51 @@ def test_texts_quoted_names_and_comments_are_no_code() -> None:
     assert len(text.code_of(statement)) == len(statement)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SELECT a,\n  b", "\n\nSELECT a, b "),
+        ("SELECT a, b", "SELECT a, -- the first\n b"),
+        ("SELECT a, b", "SELECT a, /* '\n */ b -- the end; it's"),
+        ("SELECT 'x  y',  b", "SELECT 'x  y', b"),
+        ("SELECT $$ a -- b $$,  c", "SELECT $$ a -- b $$, c -- d"),
+        (r"SELECT E'it\'s  --', b", r"SELECT  E'it\'s  --', b -- c"),
+    ],
+)
+def test_comments_and_blanks_between_words_are_no_part_of_the_formula(one: str, other: str) -> None:
+    assert text.formula_of(one) == text.formula_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SELECT 'a b'", "SELECT 'a  b'"),
+        ("SELECT 'a b'", "SELECT 'a\nb'"),
+        ('SELECT 1 AS "a b"', 'SELECT 1 AS "a  b"'),
+        ("SELECT $$a b$$", "SELECT $$a  b$$"),
+        ("SELECT $t$a -- b$t$", "SELECT $t$a -- c$t$"),
+        ("SELECT '--a'", "SELECT '--b'"),
+        ("SELECT a -- one\n, b", "SELECT a -- one , b"),
+        (r"SELECT E'it\'s -- a'", r"SELECT E'it\'s -- b'"),
+        ("SELECT ab", "SELECT a/**/b"),
+    ],
+)
+def test_texts_quoted_names_and_what_stands_behind_a_comment_are_part_of_it(one: str, other: str) -> None:
+    assert text.formula_of(one) != text.formula_of(other)
+
+
+def test_the_formula_in_the_dialect_of_bigquery() -> None:
+    of = text.formula_of_bigquery
+    assert of("SELECT a, # one\n  b -- two") == of("SELECT a, b") == "SELECT a, b"
+    for one, other in (
+        (r"SELECT 'it\'s -- a'", r"SELECT 'it\'s -- b'"),
+        ('SELECT "a # b"', 'SELECT "a # c"'),
+        ("SELECT `a b`", "SELECT `a  b`"),
+        ("SELECT '''it's -- a'''", "SELECT '''it's -- b'''"),
+    ):
+        assert of(one) != of(other)
+
+
 def test_the_relations_behind_from_and_join() -> None:
     statement = (
         'SELECT 1 FROM shop.orders o LEFT JOIN "Shop" . "C d" ON true '
