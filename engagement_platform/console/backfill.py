@@ -24,7 +24,12 @@ from engagement_platform.console.times import span
     help="What --since and --until mean with --to replay-topic and --to api: when the stream published the events, be "
     "they old ones whose transactions committed late; or when they happened. For the warehouse they name days.",
 )
-@click.option("--stale", is_flag=True, help="The days that another formula than that of now has made, and no others.")
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="The days that another formula than that of now has made, and no others, of those tables and of what is made "
+    "from them.",
+)
 @click.option("--ids", metavar="ID,ID,...", help="With --to replay-topic and --to api: these events, at any time.")
 @click.option(
     "--allow-removal", is_flag=True, help="Rebuild a day also where that takes a large part of its rows away."
@@ -60,6 +65,8 @@ def backfill(
     It is Dagster's partition backfill: the UI shows it too, and it goes on when this command is interrupted.
     """
     _require_one(since, "stale" if stale else None, ids, resume, retry, cancel)
+    if until is not None and since is None:
+        raise click.UsageError("--until goes with --since.")
     if dry_run and since is None and ids is None and not stale:
         raise click.UsageError("--dry-run goes with --since, --stale and --ids.")
     if stale and target != "warehouse":
@@ -76,15 +83,25 @@ def backfill(
         backfills.replay_events(settings, asked, to_api=target == "api", dry_run=dry_run)
         return
     days = [] if since is None else backfills.days_between(settings.stream, since, until)
+    assets = None
     if stale:
-        days = backfills.stale_days_of(settings)
+        assets, days = backfills.stale_of(settings)
         if not days:
             click.echo("No day is stale: each was made by the formula of now.")
             return
     if dry_run:
         backfills.announce(days)
         return
-    backfills.run(settings, days, resume=resume, retry=retry, cancel=cancel, allow_removal=allow_removal, detach=detach)
+    backfills.run(
+        settings,
+        days,
+        assets,
+        resume=resume,
+        retry=retry,
+        cancel=cancel,
+        allow_removal=allow_removal,
+        detach=detach,
+    )
 
 
 def _require_one(*chosen: str | None) -> None:

@@ -39,6 +39,7 @@ _SAY_AGAIN_SECONDS = 60.0
 def run(
     settings: Settings,
     days: list[date],
+    assets: Sequence[dg.AssetKey] | None = None,
     *,
     resume: str | None,
     retry: str | None,
@@ -46,7 +47,10 @@ def run(
     allow_removal: bool,
     detach: bool,
 ) -> None:
-    """Start a backfill of days, or of those that another has left, or come back to one, and watch it to its end."""
+    """Start a backfill of days, or of those that another has left, or come back to one, and watch it to its end.
+
+    `assets` are the tables, by default all of the stream.
+    """
     why = "engagement-platform backfill"
     with instance() as dagster:
         graph = asset_graph(definitions)
@@ -55,7 +59,7 @@ def run(
             click.echo(f"Backfill {cancel} is being ended.")
             return
         backfill_id = resume
-        assets = tables_of(settings)
+        assets = tables_of(settings) if assets is None else assets
         if retry is not None:
             failed = backfills.progress(dagster, graph, retry)
             days, assets, why = _failed_days(failed), failed.assets, f"the failed days of {retry}"
@@ -140,21 +144,29 @@ def instance() -> dg.DagsterInstance:
 
 def tables_of(settings: Settings) -> Sequence[dg.AssetKey]:
     """Return the tables of a stream, which a backfill makes anew."""
-    group = warehouse_group(stream_of(settings))
-    return [table.key for table in definitions.resolve_all_asset_specs() if table.group_name == group]
+    return [spec.key for spec in _specs_of(settings)]
 
 
-def stale_days_of(settings: Settings) -> list[date]:
-    """Return the days, ascending, that another formula has made, of whichever table of the stream."""
-    return sorted({day for days in stale_tables_of(settings).values() for day in days})
+def stale_of(settings: Settings) -> tuple[list[dg.AssetKey], list[date]]:
+    """Return the tables that another formula has made, with those made from them, and the days, ascending."""
+    stale, specs = _stale_days(settings), _specs_of(settings)
+    return formulas.with_downstream(specs, stale), sorted({day for days in stale.values() for day in days})
 
 
 def stale_tables_of(settings: Settings) -> Mapping[str, list[date]]:
     """Return table -> the days that another formula has made; only tables that have one. Raises SettingsError."""
-    tables = frozenset(tables_of(settings))
-    specs = [spec for spec in definitions.resolve_all_asset_specs() if spec.key in tables]
+    return {key.path[-1]: days for key, days in _stale_days(settings).items()}
+
+
+def _stale_days(settings: Settings) -> Mapping[dg.AssetKey, list[date]]:
+    specs = _specs_of(settings)
     with instance() as dagster:
-        return {key.path[-1]: days for key, days in formulas.stale_days(dagster, specs).items()}
+        return formulas.stale_days(dagster, specs)
+
+
+def _specs_of(settings: Settings) -> Sequence[dg.AssetSpec]:
+    group = warehouse_group(stream_of(settings))
+    return [spec for spec in definitions.resolve_all_asset_specs() if spec.group_name == group]
 
 
 def launch(

@@ -29,6 +29,16 @@ def stale_days(instance: dg.DagsterInstance, specs: Iterable[dg.AssetSpec]) -> d
     return {key: days for key, days in stale.items() if days}
 
 
+def with_downstream(specs: Iterable[dg.AssetSpec], keys: Iterable[dg.AssetKey]) -> list[dg.AssetKey]:
+    """Return those of the assets that have these keys, or are made from one of them, in the order of `specs`."""
+    specs, chosen = list(specs), set(keys)
+    while more := {
+        spec.key for spec in specs if spec.key not in chosen and any(dep.asset_key in chosen for dep in spec.deps)
+    }:
+        chosen |= more
+    return [spec.key for spec in specs if spec.key in chosen]
+
+
 def _made_by_another(instance: dg.DagsterInstance, spec: dg.AssetSpec) -> list[date]:
     made_by = {
         day: tags.get(CODE_VERSION, tags.get(FILLED_BY)) for day, tags in latest_tags(instance, spec.key).items()

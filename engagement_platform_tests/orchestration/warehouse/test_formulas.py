@@ -12,7 +12,13 @@ from dagster._core.loader import LoadingContextForTest
 from engagement_platform.cli import group
 from engagement_platform.console import backfills
 from engagement_platform.orchestration.private import latest_tags
-from engagement_platform.orchestration.warehouse.formulas import CODE_VERSION, FILLED_BY, stale_days, tags_to_carry
+from engagement_platform.orchestration.warehouse.formulas import (
+    CODE_VERSION,
+    FILLED_BY,
+    stale_days,
+    tags_to_carry,
+    with_downstream,
+)
 from engagement_platform.settings import load
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-03-01")
@@ -129,3 +135,44 @@ def test_one_command_names_the_stale_days_of_every_table(monkeypatch: pytest.Mon
             "hourly_engagement": [date(2026, 3, 3)],
         }
         assert CliRunner().invoke(group, dry_run).output == "2 days, 2026-03-01 to 2026-03-03.\n"
+
+
+@pytest.mark.parametrize(
+    ("stale_table", "tables"),
+    [
+        ("hourly_engagement", {"hourly_engagement"}),
+        (
+            "engagement_events",
+            {"engagement_events", "hourly_engagement", "daily_content_engagement", "daily_device_engagement"},
+        ),
+    ],
+)
+def test_only_the_stale_tables_and_what_is_made_from_them_are_rebuilt(
+    monkeypatch: pytest.MonkeyPatch, stale_table: str, tables: set[str]
+) -> None:
+    for name in ("SOURCE", "PLATFORM"):
+        monkeypatch.setenv(f"ENGAGEMENT_{name}_DSN", "postgresql://nobody@127.0.0.1:1/nothing")
+    launched = list[tuple[set[str], list[date]]]()
+
+    def launch(_: object, assets: list[dg.AssetKey], days: list[date], *_why: object, **_tags: object) -> str:
+        launched.append(({key.path[-1] for key in assets}, days))
+        return "launched"
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(backfills, "instance", lambda: nullcontext(instance))
+        monkeypatch.setattr(backfills, "launch", launch)
+        monkeypatch.setattr(backfills, "obstacles", lambda *_: [])
+        key = dg.AssetKey(["warehouse", stale_table])
+        made = dg.AssetMaterialization(key, partition="2026-03-01", tags={CODE_VERSION: "old"})
+        instance.report_runless_asset_event(made)
+        done = CliRunner().invoke(group, ["backfill", "--stale", "--detach"])
+        assert done.exit_code == 0, (done.output, done.exception)
+    assert launched == [(tables, [date(2026, 3, 1)])]
+
+
+def test_what_is_made_from_a_table_is_found_over_any_number_of_steps() -> None:
+    one, two, three, other = (dg.AssetKey(name) for name in ("one", "two", "three", "other"))
+    specs = [dg.AssetSpec(three, deps=[two]), dg.AssetSpec(two, deps=[one]), dg.AssetSpec(one), dg.AssetSpec(other)]
+    assert with_downstream(specs, [one]) == [three, two, one]
+    assert with_downstream(specs, [two]) == [three, two]
+    assert with_downstream(specs, []) == []
