@@ -12,6 +12,7 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.streams import read
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.day_diff import DayDiff, compare, day_in_warehouse
+from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.stream_names import aimed
 from engagement_platform.settings import about, load, source_dsn_of
@@ -30,10 +31,22 @@ def report(folder: Path, day: date, examples: int, against: Path | None = None) 
             diff = _with_warehouse(Origin(dsn, stream), day, examples)
         else:
             was = str(against)
-            diff = _with_statement(Origin(dsn, stream), Origin(dsn, read(against)), day, examples)
+            former = read(against)
+            _require_same_id(stream, former, folder, against)
+            diff = _with_statement(Origin(dsn, stream), Origin(dsn, former), day, examples)
         for line in lines_of(diff, stream, day, was):
             click.echo(line)
     return not diff.differs
+
+
+def _require_same_id(stream: EventStream, former: EventStream, folder: Path, against: Path) -> None:
+    one, other = stream.source.id, former.source.id
+    if one != other:
+        raise EngagementError(
+            f"{folder} numbers its events by {one} and {against} by {other}: nobody could tell which rows belong "
+            "together.",
+            "Compare with a folder that has the same id in [source] of its stream.toml.",
+        )
 
 
 def _with_warehouse(origin: Origin, day: date, examples: int) -> DayDiff:

@@ -22,6 +22,7 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.day_diff import DayDiff, compare, day_in_warehouse
 from engagement_platform.adapters.warehouse.port import Replacement
 from engagement_platform.cli import group
+from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import table_of
 from engagement_platform.settings import load
 from engagement_platform_tests.conftest import SourceDatabase
@@ -208,6 +209,22 @@ def test_two_statements_in_one_snapshot(folder: Path, tmp_path: Path, source_db:
     assert "id 5: 105 -> null" in said
     assert f"100 rows in {former}" in said
     assert not (tmp_path / "warehouse").exists()
+
+
+@pytest.mark.servers
+def test_a_folder_with_another_id_cannot_be_compared_with(
+    folder: Path, tmp_path: Path, source_db: SourceDatabase
+) -> None:
+    with psycopg.connect(source_db.admin_dsn, autocommit=True) as connection:
+        connection.execute("ALTER TABLE shop.orders ADD COLUMN other_no bigint GENERATED ALWAYS AS IDENTITY")
+    init = ["stream", "init", str(tmp_path / "former"), "--table", "shop.orders", "--id", "other_no"]
+    assert CliRunner().invoke(group, init).exit_code == 0
+    said = CliRunner().invoke(
+        group, ["stream", "diff", str(folder), "--day", str(DAY), "--against", str(tmp_path / "former")]
+    )
+    assert isinstance(said.exception, EngagementError)
+    assert "by order_no and" in str(said.exception)
+    assert "by other_no" in str(said.exception)
 
 
 @pytest.mark.servers
