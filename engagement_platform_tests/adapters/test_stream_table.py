@@ -41,8 +41,8 @@ def test_a_table_has_every_column_that_messages_have_had(settings: Settings) -> 
     ensure_schema(settings)
     assert table_now(settings) == ENGAGEMENT_EVENTS
     with Schemas.opened(settings, "test") as schemas:
-        first = schemas.numbered(1)
-        assert first is not None
+        first = described(origin_of(settings))
+        assert schemas.note(first) == 1
         schemas.note(replace(first, columns=(*first.columns, Column("mood", parsed("text")))))
         assert [column.name for column in table_now(settings, schemas.session).columns] == [*first.names, "mood"]
         kept = tuple(column for column in first.columns if column.name != "device")

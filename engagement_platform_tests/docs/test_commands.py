@@ -167,7 +167,7 @@ def test_the_program_for_the_views(views: Settings, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_consumer_of_the_topic(views: Settings) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", (DOCS / "topics.md").read_text(), re.DOTALL)
+    *_, program = re.findall(r"```python\n(.*?)```", (DOCS / "topics.md").read_text(), re.DOTALL)
     program = program.replace('"engagement-events"', repr(views.topics.events)).replace(
         "my-application", views.topics.events
     )
