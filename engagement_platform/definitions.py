@@ -7,18 +7,18 @@ from engagement_platform.orchestration.assets import sources_of
 from engagement_platform.orchestration.broken import broken_of
 from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.living import in_one_living_process
-from engagement_platform.orchestration.of_stream import definitions_of, told_apart
+from engagement_platform.orchestration.of_stream import told_apart
 from engagement_platform.orchestration.retention import (
     prune_engagement_stream_runs,
     prune_engagement_stream_runs_daily,
 )
 from engagement_platform.orchestration.warehouse.upkeep import keep_warehouse_small, keep_warehouse_small_hourly
 
-usable, broken = told_apart(streams())
+present = told_apart(streams())
 
 definitions = dg.Definitions.merge(
     dg.Definitions(
-        assets=sources_of(usable),
+        assets=sources_of(present.usable),
         jobs=[prune_engagement_stream_runs, keep_warehouse_small],
         sensors=[end_dead_runs],
         schedules=[prune_engagement_stream_runs_daily, keep_warehouse_small_hourly],
@@ -26,6 +26,6 @@ definitions = dg.Definitions.merge(
         # seconds.
         executor=in_one_living_process,
     ),
-    *(definitions_of(stream) for stream in usable),
-    *(broken_of(name, error) for name, error in broken.items()),
+    *present.definitions,
+    *(broken_of(name, error) for name, error in present.broken.items()),
 )

@@ -292,6 +292,31 @@ def test_every_name_of_a_stream_makes_variables_that_are_found_again(name: str) 
         assert load(name).lease.seconds == 7
 
 
+def test_the_address_of_a_warehouse_is_not_taken_over_by_a_stream_with_another_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_WAREHOUSE", "bigquery")
+    monkeypatch.setenv("ENGAGEMENT_WAREHOUSE_URI", "project.dataset")
+    assert load("orders").effective_warehouse_uri == "project.dataset"
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__WAREHOUSE", "bigquery")
+    assert load("orders").effective_warehouse_uri == "project.dataset"
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__WAREHOUSE", "delta")
+    with about("orders"):
+        assert str(SettingsError("ENGAGEMENT_WAREHOUSE_URI")) == "ENGAGEMENT_ORDERS__WAREHOUSE_URI"
+    assert load("orders").effective_warehouse_uri.endswith("/warehouse")
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__WAREHOUSE_URI", "/elsewhere")
+    assert load("orders").effective_warehouse_uri == "/elsewhere"
+
+
+def test_a_first_day_at_fault_is_named_by_the_variable_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_FIRST_DAY", "soon")
+    with pytest.raises(SettingsError, match="ENGAGEMENT_FIRST_DAY is not a date"):
+        first_day("orders")
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__FIRST_DAY", "later")
+    with pytest.raises(SettingsError, match="ENGAGEMENT_ORDERS__FIRST_DAY is not a date"):
+        first_day("orders")
+
+
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_what_stands_for_one_stream_is_never_taken_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     value = "https://partner.example/events" if name == "api_url" else "something"

@@ -35,11 +35,15 @@ def _claims(settings: Settings, stream: EventStream) -> Iterator[tuple[str, str]
     """Yield each thing that a stream writes to, and the setting, or what in its folder, names it."""
     for name, kind in _NAMES.items():
         yield f"{kind} {settings[name]}", name
-    warehouse = f"of the warehouse {settings.effective_warehouse_uri}"
-    yield f"table {stream.table} {warehouse}", "the table"
+    # Also where the warehouses differ: Dagster knows a table by its name alone.
+    yield f"table {stream.table}", "the table"
     for mart in stream.marts:
-        yield f"table {mart} {warehouse}", f"mart {mart}"
+        yield f"table {mart}", f"mart {mart}"
 
 
 def _remedy(settings: Settings, by: str) -> str:
-    return settings.variable_of(by) if by in _NAMES else "the table's name in its folder, or another warehouse"
+    if by in _NAMES:
+        return settings.variable_of(by)
+    if by.startswith("mart "):
+        return f"the name of its file marts/{by.removeprefix('mart ')}.sql"
+    return "table under [warehouse] in its stream.toml"

@@ -1,5 +1,6 @@
 """Reads the folders of streams: the packaged one, and those of ENGAGEMENT_STREAMS."""
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Set
@@ -7,6 +8,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from itertools import chain, count
 from pathlib import Path
 
 from engagement_platform import settings as configuration
@@ -16,6 +18,11 @@ from engagement_platform.domain import event_stream
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.settings import STREAM, Settings, variable
+
+_CHARACTERS = 32
+"""Of a name that is made of a folder's: a number may come behind it."""
+_SLIP = 0.9
+"""How alike two names are, of 1, that are a slip of the finger apart."""
 
 _PACKAGED = resources.files("engagement_platform").joinpath("streams", STREAM)
 
@@ -32,11 +39,11 @@ def streams() -> Mapping[str, EventStream | SettingsError]:
 def stream_of(settings: Settings) -> EventStream:
     """Return the stream whose settings these are.
 
-    Raises SettingsError when there is no such stream, its folder cannot be used, or it would write to what an earlier
-    one writes to: a topic, keys, a consumer group, a table.
+    Raises SettingsError when there is no such stream, its folder cannot be used, a variable of it seems to be misspelt,
+    or it would write to what an earlier one writes to: a topic, keys, a consumer group, a table.
     """
-    _require_known(configuration.streams_with_settings())
     stream = stream_named(settings.stream)
+    _require_heeded(settings.stream)
     for others, other in _before(settings.stream):
         if fault := claims.shared(settings, stream, others, other):
             raise fault
@@ -92,10 +99,12 @@ def _name_in(folder: Path) -> str:
 
 def _name_beside(taken: Set[str], folder: str) -> str:
     """Return a name for a stream that says none: its folder's, as names may be, and not one that is taken."""
-    name = re.sub("[^a-z0-9_]+", "_", folder.lower()) or "_"
-    while name in taken:
-        name += "_"
-    return name
+    name = re.sub("[^a-z0-9]+", "_", folder.lower()).strip("_")
+    if not name[:1].isalpha():
+        name = f"folder_{name}"
+    name = name[:_CHARACTERS].strip("_")
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(free for free in chain([name], numbered) if free not in taken)
 
 
 def _stream_in(folder: Path) -> EventStream | SettingsError:
@@ -125,16 +134,34 @@ def stream_named(name: str) -> EventStream:
     raise SettingsError(stream.what, stream.todo)
 
 
-def _require_known(named: Mapping[str, str]) -> None:
-    """Raise SettingsError for a variable of a stream that is not there, unless it may be that of a broken folder."""
-    all_streams = streams()
-    if any(isinstance(stream, SettingsError) for stream in all_streams.values()):
+def strange_variables() -> list[SettingsError]:
+    """Return what is wrong with each variable of a stream that is not there, unless it may be a broken folder's."""
+    present = streams()
+    if any(isinstance(stream, SettingsError) for stream in present.values()):
+        return []
+    return [
+        SettingsError(
+            f"{of} is of the stream {name}, which is not there; there are {', '.join(present)}.",
+            f"Mend the name, take the variable away, or add the stream's folder to {variable('streams')}.",
+        )
+        for name, of in configuration.streams_with_settings().items()
+        if name not in present
+    ]
+
+
+def _require_heeded(stream: str) -> None:
+    """Raise SettingsError where a variable is for a stream that is not there, by a slip, and seems to be for this one.
+
+    The packaged stream is never meant: its variables are the common ones.
+    """
+    present = streams()
+    if stream == STREAM or any(isinstance(other, SettingsError) for other in present.values()):
         return
-    for name, of in named.items():
-        if name not in all_streams:
+    for name, of in configuration.streams_with_settings().items():
+        if name not in present and difflib.get_close_matches(name, present, n=1, cutoff=_SLIP) == [stream]:
             raise SettingsError(
-                f"{of} is of the stream {name}, which is not there; there are {', '.join(all_streams)}.",
-                f"Mend the name, take the variable away, or add the stream's folder to {variable('streams')}.",
+                f"{of} is of the stream {name}, which is not there, and seems to be meant for {stream}.",
+                f"Mend the name, or take the variable away; {stream} does not stream meanwhile, the others do.",
             )
 
 

@@ -31,20 +31,24 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
 
     console = Console()
     faults = 0
+    common_seen = False
     shown: list[Effective] = []
     streams = settings_of_each(stream)
-    for number, (name, settings) in enumerate(streams.items()):
+    for name, settings in streams.items():
         if len(streams) > 1:
             console.print(f"[bold]{name}[/]")
         with about(name):
             if isinstance(settings, EngagementError):
                 faults += _show_finding(console, examination.Finding("fault", settings.what, settings.todo))
                 continue
-            examine = examination.examine_stream if number else examination.examine
+            examine = examination.examine_stream if common_seen else examination.examine
+            common_seen = True
             faults += sum(_show_finding(console, finding) for finding in examine(settings))
         effective = [one for one in examination.effective(settings) if one not in shown]
         _show_settings(console, effective, all_settings=all_settings)
         shown += effective
+    if not common_seen:
+        faults += sum(_show_finding(console, finding) for finding in examination.examine_common())
     if faults:
         console.print(f"[red]{faults} to mend.[/]")
         sys.exit(1)

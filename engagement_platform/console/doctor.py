@@ -24,7 +24,7 @@ from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.source.surroundings import Surroundings, look_around
 from engagement_platform.adapters.stream_table import table_now
-from engagement_platform.adapters.streams import stream_of
+from engagement_platform.adapters.streams import strange_variables, stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, Unavailable, redact
@@ -90,9 +90,15 @@ def _shown(name: str, value: object) -> str:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at each server and each right of a stream in turn, and at Dagster."""
+    """Look at each server and each right of a stream in turn, and at what all streams share."""
     yield from examine_stream(settings)
-    yield from _dagster(settings)
+    yield from examine_common()
+
+
+def examine_common() -> Iterator[Finding]:
+    """Look at what all streams share: Dagster, and the names of variables."""
+    yield from _dagster()
+    yield from (Finding("fault", error.what, error.todo) for error in strange_variables())
 
 
 def examine_stream(settings: Settings) -> Iterator[Finding]:
@@ -264,7 +270,7 @@ def _partner(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", f"no partner: {settings.variable_of('api_url')} is not set, and nothing is forwarded")
 
 
-def _dagster(_: Settings) -> Iterator[Finding]:
+def _dagster() -> Iterator[Finding]:
     home = os.environ.get("DAGSTER_HOME", "")
     if home and (Path(home) / "dagster.yaml").exists():
         yield Finding("ok", f"Dagster: DAGSTER_HOME has a dagster.yaml ({home})")

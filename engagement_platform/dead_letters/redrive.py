@@ -24,7 +24,7 @@ from engagement_platform.domain.dead_letters import Address, Chosen, Letter
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.messages import HEADER_TO, TO_API, largest_value, schema_header
 from engagement_platform.domain.redrive import Plan, SourceEvent, Targets, chunks, needs_source, plan, weight
-from engagement_platform.settings import Settings
+from engagement_platform.settings import Settings, variable
 from engagement_platform.stream import registry
 from engagement_platform.stream.numbering import number_now
 from engagement_platform.stream.readers import Readers
@@ -78,6 +78,7 @@ def _targets(settings: Settings, readers: Readers) -> Targets:
     limit = int(topic_configuration(settings.kafka, settings.topics.replays)["max.message.bytes"])
     return Targets(
         api=bool(settings.api.url.get_secret_value()),
+        api_variable=variable("api_url", settings.stream),
         largest_value=largest_value(limit),
         first_day=settings.history.first_day,
         last_day=datetime.now(UTC).date(),

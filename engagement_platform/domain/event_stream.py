@@ -24,7 +24,9 @@ COUNT = "count"
 """The measure that every stream has: how many events."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""A stream's name stands in names of topics, keys, tables, assets and jobs."""
+"""A table's name."""
+_STREAM = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+"""A stream's name stands before `_` or `__` in names of schemas, variables, assets, jobs and ops."""
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """A dimension's or a measure's name stands in names of keys."""
 
@@ -169,6 +171,7 @@ def flaws_of(toml: Mapping[str, Any], marts: Iterable[str] = (), *, complete: bo
     files = marts if complete else None
     return [
         *_names(folder),
+        *_named_checks(folder),
         *_counted(folder.views),
         *_named_marts(folder, marts),
         *flaws_of_marts(folder.marts, files),
@@ -176,9 +179,12 @@ def flaws_of(toml: Mapping[str, Any], marts: Iterable[str] = (), *, complete: bo
 
 
 def _names(folder: Folder) -> Iterator[Flaw]:
-    for path, name in ((("name",), folder.name), (("warehouse", "table"), folder.warehouse.table)):
-        if not _NAME.fullmatch(name):
-            yield Flaw(path, f"{name!r} is no name: a-z, 0-9 and _, beginning with a letter, 40 at most")
+    if not is_name(folder.name):
+        form = "a-z, 0-9 and single _ between them, beginning with a letter, 40 at most"
+        yield Flaw(("name",), f"{folder.name!r} is no name of a stream: {form}")
+    if not _NAME.fullmatch(folder.warehouse.table):
+        form = "a-z, 0-9 and _, beginning with a letter, 40 at most"
+        yield Flaw(("warehouse", "table"), f"{folder.warehouse.table!r} is no name: {form}")
     for name in (*folder.checks.joined, *filter(None, [folder.checks.unit])):
         if not _DIMENSION.fullmatch(name):
             yield Flaw(("checks",), f"{name!r} is no name, which stands in that of a check: a-z, 0-9 and _, 40 at most")
@@ -186,6 +192,28 @@ def _names(folder: Folder) -> Iterator[Flaw]:
         for name in names:
             if not _DIMENSION.fullmatch(name):
                 yield Flaw(("views", kind, name), f"{name!r} is no name: a-z, 0-9 and _, 40 at most")
+
+
+_OTHER_CHECKS = frozenset({"rows", "values"})
+"""What stands in `same_…_as_source` of checks that every stream has, and so in no other."""
+_KNOWN = frozenset({"days", "values"})
+"""The same for `…_known`."""
+
+
+def _named_checks(folder: Folder) -> Iterator[Flaw]:
+    """Yield what would give a check the name of one that is always there."""
+    unit = folder.checks.unit
+    if unit in _OTHER_CHECKS:
+        yield Flaw(("checks", "unit"), f"same_{unit}_as_source is another check already: name the unit otherwise")
+    for name in folder.views.measures if unit is None else ():
+        if name in _OTHER_CHECKS:
+            said = f"same_{name}_as_source is another check already: name the measure otherwise, or say checks.unit"
+            yield Flaw(("views", "measures", name), said)
+    shown = [name for name, dimension in folder.views.dimensions.items() if dimension.shown]
+    for name in folder.checks.joined or shown:
+        if name in _KNOWN:
+            path = ("checks", "joined", name) if folder.checks.joined else ("views", "dimensions", name)
+            yield Flaw(path, f"{name}_known is another check already: give {name} another name")
 
 
 def _counted(views: stream_form.Views) -> Iterator[Flaw]:
@@ -227,4 +255,4 @@ def _tables(folder: Folder) -> Tables:
 
 def is_name(text: str) -> bool:
     """Say whether a stream may have this name."""
-    return _NAME.fullmatch(text) is not None
+    return _STREAM.fullmatch(text) is not None

@@ -42,6 +42,8 @@ class Targets:
 
     api: bool
     """Whether there is a partner."""
+    api_variable: str
+    """The environment variable that names the partner."""
     largest_value: int
     """Bytes of the largest value that the topic of replays takes."""
     first_day: date
@@ -89,7 +91,7 @@ def plan(content: DeadLetter, event: SourceEvent | None, targets: Targets) -> Pl
         return Plan(fault=f"there is no redrive for letters of {content.source}")
     if Sink.WAREHOUSE not in lacking:
         if not targets.api:
-            return Plan(fault="there is no partner: ENGAGEMENT_API_URL is not set")
+            return Plan(fault=f"there is no partner: {targets.api_variable} is not set")
         if (message := _kept(content, targets)) is not None:
             return Plan(key=message[0], value=message[1])
     return _again(content, event, targets)

@@ -30,12 +30,12 @@ def stream_group(stream: EventStream) -> str:
 def source_key(table: str) -> dg.AssetKey:
     """Return the key of a table of the source, named as SQL writes it."""
     parts = ["".join(part) for part in _PART.findall(table)]
-    return dg.AssetKey(["postgres", *(re.sub(r"\W", "_", part) for part in parts)])
+    return dg.AssetKey(["postgres", *(re.sub("[^A-Za-z0-9_]", "_", part) for part in parts)])
 
 
 def source_keys(stream: EventStream) -> list[dg.AssetKey]:
-    """Return the keys of the tables that a stream reads."""
-    return [source_key(table) for table in stream.tables]
+    """Return the keys of the tables that a stream reads, each once."""
+    return list(dict.fromkeys(source_key(table) for table in stream.tables))
 
 
 def sources_of(streams: Iterable[EventStream]) -> list[dg.AssetSpec]:

@@ -1,5 +1,6 @@
 """Makes the op that runs one loop under the lease of its run."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
+from engagement_platform.adapters.streams import strange_variables
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.stream_names import own_name
 from engagement_platform.orchestration.failures import explained
@@ -16,6 +18,8 @@ from engagement_platform.stream.control import Control
 from engagement_platform.stream.lease import hold_lease
 from engagement_platform.stream.pauses import run_pausable
 from engagement_platform.stream.registry import Loop
+
+log = logging.getLogger("engagement_platform.streams")
 
 RunLoop = Callable[[Settings, Control], None]
 
@@ -53,6 +57,9 @@ def loop_op(stream: EventStream, loop: Loop, run_loop: RunLoop, loops: Sequence[
             os.nice(loop.niceness)
         with explained(stream.name):
             settings = load(stream.name)
+        if loop.name == loops[0]:
+            for error in strange_variables():
+                log.warning("%s", error)
         chosen = context.op_config["lease_seconds"]
         lease_seconds = settings.lease.seconds if chosen is None else chosen
         if lease_seconds > 0:

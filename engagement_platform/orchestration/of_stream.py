@@ -1,6 +1,7 @@
-"""All that Dagster has of one stream: its assets, checks, jobs, sensors and schedules. Lists, no logic of their own."""
+"""All that Dagster has of one stream: its assets, checks, jobs, sensors and schedules, and whether it can load them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -17,7 +18,6 @@ from engagement_platform.orchestration.dead_letters import (
 from engagement_platform.orchestration.sensors import keep_stream_alive_of
 from engagement_platform.orchestration.stream_job import stream_job_of
 from engagement_platform.orchestration.warehouse.checks import days_known_of, reconciliation_of, values_known_of
-from engagement_platform.orchestration.warehouse.days import days_definition
 from engagement_platform.orchestration.warehouse.events import events_key, events_of
 from engagement_platform.orchestration.warehouse.marts import mart_key, marts_of
 from engagement_platform.orchestration.warehouse.schedules import (
@@ -56,44 +56,88 @@ def definitions_of(stream: EventStream) -> dg.Definitions:
     )
 
 
-def told_apart(
-    streams: Mapping[str, EventStream | SettingsError],
-) -> tuple[list[EventStream], dict[str, SettingsError]]:
-    """Return the streams that can be used, and the error of each that cannot be: also where two would share a table."""
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The streams, told apart by whether Dagster can load them."""
+
+    usable: Sequence[EventStream]
+    definitions: Sequence[dg.Definitions]
+    """Of each usable stream."""
+    broken: Mapping[str, SettingsError]
+    """Name of a stream -> why it cannot be used."""
+
+
+def told_apart(streams: Mapping[str, EventStream | SettingsError]) -> Streams:
+    """Tell the streams apart. One that would give something the name of what an earlier one has is broken."""
     usable: list[EventStream] = []
+    definitions: list[dg.Definitions] = []
     broken: dict[str, SettingsError] = {}
-    owners: dict[dg.AssetKey, str] = {}
+    owners: dict[str, str] = {}
     for name, stream in streams.items():
-        error = stream if isinstance(stream, SettingsError) else _fault(stream, owners)
-        if error is not None:
+        try:
+            if isinstance(stream, SettingsError):
+                raise stream
+            _named_once(stream, [_asset(key) for key in _keys(stream)], owners)
+            of_stream = _loadable(stream)
+            names = _named_once(stream, list(_names(of_stream)), owners)
+        except SettingsError as error:
             broken[name] = error
-        elif isinstance(stream, EventStream):
-            usable.append(stream)
-            owners |= dict.fromkeys(_keys(stream), name)
-    return usable, broken
+            continue
+        usable.append(stream)
+        definitions.append(of_stream)
+        owners |= dict.fromkeys(names, name)
+    return Streams(usable, definitions, broken)
 
 
-def _fault(stream: EventStream, owners: Mapping[dg.AssetKey, str]) -> SettingsError | None:
-    """Return why Dagster could not load a stream beside those whose assets are `owners`."""
+def _loadable(stream: EventStream) -> dg.Definitions:
+    """Return what Dagster has of a stream. Raises SettingsError where Dagster takes a name of it in no definition."""
     try:
-        days_definition(stream.name)
-    except SettingsError as error:
-        return error
-    keys = _keys(stream)
-    taken = {key: owners[key] for key in keys if key in owners}
-    if not taken and len(set(keys)) == len(keys):
-        return None
-    key = next(iter(taken), None) or next(key for key in keys if keys.count(key) > 1)
-    return SettingsError(
-        f"The stream {stream.name} cannot be used: {key.to_user_string()} is {owners.get(key, stream.name)}'s already.",
-        "Give its tables other names in its stream.toml, under [warehouse] and [marts].",
+        return definitions_of(stream)
+    except dg.DagsterError as error:
+        raise SettingsError(
+            f"The stream {stream.name} cannot be used, for Dagster refuses it: {error}",
+            "Give what it names another name, in its stream.toml or of its file in marts/.",
+        ) from error
+
+
+def _named_once(stream: EventStream, names: Sequence[str], owners: Mapping[str, str]) -> Sequence[str]:
+    """Return the names of a stream's definitions. Raises SettingsError for one that another definition has."""
+    twice = next((name for number, name in enumerate(names) if name in owners or name in names[:number]), None)
+    if twice is None:
+        return names
+    raise SettingsError(
+        f"The stream {stream.name} cannot be used: {twice} is {owners.get(twice, stream.name)}'s already.",
+        "Give it another name: the table of the events in its stream.toml, under [warehouse]; a mart by that of its "
+        "file in marts/; a check under [checks].",
     )
 
 
 def _keys(stream: EventStream) -> list[dg.AssetKey]:
+    """Return the keys of a stream's assets, of which a definition may be refused where two are the same."""
     return [
         *(spec.key for spec in streamed_of(stream)),
         dead_letters_key(stream),
         events_key(stream),
-        *(mart_key(name) for name in stream.marts),
+        *map(mart_key, stream.marts),
     ]
+
+
+def _asset(key: dg.AssetKey) -> str:
+    return f"the asset {key.to_user_string()}"
+
+
+def _names(definitions: dg.Definitions) -> Iterator[str]:
+    """Yield what Dagster knows by a name that nothing else of its kind may have."""
+    for asset in [*(definitions.assets or ()), *(definitions.asset_checks or ())]:
+        if isinstance(asset, dg.AssetSpec):
+            yield _asset(asset.key)
+        elif isinstance(asset, dg.AssetsDefinition):
+            yield from map(_asset, asset.keys)
+            yield from (f"the check {key.name} of {key.asset_key.to_user_string()}" for key in asset.check_keys)
+            yield f"the op {asset.op.name}"
+    for job in definitions.jobs or ():
+        yield f"the job {job.name}"
+        if isinstance(job, dg.JobDefinition):
+            yield from (f"the op {op.name}" for op in job.all_node_defs if isinstance(op, dg.OpDefinition))
+    yield from (f"the sensor {sensor.name}" for sensor in definitions.sensors or ())
+    yield from (f"the schedule {schedule.name}" for schedule in definitions.schedules or ())

@@ -57,7 +57,8 @@ def _tick(context: dg.SensorEvaluationContext, stream: str) -> dg.RunRequest | d
     try:
         settings = load(stream)
         if settings.lease.seconds == 0:
-            return dg.SkipReason("ENGAGEMENT_LEASE_SECONDS is 0, so nothing is kept alive: launch the job to drain.")
+            setting = settings.lease.variable("seconds")
+            return dg.SkipReason(f"{setting} is 0, so nothing is kept alive: launch the job to drain.")
         snapshot = _read_board(settings)
     except EngagementError as error:
         return dg.SkipReason(str(error))

@@ -13,7 +13,17 @@ from pydantic_core import ErrorDetails
 
 from engagement_platform.domain import addresses, stream_names
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings.sections import FIELDS, OWN, PREFIX, SHARED, STREAM, History, Settings, variable
+from engagement_platform.settings.sections import (
+    FIELDS,
+    OWN,
+    PREFIX,
+    SHARED,
+    STREAM,
+    History,
+    Settings,
+    default_of,
+    variable,
+)
 
 ADDRESSES = {
     "source_dsn": addresses.postgres_fault,
@@ -57,19 +67,24 @@ def load(stream: str = STREAM) -> Settings:
 def about(stream: str) -> Iterator[None]:
     """Let texts that are made in the block, in this thread, name commands and variables as they are for a stream."""
     present = {} if stream == STREAM else _variables()
-    own = [name for name in FIELDS if name in OWN or variable(name, stream) in present]
+    own = [name for name in FIELDS if name in OWN or {variable(name, stream), _beside(name, stream)} & present.keys()]
     with stream_names.about(stream, {variable(name): variable(name, stream) for name in own}):
         yield
 
 
+def _beside(name: str, stream: str) -> str:
+    """Return a variable whose presence makes a setting the stream's own, beside its own variable."""
+    return variable("warehouse" if name == "warehouse_uri" else name, stream)
+
+
 def first_day(stream: str = STREAM) -> date:
     """Return ENGAGEMENT_FIRST_DAY, whether or not the other settings are there. Raises SettingsError."""
+    by_name = _by_name(stream)
     try:
-        return History.model_validate(_by_name(stream)).first_day
+        return History.model_validate(by_name).first_day
     except ValidationError:
-        raise SettingsError(
-            f"{variable('first_day')} is not a date.", "Set it to a day such as 2024-01-01, or leave it out."
-        ) from None
+        of = variable("first_day", stream if "first_day" in by_name.get("overrides", ()) else STREAM)
+        raise SettingsError(f"{of} is not a date.", "Set it to a day such as 2024-01-01, or leave it out.") from None
 
 
 def source_dsn_of(stream: str = STREAM) -> str:
@@ -113,6 +128,9 @@ def _by_name(stream: str) -> dict[str, Any]:
         return common
     own = {name: value for name in FIELDS if (value := variables.get(variable(name, stream)))}
     inherited = {name: value for name, value in common.items() if name not in OWN}
+    usual = common.get("warehouse", default_of("warehouse"))
+    if own.get("warehouse", usual) != usual:
+        inherited.pop("warehouse_uri", None)  # a folder is no dataset of BigQuery, nor the other way round
     return inherited | own | {"stream": stream, "overrides": frozenset(own)}
 
 

@@ -160,7 +160,7 @@ class LeaseControl:
         if self.drain and snapshot.lease is not None and alive(snapshot):
             raise EngagementError(
                 f"Run {snapshot.lease.run_id} streams already, so there is nothing to drain.",
-                "Turn the sensor keep_engagement_stream_alive off and end that run first.",
+                f"Turn the sensor keep_{self._settings.stream}_stream_alive off and end that run first.",
             )
 
     def _persist(self, act: Callable[[], None]) -> None:

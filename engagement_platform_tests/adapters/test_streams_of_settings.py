@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engagement_platform.adapters.streams import stream_of, streams
+from engagement_platform.adapters.streams import strange_variables, stream_of, streams
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.event_stream import EventStream, is_name
 from engagement_platform.settings import about, load
 
 Make = Callable[..., Path]
@@ -95,7 +95,7 @@ def test_a_folder_that_says_no_name_takes_no_name_from_others(make: Make) -> Non
     make("orders", folder="c/shop")
     make("", folder="d/engagement")
     make("", folder="Ärger 2")
-    assert list(streams()) == ["engagement", "orders_", "orders__", "orders", "engagement_", "_rger_2"]
+    assert list(streams()) == ["engagement", "orders_2", "orders_3", "orders", "engagement_2", "rger_2"]
     assert [isinstance(stream, EventStream) for stream in streams().values()] == [
         True,
         False,
@@ -105,6 +105,15 @@ def test_a_folder_that_says_no_name_takes_no_name_from_others(make: Make) -> Non
         False,
     ]
     assert stream_of(load("orders")).name == "orders"
+
+
+@pytest.mark.parametrize("folder", ["2024-orders", "_x", "__", "ü", "a__b_", "o" * 90, f"{'o' * 31}_x", "2" * 90])
+def test_a_folder_that_says_no_name_has_one_that_streams_may_have(make: Make, folder: str) -> None:
+    (make("", folder=f"a/{folder}") / "stream.toml").write_text("name = ")
+    (make("", folder=f"b/{folder}") / "stream.toml").write_text("name = ")
+    names = list(streams())
+    assert len(names) == 3
+    assert all(map(is_name, names))
 
 
 def test_two_folders_of_one_name_are_both_named(make: Make) -> None:
@@ -119,11 +128,31 @@ def test_a_stream_that_is_not_there_is_refused_with_those_that_are(make: Make) -
     assert "There is no stream order; there are engagement, orders." in told("order")
 
 
-def test_a_setting_of_a_stream_that_is_not_there_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["REFUNDS", "ORDERS_2", "ENGAGEMENTS"])
+def test_a_setting_of_a_stream_that_is_not_there_stops_none(
+    make: Make, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     make("orders")
-    monkeypatch.setenv("ENGAGEMENT_ORDER__TOPIC", "x")
-    for name in ("engagement", "orders"):
-        assert "ENGAGEMENT_ORDER__TOPIC is of the stream order, which is not there" in told(name)
+    assert not strange_variables()
+    monkeypatch.setenv(f"ENGAGEMENT_{name}__TOPIC", "x")
+    for stream in ("engagement", "orders"):
+        assert stream_of(load(stream)).name == stream
+    (error,) = strange_variables()
+    assert f"ENGAGEMENT_{name}__TOPIC is of the stream {name.lower()}, which is not there" in str(error)
+
+
+@pytest.mark.parametrize("name", ["ODERS", "ORDER", "ORDERSS"])
+def test_a_slip_in_the_name_of_a_stream_stops_that_stream_alone(
+    make: Make, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    make("orders")
+    make("visits")
+    monkeypatch.setenv(f"ENGAGEMENT_{name}__TOPIC", "x")
+    assert f"ENGAGEMENT_{name}__TOPIC is of the stream {name.lower()}, which is not there, and seems" in told("orders")
+    for stream in ("engagement", "visits"):
+        assert stream_of(load(stream)).name == stream
+    monkeypatch.delenv(f"ENGAGEMENT_{name}__TOPIC")
+    assert stream_of(load("orders")).name == "orders"
 
 
 def test_settings_of_a_stream_whose_folder_is_broken_stop_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,13 +191,17 @@ def test_two_streams_share_no_topic_namespace_or_group(
 @pytest.mark.parametrize(
     ("table", "marts"), [("engagement_events", ()), ("daily_device_engagement", ()), ("orders", ("engagement_events",))]
 )
-def test_two_streams_share_no_table_of_a_warehouse(
+def test_two_streams_share_no_table(
     make: Make, monkeypatch: pytest.MonkeyPatch, table: str, marts: tuple[str, ...]
 ) -> None:
     make("orders", table=table, marts=marts)
-    assert "The streams engagement and orders would both write to the table" in told("orders")
+    said = told("orders")
+    assert "The streams engagement and orders would both write to the table" in said
+    assert (
+        f"the name of its file marts/{marts[0]}.sql" if marts else "table under [warehouse] in its stream.toml"
+    ) in said
     monkeypatch.setenv("ENGAGEMENT_ORDERS__WAREHOUSE_URI", "/elsewhere")
-    stream_of(load("orders"))
+    assert told("orders") == said, "Dagster knows tables by their names, wherever they lie"
 
 
 def test_streams_that_cannot_be_used_claim_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,3 +101,14 @@ def test_status_and_doctor_show_the_others_where_one_cannot_be_read(
     assert "ENGAGEMENT_ORDERS__REDIS_URL" in examined.output
     assert "stream.toml is no TOML" in examined.output
     assert "platform database: answers" in examined.output
+
+
+def test_doctor_looks_at_what_all_share_also_where_no_stream_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_REFUNDS__TOPIC", "refunds")
+    monkeypatch.setenv("DAGSTER_HOME", "/nowhere")
+    for lease_seconds in ("soon", "300"):
+        monkeypatch.setenv("ENGAGEMENT_LEASE_SECONDS", lease_seconds)
+        examined = use("doctor")
+        assert examined.exit_code == 1
+        assert examined.output.count("Dagster: DAGSTER_HOME is /nowhere") == 1
+        assert examined.output.count("ENGAGEMENT_REFUNDS__TOPIC is of the stream refunds, which is not there") == 1

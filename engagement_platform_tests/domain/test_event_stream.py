@@ -45,6 +45,20 @@ def test_each_column_that_is_counted_or_shown_is_named_once() -> None:
     [
         ({"name": "Orders"}, "'Orders' is no name"),
         ({"name": "orders; DROP"}, "is no name"),
+        ({"name": "orders_"}, "'orders_' is no name of a stream"),
+        ({"name": "my__orders"}, "'my__orders' is no name of a stream"),
+        ({"name": "o" * 41}, "is no name of a stream"),
+        ({"checks": {"unit": "rows"}}, "same_rows_as_source is another check already"),
+        ({"checks": {"unit": "values"}}, "same_values_as_source is another check already"),
+        ({"checks": {"joined": {"days": {"column": "a", "brings": "b"}}}}, "days_known is another check already"),
+        (
+            {"views": {"dimensions": {"values": {"column": "a", "shown": ["b"]}}}},
+            "values_known is another check already",
+        ),
+        (
+            {"views": {"dimensions": {"a": {"column": "a"}}, "measures": {"rows": "n"}}},
+            "name the measure otherwise, or say checks.unit",
+        ),
         ({"surce": {}}, "unknown field `surce`"),
         ({"source": {"table": "orders", "id": "order_no"}}, "required field `time`"),
         ({"views": {"dimensions": {}}}, "views.dimensions has none"),
@@ -91,3 +105,8 @@ def test_a_formula_that_gives_the_same_values_makes_no_day_stale() -> None:
     folder = ORDERS | {"warehouse": {"table": "orders", "same_values": {now: was}}}
     assert stream_of(folder, "SELECT (a)", {}, "").code_version == was
     assert stream_of(folder, "SELECT (a) + 1", {}, "").code_version not in {was, now}
+
+
+def test_a_measure_may_have_the_name_of_a_check_where_the_unit_has_another() -> None:
+    views = {"dimensions": {"days": {"column": "a"}}, "measures": {"rows": "n"}}
+    assert made(views=views, checks={"unit": "lines"}).checks.unit == "lines"

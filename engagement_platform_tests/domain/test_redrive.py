@@ -35,6 +35,7 @@ LACKING = {
 def targets(**changes: Any) -> Targets:
     usual = Targets(
         api=True,
+        api_variable="ENGAGEMENT_API_URL",
         largest_value=1_000,
         first_day=date(2024, 1, 1),
         last_day=DAY,
@@ -93,6 +94,8 @@ def test_a_relay_s_letter_that_is_too_large_for_kafka_comes_into_the_warehouse_a
 
 def test_without_a_partner_only_the_warehouse_is_left() -> None:
     assert "ENGAGEMENT_API_URL" in plan(letter(7), None, targets(api=False)).fault
+    others = targets(api=False, api_variable="ENGAGEMENT_ORDERS__API_URL")
+    assert plan(letter(7), None, others).fault == "there is no partner: ENGAGEMENT_ORDERS__API_URL is not set"
     assert plan(letter(7, "relay"), THERE, targets(api=False)) == Plan(day=DAY)
     assert "no day" in plan(letter(7, "relay"), LONG_AGO, targets(api=False)).fault
 

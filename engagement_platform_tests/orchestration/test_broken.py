@@ -10,9 +10,10 @@ import dagster as dg
 import pytest
 
 from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.orchestration.broken import broken_of
 from engagement_platform.orchestration.each_stream import for_each_stream
-from engagement_platform.orchestration.of_stream import definitions_of, told_apart
+from engagement_platform.orchestration.of_stream import told_apart
 from engagement_platform.settings import Settings
 from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, made, write_folder
 
@@ -40,6 +41,9 @@ BROKEN = {
     "no_statement": ("", "enriched.sql", "enriched.sql"),
     "no_stream": ("", "stream.toml", "stream.toml"),
     "said_twice": ("views = 3\n", "", "Cannot overwrite"),
+    "days": ('checks.joined.days = { column = "host", brings = "host" }\n', "", "days_known is another check already"),
+    "known": ('checks.joined.values = { column = "host", brings = "host" }\n', "", "values_known is another check"),
+    "unit": ('checks.unit = "rows"\n', "", "same_rows_as_source is another check already"),
     "no_mart": ('[marts.sums]\nmeaning = ""\ncolumns = {}\n', "", "marts.sums: there is no file marts/sums.sql"),
 }
 """Name of a stream -> what its description says besides, the file that it lacks, and what is said of it."""
@@ -51,16 +55,32 @@ def test_the_location_loads_with_folders_that_cannot_be_used(tmp_path: Path) -> 
         folders.append(write_folder(tmp_path / name, name, toml=toml))
         if missing:
             (tmp_path / name / missing).unlink()
+    told_of = {name: said for name, (_, _, said) in BROKEN.items()} | {
+        "op": "the op warehouse__op_days_known is op's already",
+        "final": "'warehouse_' is no name of a stream",
+        "double": "'ware__house' is no name of a stream",
+        "folder_2024_orders": "is no TOML",
+    }
+    folders += [
+        write_folder(tmp_path / "op", "op"),
+        write_folder(tmp_path / "final", "warehouse_", table="final"),
+        write_folder(tmp_path / "double", "ware__house", table="double"),
+        write_folder(tmp_path / "2024-orders", "x", toml="what = is this\n"),
+        write_folder(tmp_path / "books", "books", source="shop.bücher"),
+    ]
+    (tmp_path / "op" / "marts").mkdir()
+    (tmp_path / "op" / "marts" / "op_days_known.sql").write_text("SELECT 1 AS one")
     environment = {"ENGAGEMENT_STREAMS": ":".join(map(str, folders)), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     jobs, told = json.loads(done.stdout.splitlines()[-1])
-    assert {"engagement_stream", "pings_stream", "settle_day", "pings_settle_day"} <= set(jobs)
+    assert {"engagement_stream", "pings_stream", "settle_day", "pings_settle_day", "books_settle_day"} <= set(jobs)
     assert not told.pop("keep_pings_stream_alive").startswith("fails: ")
-    assert told.keys() == {f"keep_{name}_stream_alive" for name in BROKEN}
-    for name, (_, _, said) in BROKEN.items():
+    assert not told.pop("keep_books_stream_alive").startswith("fails: ")
+    assert told.keys() == {f"keep_{name}_stream_alive" for name in told_of}
+    for name, said in told_of.items():
         assert f"{name}_stream" in jobs
         assert f"{name}_settle_day" not in jobs
         failure = told[f"keep_{name}_stream_alive"]
@@ -94,12 +114,25 @@ def test_a_run_that_was_launched_before_its_folder_broke_ends_with_the_reason() 
 )
 def test_what_two_streams_would_call_theirs_is_of_the_first(other: object) -> None:
     streams = {"engagement": PACKAGED, "orders": ORDERS, "other": other, "pings": PINGS}
-    usable, broken = told_apart(streams)  # type: ignore[arg-type]
-    assert usable == [PACKAGED, ORDERS, PINGS]
-    assert list(broken) == ["other"]
-    assert "already" in broken["other"].what
-    merged = dg.Definitions.merge(*map(definitions_of, usable), broken_of("other", broken["other"]))
+    present = told_apart(streams)  # type: ignore[arg-type]
+    assert present.usable == [PACKAGED, ORDERS, PINGS]
+    assert list(present.broken) == ["other"]
+    error = present.broken["other"]
+    assert "already" in error.what
+    merged = dg.Definitions.merge(*present.definitions, broken_of("other", error))
     dg.Definitions.validate_loadable(merged)
+
+
+def test_a_stream_that_dagster_refuses_is_broken_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(stream: EventStream) -> dg.Definitions:
+        if stream is ORDERS:
+            raise dg.DagsterInvalidDefinitionError("It is no name.")
+        return dg.Definitions()
+
+    monkeypatch.setattr("engagement_platform.orchestration.of_stream.definitions_of", refused)
+    present = told_apart({"engagement": PACKAGED, "orders": ORDERS, "pings": PINGS})
+    assert present.usable == [PACKAGED, PINGS]
+    assert "Dagster refuses it: It is no name." in present.broken["orders"].what
 
 
 def test_a_stream_that_fails_keeps_no_other_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +147,12 @@ def test_a_stream_that_fails_keeps_no_other_from_its_turn(monkeypatch: pytest.Mo
         done.append(settings.stream)
 
     module = "engagement_platform.orchestration.each_stream"
-    monkeypatch.setattr(f"{module}.streams", lambda: dict.fromkeys(["engagement", "orders", "pings"]))
+    monkeypatch.setattr(
+        f"{module}.streams", lambda: {**dict.fromkeys(["engagement", "orders", "pings"]), "broken": UNREADABLE}
+    )
     monkeypatch.setattr(f"{module}.load", load)
-    with pytest.raises(dg.Failure, match=r"orders: It is away\. Look: engagement-platform doctor --stream orders"):
+    with pytest.raises(
+        dg.Failure, match=r"orders: It is away\. Look: engagement-platform doctor --stream orders broken: orders"
+    ):
         for_each_stream(act)
     assert done == ["engagement", "pings"]

@@ -141,7 +141,9 @@ def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatc
     runs: Any = reference.settings["concurrency"]
     limits = {limit["key"]: limit for limit in runs["runs"]["tag_concurrency_limits"]}
     assert limits[QUEUE]["value"] == {"applyLimitPerUniqueValue": True}, "one stream's days wait for no other's"
-    assert queued("engagement") == {QUEUE: "days"} != queued("orders")
+    assert queued("engagement") == {QUEUE: "days"}
+    assert queued("orders") == {QUEUE: "orders_days"}
+    assert queued("days") != queued("engagement")
 
 
 def test_the_workspace_names_the_definitions() -> None:

@@ -13,14 +13,16 @@ from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.streams import stream_named
 from engagement_platform.definitions import definitions
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.assets import streamed_key
 from engagement_platform.orchestration.of_stream import definitions_of
 from engagement_platform.orchestration.retention import prune_engagement_stream_runs
 from engagement_platform.orchestration.stream_job import stream_job_of
+from engagement_platform.orchestration.warehouse.checks import days_known_of
 from engagement_platform.orchestration.warehouse.events import events_key
+from engagement_platform.orchestration.warehouse.upkeep import keep_warehouse_small
 from engagement_platform.settings import Settings, load
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import NAMES
@@ -132,7 +134,9 @@ def test_days_that_are_due_are_asked_for_by_their_stream_in_its_queue(
     assert isinstance(look(PACKAGED, "rebuild_days_that_are_due", instance), dg.SkipReason)
     asked = look(orders, "orders_rebuild_days_that_are_due", instance)
     assert isinstance(asked, list)
-    assert [(request.partition_key, request.tags["engagement/queue"]) for request in asked] == [(str(today), "orders")]
+    assert [(request.partition_key, request.tags["engagement/queue"]) for request in asked] == [
+        (str(today), "orders_days")
+    ]
 
 
 def test_days_that_a_stream_has_filled_are_reported_for_its_table(
@@ -178,6 +182,52 @@ def test_old_runs_of_all_streams_are_deleted_also_where_the_settings_of_one_are_
     assert "orders: " in str(pruned.failure_data_for_node("delete_old_stream_runs"))
     assert not instance.has_run(first)
     assert instance.has_run(second)
+
+
+def test_a_drain_that_is_set_for_a_stream_is_named_by_its_variable(
+    orders: EventStream, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_ORDERS__LEASE_SECONDS", "0")
+    skipped = look(orders, "keep_orders_stream_alive", instance)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "ENGAGEMENT_ORDERS__LEASE_SECONDS is 0" in str(skipped.skip_message)
+    (spec,) = days_known_of(orders).check_specs
+    assert "(ENGAGEMENT_ORDERS__FIRST_DAY)" in str(spec.description)
+
+
+def test_a_variable_of_no_stream_is_said_at_the_start(
+    orders: EventStream, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(settings: Settings, control: Control) -> None:
+        control.claim()
+
+    monkeypatch.setenv("ENGAGEMENT_REFUNDS__TOPIC", "refunds")
+    job = stream_job_of(orders, dict.fromkeys(NAMES, ends))
+    assert job.execute_in_process(run_config={"lease_seconds": 0}, instance=instance).success
+    assert caplog.text.count("ENGAGEMENT_REFUNDS__TOPIC is of the stream refunds, which is not there") == 1
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_warehouse_that_could_not_be_tended_is_tended_in_the_turn_of_the_next_stream(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+
+    class Warehouse:
+        def __init__(self, settings: Settings) -> None:
+            self.stream = settings.stream
+
+        def upkeep(self) -> dict[str, int]:
+            turns.append(self.stream)
+            if len(turns) == 1:
+                raise Unavailable("The warehouse does not answer.")
+            return {}
+
+    monkeypatch.setattr("engagement_platform.adapters.warehouse.connect.open_warehouse", Warehouse)
+    assert not keep_warehouse_small.execute_in_process(instance=instance, raise_on_error=False).success
+    assert turns == ["engagement", "orders"]
+    assert keep_warehouse_small.execute_in_process(instance=instance).success
+    assert turns[2:] == ["engagement"], "both are in one warehouse"
 
 
 def test_a_first_day_of_its_own_is_the_first_partition(orders: EventStream, monkeypatch: pytest.MonkeyPatch) -> None:

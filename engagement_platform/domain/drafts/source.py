@@ -5,6 +5,7 @@ import re
 from engagement_platform.domain.columns import Base, reserved_by_warehouse
 from engagement_platform.domain.drafts.values import is_of
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.event_stream import is_name
 from engagement_platform.domain.table_facts import ColumnFacts, SourceFacts, TableFacts
 
 _HAPPENED = re.compile(r"occur|happen|event|placed|recorded|created|insert|logged|received|started|^at$|^ts$|timestamp")
@@ -12,8 +13,7 @@ _NOT_HAPPENED = re.compile(r"updat|modif|chang|delet|expir|valid|due|birth|publi
 _NOW = re.compile(
     r"now\(\)|current_timestamp|clock_timestamp\(\)|statement_timestamp\(\)|transaction_timestamp", re.IGNORECASE
 )
-_SLUG = re.compile(r"[^a-z0-9_]+")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def require_readable(table: TableFacts) -> None:
@@ -132,9 +132,9 @@ def _no_time(table: TableFacts, column: ColumnFacts | None) -> EngagementError:
 def name_of(table: TableFacts, wish: str | None) -> str:
     """Return the stream's name. Raises EngagementError."""
     name = wish or slug(table.name)
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise EngagementError(
-            f"{name!r} is no name of a stream: a-z, 0-9 and _, beginning with a letter, 40 at most.",
+            f"{name!r} is no name of a stream: a-z, 0-9 and single _ between, beginning with a letter, 40 at most.",
             "Give one by --name.",
         )
     return name

@@ -167,11 +167,13 @@ def _sums(stream: EventStream, findings: Sequence[Findings]) -> dict[str, int]:
 
 def days_known_of(stream: EventStream) -> dg.AssetChecksDefinition:
     """Return the check that looks for events on days that Dagster does not know."""
+    setting = variable("first_day", stream.name)
 
     @dg.asset_check(
         name="days_known",
         asset=events_key(stream),
-        description="No event lies before ENGAGEMENT_FIRST_DAY or after tomorrow: on days that nobody can rebuild.",
+        description=f"No event lies before the first day ({setting}) or after tomorrow: on days that nobody can "
+        "rebuild.",
     )
     def days_known() -> dg.AssetCheckResult:
         tomorrow = datetime.now(UTC).date() + timedelta(days=1)
@@ -181,7 +183,7 @@ def days_known_of(stream: EventStream) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not strange.events,
             severity=dg.AssetCheckSeverity.WARN,
-            description=said + "Set ENGAGEMENT_FIRST_DAY, or ask the source's owner." if strange.events else "None.",
+            description=said + f"Set {setting}, or ask the source's owner." if strange.events else "None.",
             metadata={"events": strange.events},
         )
 

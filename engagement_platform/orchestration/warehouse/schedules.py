@@ -11,7 +11,7 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.days import ONE_DAY, bounds
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.stream_names import PACKAGED, own_name, turn
+from engagement_platform.domain.stream_names import own_name, turn
 from engagement_platform.domain.unsettled_days import MAX_DAYS, unsettled
 from engagement_platform.orchestration.private import AssetJob
 from engagement_platform.orchestration.runs import UNFINISHED, runs_of
@@ -28,7 +28,7 @@ QUEUE = "engagement/queue"
 
 def queued(stream: str) -> dict[str, str]:
     """Return the tag with the queue of a stream: its runs keep no run of another one waiting."""
-    return {QUEUE: "days" if stream == PACKAGED else stream}
+    return {QUEUE: own_name(stream, "days")}
 
 
 def _settle_day(stream: EventStream) -> str:

@@ -26,8 +26,8 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     def tidy(settings: Settings) -> None:
         ensure_schema(settings)
         if settings.effective_warehouse_uri not in tended:
-            tended.add(settings.effective_warehouse_uri)
             figures.update(open_warehouse(settings).upkeep())
+            tended.add(settings.effective_warehouse_uri)
         with Session(settings, "upkeep") as session:
             for table in (Loads(session), Rebuilds(session), RunBeats(session)):
                 table.prune(_ROWS_KEPT_HOURS)

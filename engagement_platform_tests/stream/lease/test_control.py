@@ -64,15 +64,18 @@ def test_a_drain_claims_at_once_and_its_loops_come_one_after_the_other(platform:
     leases.close()
 
 
-def test_a_drain_beside_a_stream_is_refused(platform: Settings) -> None:
-    with held(platform, "streaming") as first:
+@pytest.mark.parametrize("stream", ["engagement", "orders"])
+def test_a_drain_beside_a_stream_is_refused(platform: Settings, stream: str) -> None:
+    settings = platform.replace(stream=stream)
+    with held(settings, "streaming") as first:
         first.claim()
         with (
             pytest.raises(EngagementError, match="Run streaming streams already") as raised,
-            held(platform, "a", 0) as b,
+            held(settings, "a", 0) as b,
         ):
             b.claim()
         assert not isinstance(raised.value, Superseded)
+        assert f"the sensor keep_{stream}_stream_alive off" in raised.value.todo
         assert first.owns_lease()
 
 
