@@ -6,7 +6,7 @@ import click
 
 from engagement_platform.console.streams import of_stream, settings_of
 from engagement_platform.domain.stream_names import aimed
-from engagement_platform.stream.registry import NAMES, loop_named
+from engagement_platform.stream.registry import NAMES
 
 if TYPE_CHECKING:
     from engagement_platform.settings import Settings
@@ -30,7 +30,7 @@ def decide(settings: "Settings", loop: str, events: int | None, *, yes: bool) ->
     from engagement_platform.console.people import who
     from engagement_platform.recovery import rejections
 
-    most = loop_named(loop).imported().backlog(settings) if events is None else events
+    most = rejections.waiting(settings, loop) if events is None else events
     if most == 0:
         click.echo(f"No event waits for {_WAIT_FOR.get(loop, loop)}.")
         return

@@ -61,6 +61,22 @@ def test_after_the_owner_has_mended_the_rows_all_are_published_once(
     assert dead_letters(settings) == {}
 
 
+def test_an_operator_lets_it_give_up_the_rows_of_a_late_transaction(
+    settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any], in_environment: None
+) -> None:
+    """Their ids lie below those that were published."""
+    ensure_schema(settings)
+    drain(relay.run, settings)
+    with psycopg.connect(source_db.writer_dsn) as late, running(relay.run, settings) as control:
+        bad = insert_bad(late, 40)
+        ids = insert(writer, 5)
+        wait_for(lambda: published(settings) == ids, "the events above them")
+        late.commit()
+        wait_for(lambda: control.progress.state.kind is Activity.STOPPED, "it to stop")
+        assert CliRunner().invoke(give_up, ["relay", "--yes"]).exit_code == 0
+        wait_for(lambda: sorted(dead_letters(settings)) == bad, "the rows to be given up")
+
+
 def test_an_operator_lets_it_give_up_the_rows(
     settings: Settings, writer: psycopg.Connection[Any], in_environment: None
 ) -> None:
