@@ -12,11 +12,12 @@ from engagement_platform.domain.table import Table, table_of
 from engagement_platform.settings import Settings
 
 
-def table_now(settings: Settings, session: Session | None = None) -> Table:
+def table_now(settings: Settings, session: Session | None = None, *, known: Schema | None = None) -> Table:
     """Return the table as all forms of the messages up to now have it; before the first, as the source describes it.
 
-    `session` is one with the platform database, where there is one already. Raises Unavailable; StreamStopped where the
-    statement of the stream cannot be used.
+    `session` is one with the platform database, where there is one already. `known` has columns that the caller needs,
+    also where that database has lost them. Raises Unavailable; StreamStopped where the statement of the stream cannot
+    be used.
     """
     origin = origin_of(settings)
     if session is not None:
@@ -24,6 +25,8 @@ def table_now(settings: Settings, session: Session | None = None) -> Table:
     else:
         with Session(settings, "table") as own:
             forms = _forms(own)
+    if known is not None:
+        forms = [*forms, known]
     return table_of(origin.stream, joined(forms) if forms else described(origin))
 
 

@@ -32,6 +32,11 @@ class SchemaHistory:
         """Return the highest number whose messages have these columns, in this order; None where there is none."""
         return max((number for number, one in self.numbered.items() if one.names == names), default=None)
 
+    def with_hash(self, hash_: str) -> Schema:
+        """Return the schema with a hash, or where it is not known the one with the highest number."""
+        known = (one for one in self.numbered.values() if one.hash == hash_)
+        return next(known, None) or self.numbered[self.highest]
+
     @property
     def whole(self) -> Schema:
         """Return every column that a message of the stream may have, in the order in which they came."""
@@ -45,7 +50,7 @@ class Change:
     added: tuple[str, ...] = ()
     """Columns that no schema before it has."""
     gone: tuple[str, ...] = ()
-    """Columns of the latest one that it has not."""
+    """Columns of the one in use that it has not."""
     refusals: tuple["Refusal", ...] = ()
     """Why it cannot be the next one."""
 
@@ -58,21 +63,23 @@ class Refusal:
     todo: str
 
 
-def change(history: SchemaHistory, new: Schema, *, takes_all: bool) -> Change:
+def change(history: SchemaHistory, new: Schema, *, takes_all: bool, in_use: str = "") -> Change:
     """Compare a schema with all before it.
 
-    `takes_all`: the statement takes columns by `*`, so that their names are those of the source. Then a column that has
-    gone and one of its type that has come are taken for one that was renamed there: its values must not become null
-    under a name that readers know.
+    `in_use`: the hash of the schema that messages have now, of which the new one takes the place; where it is not
+    known, the one with the highest number is taken for that. `takes_all`: the statement takes columns by `*`, so that
+    their names are those of the source. Then a column that has gone and one of its type that has come are taken for one
+    that was renamed there: its values must not become null under a name that readers know.
     """
     if not history.numbered or history.number_of(new) is not None:
         return Change()
-    latest, whole = history.numbered[history.highest], history.whole
+    latest, whole = history.with_hash(in_use), history.whole
     added = tuple(column for column in new.columns if column.name not in whole.names)
     gone = tuple(column for column in latest.columns if column.name not in new.names)
     refusals = [*_other_roles(latest, new), *_other_types(history, new), *_other_case(whole, added)]
     if takes_all:
-        refusals += _renamed(gone, added)
+        come = tuple(column for column in new.columns if column.name not in latest.names)
+        refusals += _renamed(gone, come)
     return Change(tuple(_str(column) for column in added), tuple(column.name for column in gone), tuple(refusals))
 
 
@@ -113,9 +120,9 @@ def _other_case(whole: Schema, added: tuple[Column, ...]) -> Iterator[Refusal]:
             )
 
 
-def _renamed(gone: tuple[Column, ...], added: tuple[Column, ...]) -> Iterator[Refusal]:
+def _renamed(gone: tuple[Column, ...], come: tuple[Column, ...]) -> Iterator[Refusal]:
     for column in gone:
-        candidates = [one.name for one in added if one.type == column.type]
+        candidates = [one.name for one in come if one.type == column.type]
         if candidates:
             yield Refusal(
                 f"{column.name} ({column.type}) is gone, and {' and '.join(candidates)} of the same type has come: it"

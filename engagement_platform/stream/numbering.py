@@ -20,15 +20,15 @@ from engagement_platform.domain.schema_history import Refusal, SchemaHistory, ch
 from engagement_platform.settings import Settings
 
 
-def number_of(store: Schemas, stream: EventStream, schema: Schema, *, at_least: int = 1) -> int:
+def number_of(store: Schemas, stream: EventStream, schema: Schema, *, at_least: int = 1, in_use: str = "") -> int:
     """Return the number of a schema, which is kept under the next one where it is new.
 
-    `at_least` is a number that messages had before, of which the store may know no more. Raises StreamStopped where
-    readers could not follow, and Unavailable.
+    `at_least` is the lowest that it may have: the store may not know all that messages had before. `in_use` is the hash
+    of the schema that messages have. Raises StreamStopped where readers could not follow, and Unavailable.
     """
 
     def require_compatible(kept: Sequence[NumberedSchema]) -> None:
-        refusals = change(_history(kept), schema, takes_all=takes_all(stream)).refusals
+        refusals = change(_history(kept), schema, takes_all=takes_all(stream), in_use=in_use).refusals
         if refusals:
             raise _refused(stream, refusals)
 
@@ -63,25 +63,34 @@ def history_of(settings: Settings) -> SchemaHistory:
         if history.numbered:
             return history
         schema = described(origin_of(settings))
-        number_of(store, stream_of(settings), schema, at_least=_at_least(settings, schema))
+        at_least, _ = _published(settings, schema)
+        number_of(store, stream_of(settings), schema, at_least=at_least)
         return _history(store.all())
 
 
-def _at_least(settings: Settings, schema: Schema) -> int:
-    """Return the number that messages of a schema have, or a new one: the platform database may have lost all."""
+def _published(settings: Settings, schema: Schema) -> tuple[int, str]:
+    """Return the number that messages of a schema have, or a new one, and the hash of the schema in use.
+
+    As the relay's checkpoint tells: the platform database may have lost all.
+    """
     ensure_topics(settings)
     with open_checkpoints(settings) as checkpoints:
         last = checkpoints.last()
     if last is None:
-        return 1
-    return last.schema if last.schema_hash == schema.hash else last.schemas + 1
+        return 1, ""
+    return last.schema if last.schema_hash == schema.hash else last.schemas + 1, last.schema_hash
 
 
-def number_now(settings: Settings, schema: Schema, *, at_least: int = 1) -> int:
-    """Return the number of a schema that the source has now, as `number_of` does. Makes the tables where they lack."""
+def number_now(settings: Settings, schema: Schema, *, at_least: int | None = None, in_use: str = "") -> int:
+    """Return the number of a schema that the source has now, as `number_of` does. Makes the tables where they lack.
+
+    Whoever does not know what messages have had leaves `at_least` and `in_use` out: the relay's checkpoint tells.
+    """
+    if at_least is None:
+        at_least, in_use = _published(settings, schema)
     with Schemas.opened(settings, "schemas") as store:
         try:
-            return number_of(store, stream_of(settings), schema, at_least=at_least)
+            return number_of(store, stream_of(settings), schema, at_least=at_least, in_use=in_use)
         except NoTable:
             ensure_schema(settings)
-        return number_of(store, stream_of(settings), schema, at_least=at_least)
+        return number_of(store, stream_of(settings), schema, at_least=at_least, in_use=in_use)

@@ -95,7 +95,8 @@ class Readers:
         numbers = {int(value) for value in new if _is_number(value)}
         grown = self._learn(numbers) if numbers - self.history.numbered.keys() else False
         if len(self._passed) < _MAX_HEADERS:
-            self._passed |= new
+            # Not one of another program: the relay may give that number later.
+            self._passed |= {one for one in new if _is_number(one) and int(one) in self.history.numbered}
         return grown
 
     def _learn(self, numbers: set[int]) -> bool:
@@ -107,6 +108,9 @@ class Readers:
         return self.schema != was
 
     def _take(self, history: SchemaHistory) -> None:
+        """Add what is known now to what was: the platform database may have been put back to an earlier copy."""
+        if self._history is not None:
+            history = SchemaHistory({**self._history.numbered, **history.numbered})
         self._history = history
         if self._lines is None or self._lines.reader.schema != history.whole:
             self._lines = Lines(history.whole)

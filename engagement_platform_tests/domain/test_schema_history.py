@@ -98,6 +98,32 @@ def test_a_column_renamed_at_the_source_is_told_where_the_statement_takes_its_na
     assert not refused(history(FIRST), schema(land="boolean", cents="integer"), all_=True)
 
 
+A, B, A_B, B_A, A2_B = (schema(**dict.fromkeys(names.split(), "text")) for names in ("a", "b", "a b", "b a", "b a2"))
+
+
+@pytest.mark.parametrize(
+    ("before", "in_use", "new", "said"),
+    [
+        ([A, A_B], A, schema(a="text", note="text"), []),
+        ([B_A, B], B_A, A2_B, ["a (text) is gone, and a2 of the same type has come"]),
+        ([A_B, A], A, B, ["a (text) is gone, and b of the same type has come"]),
+        ([A_B, A], A, A_B, []),
+    ],
+    ids=["another one went before", "it came back", "to a name of before", "one of before"],
+)
+def test_a_column_is_taken_for_renamed_by_the_schema_in_use(
+    before: list[Schema], in_use: Schema, new: Schema, said: list[str]
+) -> None:
+    """Which need not be the one with the highest number."""
+    change_ = change(history(*before), new, takes_all=True, in_use=in_use.hash)
+    assert [one.what.partition(": ")[0] for one in change_.refusals] == said
+
+
+def test_where_the_schema_in_use_is_not_known_it_is_the_highest_one() -> None:
+    assert change(history(A_B, A), B, takes_all=True, in_use="lost") == change(history(A_B, A), B, takes_all=True)
+    assert change(history(A_B, A), B, takes_all=True).refusals
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     assert len(refused(history(FIRST), schema(country="json", cents="text"))) == 2
 

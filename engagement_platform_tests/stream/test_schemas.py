@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -19,11 +20,14 @@ from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.platform.schemas import Schemas
 from engagement_platform.adapters.source import reader
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.domain.batches import Line, Rejected
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.loop_state import Activity
 from engagement_platform.domain.messages import schema_header
+from engagement_platform.domain.table import Table
+from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
 from engagement_platform.settings import STREAM, Settings
@@ -33,6 +37,7 @@ from engagement_platform.stream.numbering import history_of
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.stream.relay.sources import last_checkpoint
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 from engagement_platform_tests.streams import ORDERS, PACKAGED
 
@@ -135,6 +140,18 @@ def lines_of(settings: Settings, readers: Readers) -> list[dict[str, Any]]:
     lines = [readers.line_of(record) for record in read_all(settings, settings.topics.events)]
     assert not [line for line in lines if isinstance(line, Rejected)]
     return [json.loads(line.json) for line in lines if isinstance(line, Line)]
+
+
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def replayed(settings: Settings) -> object:
+    return replay(settings, [1, 2])
+
+
+def rebuilt(settings: Settings) -> object:
+    return rebuild_days(settings, [datetime.now(UTC).date()], "run")
 
 
 def state_of(control: Any) -> Activity:
@@ -262,15 +279,25 @@ def test_what_a_statement_takes_by_a_star_comes_with_its_number_and_stops_where_
         owner.execute("ALTER TABLE shop.orders ADD COLUMN coupon text DEFAULT 'ten'")
         ORDERED.write(owner, 1)
         wait_for(lambda: published(settings) == [(1, 1), (2, 2)], "the column that came")
+        owner.execute("ALTER TABLE shop.orders DROP COLUMN coupon")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: published(settings)[2:] == [(3, 1)], "the column that went")
+        assert last_checkpoint(settings).schemas == 2, "the highest number that messages had"
+        owner.execute("ALTER TABLE shop.orders ADD COLUMN coupon text DEFAULT 'ten'")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: published(settings)[3:] == [(4, 2)], "the column that came back")
         owner.execute("ALTER TABLE shop.orders RENAME COLUMN coupon TO voucher")
         ORDERED.write(owner, 1)
         wait_for(lambda: state_of(control) is Activity.STOPPED, "the relay to stop")
         assert "coupon (text) is gone, and voucher of the same type has come" in control.progress.state.reason
         owner.execute("ALTER TABLE shop.orders RENAME COLUMN voucher TO coupon")
-        wait_for(lambda: published(settings)[2:] == [(3, 2)], "the relay to go on by itself")
+        wait_for(lambda: published(settings)[4:] == [(5, 2)], "the relay to go on by itself")
         owner.execute("ALTER TABLE shop.orders DROP COLUMN coupon")
         ORDERED.write(owner, 1)
-        wait_for(lambda: published(settings)[3:] == [(4, 1)], "the column that went")
+        wait_for(lambda: published(settings)[5:] == [(6, 1)], "the column that went")
+        owner.execute("ALTER TABLE shop.orders ADD COLUMN note text")
+        ORDERED.write(owner, 1)
+        wait_for(lambda: published(settings)[6:] == [(7, 3)], "another column, which is not the one that went")
         owner.execute("ALTER TABLE shop.orders DROP COLUMN country")
         ORDERED.write(owner, 1)
         wait_for(lambda: state_of(control) is Activity.STOPPED, "the relay to stop")
@@ -363,9 +390,45 @@ def test_a_number_that_the_relay_never_gave_is_of_another_program(
     readers = Readers(settings)
     for value in (b"7", b"", b"x", b"-1", b"9" * 40, "٣".encode()):
         assert not readers.meet([("schema-version", value)])
+    deploy(ORDERED.selecting("1 AS extra"))
+    assert not readers.meet([schema_header(2)])
+    drain(relay.run, settings)
+    assert readers.meet([schema_header(2)]), "now it is the relay's"
+    assert "extra" in readers.schema.names
     record = read_all(settings, settings.topics.events)[0]
     send_all(settings.kafka, [Message(settings.topics.events, record.key, record.value, (("schema-version", b"7"),))])
     assert [line["order_no"] for line in lines_of(settings, readers)] == [1, 1]
+
+
+def test_a_reader_forgets_no_column_that_the_platform_database_has_lost(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    for stream in (ORDERED.stream, ORDERED.selecting("1 AS extra")):
+        deploy(stream)
+        ORDERED.write(owner, 1)
+        drain(relay.run, settings)
+    readers = Readers(settings)
+    assert "extra" in readers.schema.names
+    with Schemas.opened(settings, "test") as store:
+        store.session.execute("DELETE FROM engagement_platform.stream_schema WHERE number > 1")
+    readers.refresh()
+    assert [line.get("extra") for line in lines_of(settings, readers)] == [None, 1]
+    assert "extra" not in _names(table_now(settings))
+    assert "extra" in _names(table_now(settings, known=readers.schema))
+
+
+@pytest.mark.parametrize("number", [replayed, rebuilt])
+def test_whoever_numbers_a_schema_after_all_was_lost_gives_it_the_number_that_messages_have(
+    settings: Settings, owner: Connection, deploy: Deploy, number: Callable[[Settings], object]
+) -> None:
+    for stream in (ORDERED.stream, ORDERED.without()):
+        deploy(stream)
+        ORDERED.write(owner, 1)
+        drain(relay.run, settings)
+    with Schemas.opened(settings, "test") as store:
+        store.session.execute("DELETE FROM engagement_platform.stream_schema")
+    number(settings)
+    assert list(history_of(settings).numbered) == [2]
 
 
 def test_a_schema_that_readers_could_not_follow_is_not_entered_by_any_of_several_relays(

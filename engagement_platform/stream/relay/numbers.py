@@ -24,12 +24,15 @@ class Numbers:
         self._kept: dict[str, MessageSchema] = {}
         """What the platform database has, as this process saw."""
         self._highest = 0
+        self._in_use = ""
+        """The hash of the schema that messages have."""
 
     def take_up(self, last: Checkpoint) -> None:
         """Take note of the schema that a checkpoint names."""
         self._highest = max(self._highest, last.schemas)
         if last.schema:
             self._known[last.schema_hash] = last.schema
+            self._in_use = last.schema_hash
 
     def of(self, schema: Schema) -> MessageSchema:
         """Return the number of a schema, kept before this returns.
@@ -38,11 +41,17 @@ class Numbers:
         schema is entered there anew. Raises StreamStopped where readers could not follow, and Unavailable where it is a
         new one and the database is away.
         """
+        messages = self._of(schema)
+        self._in_use = schema.hash
+        return messages
+
+    def _of(self, schema: Schema) -> MessageSchema:
         if kept := self._kept.get(schema.hash):
-            return kept
+            return kept._replace(highest=self._highest)
         known = self._known.get(schema.hash)
         try:
-            number = number_now(self._settings, schema, at_least=known or self._highest + 1)
+            at_least = known or self._highest + 1
+            number = number_now(self._settings, schema, at_least=at_least, in_use=self._in_use)
         except Unavailable as error:
             if known is None:
                 raise Unavailable(

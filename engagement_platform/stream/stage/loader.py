@@ -60,7 +60,14 @@ class Loader:
         self._limit.done()
         if chosen:
             self._control.expect(SLOW_SECONDS)
-            deliver(self._clients.warehouse, self._clients.loads, load, chosen, self._settings)
+            deliver(
+                self._clients.warehouse,
+                self._clients.loads,
+                load,
+                chosen,
+                self._settings,
+                schema=self._position.schema,
+            )
         self._position.entered(load)
         return replace(load, rows=len(chosen))
 

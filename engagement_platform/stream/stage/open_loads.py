@@ -16,6 +16,7 @@ from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.port import Conflict, Load, LoadFailed, Warehouse
 from engagement_platform.domain.batches import Line, Ranges, name_of, uncovered
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform.stream.readers import Readers
@@ -27,12 +28,15 @@ _READ_SECONDS = 120.0
 _POLL_MS = 200
 
 
-def deliver(warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[Line], settings: Settings) -> None:
+def deliver(
+    warehouse: Warehouse, loads: Loads, load: LoadRow, lines: Sequence[Line], settings: Settings, *, schema: Schema
+) -> None:
     """Send the lines of an open load until the warehouse has them, and close the load.
 
-    Raises Unavailable when it is to be tried again later, StreamStopped when the warehouse refuses rows.
+    `schema` has all columns that the lines may have. Raises Unavailable when it is to be tried again later,
+    StreamStopped when the warehouse refuses rows.
     """
-    sent = _sent(load, settings, loads)
+    sent = _sent(load, settings, loads, schema)
     with batch_files.clean_file(
         batch_files.folder_of(settings), name_of(settings.topics.events, load.ranges), lines
     ) as path:
@@ -62,10 +66,12 @@ def settle_load(
         loads.close_load(load)
         return
     log.info("load %s is open: it is completed", load.load_id)
-    checked = [readers.line_of(record) for record in read_ranges(settings, load)]
+    records = list(read_ranges(settings, load))
+    readers.meet(header for record in records for header in record.headers)
+    checked = [readers.lines.of(record.value) for record in records]
     coverages = Rebuilds(loads.session).coverages(load.table_id, load.days)
     lines = uncovered((one for one in checked if isinstance(one, Line)), coverages)
-    deliver(warehouse, loads, load, lines, settings)
+    deliver(warehouse, loads, load, lines, settings, schema=readers.schema)
 
 
 def read_ranges(settings: Settings, load: LoadRow) -> Iterator[Record]:
@@ -97,9 +103,10 @@ def _within(records: Iterable[Record], end: int) -> Iterator[Record]:
     return (record for record in records if record.offset < end)
 
 
-def _sent(load: LoadRow, settings: Settings, loads: Loads) -> Load:
-    """Return a load as the warehouse takes it. A form is noted before its first message, so the table has all of it."""
-    return Load(load.load_id, load.writer, load.version, table_now(settings, loads.session), load.attempt)
+def _sent(load: LoadRow, settings: Settings, loads: Loads, schema: Schema | None = None) -> Load:
+    """Return a load as the warehouse takes it, with a table that has the columns of a schema."""
+    table = table_now(settings, loads.session, known=schema)
+    return Load(load.load_id, load.writer, load.version, table, load.attempt)
 
 
 def _refused(error: LoadFailed) -> Exception:

@@ -9,6 +9,7 @@ from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow
 from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.domain.columns import Schema
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.readers import Readers
@@ -40,6 +41,11 @@ class Position:
         """Of the last batch that was entered."""
         self._unseen: Mapping[int, int] = {}
         self.batch = Batch.at({})
+
+    @property
+    def schema(self) -> Schema:
+        """All columns that lines of the batch may have."""
+        return self._readers.schema
 
     def gather(self) -> None:
         """Add to the batch what there is. Where a schema cannot be asked for, all of it is read again."""
