@@ -9,7 +9,7 @@ from engagement_platform.domain import marks as marking
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.ids import IdRange, count, decode, encode, split_after
 from engagement_platform.domain.ledger import Ledger
-from engagement_platform.domain.marks import Marks
+from engagement_platform.domain.marks import Columns, Marks
 
 RESET = "engagement-platform checkpoint reset --at latest"
 RESET_ALL = "engagement-platform checkpoint reset --at earliest"
@@ -59,6 +59,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The highest published id that came from the sequence; None where nobody could tell. `hi` may be a foreign one."""
     marks: str = ""
     """What the last published rows were, as `domain.marks.encode` writes it."""
+    marked_by: Columns = ((), ())
+    """The columns of which the marks are made; none where an older version did not note it: those of the stream now."""
     schema: int = 0
     """The number of the schema that messages have from here on; 0 where an older version did not note it."""
     schema_hash: str = ""
@@ -89,6 +91,7 @@ def of(
     *,
     numbered: int | None = None,
     marks: str = "",
+    marked_by: Columns = ((), ()),
     schema: MessageSchema = _UNNOTED,
 ) -> Checkpoint:
     """Return the checkpoint of a ledger."""
@@ -100,6 +103,7 @@ def of(
         generation=generation,
         numbered=numbered,
         marks=marks,
+        marked_by=marked_by,
         schema=schema.number,
         schema_hash=schema.hash,
         schemas=schema.highest,

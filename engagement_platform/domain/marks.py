@@ -34,15 +34,25 @@ Marks = tuple[Mark, ...]
 """Ascending by id."""
 
 
-class Marker:
-    """Makes the marks of a stream's rows from their messages."""
+Columns = tuple[tuple[str, ...], tuple[str, ...]]
+"""The columns of which marks are made: those for *who*, and the event's own ones besides; all where there are none."""
 
-    def __init__(self, stream: EventStream) -> None:
-        source = stream.source
-        who = tuple(dict.fromkeys(name for name in (source.time, stream.user, stream.key) if name is not None))
-        listed = [column.name for column in stream.tables.get(source.name, ())]
-        # Those of a joined table may change without the event. Where none is listed, all that the message has.
-        own = tuple(name for name in listed if name not in {source.id, *who})
+
+def marked_columns(stream: EventStream) -> Columns:
+    """Return the columns of which the marks of a stream are made."""
+    source = stream.source
+    who = tuple(dict.fromkeys(name for name in (source.time, stream.user, stream.key) if name is not None))
+    listed = [column.name for column in stream.tables.get(source.name, ())]
+    # Those of a joined table may change without the event. Where none is listed, all that the message has.
+    return who, tuple(name for name in listed if name not in {source.id, *who})
+
+
+class Marker:
+    """Makes the marks of rows from their messages."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        who, own = columns
         self._who, self._own = len(who), len(own)
         fields = [(f"column_{number}", msgspec.Raw, _NULL) for number in range(len(who) + len(own))]
         names = {f"column_{number}": name for number, name in enumerate((*who, *own))}

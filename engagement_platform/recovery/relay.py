@@ -5,7 +5,7 @@ Both shut out a relay that runs; it then reads the checkpoint written here and g
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
@@ -18,7 +18,7 @@ from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import Limits, Source, open_source
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
-from engagement_platform.domain.checkpoint import Checkpoint
+from engagement_platform.domain.checkpoint import Checkpoint, MessageSchema
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.ids import IdRange, merged
 from engagement_platform.domain.ledger import Ledger, begin
@@ -96,7 +96,12 @@ def _has_published_rows(settings: Settings, source: Source) -> bool:
 
 def _watch(settings: Settings, source: Source, last: Checkpoint) -> SourceWatch:
     return SourceWatch(
-        source, _limits(settings), source.identity, marks=checkpoints.marks_of(last), schema_hash=last.schema_hash
+        source,
+        _limits(settings),
+        source.identity,
+        marks=checkpoints.marks_of(last),
+        marked_by=last.marked_by,
+        schema_hash=last.schema_hash,
     )
 
 
@@ -146,7 +151,24 @@ def _anew(settings: Settings, watch: SourceWatch, ledger: Ledger) -> Checkpoint:
         _next_generation(settings),
         numbered=watch.numbered,
         marks=marking.encode(watch.marks),
+        marked_by=watch.marked_by,
+        schema=_messages(settings),
     )
+
+
+def _messages(settings: Settings) -> MessageSchema:
+    """Return which schema messages have by the present checkpoint, or by its copy where that cannot be read.
+
+    What is marked by another schema of the source is marked anew by the relay that goes on.
+    """
+    kept: list[Checkpoint] = []
+    with suppress(StreamStopped), open_checkpoints(settings) as topic:
+        kept += [last] if (last := topic.last()) else []
+    with suppress(StreamStopped):
+        kept += [copy] if (copy := mirror.read(settings)) else []
+    if not kept:
+        return MessageSchema()
+    return MessageSchema(kept[0].schema, kept[0].schema_hash, max(one.schemas for one in kept))
 
 
 def _next_generation(settings: Settings) -> int:

@@ -12,12 +12,13 @@ from engagement_platform.domain.marks import (
     compare,
     decode,
     encode,
+    marked_columns,
     noted,
     worth_marking,
 )
 from engagement_platform_tests.streams import ORDERS, PACKAGED
 
-mark = Marker(PACKAGED).mark
+mark = Marker(marked_columns(PACKAGED)).mark
 MESSAGE = (
     b'{"id":7,"content_id":"c","user_id":"u","event_type":"play","event_ts":"2026-05-01T12:00:00+00:00",'
     b'"duration_ms":5,"device":"ios","raw_payload":{"a": 1},"title":"old"}'
@@ -69,7 +70,7 @@ def test_a_mark_is_that_of_the_versions_before() -> None:
 
 
 def test_a_stream_that_lists_no_columns_marks_all_of_the_message() -> None:
-    marker = Marker(ORDERS)
+    marker = Marker(marked_columns(ORDERS))
     one = b'{"order_no":1,"placed_at":"2026-05-01T12:00:00+00:00","customer_id":3,"cents":5}'
     assert marker.mark(1, one).who == marker.mark(1, one.replace(b'"cents":5', b'"cents":6')).who
     assert marker.mark(1, one).what != marker.mark(1, one.replace(b'"cents":5', b'"cents":6')).what

@@ -15,6 +15,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.stream.relay.sources import last_checkpoint, write_checkpoint
 from engagement_platform_tests.streaming import drain, insert, running, wait_for
 from engagement_platform_tests.warehouse import DAY, table_ids, write
 
@@ -143,6 +144,27 @@ def test_a_relay_that_begins_at_the_same_moment(
     assert "A relay took over at the same moment" in said
     assert "again" in said
     assert relay_recovery.show(settings) == relay_recovery.CheckpointAndCopy(None, None)
+
+
+@pytest.mark.parametrize("lost", ["nothing", "checkpoint"])
+@pytest.mark.parametrize("again", ["reset", "adopt"])
+def test_the_schema_that_messages_have_is_kept(
+    settings: Settings, source_db: SourceDatabase, again: str, lost: str
+) -> None:
+    ensure_schema(settings)
+    with psycopg.connect(source_db.writer_dsn, autocommit=True) as writer:
+        insert(writer, 3)
+        drain(relay.run, settings)
+    before = last_checkpoint(settings)
+    assert before.schema == before.schemas == 1
+    write_checkpoint(settings, schemas=3)
+    if lost == "checkpoint":
+        mirror.replace(settings, last_checkpoint(settings))
+        if again == "reset":
+            put(settings, JUNK)
+    after = relay_recovery.adopt(settings) if again == "adopt" else relay_recovery.reset(settings, "latest")
+    assert (after.schema, after.schema_hash, after.schemas) == (1, before.schema_hash, 3)
+    assert last_checkpoint(settings) == after
 
 
 def test_reset_keeps_the_ids_that_are_open(settings: Settings, source_db: SourceDatabase) -> None:

@@ -81,7 +81,13 @@ def _go_on(clients: Clients, settings: Settings, control: Control, limit: Reject
     numbers.take_up(last)
     messages = numbers.of(source.schema)
     watch = SourceWatch(
-        source, clients.limits, last.source, numbered=last.numbered, marks=marks, schema_hash=last.schema_hash
+        source,
+        clients.limits,
+        last.source,
+        numbered=last.numbered,
+        marks=marks,
+        marked_by=last.marked_by,
+        schema_hash=last.schema_hash,
     )
     missing = watch.look(begin(last.hi, checkpoints.missing_ranges(last), NOBODY)).missing
     given = source.last_given()
@@ -255,6 +261,7 @@ class _Relay:
             self._generation,
             numbered=watch.numbered,
             marks=marking.encode(watch.marks),
+            marked_by=watch.marked_by,
             schema=self._messages,
         )
         value = checkpoints.to_bytes(record)

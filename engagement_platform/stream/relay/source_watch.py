@@ -4,7 +4,7 @@ Server, table and sequence are looked at about once a second; whatever is conclu
 look in the same statement, so nothing is given up or published by the rules of a table that is no more there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source.reader import Limits, Row, Rows, Source
@@ -20,7 +20,7 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.ids import IdRange, gaps_between, merged
 from engagement_platform.domain.ledger import EVERYTHING, KEPT_UNSEEN, Ledger, begin, reopened
-from engagement_platform.domain.marks import DENSE, Mark, Marks, Verdict
+from engagement_platform.domain.marks import DENSE, Columns, Mark, Marker, Marks, Verdict
 
 LOOK_SECONDS = 1.0
 MAX_FOREIGN_RANGES = 10_000
@@ -58,18 +58,30 @@ class SourceWatch:
         *,
         numbered: int | None = None,
         marks: Marks = (),
+        marked_by: Columns = ((), ()),
         schema_hash: str = "",
     ) -> None:
-        """`schema_hash` is of the schema by which the rows were marked; empty where it is that of now."""
+        """`schema_hash` is of the schema by which the rows were marked; empty where it is that of now.
+
+        `marked_by` are the columns of which their marks were made; none where they are those of now.
+        """
         self.identity = identity
         self.numbered = numbered
         self.marks = marks
         self._source = source
         self._limits = limits
-        self._marker = marking.Marker(source.stream)
-        self._is_reformed = schema_hash not in {"", source.schema.hash}
+        self._marker = marking.Marker(marking.marked_columns(source.stream))
+        self._marked_by = marking.Marker(marked_by) if any(marked_by) else self._marker
+        self._is_reformed = (
+            schema_hash not in {"", source.schema.hash} or self._marked_by.columns != self._marker.columns
+        )
         self._saw_sequence = source.sees_sequence
         self.looks = Interval(LOOK_SECONDS, is_due=True)
+
+    @property
+    def marked_by(self) -> Columns:
+        """The columns of which the marks are made."""
+        return self._marked_by.columns
 
     def look(self, ledger: Ledger) -> Ledger:
         """Look anew, and return the ledger with what may come back. Raises StreamStopped, Unavailable, Altered."""
@@ -110,25 +122,28 @@ class SourceWatch:
         top = ledger.hi if given is None else min(ledger.hi, given)
         published = Coverage(ledger.hi, ledger.missing)
         ids = [one for one in reversed(self._source.newest_ids(top, 2 * DENSE)) if published.covers(one)]
-        self.marks = marking.noted((), self._now(ids).values())
+        self.marks = marking.noted((), _marked(self._marker, self._rows(ids)).values())
+        self._marked_by = self._marker
         if self.numbered is None and given is not None:
             self.numbered = ids[-1] if ids else min(0, given)
 
     def compare(self) -> Verdict:
         """Compare the marks with the rows that the source has now."""
-        return self._verdict(self._now([one.id for one in self.marks]))
+        return self._verdict(self._rows([one.id for one in self.marks]))
 
-    def _verdict(self, now: Mapping[int, Mark]) -> Verdict:
-        return marking.compare(self.marks, now, is_reformed=self._is_reformed)
+    def _verdict(self, rows: Sequence[Row]) -> Verdict:
+        return marking.compare(self.marks, _marked(self._marked_by, rows), is_reformed=self._is_reformed)
 
     def reform(self) -> None:
         """Mark the published rows by the columns that they have now. Raises StreamStopped where they are others."""
         self._is_reformed = True
-        now = self._now([one.id for one in self.marks])
-        verdict = self._verdict(now)
+        rows = self._rows([one.id for one in self.marks])
+        verdict = self._verdict(rows)
         if verdict.others:
             raise rows_replaced(verdict)
+        now = _marked(self._marker, rows)
         self.marks = tuple(now.get(one.id, one) for one in self.marks)
+        self._marked_by = self._marker
         self._is_reformed = False
 
     def _compared(self, ledger: Ledger, now: SourceIdentity, given: int | None) -> Ledger:
@@ -157,9 +172,6 @@ class SourceWatch:
             return ledger
         return reopened(ledger, [one for one in verdict.gone if one <= ledger.hi], self._source.holders())
 
-    def _now(self, ids: Sequence[int]) -> dict[int, Mark]:
-        return {row.id: self._marker.mark(row.id, row.value) for row in self._rows(ids)}
-
     def _rows(self, ids: Sequence[int]) -> list[Row]:
         rows: list[Row] = []
         while ids:
@@ -167,6 +179,10 @@ class SourceWatch:
             rows.extend(part.rows)
             ids = [one for one in ids if part.cut and one > part.rows[-1].id]
         return rows
+
+
+def _marked(marker: Marker, rows: Sequence[Row]) -> dict[int, Mark]:
+    return {row.id: marker.mark(row.id, row.value) for row in rows}
 
 
 def _differ(was: int, now: int) -> bool:

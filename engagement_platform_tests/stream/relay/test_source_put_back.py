@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,18 @@ import msgspec
 import psycopg
 import pytest
 
+from engagement_platform.adapters import streams
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.marks import marked_columns
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.recovery import relay as relay_recovery
-from engagement_platform.settings import Settings
+from engagement_platform.settings import STREAM, Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.stream.relay.sources import last_checkpoint, published, unsee, write_checkpoint, writer
 from engagement_platform_tests.streaming import drain, insert, read_all
+from engagement_platform_tests.streams import PACKAGED
 
 __all__ = ["writer"]
 
@@ -164,3 +168,40 @@ def write(source: SourceDatabase, rows: int) -> None:
     with psycopg.connect(source.writer_dsn, autocommit=True) as connection:
         for _ in range(rows):
             insert(connection)
+
+
+def deploy_user(monkeypatch: pytest.MonkeyPatch, column: str) -> None:
+    """Name another column as that of the user: in stream.toml, `[warehouse] user`."""
+    monkeypatch.setattr(streams, "streams", lambda: {STREAM: replace(PACKAGED, user=column)})
+
+
+def test_rows_are_the_same_where_another_column_is_that_of_the_user(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(writer, 20)
+    drain(relay.run, settings)
+    restart_server(settings)
+    deploy_user(monkeypatch, "device")
+    insert(writer, 1)
+    drain(relay.run, settings)
+    assert published(settings) == list(range(1, 22))
+    assert last_checkpoint(settings).marked_by[0] == ("event_ts", "device", "content_id")
+    restart_server(settings)
+    put_back(writer, 18)
+    insert(writer, 10)
+    deploy_user(monkeypatch, "user_id")
+    with pytest.raises(StreamStopped, match="other rows than before"):
+        drain(relay.run, settings)
+
+
+def test_what_a_version_before_has_marked_is_taken_for_marked_by_the_columns_of_now(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    insert(writer, 20)
+    drain(relay.run, settings)
+    write_checkpoint(settings, marked_by=((), ()))
+    restart_server(settings)
+    insert(writer, 1)
+    drain(relay.run, settings)
+    assert published(settings) == list(range(1, 22))
+    assert last_checkpoint(settings).marked_by == marked_columns(PACKAGED)
