@@ -4,6 +4,9 @@ A message that cannot be published, counted, loaded or delivered is given up, so
 a bad deploy that would be all of them. So what is accepted allows for what is rejected: one rejection for so many
 accepted messages, saved up to a few. Who has used that up stops, and goes on from there after the fix. The rule counts
 messages and no minutes, so a stream that catches up has the same limit as one with a message an hour.
+
+What was used up is known to a process only, and each one begins with a few. So where no more than that are rejected in
+the whole of a lease, or of a drain, all of them are given up: the rule does not save a stream with so few messages.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

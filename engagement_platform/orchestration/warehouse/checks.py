@@ -46,8 +46,8 @@ def properties_of(stream: EventStream) -> list[Property]:
         *_same_sums(stream),
         Property(
             "same_values_as_source",
-            "Every other column that is the source's own table's is as the source has it: an update shows once the day "
-            "is rebuilt.",
+            "Every other column that is the source's own table's is as the source has it: an update, or a column that "
+            "was added, shows once the day is rebuilt.",
             lambda findings: {"with other values": findings.changed},
             blocking=False,
         ),
