@@ -1,12 +1,11 @@
 """The warehouse's table of the settings' stream, with every column that its messages have had."""
 
-from contextlib import closing, suppress
+from contextlib import suppress
 
 from engagement_platform.adapters.platform.connection import NoTable, Session
 from engagement_platform.adapters.platform.schemas import Schemas
-from engagement_platform.adapters.source import session as source
-from engagement_platform.adapters.source.describe import describe
-from engagement_platform.adapters.source.origin import Origin, origin_of
+from engagement_platform.adapters.source.describe import schema_now
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.columns import Schema, joined
 from engagement_platform.domain.table import Table, table_of
 from engagement_platform.settings import Settings
@@ -27,13 +26,7 @@ def table_now(settings: Settings, session: Session | None = None, *, known: Sche
             forms = _forms(own)
     if known is not None:
         forms = [*forms, known]
-    return table_of(origin.stream, joined(forms) if forms else described(origin))
-
-
-def described(origin: Origin) -> Schema:
-    """Return the form that a stream's messages have by its source now. Raises Unavailable, StreamStopped."""
-    with closing(source.connect(origin.dsn, "describe")) as connection:
-        return describe(origin, connection)
+    return table_of(origin.stream, joined(forms) if forms else schema_now(origin))
 
 
 def _forms(session: Session) -> list[Schema]:

@@ -92,7 +92,7 @@ def _at_source(origin: Origin) -> Iterator[FolderFinding]:
 
 
 def _of_statement(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
-    with closing(session.connect(origin.dsn, "stream", patience=12.0)) as connection:
+    with closing(session.connect(origin.dsn, "stream", patience=session.LOOKUP_SECONDS)) as connection:
         relations = relations_of(origin, connection)
         yield from findings_of_relations(origin.stream.enriched, relations)
         if any(relation.filtered for relation in relations):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from engagement_platform.adapters.source.formula import schema_of
+from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import Limits, Row, open_source
 from engagement_platform.adapters.streams import read
@@ -21,7 +21,7 @@ def show(folder: Path, last: int) -> None:
     stream = read(folder)
     with about(stream.name):
         origin = Origin(source_dsn_of(stream.name), stream)
-        schema = schema_of(origin)
+        schema = schema_now(origin)
         limit = largest_value(_MAX_MESSAGE_BYTES)
         with open_source(origin) as source:
             ids = source.newest_ids(source.highest_id(), last)

@@ -21,10 +21,10 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.adapters.source.by_day import ByDay
+from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.history import has_index, open_history
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import open_source
-from engagement_platform.adapters.stream_table import described
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
@@ -89,7 +89,7 @@ def rebuild_days(
     """
     ensure_schema(settings)
     ensure_topics(settings)
-    schema = described(origin_of(settings))
+    schema = schema_now(origin_of(settings))
     number_now(settings, schema)  # columns that messages could not have are no table's either
     warehouse = open_warehouse(settings)
     table_id = warehouse.ensure(table_of(origin_of(settings).stream, schema))

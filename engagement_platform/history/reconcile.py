@@ -18,10 +18,11 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.doubled import brought_twice
 from engagement_platform.adapters.source.history import days_of, open_history, own_columns, unfit_among
 from engagement_platform.adapters.source.origin import Origin, origin_of
-from engagement_platform.adapters.stream_table import described, table_now
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
@@ -97,7 +98,7 @@ class _Sides:
         self.warehouse = open_warehouse(settings)
         table = table_now(settings)
         self.table_id = self.warehouse.ensure(table)
-        self.schema = _within(described(self.origin), table)
+        self.schema = _within(schema_now(self.origin), table)
         self.comparison = comparison_of(self.origin.stream, self.schema, own_columns(self.origin))
 
     def source(self, day: date) -> Figures:

@@ -10,8 +10,8 @@ from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.connection import NoTable
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.schemas import NumberedSchema, Schemas
+from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.stream_table import described
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import StreamStopped
@@ -62,7 +62,7 @@ def history_of(settings: Settings) -> SchemaHistory:
             history = _history(store.all())
         if history.numbered:
             return history
-        schema = described(origin_of(settings))
+        schema = schema_now(origin_of(settings))
         at_least, _ = _published(settings, schema)
         number_of(store, stream_of(settings), schema, at_least=at_least)
         return _history(store.all())

@@ -10,8 +10,9 @@ from deltalake.schema import PrimitiveType
 
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.schemas import Schemas
+from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.stream_table import described, table_now
+from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import TableUnusable
 from engagement_platform.domain.columns import Column, Schema, parsed
@@ -41,7 +42,7 @@ def test_a_table_has_every_column_that_messages_have_had(settings: Settings) -> 
     ensure_schema(settings)
     assert table_now(settings) == ENGAGEMENT_EVENTS
     with Schemas.opened(settings, "test") as schemas:
-        first = described(origin_of(settings))
+        first = schema_now(origin_of(settings))
         assert schemas.note(first) == 1
         schemas.note(replace(first, columns=(*first.columns, Column("mood", parsed("text")))))
         assert [column.name for column in table_now(settings, schemas.session).columns] == [*first.names, "mood"]
@@ -68,7 +69,7 @@ def test_before_the_first_message_the_source_says_the_columns(settings: Settings
         ]
         ensure_schema(orders)
         assert table_now(orders) == table
-        assert described(origin_of(orders)).id == "order_no"
+        assert schema_now(origin_of(orders)).id == "order_no"
 
 
 def test_a_line_in_the_statement_gives_rebuilt_days_a_column_and_the_stage_goes_on(
@@ -98,7 +99,7 @@ def test_a_running_stage_takes_a_form_that_is_noted_meanwhile(settings: Settings
         drain(relay.run, settings)
         drain(stage.run, settings)
         with known(MOODY):
-            note(settings, described(origin_of(settings)))
+            note(settings, schema_now(origin_of(settings)))
         write(writer, 1)
         drain(relay.run, settings)
         drain(stage.run, settings)
@@ -116,7 +117,7 @@ def test_a_column_of_another_type_stops_the_stage_and_a_table_moved_away_lets_it
         drain(stage.run, settings)
         DeltaTable(str(folder)).alter.add_columns(Field("mood", PrimitiveType("long")))
         with known(MOODY):
-            note(settings, described(origin_of(settings)))
+            note(settings, schema_now(origin_of(settings)))
         write(writer, 1)
         drain(relay.run, settings)
         with pytest.raises(TableUnusable, match="column mood is int64, not string") as stopped:

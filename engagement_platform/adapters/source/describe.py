@@ -1,6 +1,7 @@
 """Asks PostgreSQL for the columns of a stream's `enriched.sql`. The statement is prepared, and no row is read."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,6 +50,12 @@ class Description:
     """What stream.toml asks of the columns and they do not give."""
     has_binary_form: bool
     """Whether an answer with these columns can come in PostgreSQL's binary form."""
+
+
+def schema_now(origin: Origin) -> Schema:
+    """Return what `describe` does, by a connection of its own: a silent server is given up within seconds."""
+    with closing(session.connect(origin.dsn, "describe", patience=session.LOOKUP_SECONDS)) as connection:
+        return describe(origin, connection)
 
 
 def describe(origin: Origin, connection: psycopg.Connection[Any]) -> Schema:

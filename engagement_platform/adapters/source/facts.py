@@ -18,7 +18,6 @@ from engagement_platform.domain.source_types import SourceType, Uncarried, type_
 from engagement_platform.domain.table_facts import ColumnFacts, ForeignKey, SourceFacts, TableFacts
 
 _SQL = sql.load(__package__, "facts.sql")
-_PATIENCE_SECONDS = 12.0
 _COUNTED = {Base.TEXT, Base.CHAR, Base.BOOLEAN, Base.UUID, Base.INTEGER, Base.DATE}
 """Of which values are counted: nobody counts by others."""
 _PARTITIONED = "p"
@@ -43,7 +42,9 @@ def facts_of(dsn: str, name: str) -> SourceFacts:
     Raises EngagementError where it is no table whose rows can be events, and what `session.connect` raises.
     """
     with (
-        closing(session.connect(dsn, "stream", patience=_PATIENCE_SECONDS, prepare=_SQL["patience"])) as connection,
+        closing(
+            session.connect(dsn, "stream", patience=session.LOOKUP_SECONDS, prepare=_SQL["patience"])
+        ) as connection,
         bounded.translated("The source", session.VARIABLE),
     ):
         return _Catalog(connection).source(name)

@@ -1,13 +1,13 @@
 """Reads a day as a stream's statement gives it now, ascending by id; by several statements in one snapshot."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
-from engagement_platform.adapters.source.describe import describe
+from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.selected import carried, selected, without_nan
 from engagement_platform.domain.columns import Schema
@@ -18,19 +18,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SQL = sql.load(__package__, "formula.sql")
-_PATIENCE_SECONDS = 12.0
-
-
-def schema_of(origin: Origin) -> Schema:
-    """Return the schema of a statement now. Raises StreamStopped where it cannot be used."""
-    with closing(session.connect(origin.dsn, "diff", patience=_PATIENCE_SECONDS)) as connection:
-        return describe(origin, connection)
 
 
 @contextmanager
 def opened(*origins: Origin) -> "Iterator[list[Formula]]":
     """Open a formula for each statement; all of them see one moment. Raises Unavailable and Refused."""
-    schemas = [schema_of(origin) for origin in origins]
+    schemas = [schema_now(origin) for origin in origins]
     with ExitStack() as stack:
         begin, formulas = _SQL["begin"], list[Formula]()
         for origin, schema in zip(origins, schemas, strict=True):

@@ -16,7 +16,6 @@ from engagement_platform.domain.event_stream import SourceTable
 
 SQL = sql.load(__package__, "look.sql")
 UNCHANGED = SQL["unchanged"]
-_PATIENCE_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def _require_usable(seen: Any, source: SourceTable) -> None:
 def require_followed(origin: Origin) -> None:
     """Raise StreamStopped when polling the stream's table cannot be exact; else what `session.connect` raises."""
     with (
-        closing(session.connect(origin.dsn, "stream", patience=_PATIENCE_SECONDS)) as connection,
+        closing(session.connect(origin.dsn, "stream", patience=session.LOOKUP_SECONDS)) as connection,
         session.reaching(origin),
     ):
         look(origin, connection)

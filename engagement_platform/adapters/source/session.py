@@ -30,7 +30,7 @@ CONNECT_SECONDS = 5
 _SERVER = "The source"
 _SQL = sql.load(__package__, "session.sql")
 _SETTINGS = _SQL["settings"]
-_LOOKUP_SECONDS = 12.0
+LOOKUP_SECONDS = 12.0
 """Longer than the statement_timeout of a look, so that a server that lives says why it took so long."""
 _IMPATIENT = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """How soon a connection breaks whose other end is gone without a word."""
@@ -184,7 +184,7 @@ def look(origin: Origin) -> Sight:
 
 
 def _for_lookups(dsn: str) -> bounded.BoundedConnection[tuple[Any, ...]]:
-    return connect(dsn, "lookup", patience=_LOOKUP_SECONDS, prepare=_SQL["patience_of_lookups"])
+    return connect(dsn, "lookup", patience=LOOKUP_SECONDS, prepare=_SQL["patience_of_lookups"])
 
 
 def _sight(origin: Origin, connection: psycopg.Connection[Any]) -> Sight:

@@ -13,7 +13,6 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.source_tables import Sight, faults
 
 _SQL = sql.load(__package__, "surroundings.sql")
-_PATIENCE_SECONDS = 12.0
 """Longer than the statement_timeout of the session, so that a server that lives says why it took so long."""
 
 
@@ -34,7 +33,7 @@ def look_around(origin: Origin, sight: Sight) -> Surroundings:
     """Look at what surrounds the tables, as far as they are in sight. Raises Refused, Unavailable."""
     with (
         closing(
-            session.connect(origin.dsn, "doctor", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
+            session.connect(origin.dsn, "doctor", patience=session.LOOKUP_SECONDS, prepare=_SQL["prepare_session"])
         ) as source,
         session.reaching(origin),
     ):

@@ -12,11 +12,6 @@ class Waiting:
         self._lanes = Lanes()
         self._resting: list[Parcel] = []
 
-    @property
-    def resting(self) -> int:
-        """How many parcels wait to be sent again."""
-        return len(self._resting)
-
     def add(self, event: Outgoing) -> None:
         """Let a new event wait."""
         self._lanes.add(event)
