@@ -32,9 +32,10 @@ test-bqemulator: .venv/installed
 	ENGAGEMENT_TEST_BQEMULATOR=$$(PYTHON=$(PYTHON) $(BIGQUERY_TESTS)/bqemulator.sh .bqemulator) \
 	    $(BIN)/pytest $(BIGQUERY_TESTS)/test_bqemulator.py
 
-# What the README tells a newcomer, in a clone with an empty home: installs everything once more.
+# What pages tell a newcomer, typed as it stands there: the README in a clone with an empty home, which installs
+# everything once more, and docs/your-own-stream.md, from a table to its backfill, under load and with kills.
 test-newcomer: .venv/installed
-	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest engagement_platform_tests/integration/test_newcomer.py
+	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest -m newcomer $(ARGS)
 
 # The image built from the lock and the compose file's demo brought up, by hand where there is no engine: needs root.
 test-docker: .venv/installed

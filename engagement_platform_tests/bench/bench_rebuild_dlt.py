@@ -12,10 +12,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engagement_platform.adapters import sql
 from engagement_platform_tests.conftest import origin
 
 ROWS_AT_ONCE = 100_000
+_ROWS = """
+SELECT event.id,
+       event.content_id::text AS content_id,
+       event.user_id::text AS user_id,
+       event.event_type,
+       event.event_ts,
+       event.duration_ms::bigint AS duration_ms,
+       event.device,
+       nullif(event.raw_payload::text, 'null') AS raw_payload,
+       event.slug,
+       event.title,
+       event.content_type,
+       event.length_seconds::bigint AS length_seconds,
+       event.engagement_seconds,
+       event.engagement_pct
+  FROM ({{enriched}}) AS event
+ WHERE event.event_ts >= '{begin}' AND event.event_ts < '{end}'
+"""
 
 
 def load_day(dsn: str, begin: str, end: str, folder: Path) -> float:
@@ -23,7 +40,7 @@ def load_day(dsn: str, begin: str, end: str, folder: Path) -> float:
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"  # before the import: nothing leaves the machine
     import dlt
 
-    events = _events(dsn, _query(begin, end))
+    events = _events(dsn, query(begin, end))
     pipeline = dlt.pipeline(
         "rebuild_of_a_day",
         pipelines_dir=str(folder / "pipelines"),
@@ -40,12 +57,9 @@ def table_of(folder: Path) -> Path:
     return folder / "loaded" / "engagement_events"
 
 
-def _query(begin: str, end: str) -> str:
-    text = sql.load("engagement_platform.adapters.source", "history.sql")["rows"]
-    text = text.replace("engagement_seconds::text", "engagement_seconds")
-    text = text.replace("engagement_pct::text", "engagement_pct")
-    text = text.replace("{begin}", begin).replace("{end}", end).replace("{order}", "")
-    return origin("").plain(text)
+def query(begin: str, end: str) -> str:
+    """Return the statement of a day's rows, in the types that the rebuild reads but for NUMERIC."""
+    return origin("").plain(_ROWS.format(begin=begin, end=end))
 
 
 def _events(dsn: str, query: str) -> Any:

@@ -1,7 +1,6 @@
 """What README.md tells a newcomer, done as it stands there: nothing at first, an event of one's own at the end.
 
-And the demo from the wheel. Both install everything anew, so they are not among the tests of `make test`:
-`make test-newcomer`.
+And the demo from the wheel. Both install everything anew.
 """
 
 import json
@@ -24,11 +23,7 @@ ROOT = Path(__file__).parents[2]
 MINUTES = 10
 STARTED = "commit to Redis"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif("ENGAGEMENT_TEST_NEWCOMER" not in os.environ, reason="ENGAGEMENT_TEST_NEWCOMER is not set"),
-]
+pytestmark = [pytest.mark.newcomer, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def block(heading: str) -> str:

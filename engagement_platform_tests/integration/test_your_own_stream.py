@@ -30,7 +30,7 @@ from engagement_platform_tests.streaming import insert, read_all, wait_for
 PATIENCE = 300.0
 TODAY = datetime.now(UTC).date()
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.newcomer, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture

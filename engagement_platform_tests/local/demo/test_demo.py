@@ -64,6 +64,7 @@ def is_down(folder: Path) -> bool:
     return not any(stack.status(folder).values()) and not (folder / "run" / "dagster.json").exists()
 
 
+@pytest.mark.newcomer
 def test_a_timed_run_proves_that_nothing_was_lost_by_a_kill_of_everything(folder: Path, tmp_path: Path) -> None:
     demo = begin(folder, "--rate", "100")
     read_until(demo, "hand-overs")
