@@ -7,7 +7,8 @@ import click
 
 from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.source.reader import Limits, Row, open_source
+from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.rows import Limits, Row
 from engagement_platform.adapters.streams import read
 from engagement_platform.domain.messages import HEADER_SCHEMA_VERSION, HEADER_UNSEEN_AT, fault, largest_value
 from engagement_platform.settings import about, source_dsn_of

@@ -8,6 +8,7 @@ import msgspec
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.ids import IdRange, count, decode, encode, split_after
+from engagement_platform.domain.kept_schemas import NOTHING_KEPT, KeptSchemas, Numbered, keep, kept
 from engagement_platform.domain.ledger import Ledger
 from engagement_platform.domain.marks import Columns, Marks
 
@@ -33,12 +34,14 @@ class SourceIdentity(msgspec.Struct, frozen=True):
 
 
 class MessageSchema(NamedTuple):
-    """Which schema messages have."""
+    """Which schema messages have, and which they may have had."""
 
     number: int = 0
     hash: str = ""
     highest: int = 0
     """The highest number that messages have had."""
+    history: KeptSchemas = NOTHING_KEPT
+    """Every schema that has a number, as far as a version that keeps them here has seen them."""
 
 
 _UNNOTED = MessageSchema()
@@ -67,6 +70,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The schema's hash: so a relay knows its number while the platform database is away."""
     schemas: int = 0
     """The highest number that messages have had."""
+    schema_history: KeptSchemas = NOTHING_KEPT
+    """The schemas of all numbers: so the platform database gets back what it has lost of them."""
     version: int = 1
 
     @property
@@ -107,6 +112,7 @@ def of(
         schema=schema.number,
         schema_hash=schema.hash,
         schemas=schema.highest,
+        schema_history=schema.history,
     )
 
 
@@ -142,6 +148,31 @@ def missing_ranges(checkpoint: Checkpoint) -> Sequence[IdRange]:
 def open_ids(checkpoint: Checkpoint) -> int:
     """Return how many ids were given and are missing; those that the sequence has yet to give do not count."""
     return count(split_after(decode(checkpoint.missing), checkpoint.highest_numbered)[0])
+
+
+def messages_of(checkpoint: Checkpoint) -> MessageSchema:
+    """Return which schema messages have by a checkpoint."""
+    return MessageSchema(checkpoint.schema, checkpoint.schema_hash, checkpoint.schemas, checkpoint.schema_history)
+
+
+def schemas_of(messages: MessageSchema) -> Numbered:
+    """Return the schemas that messages may have had, by number. Raises StreamStopped for one of a later version."""
+    try:
+        return kept(messages.history)
+    except ValueError as error:
+        raise StreamStopped(
+            f"The relay's checkpoint has a schema that this version does not know: {error}.",
+            "A later version wrote it. Start this process with that version, or a later one.",
+        ) from error
+
+
+def joined_messages(checkpoints: Sequence[Checkpoint]) -> MessageSchema:
+    """Return which schema messages have by the first of some checkpoints, with every number that one of them knows."""
+    told = [messages_of(one) for one in checkpoints]
+    if not told:
+        return MessageSchema()
+    numbered = {number: schema for one in reversed(told) for number, schema in schemas_of(one).items()}
+    return told[0]._replace(highest=max(one.highest for one in told), history=keep(numbered))
 
 
 def marks_of(checkpoint: Checkpoint) -> Marks:

@@ -120,12 +120,13 @@ class Verdict:
         return not self.others and (not self.gone or self.is_complete)
 
 
-def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False) -> Verdict:
+def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False, by_id: bool = False) -> Verdict:
     """Compare marks with those of the rows that the source has now under the same ids.
 
     A row that was updated is still the same: it has another `what`, and the same `who`. That counts only where `who`
     tells rows apart, which it does not where all of them have the same time and no user. `is_reformed`: the messages
     have other columns than when they were marked, so that every `what` may be another one, and `who` has to do.
+    `by_id`: they have not even those of `who`, so that a row that is there counts as the one that was published.
     """
     times = Counter(one.who for one in marks)
     others: list[int] = []
@@ -134,7 +135,7 @@ def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False)
         row = now.get(one.id)
         if row is None:
             gone.append(one.id)
-        elif row.what == one.what or (row.who == one.who and (is_reformed or times[one.who] == 1)):
+        elif by_id or row.what == one.what or (row.who == one.who and (is_reformed or times[one.who] == 1)):
             return _verdict(one.id, others, gone, is_complete=passed < DENSE)
         else:
             others.append(one.id)

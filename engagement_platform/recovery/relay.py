@@ -15,7 +15,8 @@ from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.source.reader import Limits, Source, open_source
+from engagement_platform.adapters.source.reader import Source, open_source
+from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.checkpoint import Checkpoint, MessageSchema
@@ -24,7 +25,7 @@ from engagement_platform.domain.ids import IdRange, merged
 from engagement_platform.domain.ledger import Ledger, begin
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay.clients import limits_of
-from engagement_platform.stream.relay.loop import now
+from engagement_platform.stream.relay.publisher import now
 from engagement_platform.stream.relay.source_watch import MAX_FOREIGN_RANGES, SourceWatch, begin_at, rows_replaced
 
 _SMALL_MESSAGES = 1 << 20
@@ -161,14 +162,12 @@ def _messages(settings: Settings) -> MessageSchema:
 
     What is marked by another schema of the source is marked anew by the relay that goes on.
     """
-    kept: list[Checkpoint] = []
+    told: list[Checkpoint] = []
     with suppress(StreamStopped), open_checkpoints(settings) as topic:
-        kept += [last] if (last := topic.last()) else []
+        told += [last] if (last := topic.last()) else []
     with suppress(StreamStopped):
-        kept += [copy] if (copy := mirror.read(settings)) else []
-    if not kept:
-        return MessageSchema()
-    return MessageSchema(kept[0].schema, kept[0].schema_hash, max(one.schemas for one in kept))
+        told += [copy] if (copy := mirror.read(settings)) else []
+    return checkpoints.joined_messages(told)
 
 
 def _next_generation(settings: Settings) -> int:

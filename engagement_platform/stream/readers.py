@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Line, Lines, Rejected
 from engagement_platform.domain.columns import Schema
@@ -15,7 +14,7 @@ from engagement_platform.domain.nesting import decoded
 from engagement_platform.domain.records import Reader
 from engagement_platform.domain.schema_history import SchemaHistory
 from engagement_platform.settings import Settings
-from engagement_platform.stream.numbering import history_of
+from engagement_platform.stream.numbering import history_at_hand, history_put_back
 
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _MAX_DIGITS = 9
@@ -26,8 +25,9 @@ class Readers:
     """What reads messages of each schema that is known. For one thread at a time.
 
     One list of columns reads them all: see `domain.schema_history`. So the number of a message says only whether that
-    list is long enough: of a number that is new to it a reader asks the platform database, once, and while that does
-    not answer, it waits. What was asked is kept for as long as the process lives: a number means one schema for ever.
+    list is long enough: of a number that is new to it a reader asks the platform database, once, and where that is away
+    or has lost it the relay's checkpoint. It waits only for a number that neither has while the first is away. What was
+    asked is kept for as long as the process lives: a number means one schema for ever.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,7 +41,7 @@ class Readers:
     def history(self) -> SchemaHistory:
         """What is known. Raises Unavailable, until it is."""
         if self._history is None:
-            self._take(history_of(self._settings))
+            self._take(history_at_hand(self._settings))
         assert self._history is not None, "it was taken"  # noqa: S101
         return self._history
 
@@ -64,8 +64,8 @@ class Readers:
         return self.lines.reader
 
     def refresh(self) -> None:
-        """Ask the platform database anew. Raises Unavailable."""
-        self._take(history_of(self._settings))
+        """Ask anew. Raises Unavailable."""
+        self._take(history_at_hand(self._settings))
 
     def number_of(self, value: bytes) -> int:
         """Return the number of a message that does not say it: the highest one with its columns, or the first."""
@@ -101,11 +101,24 @@ class Readers:
 
     def _learn(self, numbers: set[int]) -> bool:
         was = self.schema
-        history = history_of(self._settings)
-        if unknown := numbers - history.numbered.keys():
-            self._require_foreign(min(unknown), history)
-        self._take(history)
+        self._take(self._history_with(numbers))
         return self.schema != was
+
+    def _history_with(self, numbers: set[int]) -> SchemaHistory:
+        """Return all schemas, with those of some numbers, unless these are of another program.
+
+        A number is kept in the platform database before a message has it: one that is missing there was lost, and the
+        relay's checkpoint has it. A number that the relay has not come to is of another program, whose message is read
+        as far as it can be.
+        """
+        history = history_at_hand(self._settings, numbers)
+        if not numbers - history.numbered.keys():
+            return history
+        history, messages = history_put_back(self._settings)
+        lost = [one for one in numbers - history.numbered.keys() if one <= messages.highest]
+        if lost:
+            raise _lost(min(lost), history)
+        return history
 
     def _take(self, history: SchemaHistory) -> None:
         """Add what is known now to what was: the platform database may have been put back to an earlier copy."""
@@ -115,21 +128,15 @@ class Readers:
         if self._lines is None or self._lines.reader.schema != history.whole:
             self._lines = Lines(history.whole)
 
-    def _require_foreign(self, number: int, history: SchemaHistory) -> None:
-        """Raise StreamStopped where the relay gave a number that the platform database has not.
 
-        A number is kept there before a message has it: so it was lost. One that the relay has not come to is of another
-        program, whose message is read as far as it can be.
-        """
-        with open_checkpoints(self._settings) as checkpoints:
-            last = checkpoints.last()
-        if last is not None and number <= last.schemas:
-            raise StreamStopped(
-                f"Messages have the schema {number}, which the platform database does not know: it has"
-                f" {', '.join(map(str, sorted(history.numbered)))}. It was emptied, or put back to an earlier copy.",
-                "Nothing is lost: the relay enters its schema anew when its next run begins, and this goes on by"
-                " itself. Where an earlier schema is missing, put the table stream_schema back from a later copy.",
-            )
+def _lost(number: int, history: SchemaHistory) -> StreamStopped:
+    return StreamStopped(
+        f"Messages have the schema {number}, which the platform database does not know: it has"
+        f" {', '.join(map(str, sorted(history.numbered)))}. It was emptied, or put back to an earlier copy, and the"
+        " checkpoint was written by a version that does not keep schemas there.",
+        "Nothing is lost: the relay enters its schema anew when its next run begins, and this goes on by"
+        " itself. Where an earlier schema is missing, put the table stream_schema back from a later copy.",
+    )
 
 
 def _is_number(value: bytes | None) -> bool:

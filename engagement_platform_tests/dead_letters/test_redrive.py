@@ -1,6 +1,8 @@
 """Redriving dead letters, with the real servers and a partner who changes his mind."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
+from engagement_platform.adapters import streams
 from engagement_platform.adapters.kafka.topics import _create, admin, ensure_topics
 from engagement_platform.adapters.platform.dead_letters import DeadLetterActions, open_actions
 from engagement_platform.adapters.platform.due_days import DueDays
@@ -19,12 +22,14 @@ from engagement_platform.domain.dead_letters import Address, Chosen
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.messages import HEADER_TO, TO_API
 from engagement_platform.local.receiver import Behaviour, Receiver
-from engagement_platform.settings import Settings
+from engagement_platform.settings import STREAM, Settings
 from engagement_platform.stream.forward import loop as forward
+from engagement_platform.stream.numbering import history_of
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.dead_letters.support import bury, found, letter, states
 from engagement_platform_tests.streaming import drain, read_all
+from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import DAY, write
 
 EVERYTHING = Chosen()
@@ -202,3 +207,26 @@ def test_the_letters_of_a_topic_that_was_created_again_are_others(ours: Settings
     ensure_topics(other)
     bury(other, [letter(2)])
     assert states(other) == {2: "open"}
+
+
+def test_what_the_source_gives_now_has_the_number_of_its_columns_though_the_relay_has_not_come_to_it(
+    ours: Settings, receiver: Receiver, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redrive gives the number; forward reads by it, and the relay that begins later has the same."""
+    write(writer, 2)
+    drain(relay.run, ours)
+    bury(ours, [letter(1, keeps=False), letter(2)])
+    columns, _, tables = PACKAGED.enriched.partition("\n  FROM ")
+    stream = replace(PACKAGED, enriched=f"{columns},\n       event.duration_ms + 1 AS more\n  FROM {tables}")
+    monkeypatch.setattr(streams, "streams", lambda: {STREAM: stream})
+    assert [told.done for told in act(ours)] == [True, True]
+    sent = {json.loads(record.value)["id"]: record for record in read_all(ours, ours.topics.replays)}
+    assert [dict(sent[number].headers)["schema-version"] for number in (1, 2)] == [b"2", b"1"]
+    assert json.loads(sent[1].value)["more"] == 1006
+    drain(forward.run, ours)
+    assert {"engagement-event-1", "engagement-event-2"} <= {each.key for each in receiver.deliveries}
+    write(writer, 1)
+    drain(relay.run, ours)
+    assert list(history_of(ours).numbered) == [1, 2]
+    last = max(read_all(ours, ours.topics.events), key=lambda record: int(json.loads(record.value)["id"]))
+    assert dict(last.headers)["schema-version"] == b"2"

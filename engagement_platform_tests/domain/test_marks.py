@@ -61,6 +61,8 @@ def test_a_row_is_told_by_time_user_and_key_where_the_columns_are_others_than_wh
     assert compare(alike, now).others == (1, 2)
     assert compare(alike, now, is_reformed=True) == Verdict(2)
     assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True) == Verdict(1, others=(2,))
+    assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True, by_id=True) == Verdict(2)
+    assert compare(alike, {}, is_reformed=True, by_id=True) == Verdict(None, gone=(1, 2))
 
 
 def test_a_mark_is_that_of_the_versions_before() -> None:

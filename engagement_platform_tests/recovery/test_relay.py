@@ -9,6 +9,7 @@ from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.errors import EngagementError, StreamStopped
+from engagement_platform.domain.kept_schemas import NOTHING_KEPT
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings
@@ -164,6 +165,7 @@ def test_the_schema_that_messages_have_is_kept(
             put(settings, JUNK)
     after = relay_recovery.adopt(settings) if again == "adopt" else relay_recovery.reset(settings, "latest")
     assert (after.schema, after.schema_hash, after.schemas) == (1, before.schema_hash, 3)
+    assert after.schema_history == before.schema_history != NOTHING_KEPT
     assert last_checkpoint(settings) == after
 
 

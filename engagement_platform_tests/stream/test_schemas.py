@@ -21,23 +21,30 @@ from engagement_platform.adapters.platform.schemas import Schemas
 from engagement_platform.adapters.source import reader
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
+from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.batches import Line, Rejected
+from engagement_platform.domain.checkpoint import messages_of, schemas_of
+from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.kept_schemas import NOTHING_KEPT
 from engagement_platform.domain.loop_state import Activity
 from engagement_platform.domain.messages import schema_header
 from engagement_platform.domain.table import Table
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Receiver
+from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import STREAM, Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.numbering import history_of
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.relay import loop as relay
+from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.stream.relay.sources import last_checkpoint
+from engagement_platform_tests.faults.databases import shut
+from engagement_platform_tests.stream.relay.sources import last_checkpoint, write_checkpoint
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 from engagement_platform_tests.streams import ORDERS, PACKAGED
 
@@ -122,6 +129,11 @@ def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[[EventStream], None]:
 
 
 Deploy = Callable[[EventStream], None]
+
+
+def gone(settings: Settings) -> Settings:
+    """The settings of a process that does not reach the platform database."""
+    return settings.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/x"))
 
 
 def published(settings: Settings, topic: str = "") -> list[tuple[int, int]]:
@@ -341,7 +353,7 @@ def test_without_the_platform_database_the_stream_stands_still_only_for_a_new_sc
     deploy(case.stream)
     case.write(owner, 1)
     drain(relay.run, settings)
-    away = settings.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/platform"))
+    away = gone(settings)
     case.write(owner, 1)
     drain(relay.run, away)
     assert published(settings) == [(1, 1), (2, 1)]
@@ -354,7 +366,7 @@ def test_without_the_platform_database_the_stream_stands_still_only_for_a_new_sc
     assert published(settings) == [(1, 1), (2, 1), (3, 2)]
 
 
-def test_readers_wait_for_the_platform_database_and_make_no_dead_letters_of_new_columns(
+def test_without_the_platform_database_readers_ask_the_checkpoint_and_wait_only_for_what_that_has_not(
     settings: Settings, owner: Connection, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deploy(ORDERED.stream)
@@ -365,20 +377,15 @@ def test_readers_wait_for_the_platform_database_and_make_no_dead_letters_of_new_
     deploy(ORDERED.without())
     ORDERED.write(owner, 1)
     drain(relay.run, settings)
+    deploy(ORDERED.selecting("1 AS extra"))
+    assert replay(settings, [1]) == 1, "its number is kept, and the relay has not come to it"
     with monkeypatch.context() as away:
-        away.setattr(readers, "_settings", settings.replace(platform_dsn=SecretStr("postgresql://127.0.0.1:1/x")))
+        away.setattr(readers, "_settings", gone(settings))
         assert not readers.meet([schema_header(1)])
+        assert not readers.meet([schema_header(2)]), "the checkpoint has it"
         with pytest.raises(Unavailable):
-            readers.meet([schema_header(2)])
-    assert not readers.meet([schema_header(2)])
-    with Schemas.opened(settings, "test") as store:
-        store.session.execute("DELETE FROM engagement_platform.stream_schema WHERE number > 1")
-    readers = Readers(settings)
-    with pytest.raises(StreamStopped, match="Messages have the schema 2, which the platform database does not know"):
-        readers.meet([schema_header(2)])
-    drain(relay.run, settings)  # enters its schema anew, under the number that messages have
-    assert not readers.meet([schema_header(2)])
-    assert history_of(settings).highest == 2
+            readers.meet([schema_header(3)])
+    assert readers.meet([schema_header(3)])
 
 
 def test_a_number_that_the_relay_never_gave_is_of_another_program(
@@ -428,7 +435,7 @@ def test_whoever_numbers_a_schema_after_all_was_lost_gives_it_the_number_that_me
     with Schemas.opened(settings, "test") as store:
         store.session.execute("DELETE FROM engagement_platform.stream_schema")
     number(settings)
-    assert list(history_of(settings).numbered) == [2]
+    assert list(history_of(settings).numbered) == [1, 2]
 
 
 def test_a_schema_that_readers_could_not_follow_is_not_entered_by_any_of_several_relays(
@@ -476,3 +483,142 @@ def test_what_is_replayed_says_what_it_has(settings: Settings, owner: Connection
     deploy(case.without())
     assert replay(settings, [1, 2]) == 2
     assert published(settings, settings.topics.replays) == [(1, 2), (2, 2)]
+
+
+LOSSES = {
+    "all rows": "DELETE FROM engagement_platform.stream_schema",
+    "some rows": "DELETE FROM engagement_platform.stream_schema WHERE number < 3",
+    "the newest rows": "DELETE FROM engagement_platform.stream_schema WHERE number > 1",
+    "all tables": "DROP SCHEMA engagement_platform CASCADE",
+}
+
+
+def relayed(settings: Settings) -> object:
+    return drain(relay.run, settings)
+
+
+def met(settings: Settings) -> object:
+    readers = Readers(settings)
+    for number in (1, 2, 3):
+        readers.meet([schema_header(number)])
+    return readers.history
+
+
+def three_schemas(settings: Settings, owner: Connection, deploy: Deploy) -> dict[int, Schema]:
+    for stream in (ORDERED.stream, ORDERED.selecting("1 AS extra"), ORDERED.without()):
+        deploy(stream)
+        ORDERED.write(owner, 1)
+        drain(relay.run, settings)
+    return dict(history_of(settings).numbered)
+
+
+def lose(settings: Settings, statement: str) -> None:
+    with psycopg.connect(settings.platform.dsn.get_secret_value(), autocommit=True) as platform:
+        platform.execute(statement.encode())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("ask", [relayed, met, replayed, rebuilt])
+def test_schemas_that_the_platform_database_has_lost_come_back_by_whoever_asks_for_them(
+    settings: Settings, owner: Connection, deploy: Deploy, ask: Callable[[Settings], object], loss: str
+) -> None:
+    before = three_schemas(settings, owner, deploy)
+    assert list(before) == [1, 2, 3]
+    lose(settings, LOSSES[loss])
+    ask(settings)
+    assert history_of(settings).numbered == before
+    assert [line.get("extra") for line in lines_of(settings, Readers(settings))] == [None, 1, None]
+
+
+def test_a_relay_that_runs_puts_back_what_an_earlier_copy_of_the_database_has_not(
+    settings: Settings, owner: Connection, deploy: Deploy, stack: Endpoints
+) -> None:
+    before = three_schemas(settings, owner, deploy)
+    with running(relay.run, settings) as control:
+        ORDERED.write(owner, 1)
+        wait_for(lambda: control.progress.events == 1, "the relay to run")
+        lose(settings, LOSSES["all rows"])
+        with shut(settings, stack):
+            ORDERED.write(owner, 1)
+            wait_for(lambda: control.progress.events == 2, "the relay to go on")
+        ORDERED.write(owner, 1)
+        with Schemas.opened(settings, "test") as store:
+            wait_for(lambda: {one.number: one.schema for one in store.all()} == before, "the schemas")
+
+
+def test_a_type_that_only_lost_schemas_had_is_still_refused(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    three_schemas(settings, owner, deploy)
+    lose(settings, LOSSES["all rows"])
+    deploy(ORDERED.selecting("'1'::text AS extra"))
+    with pytest.raises(StreamStopped, match="extra was integer \\(schema 2\\), and is text"):
+        drain(relay.run, settings)
+
+
+def test_a_statement_that_is_put_back_needs_no_platform_database(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    three_schemas(settings, owner, deploy)
+    deploy(ORDERED.stream)
+    ORDERED.write(owner, 1)
+    drain(relay.run, gone(settings))
+    assert published(settings)[-1] == (4, 1)
+
+
+def test_a_checkpoint_of_an_older_version_gets_the_schemas_that_the_platform_database_has(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    before = three_schemas(settings, owner, deploy)
+    write_checkpoint(settings, schema_history=NOTHING_KEPT)
+    drain(relay.run, settings)
+    assert schemas_of(messages_of(last_checkpoint(settings))) == before
+
+
+def test_what_no_checkpoint_has_kept_stops_a_reader_until_the_relay_has_entered_its_schema(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    """Lost before the program was brought up to date: the checkpoint tells only the schema of now."""
+    before = three_schemas(settings, owner, deploy)
+    write_checkpoint(settings, schema_history=NOTHING_KEPT)
+    lose(settings, LOSSES["the newest rows"])
+    readers = Readers(settings)
+    with pytest.raises(StreamStopped, match="Messages have the schema 3, which the platform database does not know"):
+        readers.meet([schema_header(3)])
+    drain(relay.run, settings)
+    assert not readers.meet([schema_header(3)])
+    assert history_of(settings).numbered == {1: before[1], 3: before[3]}
+
+
+def test_a_forward_that_begins_without_the_platform_database_takes_the_columns_from_the_checkpoint(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    deploy(ORDERED.stream)
+    with Receiver() as receiver:
+        to = settings.replace(api_url=SecretStr(receiver.url))
+        for rows in (2, 1):
+            ORDERED.write(owner, rows)
+            drain(relay.run, settings)
+            drain(forward.run, to if rows == 2 else gone(to))
+        assert len(receiver.deliveries) == 3
+
+
+def test_a_stage_that_knows_more_than_the_platform_database_loads_every_column(
+    settings: Settings, owner: Connection, deploy: Deploy
+) -> None:
+    """Its own history and what is asked are joined: none forgets what only the other has."""
+    for stream in (ORDERED.stream, ORDERED.selecting("event.cents + 1 AS extra")):
+        deploy(stream)
+        ORDERED.write(owner, 1)
+        drain(relay.run, settings)
+    with running(stage.run, settings) as control:
+        wait_for(lambda: control.progress.events == 2, "both forms in the table")
+        lose(settings, LOSSES["the newest rows"])
+        write_checkpoint(settings, schema_history=NOTHING_KEPT, schemas=0)
+        record = read_all(settings, settings.topics.events)[1]
+        again = record.value.replace(b'"order_no":2', b'"order_no":7')
+        send_all(settings.kafka, [Message(settings.topics.events, record.key, again, tuple(record.headers))])
+        wait_for(lambda: control.progress.events == 3, "the message of a number that was lost")
+    ever = "placed_at >= TIMESTAMP '2000-01-01 00:00:00+00'"
+    found = open_warehouse(settings).query(f"SELECT order_no, extra FROM orders WHERE {ever}")
+    assert {row["order_no"]: row["extra"] for row in found.to_pylist()} == {1: None, 2: 101, 7: 101}

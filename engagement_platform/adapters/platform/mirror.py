@@ -3,7 +3,8 @@
 The last one is for display, and to notice that Kafka lost its own; those of each minute tell what was published since a
 time (`published`).
 
-Written in the background about once a second, and never waited for: without this database the relay goes on.
+Written in the background about once a second, and never waited for: without this database the relay goes on. With them
+the database gets back what it has lost of the schemas of messages.
 """
 
 import logging
@@ -14,7 +15,8 @@ from functools import partial
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import NoTable, Session
 from engagement_platform.adapters.platform.copies import Copier, Write
-from engagement_platform.domain.checkpoint import Checkpoint, from_bytes, to_bytes
+from engagement_platform.adapters.platform.schemas import Schemas
+from engagement_platform.domain.checkpoint import Checkpoint, from_bytes, messages_of, schemas_of, to_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
@@ -64,6 +66,8 @@ class Mirror:
         self._latest: Checkpoint | None = None
         self._written: Checkpoint | None = None  # of the thread, as the next
         self._has_kept = False
+        self._healed = 0
+        """The last connection over which schemas were put back."""
         self.copier = Copier(settings, "relay-mirror", self._news, log)
 
     def last(self, *, required: bool) -> Checkpoint | None:
@@ -88,12 +92,20 @@ class Mirror:
         return () if latest is None or latest is self._written else (partial(self._write, latest),)
 
     def _write(self, checkpoint: Checkpoint, session: Session) -> None:
+        self._put_back_schemas(checkpoint, session)
         # The first one says where the relay began.
         kept = checkpoint if self._has_kept else self._first or checkpoint
         session.execute(_SQL["keep"], **_parameters(self._settings, kept))
         self._has_kept = True
         session.execute(_SQL["write"], **_parameters(self._settings, checkpoint))
         self._written = checkpoint
+
+    def _put_back_schemas(self, checkpoint: Checkpoint, session: Session) -> None:
+        """Put back what the database has lost of them, once a connection: an earlier copy of it ends them all."""
+        if session.is_connected and session.connections == self._healed:
+            return
+        Schemas(session).put_back(schemas_of(messages_of(checkpoint)))
+        self._healed = session.connections
 
 
 @contextmanager

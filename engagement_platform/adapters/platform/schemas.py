@@ -3,17 +3,23 @@
 Every operation raises Unavailable when the database does not answer, and connects anew the next time.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Store
 from engagement_platform.domain.columns import Schema, decoded, encoded
 from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.kept_schemas import Numbered
+
+log = logging.getLogger(__name__)
 
 _SQL = sql.load(__package__, "schemas.sql")
+_NOTHING: Numbered = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +34,9 @@ class NumberedSchema:
 class Schemas(Store):
     """The table of forms. A form has one number for ever, and a later form a higher one."""
 
-    def latest(self) -> NumberedSchema | None:
-        """Return the form with the highest number; None before the first."""
-        row = self.session.one(_SQL["latest"])
-        return None if row is None else _numbered(row)
-
     def all(self) -> list[NumberedSchema]:
-        """Return every form, in the order of the numbers."""
+        """Return every form, in the order of the numbers. Raises StreamStopped for one of a later version."""
         return [_numbered(row) for row in self.session.all(_SQL["all"])]
-
-    def numbered(self, number: int) -> Schema | None:
-        """Return the form of a number; None where it was never noted. Raises StreamStopped for one of a later version.
-
-        What is returned for a number never changes, so it may be kept.
-        """
-        row = self.session.one(_SQL["numbered"], number=number)
-        return None if row is None else _numbered(row).schema
 
     def note(
         self,
@@ -51,17 +44,40 @@ class Schemas(Store):
         require: Callable[[Sequence[NumberedSchema]], object] = lambda _: None,
         *,
         at_least: int = 1,
+        published: Numbered = _NOTHING,
     ) -> int:
         """Return the number of a form, which gets the next one when it is new, and `at_least` this one.
 
         `require` gets the forms that there are, and raises where this one may not be the next: until it is noted no
-        other process notes one. Safe in any number of processes.
+        other process notes one. `published` are forms that messages have had: those that the table has lost are put
+        back before. Safe in any number of processes.
         """
         with self.session.transaction():
             self.session.execute(_SQL["noting"])
+            self._put_back(published)
             require(self.all())
             (row,) = self.session.all(_SQL["note"], hash=schema.hash, form=encoded(schema), at_least=at_least)
         return int(row["number"])
+
+    def put_back(self, published: Numbered) -> None:
+        """Enter again, each under its number, the forms that the table has lost. What it has stays as it is."""
+        with self.session.transaction():
+            self.session.execute(_SQL["noting"])
+            self._put_back(published)
+
+    def _put_back(self, published: Numbered) -> None:
+        if not published:
+            return
+        forms = published.values()
+        rows = self.session.all(
+            _SQL["put_back"],
+            numbers=list(published),
+            hashes=[schema.hash for schema in forms],
+            forms=[encoded(schema) for schema in forms],
+        )
+        if rows:
+            numbers = ", ".join(str(number) for number in sorted(row["number"] for row in rows))
+            log.warning("The platform database had lost what schema %s is: it has it again.", numbers)
 
 
 def _numbered(row: Mapping[str, Any]) -> NumberedSchema:

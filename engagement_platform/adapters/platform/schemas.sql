@@ -1,20 +1,20 @@
 -- Statements of the forms that a stream's messages have had. Every time is the database's.
 
--- name: latest
--- The form with the highest number.
-SELECT number, form, noted_at FROM {schema}.stream_schema ORDER BY number DESC LIMIT 1;
-
 -- name: all
 -- Every form, in the order of the numbers.
 SELECT number, form, noted_at FROM {schema}.stream_schema ORDER BY number;
 
--- name: numbered
--- The form of a number.
-SELECT number, form, noted_at FROM {schema}.stream_schema WHERE number = %(number)s;
-
 -- name: noting
 -- Let one after the other note forms, until the transaction ends, so that each sees what was noted before.
 SELECT pg_advisory_xact_lock(hashtextextended('{schema}.stream_schema', 0));
+
+-- name: put_back
+-- Enter forms under the numbers that they had, where neither the number nor the form is there; returns those numbers.
+INSERT INTO {schema}.stream_schema (number, hash, form)
+SELECT number, hash, form
+  FROM unnest(%(numbers)s::integer[], %(hashes)s::text[], %(forms)s::text[]) AS lost(number, hash, form)
+    ON CONFLICT DO NOTHING
+RETURNING number;
 
 -- name: note
 -- The number of a form: the one that it has, or else the next; at least :at_least.

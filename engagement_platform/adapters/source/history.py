@@ -14,7 +14,7 @@ from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.describe import describe
 from engagement_platform.adapters.source.doubled import brought_twice, require_single
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.source.reader import BEYOND_JSON
+from engagement_platform.adapters.source.rows import BEYOND_JSON
 from engagement_platform.adapters.source.selected import carried, is_one, selected, unfit, without_nan
 from engagement_platform.domain.columns import Column, Schema
 from engagement_platform.domain.comparison import Comparison

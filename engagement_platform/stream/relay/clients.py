@@ -10,7 +10,8 @@ from engagement_platform.adapters.kafka.producer import FencedProducer, open_pro
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
 from engagement_platform.adapters.source.origin import origin_of
-from engagement_platform.adapters.source.reader import Limits, Source, open_source
+from engagement_platform.adapters.source.reader import Source, open_source
+from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.domain.messages import largest_value
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import loop_named

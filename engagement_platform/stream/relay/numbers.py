@@ -2,11 +2,13 @@
 
 import logging
 
-from engagement_platform.domain.checkpoint import Checkpoint, MessageSchema
+from engagement_platform.domain.checkpoint import Checkpoint, MessageSchema, messages_of, schemas_of
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.kept_schemas import keep
+from engagement_platform.domain.schema_history import SchemaHistory
 from engagement_platform.settings import Settings
-from engagement_platform.stream.numbering import number_now
+from engagement_platform.stream.numbering import note
 
 log = logging.getLogger("engagement_platform.relay")
 
@@ -20,48 +22,49 @@ class Numbers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: dict[str, int] = {}
-        self._kept: dict[str, MessageSchema] = {}
+        self._messages = MessageSchema()
+        self._history = SchemaHistory({})
+        self._noted: set[Schema] = set()
         """What the platform database has, as this process saw."""
-        self._highest = 0
-        self._in_use = ""
-        """The hash of the schema that messages have."""
 
     def take_up(self, last: Checkpoint) -> None:
-        """Take note of the schema that a checkpoint names."""
-        self._highest = max(self._highest, last.schemas)
-        if last.schema:
-            self._known[last.schema_hash] = last.schema
-            self._in_use = last.schema_hash
+        """Take note of the schemas that a checkpoint names. Raises StreamStopped for one of a later version."""
+        self._messages = messages_of(last)
+        self._history = SchemaHistory(schemas_of(self._messages))
 
     def of(self, schema: Schema) -> MessageSchema:
-        """Return the number of a schema, kept before this returns.
+        """Return the number of a schema, kept before this returns, with all that the checkpoint says of schemas.
 
-        Where the platform database knows less than the checkpoint, as when an earlier copy of it was put back, the
-        schema is entered there anew. Raises StreamStopped where readers could not follow, and Unavailable where it is a
+        Where the platform database knows less than the checkpoint, as when an earlier copy of it was put back, what it
+        lacks is entered there anew. Raises StreamStopped where readers could not follow, and Unavailable where it is a
         new one and the database is away.
         """
-        messages = self._of(schema)
-        self._in_use = schema.hash
-        return messages
+        if schema not in self._noted:
+            self._history = SchemaHistory({**self._history.numbered, **self._noted_with(schema).numbered})
+        number = self._number_of(schema)
+        assert number is not None, "it is among them"  # noqa: S101
+        if number != self._messages.number:
+            log.info("messages have the schema %d: %s", number, ", ".join(schema.names))
+        highest = max(self._messages.highest, number)
+        self._messages = MessageSchema(number, schema.hash, highest, keep(self._history.numbered))
+        return self._messages
 
-    def _of(self, schema: Schema) -> MessageSchema:
-        if kept := self._kept.get(schema.hash):
-            return kept._replace(highest=self._highest)
-        known = self._known.get(schema.hash)
+    def _number_of(self, schema: Schema) -> int | None:
+        """Return the number of a schema, as the platform database has it where that was asked; None for a new one."""
+        number = self._history.number_of(schema)
+        return self._messages.number if number is None and self._messages.hash == schema.hash else number
+
+    def _noted_with(self, schema: Schema) -> SchemaHistory:
         try:
-            at_least = known or self._highest + 1
-            number = number_now(self._settings, schema, at_least=at_least, in_use=self._in_use)
+            history = note(self._settings, schema, self._messages)
         except Unavailable as error:
-            if known is None:
+            number = self._number_of(schema)
+            if number is None:
                 raise Unavailable(
                     f"Events have new columns, which need a number before the first of them: {error.what}",
                     error.todo,
                     server=error.server,
                 ) from error
-            return MessageSchema(known, schema.hash, self._highest)
-        if number != known:
-            log.info("messages have the schema %d: %s", number, ", ".join(schema.names))
-        self._highest = max(self._highest, number)
-        self._kept[schema.hash] = MessageSchema(number, schema.hash, self._highest)
-        return self._kept[schema.hash]
+            return SchemaHistory({number: schema})
+        self._noted.add(schema)
+        return history

@@ -7,7 +7,8 @@ look in the same statement, so nothing is given up or published by the rules of 
 from collections.abc import Sequence
 
 from engagement_platform.adapters.repeated import Interval
-from engagement_platform.adapters.source.reader import Limits, Row, Rows, Source
+from engagement_platform.adapters.source.reader import Source
+from engagement_platform.adapters.source.rows import Limits, Row, Rows
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.checkpoint import (
     ADOPT,
@@ -132,7 +133,13 @@ class SourceWatch:
         return self._verdict(self._rows([one.id for one in self.marks]))
 
     def _verdict(self, rows: Sequence[Row]) -> Verdict:
-        return marking.compare(self.marks, _marked(self._marked_by, rows), is_reformed=self._is_reformed)
+        who, _ = self._marked_by.columns
+        return marking.compare(
+            self.marks,
+            _marked(self._marked_by, rows),
+            is_reformed=self._is_reformed,
+            by_id=not set(who) <= set(self._source.schema.names),
+        )
 
     def reform(self) -> None:
         """Mark the published rows by the columns that they have now. Raises StreamStopped where they are others."""

@@ -14,7 +14,9 @@ import pytest
 
 import engagement_platform
 from engagement_platform.adapters.source import history, reader, session
-from engagement_platform.adapters.source.reader import Limits, open_source
+from engagement_platform.adapters.source.origin import Origin
+from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
@@ -333,3 +335,29 @@ def test_a_right_to_the_database_that_is_missing_is_refused_until_it_is_given(
     writer.execute(f"GRANT CONNECT ON DATABASE {writer.info.dbname} TO engagement_reader")
     with open_source(origin(source_db.dsn)):
         pass
+
+
+def test_a_read_is_filled_once_however_often_the_source_is_looked_at(
+    source_db: SourceDatabase, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And anew where the sequence has another name, or may not be seen any more."""
+    fill(writer, DAY, 1)
+    filled: list[str] = []
+    statement = Origin.statement
+
+    def counted(of: Origin, template: str) -> str:
+        filled.append(template)
+        return statement(of, template)
+
+    monkeypatch.setattr(Origin, "statement", counted)
+    with open_source(origin(source_db.dsn)) as source:
+        source.read(0, [], LIMITS)
+        filled.clear()
+        for _ in range(3):
+            source.look()
+            assert len(source.read(0, [], LIMITS).rows) == 3
+        assert not filled
+        writer.execute("ALTER SEQUENCE engagement_events_id_seq RENAME TO another_seq")
+        source.look()
+        assert source.read(0, [], LIMITS).last_given == 3
+        assert len(filled) == 1

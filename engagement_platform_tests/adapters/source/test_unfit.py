@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from engagement_platform.adapters.source import history, session
-from engagement_platform.adapters.source.reader import Limits, open_source
+from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.console import doctor
 from engagement_platform.domain.comparison import Comparison

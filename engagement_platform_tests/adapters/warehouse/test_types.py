@@ -24,7 +24,8 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.describe import describe
 from engagement_platform.adapters.source.history import open_history, own_columns, unfit_among
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.source.reader import Limits, open_source
+from engagement_platform.adapters.source.reader import open_source
+from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.adapters.warehouse.port import Load, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.batches import Lines, Rejected

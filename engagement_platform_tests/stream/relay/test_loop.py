@@ -18,6 +18,7 @@ from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import migrate, mirror
 from engagement_platform.adapters.source import reader, session
+from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
 from engagement_platform.domain.errors import Refused, StreamStopped, Unavailable
@@ -575,14 +576,14 @@ def test_the_read_uses_the_index_however_often_it_is_called(settings: Settings, 
         writer.execute("INSERT INTO engagement_events (event_ts) SELECT now() FROM generate_series(1, 20000)")
         writer.execute("ANALYZE engagement_events")
     probes = [IdRange(i, i) for i in range(1, 2000, 2)]
-    limits = reader.Limits(2_000, 1 << 24, 1 << 20)
+    limits = Limits(2_000, 1 << 24, 1 << 20)
     with reader.open_source(origin(source_db.dsn)) as source:
         for _ in range(8):
             source.read(19_990, probes, limits)
         parameters = {"hi": 1, "firsts": [1], "lasts": [2], "rows": 10, "max_bytes": 10}
         parameters |= source._look.marks_of_change
         source._connection.execute("SET plan_cache_mode = force_generic_plan")
-        statement = source._read.replace(
+        statement = source._events._statement(source._look.last_given).replace(
             session.form(origin(source_db.dsn)).encode(), b"0"
         )  # it reads no row of the tables
         plan = source._connection.execute(b"EXPLAIN " + statement, parameters).fetchall()

@@ -7,7 +7,8 @@ import msgspec
 import psycopg
 import pytest
 
-from engagement_platform.adapters.source.reader import Altered, Rows, Source
+from engagement_platform.adapters.source.reader import Source
+from engagement_platform.adapters.source.rows import Altered, Rows
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity

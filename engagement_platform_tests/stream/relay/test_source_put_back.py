@@ -205,3 +205,38 @@ def test_what_a_version_before_has_marked_is_taken_for_marked_by_the_columns_of_
     drain(relay.run, settings)
     assert published(settings) == list(range(1, 22))
     assert last_checkpoint(settings).marked_by == marked_columns(PACKAGED)
+
+
+@pytest.mark.parametrize("named", ["device", None])
+def test_rows_are_the_same_where_the_column_of_the_user_goes_and_another_is_named(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    """In one deploy: the marks were made of a column that no message has any more."""
+    insert(writer, 20)
+    drain(relay.run, settings)
+    restart_server(settings)
+    assert "       event.user_id,\n" in PACKAGED.enriched
+    stream = replace(PACKAGED, user=named, enriched=PACKAGED.enriched.replace("       event.user_id,\n", ""))
+    monkeypatch.setattr(streams, "streams", lambda: {STREAM: stream})
+    insert(writer, 1)
+    drain(relay.run, settings)
+    assert published(settings) == list(range(1, 22))
+    assert "user_id" not in last_checkpoint(settings).marked_by[0]
+    restart_server(settings)
+    put_back(writer, 18)
+    insert(writer, 10)
+    with pytest.raises(StreamStopped, match="other rows than before"):
+        drain(relay.run, settings)
+
+
+def test_rows_that_are_gone_are_noticed_where_the_column_of_the_user_goes_too(
+    settings: Settings, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(writer, 20)
+    drain(relay.run, settings)
+    restart_server(settings)
+    put_back(writer, 0)
+    stream = replace(PACKAGED, user=None, enriched=PACKAGED.enriched.replace("       event.user_id,\n", ""))
+    monkeypatch.setattr(streams, "streams", lambda: {STREAM: stream})
+    with pytest.raises(StreamStopped):
+        drain(relay.run, settings)

@@ -1,7 +1,9 @@
 """stage against the real servers: every event is in the table once, whatever happens in between."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 from kafka import TopicPartition
 from psycopg.types.json import Jsonb
+from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.plain import send_all
@@ -26,6 +29,7 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.domain.loop_state import Activity
+from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import batch_files, loader, open_loads
@@ -451,3 +455,36 @@ def test_a_batch_folder_that_cannot_be_used_is_waited_for_and_what_others_put_th
     stream(settings)
     assert table_ids(settings) == ids
     assert files(settings) == sorted(foreign)
+
+
+def test_a_copy_of_the_database_from_before_stops_the_stage_and_the_remedy_loads_all_of_it(
+    settings: Settings, writer: psycopg.Connection[Any], stack: Endpoints, source_db: SourceDatabase
+) -> None:
+    """As when one goes back to a version before this one, with the copy that was made before the upgrade."""
+    write(writer, 3)
+    stream(settings)
+    with copied(settings, stack) as before:
+        write(writer, 2)
+        stream(settings)
+        write(writer, 1)
+        drain(relay.run, before)
+        with pytest.raises(StreamStopped, match="another load under number") as stopped:
+            drain(stage.run, before)
+        assert "move the folders of all the platform's tables away" in stopped.value.todo
+        shutil.rmtree(settings.effective_warehouse_uri)
+        drain(stage.run, before)
+        assert table_ids(before) == source_ids(source_db)
+
+
+@contextmanager
+def copied(settings: Settings, stack: Endpoints) -> Iterator[Settings]:
+    """Settings with a copy of the platform's database as it is now."""
+    dsn = settings.platform.dsn.get_secret_value()
+    name = urlsplit(dsn).path[1:]
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}_before" TEMPLATE "{name}"'.encode())
+        admin.execute(f'GRANT ALL ON DATABASE "{name}_before" TO PUBLIC'.encode())
+        try:
+            yield settings.replace(platform_dsn=SecretStr(dsn.replace(name, f"{name}_before")))
+        finally:
+            admin.execute(f'DROP DATABASE "{name}_before" WITH (FORCE)'.encode())
