@@ -5,8 +5,7 @@ a bad deploy that would be all of them. So what is accepted allows for what is r
 accepted messages, saved up to a few. Who has used that up stops, and goes on from there after the fix. The rule counts
 messages and no minutes, so a stream that catches up has the same limit as one with a message an hour.
 
-What was used up is known to a process only, and each one begins with a few. So where no more than that are rejected in
-the whole of a lease, or of a drain, all of them are given up: the rule does not save a stream with so few messages.
+What is left is kept in the platform database, so that the rule holds over leases and drains.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -37,6 +36,21 @@ class Allowance:
     """Those that do not make one more yet."""
 
     @property
+    def credit(self) -> int:
+        """What is left, in accepted messages."""
+        return self.left * self.accepted_for_one + self.accepted
+
+    @property
+    def max_credit(self) -> int:
+        """How many accepted messages are saved up at most."""
+        return self.most * self.accepted_for_one
+
+    def with_credit(self, credit: int) -> Self:
+        """Return the allowance with so much left, as far as that is saved up."""
+        left, accepted = divmod(min(max(0, credit), self.max_credit), self.accepted_for_one)
+        return replace(self, left=left, accepted=accepted)
+
+    @property
     def is_spent(self) -> bool:
         """Whether no rejection is allowed for now."""
         return self.left <= 0
@@ -52,6 +66,10 @@ class Allowance:
     def reject(self) -> Self:
         """Return what is left after a rejection, which was allowed for."""
         return replace(self, left=self.left - 1)
+
+
+FIRST: Final = Allowance(FIRST_ALLOWED, MAX_ALLOWED, ACCEPTED_FOR_ONE)
+"""What a loop has that has never given anything up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +100,7 @@ class Rejections:
     and meets the same limit when it reads them again.
     """
 
-    allowance: Allowance = Allowance(FIRST_ALLOWED, MAX_ALLOWED, ACCEPTED_FOR_ONE)
+    allowance: Allowance = FIRST
     granted: int = 0
     """How many more an operator has decided to give up."""
     in_a_row: Mapping[Hashable, int] = field(default_factory=dict)
@@ -119,6 +137,10 @@ class Rejections:
             {**others, lane: in_a_row} if in_a_row else others,
             self.given_up + len(rejected),
         )
+
+    def with_credit(self, credit: int) -> "Rejections":
+        """Return what is true where the runs before have left so much."""
+        return replace(self, allowance=self.allowance.with_credit(credit))
 
     def grant(self, number: int) -> "Rejections":
         """Return what is true after an operator has decided that so many more may be given up."""

@@ -15,7 +15,7 @@ VERSION_TABLE = "schema_version"
 """Not alembic's usual name: Dagster keeps its own version under that in the same database, and where the role has the
 name of this schema, a search for the one would find the other.
 """
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration in `migrations/versions`; a test holds it against the folder."""
 
 _SQL = sql.load(__package__, "rights.sql")

@@ -54,6 +54,7 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         "forward_position",
         "letter_action",
         "pause",
+        "rejection_credit",
         "relay_checkpoint_history",
         "relay_checkpoint_mirror",
         "run_beat",

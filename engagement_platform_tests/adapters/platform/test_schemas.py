@@ -106,7 +106,7 @@ def test_relays_that_note_at_once_agree_on_the_numbers(schemas: Schemas, setting
 
 def test_the_first_form_of_a_stream_that_ran_before_forms_were_numbered_is_there(migrated: Settings) -> None:
     with psycopg.connect(migrated.platform.dsn.get_secret_value()) as connection:
-        connection.execute("DROP TABLE engagement_platform.stream_schema")
+        connection.execute("DROP TABLE engagement_platform.stream_schema, engagement_platform.rejection_credit")
         connection.execute("UPDATE engagement_platform.schema_version SET version_num = '0007'")
         connection.execute(
             "INSERT INTO engagement_platform.relay_checkpoint_mirror (topic, generation, hi, checkpoint, recorded_at)"

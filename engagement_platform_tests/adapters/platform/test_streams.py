@@ -20,6 +20,7 @@ from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rejection_credit import RejectionCredit
 from engagement_platform.adapters.platform.rights import HEAD, read_rights
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
@@ -57,6 +58,7 @@ def use_everything(settings: Settings) -> None:
         leases.claim("run", epoch, 60, ["relay"])
         leases.beat("run", "relay", epoch, {})
         assert Pauses(leases.session).pause("tally", "me", "")
+        RejectionCredit(leases.session).change("tally", -9)
     mirror.replace(settings, CHECKPOINT)
     forwarded.write(settings, settings.topics.events, forwarded.Position("t", {0: 1}, datetime.now(UTC)))
     give_up(settings, "forward", 3, "me")
@@ -293,7 +295,7 @@ def test_an_older_schema_of_another_role_tells_what_to_hand_over(stack: Endpoint
         of_stream(bare, "orders")
         for schema in ("engagement_platform", ORDERS):
             admin.execute(f"UPDATE {schema}.schema_version SET version_num = '0007'")
-            admin.execute(f"DROP TABLE {schema}.stream_schema")
+            admin.execute(f"DROP TABLE {schema}.stream_schema, {schema}.rejection_credit")
         done = follow(poor, admin)
         assert any(statement.startswith(f"ALTER TABLE {ORDERS}.stream_lease OWNER TO") for statement in done)
         use_everything(poor)
