@@ -145,7 +145,7 @@ def folder(tmp_path: Path, source_db: SourceDatabase, monkeypatch: pytest.Monkey
     return tmp_path / "orders"
 
 
-def rebuild(folder: Path, source: SourceDatabase) -> None:
+def rebuild(folder: Path, source: SourceDatabase, number: int = 1) -> None:
     """Put into the warehouse what the folder's statement gives now."""
     stream = read(folder)
     warehouse = open_warehouse(load("orders"))
@@ -156,7 +156,7 @@ def rebuild(folder: Path, source: SourceDatabase) -> None:
         reader = pa.RecordBatchReader.from_batches(
             chunks[0].schema, (batch for chunk in chunks for batch in chunk.to_batches())
         )
-        warehouse.replace_day(Replacement(events, DAY, 1), reader)
+        warehouse.replace_day(Replacement(events, DAY, number), reader)
 
 
 def diff_of(folder: Path, *arguments: object, code: int) -> str:
@@ -242,3 +242,17 @@ def test_a_day_is_read_in_chunks_whatever_is_doubled_in_it(folder: Path, source_
 def test_a_day_that_the_warehouse_does_not_have(folder: Path) -> None:
     done = CliRunner().invoke(group, ["stream", "diff", str(folder), "--day", str(DAY)])
     assert "There is no table orders" in str(done.exception)
+
+
+@pytest.mark.servers
+def test_a_day_is_read_as_it_was_however_it_is_replaced_meanwhile(folder: Path, source_db: SourceDatabase) -> None:
+    rebuild(folder, source_db)
+    stream = read(folder)
+    warehouse = open_warehouse(load("orders"))
+    chunks = day_in_warehouse(warehouse, stream, DAY, rows=30)
+    ids = next(chunks).column("order_no").to_pylist()
+    with psycopg.connect(source_db.admin_dsn, autocommit=True) as connection:
+        connection.execute("DELETE FROM shop.orders WHERE order_no > 50")
+    rebuild(folder, source_db, number=2)
+    ids += [number for chunk in chunks for number in chunk.column("order_no").to_pylist()]
+    assert ids == list(range(1, 101))

@@ -69,12 +69,13 @@ def day_in_warehouse(
 ) -> "Iterator[pa.Table]":
     """Yield the rows that the warehouse has for a day, ascending by id, in chunks of so many rows; one at least.
 
-    The table is not touched: a column that the stream has and the table has not yet is not added. Raises QueryFailed.
+    All of it is of one moment, however the table is written to meanwhile. The table is not touched: a column that the
+    stream has and the table has not yet is not added. Raises QueryFailed.
     """
     begin, end = bounds(day)
-    first = _LOWEST
+    first, snapshot = _LOWEST, warehouse.snapshot(stream.table)
     while True:
-        chunk = warehouse.query(_chunk_of(stream, rows), {"begin": begin, "end": end, "first": first})
+        chunk = snapshot.query(_chunk_of(stream, snapshot.name, rows), {"begin": begin, "end": end, "first": first})
         ids = _ids(chunk, stream.source.id)
         if chunk.num_rows < rows:
             yield chunk
@@ -87,8 +88,8 @@ def day_in_warehouse(
             rows *= 2
 
 
-def _chunk_of(stream: EventStream, rows: int) -> str:
-    table, number, time = stream.table, f"`{stream.source.id}`", f"`{stream.source.time}`"
+def _chunk_of(stream: EventStream, table: str, rows: int) -> str:
+    number, time = f"`{stream.source.id}`", f"`{stream.source.time}`"
     return (
         f"SELECT * FROM {table} WHERE {time} >= @begin AND {time} < @end AND {number} >= @first "  # noqa: S608
         f"ORDER BY {number} LIMIT {rows}"

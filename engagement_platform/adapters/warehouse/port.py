@@ -82,6 +82,16 @@ class QueryFailed(EngagementError):
     """The warehouse could not answer a query: its SQL is at fault, or a limit."""
 
 
+class Snapshot(Protocol):
+    """A table as it was at one moment, however it is written to meanwhile."""
+
+    name: str
+    """How a query of the snapshot names the table."""
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> "pa.Table":
+        """Return the answer to a query over `name`, as `Warehouse.query` does."""
+
+
 class Warehouse(Protocol):
     """A warehouse. Methods raise Unavailable when it does not answer or a quota is used up for now.
 
@@ -134,6 +144,12 @@ class Warehouse(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> "pa.Table":
         """Return the answer to a query in BigQuery's dialect. Tables have bare names. Raises QueryFailed."""
+
+    def snapshot(self, table: str) -> Snapshot:
+        """Return a table as it is now, for queries that belong together.
+
+        Raises QueryFailed, here or with the first query, where it is missing.
+        """
 
     def upkeep(self) -> dict[str, int]:
         """Do what keeps the tables fast and small; return figures for people."""

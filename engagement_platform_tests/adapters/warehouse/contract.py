@@ -12,6 +12,7 @@ from engagement_platform_tests.adapters.warehouse.contract_loads import LoadCont
 from engagement_platform_tests.adapters.warehouse.contract_queries import (
     QueryContract,
     RoundTripContract,
+    SnapshotContract,
     UpkeepContract,
 )
 from engagement_platform_tests.adapters.warehouse.contract_replacements import (
@@ -29,6 +30,7 @@ class WarehouseContract(
     QueriedReplacementContract,
     RetirementContract,
     QueryContract,
+    SnapshotContract,
     UpkeepContract,
     RoundTripContract,
 ):

@@ -125,6 +125,31 @@ class QueryContract:
         assert ids(filled) == [1, 2, 3, 4]
 
 
+class SnapshotContract:
+    def test_a_table_stays_what_it_was_however_it_is_written_to(
+        self, store: Store, warehouse: Warehouse, tmp_path: Path
+    ) -> None:
+        warehouse.append(load(1), batch(tmp_path, events([1, 2])))
+        snapshot = warehouse.snapshot(ENGAGEMENT_EVENTS.name)
+        asked = f"SELECT * FROM {snapshot.name} WHERE {EVER} ORDER BY id"
+        before = snapshot.query(asked)
+        assert before == warehouse.query(ALL)
+        other = store.open()
+        other.append(load(2), batch(tmp_path, events([3])))
+        other.replace_day(replacement(1), reader([event(4)]))
+        store.add_column(ENGAGEMENT_EVENTS.name, "mood")
+        assert ids(warehouse) == [4]
+        assert snapshot.query(asked) == before
+        some = f"SELECT id FROM {snapshot.name} WHERE {EVER} AND id > @after ORDER BY id"
+        assert snapshot.query(some, {"after": 1}).column("id").to_pylist() == [2]
+        after = warehouse.snapshot(ENGAGEMENT_EVENTS.name)
+        assert ids(warehouse, f"SELECT id FROM {after.name} WHERE {EVER}") == [4]
+
+    def test_there_is_no_snapshot_of_no_table(self, warehouse: Warehouse) -> None:
+        with pytest.raises(QueryFailed):
+            (of := warehouse.snapshot("no_such_table")).query(f"SELECT * FROM {of.name} WHERE {EVER}")
+
+
 class UpkeepContract:
     def test_upkeep_changes_no_row(self, store: Store, warehouse: Warehouse, tmp_path: Path) -> None:
         for version in range(12):

@@ -20,6 +20,7 @@ from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddres
 from engagement_platform.adapters.warehouse.bigquery.failures import blaming_sql, explained
 from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, failure_of
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, parquet_of, size_of
+from engagement_platform.adapters.warehouse.bigquery.snapshot import BigQuerySnapshot
 from engagement_platform.adapters.warehouse.bigquery.turns import Turns
 from engagement_platform.adapters.warehouse.port import (
     Conflict,
@@ -165,6 +166,10 @@ class BigQueryWarehouse:
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """Return BigQuery's answer. A query without a filter on the day of a table fails."""
         return queries.answer(self._jobs, sql, parameters or {})
+
+    def snapshot(self, table: str) -> BigQuerySnapshot:
+        """Return a table as it is at this moment of BigQuery's clock."""
+        return BigQuerySnapshot(self._jobs, table)
 
     def upkeep(self) -> dict[str, int]:
         """Do nothing: BigQuery keeps its tables in order itself."""

@@ -42,17 +42,23 @@ _ROWS_AT_ONCE = 32_768
 
 @contextmanager
 def answered(
-    storage: Storage, sql: str, parameters: Mapping[str, Parameter] | None, shape: Table | None = None
+    storage: Storage,
+    sql: str,
+    parameters: Mapping[str, Parameter] | None,
+    shape: Table | None = None,
+    *,
+    handles: Mapping[str, DeltaTable] | None = None,
 ) -> Iterator[pa.RecordBatchReader]:
     """Give the answer to a query in BigQuery's dialect, batch by batch. Raises QueryFailed.
 
     With a `shape` the answer has its columns and their types; else whole numbers of any width become INT64.
+    Of tables that `handles` has, the version of the handle is read.
     """
     query = dialect.translate(sql)
     given = _chosen(query, parameters or {})
     with _connection() as connection, explained_query():
         for name in query.tables:
-            _show(connection, storage, name)
+            _show(connection, storage, name, (handles or {}).get(name) or existing(storage, name))
         answer = connection.sql(query.sql, params=given) if given else connection.sql(query.sql)
         typed = answer.project(_columns(answer) if shape is None else _shaped(answer, shape))
         yield typed.to_arrow_reader(_ROWS_AT_ONCE)
@@ -86,16 +92,16 @@ def explained_query() -> Iterator[None]:
         raise QueryFailed(f"The query failed: {' '.join(what.split()).rstrip('.')}.") from error
 
 
-def _show(connection: duckdb.DuckDBPyConnection, storage: Storage, name: str) -> None:
+def _show(connection: duckdb.DuckDBPyConnection, storage: Storage, name: str, handle: DeltaTable) -> None:
     """Make a table known under its bare name, without the columns that the adapter derives."""
-    handle = _existing(storage, name)
     with explained(redact(storage.of(name)), "reading"):
         connection.register(f"stored {name}", files_of(handle))
     shown = ", ".join(identifier(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
     connection.execute(f"CREATE VIEW {identifier(name)} AS SELECT {shown} FROM {identifier('stored ' + name)}")  # noqa: S608
 
 
-def _existing(storage: Storage, name: str) -> DeltaTable:
+def existing(storage: Storage, name: str) -> DeltaTable:
+    """Return a handle on the latest version of a table. Raises QueryFailed where there is none."""
     if not name.isidentifier() or not storage.has(name):
         raise QueryFailed(f"There is no table {name}.", f"There are: {', '.join(storage.names()) or 'none'}.")
     return open_table(storage, name)

@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from engagement_platform.adapters.warehouse.delta import ndjson, queries, tables, upkeep, writes
 from engagement_platform.adapters.warehouse.delta.failures import explained
+from engagement_platform.adapters.warehouse.delta.snapshot import DeltaSnapshot
 from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.port import (
     Conflict,
@@ -92,6 +93,10 @@ class DeltaWarehouse:
         """Return the answer of DuckDB over the latest version of the tables that the query names."""
         with queries.answered(self._storage, sql, parameters) as rows:
             return rows.read_all()
+
+    def snapshot(self, table: str) -> DeltaSnapshot:
+        """Return the latest version of a table."""
+        return DeltaSnapshot(self._storage, table)
 
     def upkeep(self) -> dict[str, int]:
         """Compact, vacuum and clean up the log of every table of the folder, and of those that were ensured."""

@@ -1,6 +1,7 @@
 """Runs statements in BigQuery's dialect by DuckDB. What is known to differ stands in the translator's docstring."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -73,6 +74,8 @@ def select(tables: Tables, dataset: str, sql: str, parameters: dict[str, Any]) -
     _, statement = parsed(sql)
     assert statement is not None
     _check_tables(tables, dataset, statement)
+    if _as_of(tables, dataset, statement):
+        sql = statement.sql(dialect="bigquery")
     try:
         query = dialect.translate(sql)
     except QueryFailed as error:
@@ -94,6 +97,22 @@ def select(tables: Tables, dataset: str, sql: str, parameters: dict[str, Any]) -
         return Answer(fields, typed.to_arrow_table().cast(schema))
     except duckdb.Error as error:
         raise ApiError("invalidQuery", str(error).split("\n\nLINE ")[0]) from error
+
+
+def _as_of(tables: Tables, dataset: str, statement: exp.Expr) -> bool:
+    """Let a statement read what its tables were where it says FOR SYSTEM_TIME AS OF; say whether it does."""
+    asked = [table for table in statement.find_all(exp.Table) if table.args.get("version")]
+    for table in asked:
+        said = table.args["version"].find(exp.Literal)
+        assert said is not None, "the stand-in takes a literal"
+        rows = tables.as_of(tables.table(dataset, table.name), datetime.fromisoformat(said.this))
+        table.set("version", None)
+        if rows is not None:
+            name = table.alias_or_name
+            tables.engine.register(f"past {table.name}", rows)
+            table.set("this", exp.to_identifier(f"past {table.name}", quoted=True))
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
+    return bool(asked)
 
 
 def _kind(duckdbs: str) -> str:

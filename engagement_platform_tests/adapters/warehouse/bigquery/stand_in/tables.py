@@ -1,10 +1,10 @@
 """Datasets and tables, and the rows in DuckDB. Whoever uses it holds `lock`."""
 
+import dataclasses
 import itertools
 import threading
 import time
-from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import duckdb
@@ -17,11 +17,13 @@ _FIRST_DAY, _LAST_DAY = date(1960, 1, 1), date(2159, 12, 31)
 UNPARTITIONED = "__UNPARTITIONED__"
 
 
-@dataclass
+@dataclasses.dataclass
 class Stored:
     """One table: its resource, as the API shows it."""
 
     resource: dict[str, Any]
+    past: list[tuple[datetime, pa.Table]] = dataclasses.field(default_factory=list)
+    """What it was before it was written to, and when that was."""
 
     @property
     def name(self) -> str:
@@ -134,6 +136,7 @@ class Tables:
             raise ApiError("invalid", f"Provided Schema does not match Table {stored.name}.")
         if len({field["name"].lower() for field in fields}) != len(fields):
             raise ApiError("invalid", "Duplicate column names")
+        self._remember(stored)
         for field in added:
             self.engine.execute(f"ALTER TABLE {stored.place} ADD COLUMN {_column(field)}")
         stored.resource = stored.resource | {"schema": {"fields": fields}, "etag": self._etag()}
@@ -165,12 +168,27 @@ class Tables:
         found = self.engine.execute(f'SELECT DISTINCT CAST("{stored.day_column}" AS DATE) FROM {source}').fetchall()
         return {partition_of(day) for (day,) in found}
 
+    def _remember(self, stored: Stored) -> None:
+        """Keep what a table is before it is changed, for queries of the past."""
+        rows = self.engine.sql(f"SELECT * FROM {stored.place}").to_arrow_table().cast(stored.schema)
+        stored.past.append((datetime.now(UTC), rows))
+
+    def as_of(self, stored: Stored, moment: datetime) -> pa.Table | None:
+        """Return what a table was at a moment; None where it is still that.
+
+        https://cloud.google.com/bigquery/docs/access-historical-data
+        """
+        if moment > datetime.now(UTC):
+            raise ApiError("invalidQuery", f"Invalid snapshot time {moment} for table {stored.name} is in the future")
+        return next((rows for changed, rows in stored.past if changed > moment), None)
+
     def write(self, stored: Stored, rows: pa.Table, replace: str | None, stop_half_way: bool = False) -> None:
         """Append rows, or replace a partition or, with `*`, all rows, in one step.
 
         'Each action is atomic and only occurs if BigQuery is able to complete the job successfully':
         https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad
         """
+        self._remember(stored)
         self.engine.execute("BEGIN")
         try:
             if replace is not None:
