@@ -9,7 +9,6 @@ from functools import cache
 from importlib import resources
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
-_COMMENT_LINE = re.compile(r"^[ \t]*--.*$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
 
 
@@ -26,10 +25,8 @@ def load(package: str, file: str) -> dict[str, str]:
     return {name: bare(body) for name, body in zip(names, bodies, strict=True)}
 
 
-def bare(statement: str, *, keep_lines: bool = False) -> str:
-    """Return a statement without comment lines and final semicolon; with `keep_lines` each line keeps its number."""
-    if keep_lines:
-        return _COMMENT_LINE.sub("", statement).rstrip().removesuffix(";")
+def bare(statement: str) -> str:
+    """Return a statement without comment lines and final semicolon."""
     return _COMMENT.sub("", statement).strip().removesuffix(";")
 
 

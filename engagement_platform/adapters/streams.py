@@ -13,10 +13,10 @@ from pathlib import Path
 
 from engagement_platform import settings as configuration
 from engagement_platform.adapters import claims
-from engagement_platform.adapters.sql import bare
 from engagement_platform.domain import event_stream
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.statement_text import statement_of, statement_of_bigquery
 from engagement_platform.settings import STREAM, Settings, variable
 
 _CHARACTERS = 32
@@ -55,8 +55,8 @@ def read(folder: Traversable) -> EventStream:
     path = folder.joinpath("stream.toml")
     try:
         toml = tomllib.loads(path.read_text(encoding="utf-8"))
-        enriched = bare(folder.joinpath("enriched.sql").read_text(encoding="utf-8"), keep_lines=True)
-        marts = {name: bare(text) for name, text in _marts(folder)}
+        enriched = statement_of(folder.joinpath("enriched.sql").read_text(encoding="utf-8"))
+        marts = {name: statement_of_bigquery(text) for name, text in _marts(folder)}
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is no TOML: {error}.", "Mend the line.") from error
     except (OSError, UnicodeDecodeError) as error:

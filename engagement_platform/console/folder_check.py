@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engagement_platform.adapters.sql import bare
 from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.event_stream import EventStream, flaws_of, stream_of
@@ -61,13 +60,13 @@ def stream_in(texts: Texts) -> EventStream | None:
     toml = _parsed(texts.toml or "")
     if toml is None or texts.toml is None or texts.enriched is None or flaws_of(toml):
         return None
-    marts = {name: bare(text) for name, text in texts.marts.items()}
+    marts = {name: statement_text.statement_of_bigquery(text) for name, text in texts.marts.items()}
     usable = {name: text for name, text in marts.items() if not flaws_of(toml, [name])}
     known = {name: form for name, form in toml.get("marts", {}).items() if name in usable}
     try:
-        return stream_of(toml | {"marts": known}, bare(texts.enriched, keep_lines=True), usable, TOML)
+        return stream_of(toml | {"marts": known}, statement_text.statement_of(texts.enriched), usable, TOML)
     except SettingsError:  # marts that read each other
-        return stream_of(toml | {"marts": {}}, bare(texts.enriched, keep_lines=True), {}, TOML)
+        return stream_of(toml | {"marts": {}}, statement_text.statement_of(texts.enriched), {}, TOML)
 
 
 def of_flaw(texts: Texts, flaw: Flaw) -> FolderFinding:
@@ -128,7 +127,7 @@ def _of_statement(texts: Texts) -> Iterator[FolderFinding]:
         todo = "It is one SELECT, whose columns are those of the message."
         yield FolderFinding(Level.FAULT, "there is no enriched.sql", todo, ENRICHED)
         return
-    text = bare(texts.enriched, keep_lines=True)
+    text = statement_text.statement_of(texts.enriched)
     if not text.strip():
         yield FolderFinding(Level.FAULT, "it has no statement", "Write one SELECT.", ENRICHED)
     calls = statement_text.calls_in(text)
@@ -166,13 +165,13 @@ def _of_marts(texts: Texts) -> Iterator[FolderFinding]:
     from engagement_platform.adapters.warehouse.delta.dry import parameters_of
 
     try:
-        marts_of({}, {name: bare(text) for name, text in texts.marts.items()})
+        marts_of({}, {name: statement_text.statement_of_bigquery(text) for name, text in texts.marts.items()})
     except SettingsError as error:
         yield FolderFinding(Level.FAULT, error.what, error.todo, "marts")
     for name, text in texts.marts.items():
         file = f"marts/{name}.sql"
         try:
-            parameters = parameters_of(bare(text))
+            parameters = parameters_of(statement_text.statement_of_bigquery(text))
         except EngagementError as error:
             yield FolderFinding(Level.FAULT, error.what, error.todo, file)
             continue

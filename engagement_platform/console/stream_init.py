@@ -9,13 +9,13 @@ import click
 from engagement_platform.adapters.source.facts import facts_of
 from engagement_platform.adapters.source.look import require_followed
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.sql import bare
 from engagement_platform.domain.drafts.draft import draft_of
 from engagement_platform.domain.drafts.source import slug
 from engagement_platform.domain.drafts.texts import files_of
 from engagement_platform.domain.drafts.values import Draft, Wishes
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream, stream_of
+from engagement_platform.domain.statement_text import statement_of
 from engagement_platform.settings import source_dsn_of
 
 
@@ -31,7 +31,7 @@ def write(folder: Path, table: str, wishes: Wishes) -> None:
 
 
 def _stream(files: dict[str, str]) -> EventStream:
-    return stream_of(tomllib.loads(files["stream.toml"]), bare(files["enriched.sql"]), {}, "stream.toml")
+    return stream_of(tomllib.loads(files["stream.toml"]), statement_of(files["enriched.sql"]), {}, "stream.toml")
 
 
 def _require_free(folder: Path, files: dict[str, str]) -> None:

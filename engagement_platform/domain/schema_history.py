@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from engagement_platform.domain.columns import Base, Column, Schema, Type, joined
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.statement_text import code_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ _ALL = re.compile(r"(?:\bSELECT|\bALL|\bDISTINCT(?:\s+ON\s*\([^()]*\))?|,|\.)\s*
 
 def takes_all(stream: EventStream) -> bool:
     """Say whether the names of columns may be the source's: whether the statement has a `*` in place of them."""
-    return _ALL.search(stream.enriched) is not None
+    return _ALL.search(code_of(stream.enriched)) is not None
 
 
 _CASTS = {

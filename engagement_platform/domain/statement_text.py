@@ -6,22 +6,14 @@ PostgreSQL says neither of a statement that is only prepared.
 import re
 from collections.abc import Iterator
 
-_NOT_CODE = re.compile(
-    r"""\b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
-    | (?P<comment>--[^\n]* | /\*.*?\*/)""",
-    re.VERBOSE | re.DOTALL,
-)
-_NOT_CODE_OF_BIGQUERY = re.compile(
-    r"""'{3}(?:[^\\]|\\.)*?'{3} | "{3}(?:[^\\]|\\.)*?"{3}
-    | '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `(?:[^`\\]|\\.)*`
-    | (?P<comment>(?:--|\#)[^\n]* | /\*.*?\*/)""",
-    re.VERBOSE | re.DOTALL,
-)
+from engagement_platform.domain.sql_parts import Part, Pieces, pieces_of, pieces_of_bigquery
+
+_NO_COMMENT = (Part.CODE, Part.TEXT, Part.NAME)
+_NO_LINE_BREAK = re.compile(r"[^\n]")
 _BLANKS = re.compile(r"\s+")
 _CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _PART = r'(?:[A-Za-z_]\w*|"(?:[^"]|"")+")'
 _READ = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?({_PART}(?:\s*\.\s*{_PART})?)", re.IGNORECASE)
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _LIMIT = re.compile(r"\b(?:LIMIT\s+(\S+)|FETCH\s+(?:FIRST|NEXT)\s+(?:(\d+)\s+)?ROWS?)", re.IGNORECASE)
 
 CLOCKS = frozenset({"now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday"})
@@ -49,26 +41,47 @@ _RELATIVE = re.compile(r"'(now|today|tomorrow|yesterday)'", re.IGNORECASE)
 
 def code_of(text: str) -> str:
     """Return a statement with blanks for texts, quoted names and comments; each character keeps its place."""
-    return _NOT_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    return _kept(pieces_of(text), Part.CODE)
+
+
+def statement_of(text: str) -> str:
+    """Return a statement with blanks for its comments, without final semicolon; each character keeps its place."""
+    return _kept(pieces_of(text), *_NO_COMMENT).rstrip().removesuffix(";")
+
+
+def statement_of_bigquery(text: str) -> str:
+    """Return a statement in BigQuery's dialect with blanks for its comments, without final semicolon."""
+    return _kept(pieces_of_bigquery(text), *_NO_COMMENT).strip().removesuffix(";")
+
+
+def code_and_names_of_bigquery(text: str) -> str:
+    """Return a statement in BigQuery's dialect with blanks for texts and comments."""
+    return _kept(pieces_of_bigquery(text), Part.CODE, Part.NAME)
+
+
+def _kept(pieces: Pieces, *parts: Part) -> str:
+    return "".join(piece if part in parts else _NO_LINE_BREAK.sub(" ", piece) for part, piece in pieces)
 
 
 def formula_of(text: str) -> str:
     """Return what a statement computes, whatever its comments, line breaks and blanks; texts and quoted names stay."""
-    return _formula(text, _NOT_CODE)
+    return _formula(pieces_of(text))
 
 
 def formula_of_bigquery(text: str) -> str:
     """Return the same of a statement in BigQuery's dialect."""
-    return _formula(text, _NOT_CODE_OF_BIGQUERY)
+    return _formula(pieces_of_bigquery(text))
 
 
-def _formula(text: str, not_code: re.Pattern[str]) -> str:
-    without = not_code.sub(lambda match: " " if match["comment"] else match[0], text)
-    parts, at = list[str](), 0
-    for match in not_code.finditer(without):
-        parts += [_BLANKS.sub(" ", without[at : match.start()]), match[0]]
-        at = match.end()
-    return "".join([*parts, _BLANKS.sub(" ", without[at:])]).strip()
+def _formula(pieces: Pieces) -> str:
+    parts, code = list[str](), ""
+    for part, piece in pieces:
+        if part in (Part.CODE, Part.COMMENT):
+            code += piece if part is Part.CODE else " "
+        else:
+            parts += [_BLANKS.sub(" ", code), piece]
+            code = ""
+    return "".join([*parts, _BLANKS.sub(" ", code)]).strip()
 
 
 def calls_in(text: str) -> frozenset[str]:
@@ -87,14 +100,14 @@ def times_read(text: str, relation: str) -> int:
 
 
 def _read_in(text: str) -> list[str]:
-    without = _COMMENT.sub(" ", text)
+    without = _kept(pieces_of(text), Part.CODE, Part.NAME)
     return [re.sub(r"\s*\.\s*", ".", match[1]) for match in _READ.finditer(without)]
 
 
 def changing_words(text: str) -> list[str]:
     """Return what gives another value at another time or in another session, and is no function, each once."""
     words = [match[1].lower() for match in _WORD.finditer(code_of(text))]
-    texts = [match[0] for match in _RELATIVE.finditer(text)]
+    texts = [piece for part, piece in pieces_of(text) if part is Part.TEXT and _RELATIVE.fullmatch(piece)]
     return list(dict.fromkeys([*words, *texts]))
 
 
