@@ -37,15 +37,21 @@ def settings_of_each(stream: str | None) -> "dict[str, Settings | EngagementErro
 
     Where there is but one stream its error is raised.
     """
+    every = settings_or_errors(stream)
+    if len(every) == 1:
+        for error in every.values():
+            if isinstance(error, Exception):
+                raise error
+    return every
+
+
+def settings_or_errors(stream: str | None) -> "dict[str, Settings | EngagementError]":
+    """Return the same, also where the only stream cannot be used. Raises click.UsageError for one that there is not."""
     from engagement_platform.adapters.streams import streams
     from engagement_platform.domain.errors import EngagementError
 
-    present = streams()
-    if stream is not None or len(present) == 1:
-        settings = settings_of(stream)
-        return {settings.stream: settings}
     every: dict[str, Settings | EngagementError] = {}
-    for name in present:
+    for name in streams() if stream is None else [stream]:
         try:
             every[name] = settings_of(name)
         except EngagementError as error:

@@ -68,7 +68,10 @@ class Streams:
 
 
 def told_apart(streams: Mapping[str, EventStream | SettingsError]) -> Streams:
-    """Tell the streams apart. One that would give something the name of what an earlier one has is broken."""
+    """Tell the streams apart.
+
+    One that would give something the name of what an earlier one has is broken, and so is one that Dagster refuses.
+    """
     usable: list[EventStream] = []
     definitions: list[dg.Definitions] = []
     broken: dict[str, SettingsError] = {}
@@ -78,10 +81,10 @@ def told_apart(streams: Mapping[str, EventStream | SettingsError]) -> Streams:
             if isinstance(stream, SettingsError):
                 raise stream
             _named_once(stream, [_asset(key) for key in _keys(stream)], owners)
-            of_stream = _loadable(stream)
+            of_stream = definitions_of(stream)
             names = _named_once(stream, list(_names(of_stream)), owners)
-        except SettingsError as error:
-            broken[name] = error
+        except Exception as error:  # Dagster's checks raise errors of many kinds
+            broken[name] = error if isinstance(error, SettingsError) else refused(name, error)
             continue
         usable.append(stream)
         definitions.append(of_stream)
@@ -89,15 +92,12 @@ def told_apart(streams: Mapping[str, EventStream | SettingsError]) -> Streams:
     return Streams(usable, definitions, broken)
 
 
-def _loadable(stream: EventStream) -> dg.Definitions:
-    """Return what Dagster has of a stream. Raises SettingsError where Dagster takes a name of it in no definition."""
-    try:
-        return definitions_of(stream)
-    except dg.DagsterError as error:
-        raise SettingsError(
-            f"The stream {stream.name} cannot be used, for Dagster refuses it: {error}",
-            "Give what it names another name, in its stream.toml or of its file in marts/.",
-        ) from error
+def refused(stream: str, error: Exception) -> SettingsError:
+    """Return what is said of a stream that Dagster refuses."""
+    return SettingsError(
+        f"The stream {stream} cannot be used, for Dagster refuses it: {error}",
+        "Give what it names another name, in its stream.toml or of its file in marts/.",
+    )
 
 
 def _named_once(stream: EventStream, names: Sequence[str], owners: Mapping[str, str]) -> Sequence[str]:

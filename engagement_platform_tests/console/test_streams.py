@@ -112,3 +112,24 @@ def test_doctor_looks_at_what_all_share_also_where_no_stream_can_be_used(monkeyp
         assert examined.exit_code == 1
         assert examined.output.count("Dagster: DAGSTER_HOME is /nowhere") == 1
         assert examined.output.count("ENGAGEMENT_REFUNDS__TOPIC is of the stream refunds, which is not there") == 1
+
+
+@pytest.mark.parametrize("named", [(), ("--stream", "engagement")])
+def test_doctor_says_what_is_wrong_with_the_only_stream_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: tuple[str, ...]
+) -> None:
+    """A folder of one's own in place of the packaged one, which cannot be used; then settings that cannot."""
+    folder = write_folder(tmp_path / "mine", "engagement")
+    (folder / "enriched.sql").unlink()
+    monkeypatch.setenv("ENGAGEMENT_STREAMS", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    broken = use("doctor", *named)
+    monkeypatch.delenv("ENGAGEMENT_STREAMS")
+    monkeypatch.setenv("ENGAGEMENT_LEASE_SECONDS", "many")
+    unset = use("doctor", *named)
+    for told, said in ((broken, "enriched.sql"), (unset, "ENGAGEMENT_LEASE_SECONDS")):
+        assert told.exit_code == 1
+        assert isinstance(told.exception, SystemExit), told.exception
+        assert said in told.output
+        assert "Dagster: DAGSTER_HOME" in told.output, "what all streams share is looked at, too"
+        assert "2 to mend" in told.output

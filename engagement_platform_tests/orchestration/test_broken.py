@@ -8,12 +8,15 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster_shared.check import CheckError
 
+from engagement_platform.definitions import shared
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.orchestration.broken import broken_of
 from engagement_platform.orchestration.each_stream import for_each_stream
-from engagement_platform.orchestration.of_stream import told_apart
+from engagement_platform.orchestration.location import location
+from engagement_platform.orchestration.of_stream import definitions_of, told_apart
 from engagement_platform.settings import Settings
 from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, made, write_folder
 
@@ -156,3 +159,65 @@ def test_a_stream_that_fails_keeps_no_other_from_its_turn(monkeypatch: pytest.Mo
     ):
         for_each_stream(act)
     assert done == ["engagement", "pings"]
+
+
+@pytest.mark.parametrize(
+    "error", [CheckError("a check"), ValueError("a value"), dg.DagsterInvalidDefinitionError("it")]
+)
+def test_whatever_dagster_raises_for_a_stream_stops_that_stream_alone(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refusing(stream: EventStream) -> dg.Definitions:
+        if stream is ORDERS:
+            raise error
+        return definitions_of(stream)
+
+    monkeypatch.setattr("engagement_platform.orchestration.of_stream.definitions_of", refusing)
+    loaded = location({"engagement": PACKAGED, "orders": ORDERS, "pings": PINGS}, shared)
+    said = f"Dagster refuses it: {error}"
+    assert_broken(loaded, {"orders": said}, {"engagement", "pings"})
+
+
+@pytest.mark.parametrize("kind", ["asset", "job", "sensor", "check", "op"])
+def test_what_conflicts_only_in_the_whole_stops_the_later_stream_alone(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Names that nobody has compared before: Dagster does when the location is loaded."""
+
+    @dg.op(name="tidy_up")
+    def op() -> None: ...
+
+    @dg.job(name="keep_warehouse_small" if kind == "job" else "another")
+    def job() -> None:
+        op()
+
+    @dg.asset_check(asset=dg.AssetKey(["warehouse", "engagement_events"]), name="days_known")
+    def check() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    more = {
+        "asset": dg.Definitions(assets=[dg.AssetSpec(dg.AssetKey(["postgres", "content"]))]),
+        "job": dg.Definitions(jobs=[job]),
+        "sensor": dg.Definitions(sensors=[dg.SensorDefinition("end_dead_runs", job=job, evaluation_fn=lambda _: None)]),
+        "check": dg.Definitions(asset_checks=[check]),
+        "op": dg.Definitions(jobs=[job]),
+    }[kind]
+
+    def conflicting(stream: EventStream) -> dg.Definitions:
+        own = definitions_of(stream)
+        return dg.Definitions.merge(own, more) if stream is ORDERS else own
+
+    monkeypatch.setattr("engagement_platform.orchestration.of_stream.definitions_of", conflicting)
+    monkeypatch.setattr("engagement_platform.orchestration.of_stream._names", lambda _: iter(()))
+    loaded = location({"engagement": PACKAGED, "orders": ORDERS, "pings": PINGS}, shared)
+    assert_broken(loaded, {"orders": "Dagster refuses it"}, {"engagement", "pings"})
+
+
+def assert_broken(loaded: dg.Definitions, broken: dict[str, str], usable: set[str]) -> None:
+    repository = loaded.get_repository_def()
+    for name in usable:
+        assert repository.get_job(f"{name}_stream").nodes
+    for name, said in broken.items():
+        (op,) = repository.get_job(f"{name}_stream").nodes
+        assert op.name == f"{name}_cannot_be_used"
+        assert said in str(repository.get_job(f"{name}_stream").description)
