@@ -85,7 +85,9 @@ def backfill(
     days = [] if since is None else backfills.days_between(settings.stream, since, until)
     assets = None
     if stale:
-        assets, days = backfills.stale_of(settings)
+        from engagement_platform.console.stale import stale_of
+
+        assets, days = stale_of(settings)
         if not days:
             click.echo("No day is stale: each was made by the formula of now.")
             return

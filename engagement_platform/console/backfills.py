@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engagement_platform.adapters.source.history import Chosen, Happened
-from engagement_platform.adapters.streams import stream_of
+from engagement_platform.console.stale import instance, tables_of
 from engagement_platform.console.times import span
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.coverage import Published
@@ -24,9 +24,7 @@ from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.private import AssetGraph, asset_graph
 from engagement_platform.orchestration.warehouse import backfill as backfills
-from engagement_platform.orchestration.warehouse import formulas
 from engagement_platform.orchestration.warehouse.backfill import DayState
-from engagement_platform.orchestration.warehouse.events import warehouse_group
 from engagement_platform.orchestration.warehouse.queue import obstacles
 from engagement_platform.settings import Settings, first_day, variable
 
@@ -129,44 +127,6 @@ def _within(settings: Settings, asked: Asked) -> tuple[Chosen, str]:
         return chosen, f"published {when}"
     click.echo(f"No checkpoint is kept from before {begin}: the events that happened since are taken, too.")
     return chosen, f"that happened or were published {when}"
-
-
-def instance() -> dg.DagsterInstance:
-    """Return Dagster's instance. Raises SettingsError when DAGSTER_HOME does not lead to one."""
-    try:
-        return dg.DagsterInstance.get()
-    except Exception as error:
-        raise SettingsError(
-            f"Dagster's instance cannot be opened: {' '.join(str(error).split())[:300]}",
-            "Set DAGSTER_HOME to the folder with this repository's dagster.yaml, and ENGAGEMENT_PLATFORM_DSN.",
-        ) from error
-
-
-def tables_of(settings: Settings) -> Sequence[dg.AssetKey]:
-    """Return the tables of a stream, which a backfill makes anew."""
-    return [spec.key for spec in _specs_of(settings)]
-
-
-def stale_of(settings: Settings) -> tuple[list[dg.AssetKey], list[date]]:
-    """Return the tables that another formula has made, with those made from them, and the days, ascending."""
-    stale, specs = _stale_days(settings), _specs_of(settings)
-    return formulas.with_downstream(specs, stale), sorted({day for days in stale.values() for day in days})
-
-
-def stale_tables_of(settings: Settings) -> Mapping[str, list[date]]:
-    """Return table -> the days that another formula has made; only tables that have one. Raises SettingsError."""
-    return {key.path[-1]: days for key, days in _stale_days(settings).items()}
-
-
-def _stale_days(settings: Settings) -> Mapping[dg.AssetKey, list[date]]:
-    specs = _specs_of(settings)
-    with instance() as dagster:
-        return formulas.stale_days(dagster, specs)
-
-
-def _specs_of(settings: Settings) -> Sequence[dg.AssetSpec]:
-    group = warehouse_group(stream_of(settings))
-    return [spec for spec in definitions.resolve_all_asset_specs() if spec.group_name == group]
 
 
 def launch(

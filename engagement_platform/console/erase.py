@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @of_stream
 def erase_user(user_id: str, *, dry_run: bool, stream: str | None) -> None:
     """Rebuild the days that hold events of a user, after the owner has deleted them in the source."""
-    from engagement_platform.console.backfills import instance, launch, tables_of, watch
+    from engagement_platform.console.backfills import launch, watch
+    from engagement_platform.console.stale import instance, tables_of
     from engagement_platform.definitions import definitions
     from engagement_platform.history.erase import days_of_user
     from engagement_platform.history.rebuild import rebuild_days

@@ -47,7 +47,7 @@ def status(*, stream: str | None) -> None:
 
 def _tell_stale(settings: "Settings") -> None:
     """Say how many days another formula has made; Dagster's instance knows."""
-    from engagement_platform.console.backfills import stale_tables_of
+    from engagement_platform.console.stale import stale_tables_of
     from engagement_platform.domain.errors import SettingsError
     from engagement_platform.domain.stream_names import aimed
 

@@ -11,6 +11,7 @@ from dagster._core.loader import LoadingContextForTest
 
 from engagement_platform.cli import group
 from engagement_platform.console import backfills
+from engagement_platform.console import stale as stale_tables
 from engagement_platform.orchestration.private import latest_tags
 from engagement_platform.orchestration.warehouse.formulas import (
     CODE_VERSION,
@@ -123,14 +124,14 @@ def test_one_command_names_the_stale_days_of_every_table(monkeypatch: pytest.Mon
     for name in ("SOURCE", "PLATFORM"):
         monkeypatch.setenv(f"ENGAGEMENT_{name}_DSN", "postgresql://nobody@127.0.0.1:1/nothing")
     with dg.DagsterInstance.ephemeral() as instance:
-        monkeypatch.setattr(backfills, "instance", lambda: nullcontext(instance))
+        monkeypatch.setattr(stale_tables, "instance", lambda: nullcontext(instance))
         dry_run = ["backfill", "--stale", "--dry-run"]
         assert "No day is stale" in CliRunner().invoke(group, dry_run).output
         for table, day in (("engagement_events", "2026-03-01"), ("hourly_engagement", "2026-03-03")):
             key = dg.AssetKey(["warehouse", table])
             made = dg.AssetMaterialization(key, partition=day, tags={CODE_VERSION: "old"})
             instance.report_runless_asset_event(made)
-        assert backfills.stale_tables_of(load()) == {
+        assert stale_tables.stale_tables_of(load()) == {
             "engagement_events": [date(2026, 3, 1)],
             "hourly_engagement": [date(2026, 3, 3)],
         }
@@ -159,7 +160,8 @@ def test_only_the_stale_tables_and_what_is_made_from_them_are_rebuilt(
         return "launched"
 
     with dg.DagsterInstance.ephemeral() as instance:
-        monkeypatch.setattr(backfills, "instance", lambda: nullcontext(instance))
+        for module in (backfills, stale_tables):
+            monkeypatch.setattr(module, "instance", lambda: nullcontext(instance))
         monkeypatch.setattr(backfills, "launch", launch)
         monkeypatch.setattr(backfills, "obstacles", lambda *_: [])
         key = dg.AssetKey(["warehouse", stale_table])
