@@ -19,7 +19,7 @@ from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import Conflict
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.history import rebuild
+from engagement_platform.history import open_days, rebuild
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
@@ -218,12 +218,12 @@ def test_a_rebuild_killed_before_it_takes_effect_leaves_the_day_as_it_was(
     stream(settings)
     with monkeypatch.context() as patched:
         patched.setattr(DeltaWarehouse, "replace_day", die)
-        patched.setattr(rebuild._Rebuild, "_settle_own", die)
+        patched.setattr(open_days.OpenDays, "_settle_own", die)
         with pytest.raises(Killed):
             rebuild_days(settings, [DAY], "killed")
     (left,) = rebuilds.all_open(table_id(settings), [DAY])
     assert left.coverage is not None
-    monkeypatch.setattr(rebuild, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(open_days, "SILENT_SECONDS", 0.2)
     monkeypatch.setattr(loader, "SILENT_SECONDS", 0.2)
     ids += write(writer, 3)
     stream(settings)
@@ -244,7 +244,7 @@ def test_a_rebuild_killed_after_it_took_effect_is_found_done(
     drain(relay.run, settings)
     with monkeypatch.context() as patched:
         patched.setattr(Rebuilds, "finish", die)
-        patched.setattr(rebuild._Rebuild, "_settle_own", die)
+        patched.setattr(open_days.OpenDays, "_settle_own", die)
         with pytest.raises(Killed):
             rebuild_days(settings, [DAY], "killed")
     monkeypatch.setattr(loader, "SILENT_SECONDS", 0.2)
@@ -265,9 +265,9 @@ def test_a_frozen_rebuild_that_wakes_up_changes_nothing(
         if woken:
             return replace_day(self, replacement, rows)
         woken.append(True)
-        monkeypatch.setattr(rebuild, "SILENT_SECONDS", -1.0)
+        monkeypatch.setattr(open_days, "SILENT_SECONDS", -1.0)
         rebuild_days(settings, [DAY], "another")
-        monkeypatch.setattr(rebuild, "SILENT_SECONDS", 30.0)
+        monkeypatch.setattr(open_days, "SILENT_SECONDS", 30.0)
         write(writer, 2)
         stream(settings)
         return replace_day(self, replacement, rows)
@@ -302,7 +302,7 @@ def test_a_rebuild_that_was_frozen_for_five_seconds_begins_again_and_the_day_is_
             assert table_ids(settings) == [1, 2, 3, 4, 5]
         return replace_day(self, replacement, rows)
 
-    monkeypatch.setattr(rebuild, "BEAT_SECONDS", 60.0)
+    monkeypatch.setattr(open_days, "BEAT_SECONDS", 60.0)
     monkeypatch.setattr(DeltaWarehouse, "replace_day", freezes)
     (done,) = rebuild_days(settings, [DAY], "frozen")
     assert (done.rows, len(numbers)) == (5, 2)
@@ -328,7 +328,7 @@ def test_a_killed_rebuild_of_today_delays_a_batch_by_seconds(
 def test_an_open_load_of_a_dead_stage_is_completed_before_the_snapshot(
     settings: Settings, source_db: SourceDatabase, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild, "_LIVE_LOAD_SECONDS", 0.2)
+    monkeypatch.setattr(open_days, "_LIVE_LOAD_SECONDS", 0.2)
     write(writer, 3)
     write(writer, 2, NEXT)
     drain(relay.run, settings)
@@ -409,7 +409,7 @@ def test_rebuilds_that_wait_for_another_day_give_signs_of_life(
     loads: Loads,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rebuild, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(open_days, "BEAT_SECONDS", 0.1)
     monkeypatch.setattr(rebuild, "has_index", lambda _: False)
     for day in (DAY, NEXT):
         write(writer, 1, day)
