@@ -17,6 +17,7 @@ from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench import (
     bench_backfill,
     bench_gaps,
+    bench_read,
     bench_rebuild,
     bench_recovery,
     bench_relay,
@@ -30,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[Endpoints], Sequence[Figure]]] = {
     "relay": bench_relay.run,
     "tally": bench_tally.run,
     "gaps": bench_gaps.run,
+    "read": bench_read.run,
     "warehouse": bench_warehouse.run,
     "rebuild": bench_rebuild.run,
     "backfill": bench_backfill.run,
