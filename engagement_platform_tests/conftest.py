@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.local import stack as local_stack
-from engagement_platform.local.postgres import create_source_tables
+from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings, variable
 from engagement_platform_tests.kafka_classes import learn

@@ -44,3 +44,11 @@ def test_an_exception_that_nothing_needs_any_more_is_told(copy: Path) -> None:
     done = lint(copy)
     assert done.returncode == 1
     assert "engagement_platform.local.valkey -> redis" in done.stdout
+
+
+def test_the_packaged_streams_table_is_named_by_its_folder_and_by_who_writes_it_alone() -> None:
+    package = ROOT / "engagement_platform"
+    texts = (file for file in package.rglob("*") if file.suffix in {".py", ".sql", ".lua", ".toml"})
+    naming = {file.relative_to(package) for file in texts if "engagement_events" in file.read_text()}
+    rooms = {Path("streams/engagement"), Path("local/generator")}
+    assert {file for file in naming if rooms.isdisjoint(file.parents)} == set()

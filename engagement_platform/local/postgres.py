@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import time
-from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.local.process import Daemon
 from engagement_platform.local.state import StackState, write_private
 
@@ -166,13 +166,6 @@ def _is_in_use(data: Path) -> bool:
     """Say whether a living process works in the folder, as the server and each of its children do."""
     folder = str(data.resolve())
     return any(process.info["cwd"] == folder for process in psutil.process_iter(["cwd"]))
-
-
-def create_source_tables(owner_url: str) -> None:
-    """Create the two source tables in a database, as the media company has them, readable by the platform's role."""
-    text = resources.files(__package__).joinpath("source_tables.sql").read_text(encoding="utf-8")
-    with psycopg.connect(owner_url) as connection:
-        connection.execute(sql.SQL(text))  # the package's own file
 
 
 def _create(admin: psycopg.Connection, catalog: str, column: str, name: str, statement: str) -> None:

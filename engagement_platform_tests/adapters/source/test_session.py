@@ -22,7 +22,7 @@ from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, StreamStopped, Unavailable
 from engagement_platform.local.demo.figures import SourceRows
-from engagement_platform.local.postgres import create_source_tables
+from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS
