@@ -47,10 +47,6 @@ class Latencies:
                 return min(_end_of(bucket), self.maximum)
         return None
 
-    def at_most(self, seconds: float) -> int:
-        """Return how many are known not to exceed a bound: those of the buckets that end at it or before."""
-        return sum(number for bucket, number in self.buckets.items() if _end_of(bucket) <= seconds)
-
     def __add__(self, other: "Latencies") -> "Latencies":
         """Return those of both."""
         buckets = {b: self.buckets.get(b, 0) + other.buckets.get(b, 0) for b in {*self.buckets, *other.buckets}}

@@ -79,8 +79,6 @@ LATENCY = Distribution(
 )
 RECENT_LATENCY = Distribution("recent_latency", "seconds", "The same of about the last minute.")
 
-Figure = Counter | Gauge | Choice
-FIGURES: tuple[Figure, ...] = (*COUNTERS, *GAUGES, *CHOICES)
 STATE = "state"
 
 

@@ -1,14 +1,14 @@
 """The sliding window: which bucket an event belongs to, which buckets count at a time, and how events are added up.
 
-Everyone who counts uses these rules, the Lua scripts included, so a recount as of a time gives exactly what the views
-held at that time. Times are integers, milliseconds since 1970. The window's edge is a bucket's edge: the window of ten
+The Lua scripts of the views follow the same rules, so a recount as of a time gives exactly what the views held at that
+time. Times are integers, milliseconds since 1970. The window's edge is a bucket's edge: the window of ten
 minutes holds the bucket in which it begins as a whole.
 
 An event is any value that has an attribute for each column that is counted; `attribute_of` says its name.
 """
 
 import keyword
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -48,26 +48,10 @@ class Window:
         """Return the window of the settings, which are in seconds."""
         return cls(length * 1000, bucket * 1000, max_future * 1000)
 
-    def bucket_of(self, event_ts: datetime) -> int:
-        """Return the start of the bucket that an event belongs to."""
-        return (event_ts - _EPOCH) // timedelta(milliseconds=self.bucket_ms) * self.bucket_ms
-
     def start(self, now_ms: int) -> int:
         """Return the start of the oldest bucket that counts at `now_ms`."""
         edge = now_ms - self.length_ms
         return edge - edge % self.bucket_ms
-
-    def is_late(self, bucket: int, now_ms: int) -> bool:
-        """Say whether the bucket has left the window."""
-        return bucket < self.start(now_ms)
-
-    def is_future(self, bucket: int, now_ms: int) -> bool:
-        """Say whether the bucket begins too far ahead to be believed."""
-        return bucket > now_ms + self.max_future_ms
-
-    def is_live(self, bucket: int, now_ms: int) -> bool:
-        """Say whether the bucket counts at `now_ms`."""
-        return not (self.is_late(bucket, now_ms) or self.is_future(bucket, now_ms))
 
     @property
     def replay_ms(self) -> int:
@@ -151,29 +135,6 @@ def _add_several(sums_of_each: Iterable[Sums], members: Iterable[str], amounts: 
                 present[column] += amount
 
 
-def recount(stream: EventStream, events: Sequence[Any], window: Window, as_of_ms: int) -> Adds:
-    """Return what the views hold at `as_of_ms`: the oracle of tests and of comparisons with the source.
-
-    An event that was more than an hour beyond the future's edge when it arrived is not in the views, although it counts
-    here once its bucket is live. Nor is one that was beyond the edge and arrived before the views were built anew.
-    """
-    totals = nothing(stream.views)
-    for bucket, adds in aggregate(stream, events, window.bucket_ms).items():
-        if window.is_live(bucket, as_of_ms):
-            merge(totals, adds)
-    return totals
-
-
 def nothing(views: Views) -> Adds:
     """Return views that have no member."""
     return {dimension.name: {} for dimension in views.dimensions}
-
-
-def merge(totals: Adds, adds: Mapping[str, Mapping[str, list[int]]]) -> None:
-    """Add `adds` to `totals`, in place."""
-    for dimension, sums in adds.items():
-        into = totals[dimension]
-        for member, added in sums.items():
-            present = into.setdefault(member, [0] * len(added))
-            for column, number in enumerate(added):
-                present[column] += number

@@ -144,11 +144,6 @@ def server(folder: Path, name: str) -> Server:
     return next(server for server in servers(state.load(folder)) if server.name == name)
 
 
-def status(folder: Path) -> dict[str, bool]:
-    """Return which servers run."""
-    return {server.name: server.daemon.is_running for server in servers(state.load(folder))}
-
-
 def down(folder: Path) -> None:
     """Stop all servers, cleanly and at the same time; the data stays."""
     if not folder.exists():

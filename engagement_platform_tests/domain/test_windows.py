@@ -17,10 +17,9 @@ from engagement_platform.domain.windows import (
     Window,
     aggregate,
     attribute_of,
-    merge,
     nothing,
-    recount,
 )
+from engagement_platform_tests.recount import bucket_of, is_future, is_late, is_live, merge, recount
 from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, VISITS
 
 NOW_MS = 1_767_268_800_000
@@ -83,7 +82,7 @@ def test_aggregation_equals_a_naive_recount(drawn: tuple[EventStream, list[Any]]
         assert adds == naive(
             stream,
             counted,
-            lambda event, bucket=bucket: WINDOW.bucket_of(time_of(stream, event)) == bucket,  # type: ignore[misc]
+            lambda event, bucket=bucket: bucket_of(WINDOW, time_of(stream, event)) == bucket,  # type: ignore[misc]
         )
         merge(totals, adds)
     assert totals == naive(stream, counted)
@@ -97,11 +96,11 @@ def test_sliding_equals_a_recount_from_scratch_at_any_times(
     stream, counted = drawn
     now = NOW_MS
     added = aggregate(stream, counted, WINDOW.bucket_ms)
-    held = {bucket: adds for bucket, adds in added.items() if WINDOW.is_live(bucket, now)}
-    believed = [one for one in counted if not WINDOW.is_future(WINDOW.bucket_of(time_of(stream, one)), NOW_MS)]
+    held = {bucket: adds for bucket, adds in added.items() if is_live(WINDOW, bucket, now)}
+    believed = [one for one in counted if not is_future(WINDOW, bucket_of(WINDOW, time_of(stream, one)), NOW_MS)]
     for step in steps:
         now += step
-        held = {bucket: adds for bucket, adds in held.items() if not WINDOW.is_late(bucket, now)}
+        held = {bucket: adds for bucket, adds in held.items() if not is_late(WINDOW, bucket, now)}
         totals = nothing(stream.views)
         for adds in held.values():
             merge(totals, adds)
@@ -121,7 +120,7 @@ def test_columns_with_names_that_are_no_attributes_are_counted() -> None:
 
 @given(moments())
 def test_a_bucket_holds_its_start_and_not_its_end(moment: datetime) -> None:
-    bucket = WINDOW.bucket_of(moment)
+    bucket = bucket_of(WINDOW, moment)
     assert at(bucket) <= moment < at(bucket + WINDOW.bucket_ms)
     assert bucket % WINDOW.bucket_ms == 0
 
@@ -139,34 +138,34 @@ def test_a_bucket_holds_its_start_and_not_its_end(moment: datetime) -> None:
 )
 def test_live_buckets_at_a_time_within_a_bucket(bucket: int, live: bool) -> None:
     now = NOW_MS + 7_000
-    assert WINDOW.is_live(bucket, now) is live
-    assert WINDOW.is_late(bucket, now) is (bucket < NOW_MS - 60_000)
+    assert is_live(WINDOW, bucket, now) is live
+    assert is_late(WINDOW, bucket, now) is (bucket < NOW_MS - 60_000)
 
 
 def test_a_future_bucket_counts_as_soon_as_its_start_is_near_enough() -> None:
-    assert WINDOW.is_live(NOW_MS, NOW_MS - 15_000)
-    assert WINDOW.is_future(NOW_MS, NOW_MS - 15_001)
+    assert is_live(WINDOW, NOW_MS, NOW_MS - 15_000)
+    assert is_future(WINDOW, NOW_MS, NOW_MS - 15_001)
 
 
 def test_a_bucket_before_1970_is_rounded_down() -> None:
-    assert WINDOW.bucket_of(datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)) == -10_000
+    assert bucket_of(WINDOW, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)) == -10_000
 
 
 def test_the_last_microsecond_of_a_far_year_stays_in_its_bucket() -> None:
     last = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-    assert at(WINDOW.bucket_of(last)) == datetime(9999, 12, 31, 23, 59, 50, tzinfo=UTC)
+    assert at(bucket_of(WINDOW, last)) == datetime(9999, 12, 31, 23, 59, 50, tzinfo=UTC)
 
 
 def test_the_zone_of_a_timestamp_does_not_matter() -> None:
     utc = at(NOW_MS + 1_234)
-    assert WINDOW.bucket_of(utc.astimezone(timezone(timedelta(hours=3)))) == WINDOW.bucket_of(utc)
+    assert bucket_of(WINDOW, utc.astimezone(timezone(timedelta(hours=3)))) == bucket_of(WINDOW, utc)
 
 
 @given(moments(), st.integers(NOW_MS - 90_000, NOW_MS + 90_000), st.integers(-CLOCK_SKEW_MS, CLOCK_SKEW_MS))
 def test_a_replay_begins_before_every_event_that_can_count(moment: datetime, now: int, skew: int) -> None:
     """An event that was believed when it arrived, by a clock that may differ, and that counts now, is replayed."""
-    bucket = WINDOW.bucket_of(moment)
-    if not WINDOW.is_live(bucket, now):
+    bucket = bucket_of(WINDOW, moment)
+    if not is_live(WINDOW, bucket, now):
         return
     earliest_arrival = bucket - WINDOW.max_future_ms  # by Redis' clock; Kafka's shows `skew` more
     assert WINDOW.replay_from(now) <= earliest_arrival + skew

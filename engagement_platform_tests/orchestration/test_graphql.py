@@ -14,7 +14,7 @@ import pytest
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.orchestration.graphql import literal, mutate
-from engagement_platform.orchestration.private import asset_graph
+from engagement_platform.orchestration.private import asset_graph, latest_backfills
 from engagement_platform.orchestration.warehouse import backfill
 from engagement_platform.orchestration.warehouse.backfill import DayState
 from engagement_platform.orchestration.warehouse.events import events_key
@@ -48,7 +48,7 @@ def test_a_backfill_is_launched_looked_at_and_ended(instance: dg.DagsterInstance
     assert (seen.status, seen.ended, seen.error) == ("REQUESTED", False, None)
     assert seen.days == dict.fromkeys(DAYS, DayState.WAITS)
     assert seen.assets == (events_key(PACKAGED),), "a retry is for these"
-    assert backfill.unfinished(instance) == [backfill_id]
+    assert [one.backfill_id for one in latest_backfills(instance, 50) if not one.ended] == [backfill_id]
     backfill.cancel(instance, backfill_id)
     assert backfill.progress(instance, asset_graph(definitions), backfill_id).status == "CANCELING"
 
@@ -57,7 +57,7 @@ def test_a_backfill_is_launched_looked_at_and_ended(instance: dg.DagsterInstance
 def test_what_dagster_refuses_is_said(instance: dg.DagsterInstance) -> None:
     with pytest.raises(EngagementError, match="Dagster does not do it"):
         backfill.start([events_key(PACKAGED)], [date(1999, 1, 1)], "a day that Dagster does not know")
-    assert backfill.unfinished(instance) == []
+    assert all(one.ended for one in latest_backfills(instance, 50))
     with pytest.raises(EngagementError, match="There is no backfill none"):
         backfill.cancel(instance, "none")
 

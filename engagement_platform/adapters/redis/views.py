@@ -48,7 +48,7 @@ class Snapshot:
     meta: dict[str, str]
     offsets: dict[int, int]
     views: Adds
-    """dimension -> member -> sums, comparable with `domain.windows.recount`."""
+    """dimension -> member -> sums, in the form of `domain.windows.Adds`."""
     display: dict[str, dict[str, Shown]]
     """dimension -> member -> what to show for it, for the dimensions with columns to show."""
 

@@ -109,11 +109,6 @@ def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:
         mutate(f"cancelPartitionBackfill(backfillId: {literal(backfill_id)})", "CancelBackfillSuccess { backfillId }")
 
 
-def unfinished(instance: dg.DagsterInstance) -> list[str]:
-    """Return the ids of the backfills that have not ended, the newest first."""
-    return [backfill.backfill_id for backfill in latest_backfills(instance, 50) if not backfill.ended]
-
-
 def _get(instance: dg.DagsterInstance, backfill_id: str, graph: AssetGraph | None = None) -> Backfill:
     backfill = backfill_of(instance, backfill_id, graph)
     if backfill is None:

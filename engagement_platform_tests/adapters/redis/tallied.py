@@ -13,7 +13,8 @@ from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.playback import Playbacks
-from engagement_platform.domain.windows import NONE, Window, aggregate, attribute_of, recount
+from engagement_platform.domain.windows import NONE, Window, aggregate, attribute_of
+from engagement_platform_tests.recount import is_future, is_late, recount
 from engagement_platform_tests.streams import PACKAGED
 
 NOW_MS = 1_767_268_800_000
@@ -131,11 +132,11 @@ class Tallied:
         for dimension, texts in found.display.items():
             assert texts.keys() - {NONE} == found.views[dimension].keys() - {NONE}
         buckets = aggregate(self.stream, self.accepted, WINDOW.bucket_ms)
-        kept = {bucket for bucket in buckets if not WINDOW.is_late(bucket, found.as_of_ms)}
+        kept = {bucket for bucket in buckets if not is_late(WINDOW, bucket, found.as_of_ms)}
         names = self.key_names()
         assert {name for name in names if not name.startswith("build:")} <= self.known_names()
         assert {int(key.split(":")[1]) for key in names if key.startswith("bucket:")} == kept
-        has_future = any(WINDOW.is_future(bucket, found.as_of_ms) for bucket in kept)
+        has_future = any(is_future(WINDOW, bucket, found.as_of_ms) for bucket in kept)
         assert ("future" in names) == has_future
         assert has_future or not any(name.startswith("future-") for name in names)
         return found

@@ -15,6 +15,7 @@ from engagement_platform.domain.clocks import Between, Clocks, compare
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.adapters.redis.tallied import CLOCK, NOW_MS, WINDOW, Happened, Tallied, event, make
+from engagement_platform_tests.recount import bucket_of, is_future, is_late
 from engagement_platform_tests.streams import ORDERS, PACKAGED
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
@@ -55,9 +56,9 @@ def test_the_views_are_a_recount_at_every_moment(
         tallied.at(latest + step)
         latest = max(latest, latest + step)
         applied = tallied.send(*arrived)
-        buckets = [WINDOW.bucket_of(one.at) for one in arrived]
-        assert applied.late == sum(WINDOW.is_late(bucket, applied.as_of_ms) for bucket in buckets)
-        assert applied.future == sum(WINDOW.is_future(bucket, applied.as_of_ms) for bucket in buckets)
+        buckets = [bucket_of(WINDOW, one.at) for one in arrived]
+        assert applied.late == sum(is_late(WINDOW, bucket, applied.as_of_ms) for bucket in buckets)
+        assert applied.future == sum(is_future(WINDOW, bucket, applied.as_of_ms) for bucket in buckets)
         tallied.assert_exact()
 
 

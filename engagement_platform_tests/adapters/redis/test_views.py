@@ -7,6 +7,7 @@ import pytest
 from engagement_platform.adapters.redis.counts import Applied
 from engagement_platform.domain.windows import NONE
 from engagement_platform_tests.adapters.redis.tallied import NOW_MS, WINDOW, Tallied, event
+from engagement_platform_tests.recount import bucket_of
 from engagement_platform_tests.streams import PACKAGED
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("clock_of_the_test")]
@@ -39,7 +40,7 @@ def test_freshness_is_read_by_redis_clock(tallied: Tallied) -> None:
 def test_sums_stay_integers_beyond_14_digits(tallied: Tallied) -> None:
     batch = replace(
         tallied.batch(event()),
-        buckets={WINDOW.bucket_of(event().at): {one.name: {"x": [1, 2**52 + 1]} for one in PACKAGED.views.dimensions}},
+        buckets={bucket_of(WINDOW, event().at): {one.name: {"x": [1, 2**52 + 1]} for one in PACKAGED.views.dimensions}},
     )
     assert isinstance(tallied.counts.apply(batch), Applied)
     assert tallied.views.snapshot().views["content"] == {"x": [1, 2**52 + 1]}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engagement_platform.local import stack
+from engagement_platform.local import stack, state
 from engagement_platform_tests.conftest import reachable_folder
 from engagement_platform_tests.streaming import wait_for
 
@@ -61,7 +61,8 @@ def read_until(demo: subprocess.Popen[str], text: str) -> None:
 
 
 def is_down(folder: Path) -> bool:
-    return not any(stack.status(folder).values()) and not (folder / "run" / "dagster.json").exists()
+    running = [server.name for server in stack.servers(state.load(folder)) if server.daemon.is_running]
+    return not running and not (folder / "run" / "dagster.json").exists()
 
 
 @pytest.mark.newcomer

@@ -12,12 +12,13 @@ from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.domain.playback import Playbacks
-from engagement_platform.domain.windows import NONE, recount
+from engagement_platform.domain.windows import NONE
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform.stream.topic_watch import window_of
 from engagement_platform_tests.adapters.kafka.topic import Sent, eventually
+from engagement_platform_tests.recount import recount
 from engagement_platform_tests.streams import PACKAGED, known
 
 
