@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
 from engagement_platform.settings import Settings
+from engagement_platform.stream.dead_letters import DeadLetters
+from engagement_platform.stream.forward.dead_letters import SOURCE
 from engagement_platform.stream.forward.topic import Topic
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.topic_watch import watching
@@ -28,7 +30,7 @@ class Clients:
     replays: Topic
     positions: Positions
     partner: "Partner"
-    largest_letter: int
+    dead_letters: DeadLetters
 
 
 @contextmanager
@@ -43,13 +45,12 @@ def connected(settings: Settings) -> Iterator[Clients]:
             stack.enter_context(closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)))
             for topic in (settings.topics.events, settings.topics.replays)
         )
-        limit = int(topic_configuration(settings.kafka, settings.topics.dead_letters)["max.message.bytes"])
         clients = Clients(
             Topic(live, only_for_api=False),
             Topic(replays, only_for_api=True),
             stack.enter_context(open_positions(settings)),
             partner,
-            min(limit, 1 << 20),
+            DeadLetters(settings, SOURCE),
         )
         stack.enter_context(watching(settings, loop_named("forward"), log))
         yield clients

@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from engagement_platform.adapters.kafka.plain import send_dead_letters
-from engagement_platform.domain.dead_letters import DeadLetter
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import NoAnswer, judge
@@ -16,7 +14,7 @@ from engagement_platform.domain.progress import EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward.clients import Clients
-from engagement_platform.stream.forward.dead_letters import letters
+from engagement_platform.stream.forward.dead_letters import dead_letter_of
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic
 
@@ -33,10 +31,10 @@ class Deliveries:
     def __init__(
         self, settings: Settings, control: Control, clients: Clients, topics: Mapping[str, Topic], dispatch: Dispatch
     ) -> None:
-        self._settings = settings
+        self._stream = settings.stream
         self._control = control
         self._partner = clients.partner
-        self._largest_letter = clients.largest_letter
+        self._dead_letters = clients.dead_letters
         self._topics = topics
         self._dispatch = dispatch
         self._requests = Requests(clients.partner.post, settings.api.in_flight)
@@ -62,16 +60,13 @@ class Deliveries:
         failed = [failure for one in settled for failure in one.failed]
         if failed:
             log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
-            self._keep(letters(failed, self._settings.stream, self._largest_letter))
+            largest = self._dead_letters.largest
+            self._dead_letters.keep(dead_letter_of(failure, self._stream, largest) for failure in failed)
         delivered = [event for one in settled for event in one.delivered]
-        for event in [*delivered, *(failure.event for failure in failed)]:
+        for event in [*delivered, *(failure.event for failure in failed)]:  # only now: their offsets may be stored
             name, partition, offset = event.record_position
             self._topics[name].settle(partition, offset)
         self._note(delivered, len(failed))
-
-    def _keep(self, dead_letters: list[DeadLetter]) -> None:
-        """Keep what was given up. Its offsets are stored only after this."""
-        send_dead_letters(self._settings.kafka, self._settings.topics.dead_letters, dead_letters)
 
     def finish(self) -> None:
         """Wait a while for the requests under way, and end the others."""

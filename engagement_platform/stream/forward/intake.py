@@ -1,10 +1,8 @@
 """Takes messages in for forward, as far as there is room; what is not read stays in Kafka."""
 
-import logging
 import time
 from collections.abc import Mapping
 
-from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.dispatch import Dispatch
@@ -12,13 +10,11 @@ from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.progress import REJECTED
 from engagement_platform.settings import Settings
-from engagement_platform.stream.forward.dead_letters import dead_letter_of_rejected
+from engagement_platform.stream.dead_letters import DeadLetters
 from engagement_platform.stream.forward.topic import Topic, judged, outgoing
 from engagement_platform.stream.progress import Progress
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit
-
-log = logging.getLogger("engagement_platform.forward")
 
 _MAX_EVENTS = 20_000
 _MAX_BYTES = 32 << 20
@@ -44,7 +40,7 @@ class Intake:
         *,
         readers: Readers,
         limit: RejectionLimit,
-        largest_letter: int,
+        dead_letters: DeadLetters,
     ) -> None:
         self._readers = readers
         self._settings = settings
@@ -52,7 +48,7 @@ class Intake:
         self._dispatch = dispatch
         self._progress = progress
         self._limit = limit
-        self._largest_letter = largest_letter
+        self._dead_letters = dead_letters
         self._is_full = False
         self._stopped: StreamStopped | None = None
         """Why no more messages are read."""
@@ -96,11 +92,8 @@ class Intake:
         for event in checked:
             if isinstance(event, Outgoing):
                 self._dispatch.add(event)
-        if rejected:
-            log.warning("%d messages are no events, the first: %s", len(rejected), rejected[0][0].reason)
-            letters = [dead_letter_of_rejected(one, self._largest_letter) for one, _ in rejected]
-            send_dead_letters(self._settings.kafka, self._settings.topics.dead_letters, letters)
-            for _, record in rejected:  # only now, for their offsets may be stored from here on
-                topic.settle(record.partition, record.offset)
+        self._dead_letters.keep_rejected([one for one, _ in rejected])
+        for _, record in rejected:  # only now, for their offsets may be stored from here on
+            topic.settle(record.partition, record.offset)
         self._limit.done()
         self._progress.count(REJECTED, len(rejected))

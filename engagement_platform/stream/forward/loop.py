@@ -148,7 +148,7 @@ class _Forward:
             control.progress,
             readers=readers,
             limit=limit,
-            largest_letter=clients.largest_letter,
+            dead_letters=clients.dead_letters,
         )
         self._deliveries = Deliveries(settings, control, clients, self._topics, self._dispatch)
         self._standstill = standstill.Standstill(self._dispatch)

@@ -6,19 +6,20 @@ from dataclasses import replace
 
 from engagement_platform.adapters.platform.loads import LoadRow
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
-from engagement_platform.domain.batches import Line, load_id, name_of, uncovered
+from engagement_platform.domain.batches import Line, Rejected, load_id, name_of, uncovered
 from engagement_platform.domain.errors import Superseded
 from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.domain.rejections import Judged
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.dead_letters import DeadLetters
 from engagement_platform.stream.rejection_limit import RejectionLimit
+from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform.stream.stage.clients import Clients
 from engagement_platform.stream.stage.open_loads import deliver
 from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
 from engagement_platform.stream.stage.position import SLOW_SECONDS, Position
-from engagement_platform.stream.stage.rejected import bury
 from engagement_platform.stream.supervisor import Supervision
 
 _REBUILD_PAUSE = 0.1
@@ -43,6 +44,7 @@ class Loader:
         self._supervision = supervision
         self._limit = limit
         self._position = position
+        self._dead_letters = DeadLetters(settings, WRITER)
         self._silence = Silence()
 
     def load(self) -> LoadRow | None:
@@ -77,7 +79,7 @@ class Loader:
         lines, rejected = batch.split()
         ranges = {p: (begin, batch.ends[p]) for p, begin in batch.begins.items() if batch.ends[p] > begin}
         self._limit.require(Judged(batch.sizes, batch.rejected), rejected[0].reason if rejected else "")
-        bury(self._settings, rejected[batch.buried :], name_of(self._settings.topics.events, ranges))
+        self._bury(rejected[batch.buried :], name_of(self._settings.topics.events, ranges))
         batch.buried = len(rejected)
         return lines, LoadRow(
             table_id=self._clients.table_id,
@@ -92,6 +94,12 @@ class Loader:
             rejected=len(rejected),
             unseen_at=self._position.unseen_at(),
         )
+
+    def _bury(self, rejected: Sequence[Rejected], name: str) -> None:
+        """Keep what was rejected where people find it. A stage that dies after this does it again."""
+        if rejected:
+            batch_files.keep_rejected(batch_files.folder_of(self._settings), name, rejected)
+            self._dead_letters.keep_rejected(rejected)
 
     def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:
         """Enter a load with the lines that no rebuilt day holds; return them. None when it was not entered."""

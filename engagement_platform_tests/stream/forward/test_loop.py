@@ -17,7 +17,7 @@ from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.recovery.forward import restart
 from engagement_platform.settings import Settings
-from engagement_platform.stream.forward import deliveries
+from engagement_platform.stream import dead_letters
 from engagement_platform.stream.forward import loop as forward
 from engagement_platform_tests.partner import message
 from engagement_platform_tests.stream.forward.conftest import To
@@ -318,7 +318,7 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(deliveries, "send_dead_letters", dies)
+        patched.setattr(dead_letters, "send_dead_letters", dies)
         with pytest.raises(Killed):
             drain(forward.run, to())
     with monkeypatch.context() as patched:
@@ -333,7 +333,7 @@ def test_a_forward_that_breaks_off_anywhere_loses_nothing(
         send_dead_letters(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(deliveries, "send_dead_letters", once_away)
+        patched.setattr(dead_letters, "send_dead_letters", once_away)
         drain(forward.run, to())
         assert not away
     assert received(receiver) == set(ids) - {50}
