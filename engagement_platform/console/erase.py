@@ -61,6 +61,6 @@ def _tell_remains(settings: "Settings") -> None:
         until = (
             "until somebody removes them" if remainder.until is None else f"until {remainder.until:%Y-%m-%d %H:%M} UTC"
         )
-        click.echo(f"  {remainder.place}, {until}")
-    if not any("Redis" in remainder.place for remainder in remainders):
+        click.echo(f"  {remainder.copy}, {until}")
+    if not any("Redis" in remainder.copy for remainder in remainders):
         click.echo("Redis holds no user ids.")

@@ -9,7 +9,7 @@ from engagement_platform.domain import statement_text
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.folder_findings import FolderFinding, Level
 from engagement_platform.domain.sql_names import written
-from engagement_platform.domain.statement_plan import Verdict
+from engagement_platform.domain.statement_plan import Proof
 
 _ONE_ROW = (
     "Join over a key that is unique there (ask the owner for CREATE UNIQUE INDEX CONCURRENTLY …), or take one row: "
@@ -85,8 +85,8 @@ def findings_of_relations(text: str, relations: Iterable[Relation]) -> Iterator[
 
 
 def _of_rows(stream: EventStream, seen: Statement) -> Iterator[FolderFinding]:
-    if seen.verdict is not None:
-        yield from _of_plan(stream, seen, seen.verdict)
+    if seen.proof is not None:
+        yield from _of_plan(stream, seen, seen.proof)
     if not seen.has_index:
         what = f"no index begins with {stream.source.id} of {stream.source.name}: each poll reads the whole table"
         index = f"{stream.source.name} ({written(stream.source.id)})"
@@ -94,17 +94,17 @@ def _of_rows(stream: EventStream, seen: Statement) -> Iterator[FolderFinding]:
         yield FolderFinding(Level.WARNING, what, todo)
     if seen.sample is not None:
         yield from _of_sample(stream, seen, seen.sample)
-    elif seen.verdict is not None:
+    elif seen.proof is not None:
         what = "what becomes of the newest rows could not be seen within 10 s: reading 1,000 events takes too long"
         yield FolderFinding(Level.WARNING, what, "Look at its plan: EXPLAIN.", ENRICHED)
 
 
-def _of_plan(stream: EventStream, seen: Statement, verdict: Verdict) -> Iterator[FolderFinding]:
-    for name in verdict.doubling:
+def _of_plan(stream: EventStream, seen: Statement, proof: Proof) -> Iterator[FolderFinding]:
+    for name in proof.doubling:
         line = statement_text.line_with(stream.enriched, name.split(".")[-1].strip("()"))
         what = f"{name} may have several rows for one event, which would then be published several times"
         yield FolderFinding(Level.FAULT, what, _ONE_ROW, ENRICHED, line)
-    for what in verdict.other_rows:
+    for what in proof.other_rows:
         yield FolderFinding(
             Level.FAULT,
             f"{what} makes an event depend on other rows: it would change with each new one, and a read of one event "
@@ -112,7 +112,7 @@ def _of_plan(stream: EventStream, seen: Statement, verdict: Verdict) -> Iterator
             "Compute it in a daily table (marts/*.sql), or in a LATERAL subquery over another table.",
             ENRICHED,
         )
-    if seen.has_index and not verdict.by_index and not verdict.other_rows and not seen.computed:
+    if seen.has_index and not proof.by_index and not proof.other_rows and not seen.computed:
         what = f"one event cannot be looked up by its {stream.source.id}: each poll would read the whole table"
         yield FolderFinding(Level.FAULT, what, f"Select from {stream.source.name} itself, by its own id.", ENRICHED)
 

@@ -102,7 +102,7 @@ def decode(text: str) -> Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MarkedRows:
     """What has become of the marked rows, from the newest down to the first that is still there."""
 
     kept: int | None
@@ -120,7 +120,7 @@ class Verdict:
         return not self.others and (not self.gone or self.is_complete)
 
 
-def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False, by_id: bool = False) -> Verdict:
+def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False, by_id: bool = False) -> MarkedRows:
     """Compare marks with those of the rows that the source has now under the same ids.
 
     A row that was updated is still the same: it has another `what`, and the same `who`. That counts only where `who`
@@ -136,11 +136,11 @@ def compare(marks: Marks, now: Mapping[int, Mark], *, is_reformed: bool = False,
         if row is None:
             gone.append(one.id)
         elif by_id or row.what == one.what or (row.who == one.who and (is_reformed or times[one.who] == 1)):
-            return _verdict(one.id, others, gone, is_complete=passed < DENSE)
+            return _marked_rows(one.id, others, gone, is_complete=passed < DENSE)
         else:
             others.append(one.id)
-    return _verdict(None, others, gone, is_complete=len(marks) < DENSE)
+    return _marked_rows(None, others, gone, is_complete=len(marks) < DENSE)
 
 
-def _verdict(kept: int | None, others: Sequence[int], gone: Sequence[int], *, is_complete: bool) -> Verdict:
-    return Verdict(kept, tuple(reversed(others)), tuple(reversed(gone)), is_complete)
+def _marked_rows(kept: int | None, others: Sequence[int], gone: Sequence[int], *, is_complete: bool) -> MarkedRows:
+    return MarkedRows(kept, tuple(reversed(others)), tuple(reversed(gone)), is_complete)

@@ -27,7 +27,7 @@ _OTHER_ROWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Proof:
     """What a plan proves, and what it does not."""
 
     doubling: tuple[str, ...]
@@ -40,11 +40,11 @@ class Verdict:
     """Whether an index leads to the event."""
 
 
-def verdict(plan: Node, tables: frozenset[tuple[str, str]], single: frozenset[str], *, limits_are_one: bool) -> Verdict:
+def proof_of(plan: Node, tables: frozenset[tuple[str, str]], single: frozenset[str], *, limits_are_one: bool) -> Proof:
     """Return what a plan proves. `tables` are the event's table and its parts, `single` functions that give no rows."""
     reading = _Reading(tables, single, limits_are_one)
     has_event = reading.visit(plan)
-    return Verdict(
+    return Proof(
         tuple(dict.fromkeys(reading.doubling)),
         tuple(dict.fromkeys(reading.unproven)),
         tuple(dict.fromkeys(reading.other_rows)),

@@ -46,7 +46,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Observation:
     """What a look has brought."""
 
     memory: Memory
@@ -56,7 +56,7 @@ class Verdict:
 
 def judge(
     beats: Mapping[str, datetime | None], memory: Memory | None, now: datetime, started: Container[str] = ()
-) -> Verdict:
+) -> Observation:
     """Compare the heartbeats of the runs that look at work with those of the last look.
 
     `started` are the runs whose process has said that it starts.
@@ -67,7 +67,7 @@ def judge(
         run_id: _seen(seen_runs.get(run_id), Seen(beat_at, now, run_id in started)) for run_id, beat_at in beats.items()
     }
     dead = {run_id: seen for run_id, seen in runs.items() if now - seen.since >= _patience(seen)}
-    return Verdict(Memory(now, runs), dead)
+    return Observation(Memory(now, runs), dead)
 
 
 def _seen(before: Seen | None, present: Seen) -> Seen:

@@ -20,7 +20,7 @@ from engagement_platform.stream.numbering import history_of
 class Remains:
     """Where a copy of the user's events may still be, and until when."""
 
-    place: str
+    copy: str
     until: datetime | None
     """None: until somebody removes it."""
 

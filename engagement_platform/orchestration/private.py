@@ -25,9 +25,9 @@ AssetGraph = BaseAssetGraph[Any]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """For one asset of a backfill the days that are wanted, done, failed, and given to a run."""
+    """For one asset of a backfill the days that it is for, that are done, failed, and given to a run."""
 
-    wanted: frozenset[str]
+    targeted: frozenset[str]
     done: frozenset[str]
     failed: frozenset[str]
     requested: frozenset[str]

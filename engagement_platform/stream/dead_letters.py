@@ -15,7 +15,7 @@ _MAX_BYTES = 1 << 20
 """Of a dead letter, whatever its topic would take."""
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """The dead letters of one loop, for as long as it is connected. Methods raise Unavailable."""
 
     def __init__(self, settings: Settings, loop: str) -> None:

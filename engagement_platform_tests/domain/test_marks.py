@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from engagement_platform.domain.marks import (
     DENSE,
     Mark,
+    MarkedRows,
     Marker,
     Marks,
-    Verdict,
     compare,
     decode,
     encode,
@@ -46,23 +46,23 @@ def test_a_message_that_is_cut_off_has_a_mark_too() -> None:
 
 
 def test_rows_that_are_still_there_need_no_look_at_older_ones() -> None:
-    assert compare(marks(1, 2, 3), by_id(marks(3))) == Verdict(3)
+    assert compare(marks(1, 2, 3), by_id(marks(3))) == MarkedRows(3)
 
 
 def test_an_updated_row_is_the_same_where_time_and_user_tell_rows_apart() -> None:
-    assert compare(marks(1, 2), {2: Mark(2, 2, 99)}) == Verdict(2)
+    assert compare(marks(1, 2), {2: Mark(2, 2, 99)}) == MarkedRows(2)
     alike = (Mark(1, 5, 1), Mark(2, 5, 2))
-    assert compare(alike, {1: alike[0], 2: Mark(2, 5, 99)}) == Verdict(1, others=(2,))
+    assert compare(alike, {1: alike[0], 2: Mark(2, 5, 99)}) == MarkedRows(1, others=(2,))
 
 
 def test_a_row_is_told_by_time_user_and_key_where_the_columns_are_others_than_when_it_was_marked() -> None:
     alike = (Mark(1, 5, 1), Mark(2, 5, 2))
     now = {1: Mark(1, 5, 8), 2: Mark(2, 5, 9)}
     assert compare(alike, now).others == (1, 2)
-    assert compare(alike, now, is_reformed=True) == Verdict(2)
-    assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True) == Verdict(1, others=(2,))
-    assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True, by_id=True) == Verdict(2)
-    assert compare(alike, {}, is_reformed=True, by_id=True) == Verdict(None, gone=(1, 2))
+    assert compare(alike, now, is_reformed=True) == MarkedRows(2)
+    assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True) == MarkedRows(1, others=(2,))
+    assert compare(alike, now | {2: Mark(2, 6, 9)}, is_reformed=True, by_id=True) == MarkedRows(2)
+    assert compare(alike, {}, is_reformed=True, by_id=True) == MarkedRows(None, gone=(1, 2))
 
 
 def test_a_mark_is_that_of_the_versions_before() -> None:
@@ -81,7 +81,7 @@ def test_a_stream_that_lists_no_columns_marks_all_of_the_message() -> None:
 
 def test_what_was_put_back_is_told_from_what_was_deleted() -> None:
     verdict = compare(marks(1, 2, 3, 4), {1: Mark(1, 1, 1), 2: Mark(2, 2, 2), 4: Mark(4, 8, 8)})
-    assert verdict == Verdict(2, others=(4,), gone=(3,))
+    assert verdict == MarkedRows(2, others=(4,), gone=(3,))
     assert not verdict.is_harmless
     assert compare(marks(1, 2, 3), by_id(marks(1))).is_harmless
 

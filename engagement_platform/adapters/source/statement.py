@@ -12,7 +12,7 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.describe import Described
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain import statement_text
-from engagement_platform.domain.statement_plan import Verdict, verdict
+from engagement_platform.domain.statement_plan import Proof, proof_of
 
 _SQL = sql.load(__package__, "statement.sql")
 _FACTS = sql.load(__package__, "facts.sql")
@@ -46,7 +46,7 @@ class Sample:
 class Statement:
     """What a stream's statement does at the source."""
 
-    verdict: Verdict | None
+    proof: Proof | None
     """None where nothing can be read."""
     has_index: bool
     """Whether an index begins with the id."""
@@ -93,7 +93,7 @@ class _Examination:
         (changed,) = self._named(_FACTS["changed"], {"oid": tables[0]["oid"]})
         texts = [self._text, *statement_text.strings_of(list(plans.values()))]
         return Statement(
-            verdict=self._verdict(plans, tables, calls) if plans else None,
+            proof=self._proof(plans, tables, calls) if plans else None,
             has_index=tables[0]["has_index"],
             computed=tuple(self._computed(tables[0], columns)),
             volatile=tuple(sorted(name for name, of in calls.items() if of["is_volatile"] and of["is_builtin"])),
@@ -124,14 +124,13 @@ class _Examination:
         names = sorted({name for text in texts for name in statement_text.calls_in(text)})
         return {row["name"]: row for row in self._named(_SQL["functions"], {"names": names})}
 
-    def _verdict(
-        self, plans: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], calls: Mapping[str, Any]
-    ) -> Verdict:
+    def _proof(self, plans: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], calls: Mapping[str, Any]) -> Proof:
         names = frozenset((table["schema"], table["name"]) for table in tables)
         single = frozenset(name for name, of in calls.items() if not of["gives_rows"])
         limits_are_one = statement_text.only_single_limits(self._text)
         of_id, of_all = (
-            verdict(plans[name], names, single, limits_are_one=limits_are_one) for name in ("plan_of_id", "plan_of_all")
+            proof_of(plans[name], names, single, limits_are_one=limits_are_one)
+            for name in ("plan_of_id", "plan_of_all")
         )
         return replace(of_id, other_rows=tuple(dict.fromkeys((*of_id.other_rows, *of_all.other_rows))))
 

@@ -48,8 +48,8 @@ class Progress:
 def states(assets: Iterable[Parts]) -> dict[date, DayState]:
     """Return the state of each day over all assets: failed when one has failed, done when all are done."""
     every = list(assets)
-    days = sorted({day for parts in every for day in parts.wanted})
-    return {date.fromisoformat(day): _state([parts for parts in every if day in parts.wanted], day) for day in days}
+    days = sorted({day for parts in every for day in parts.targeted})
+    return {date.fromisoformat(day): _state([parts for parts in every if day in parts.targeted], day) for day in days}
 
 
 def _state(every: Sequence[Parts], day: str) -> DayState:

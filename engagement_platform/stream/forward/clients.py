@@ -10,7 +10,7 @@ from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic
 from engagement_platform.adapters.platform.forwarded import Positions, open_positions
 from engagement_platform.settings import Settings
-from engagement_platform.stream.dead_letters import DeadLetters
+from engagement_platform.stream.dead_letters import DeadLetterWriter
 from engagement_platform.stream.forward.dead_letters import SOURCE
 from engagement_platform.stream.forward.topic import Topic
 from engagement_platform.stream.registry import loop_named
@@ -30,7 +30,7 @@ class Clients:
     replays: Topic
     positions: Positions
     partner: "Partner"
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterWriter
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
             Topic(replays, only_for_api=True),
             stack.enter_context(open_positions(settings)),
             partner,
-            DeadLetters(settings, SOURCE),
+            DeadLetterWriter(settings, SOURCE),
         )
         stack.enter_context(watching(settings, loop_named("forward"), log))
         yield clients

@@ -10,7 +10,7 @@ from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.progress import REJECTED
 from engagement_platform.settings import Settings
-from engagement_platform.stream.dead_letters import DeadLetters
+from engagement_platform.stream.dead_letters import DeadLetterWriter
 from engagement_platform.stream.forward.topic import Topic, judged, outgoing
 from engagement_platform.stream.progress import Progress
 from engagement_platform.stream.readers import Readers
@@ -40,7 +40,7 @@ class Intake:
         *,
         readers: Readers,
         limit: RejectionLimit,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
     ) -> None:
         self._readers = readers
         self._settings = settings

@@ -21,7 +21,7 @@ from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.ids import IdRange, gaps_between, merged
 from engagement_platform.domain.ledger import EVERYTHING, KEPT_UNSEEN, Ledger, begin, reopened
-from engagement_platform.domain.marks import DENSE, Columns, Mark, Marker, Marks, Verdict
+from engagement_platform.domain.marks import DENSE, Columns, Mark, MarkedRows, Marker, Marks
 
 LOOK_SECONDS = 1.0
 MAX_FOREIGN_RANGES = 10_000
@@ -128,11 +128,11 @@ class SourceWatch:
         if self.numbered is None and given is not None:
             self.numbered = ids[-1] if ids else min(0, given)
 
-    def compare(self) -> Verdict:
+    def compare(self) -> MarkedRows:
         """Compare the marks with the rows that the source has now."""
         return self._verdict(self._rows([one.id for one in self.marks]))
 
-    def _verdict(self, rows: Sequence[Row]) -> Verdict:
+    def _verdict(self, rows: Sequence[Row]) -> MarkedRows:
         who, _ = self._marked_by.columns
         return marking.compare(
             self.marks,
@@ -170,7 +170,7 @@ class SourceWatch:
             raise rows_replaced(verdict)
         return self._without(verdict, ledger)
 
-    def _without(self, verdict: Verdict, ledger: Ledger) -> Ledger:
+    def _without(self, verdict: MarkedRows, ledger: Ledger) -> Ledger:
         """Forget rows that are gone. Where all of them are known, their ids may be given once more, and stay open."""
         if not verdict.gone:
             return ledger
@@ -207,7 +207,7 @@ def require_few_foreign(ledger: Ledger, table: str) -> None:
         )
 
 
-def rows_replaced(verdict: Verdict) -> StreamStopped:
+def rows_replaced(verdict: MarkedRows) -> StreamStopped:
     """Return what to say when published ids belong to other rows."""
     if verdict.others:
         what = f"id {verdict.others[0]} belongs to another row than the one that was published"

@@ -12,7 +12,7 @@ from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.domain.rejections import Judged
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.dead_letters import DeadLetters
+from engagement_platform.stream.dead_letters import DeadLetterWriter
 from engagement_platform.stream.rejection_limit import RejectionLimit
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.batch import WRITER
@@ -44,7 +44,7 @@ class Loader:
         self._supervision = supervision
         self._limit = limit
         self._position = position
-        self._dead_letters = DeadLetters(settings, WRITER)
+        self._dead_letters = DeadLetterWriter(settings, WRITER)
         self._silence = Silence()
 
     def load(self) -> LoadRow | None:
