@@ -10,7 +10,8 @@ from engagement_platform.adapters import streams
 from engagement_platform.domain.batches import Lines
 from engagement_platform.domain.columns import Column, Schema, parsed
 from engagement_platform.domain.event_stream import EventStream, stream_of
-from engagement_platform.domain.table import Table, table_of
+from engagement_platform.domain.stream_table import table_of
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import STREAM
 
 PACKAGED: EventStream = streams.stream_named(STREAM)

@@ -7,7 +7,8 @@ from engagement_platform.adapters.platform.schemas import Schemas
 from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.columns import Schema, joined
-from engagement_platform.domain.table import Table, table_of
+from engagement_platform.domain.stream_table import table_of
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 
 

@@ -19,7 +19,7 @@ from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.folder_findings import FolderFinding, Level
 from engagement_platform.domain.marts import Mart
 from engagement_platform.domain.stream_rules import meanings_left_over, meanings_to_write
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform.domain.toml_lines import line_of
 from engagement_platform.settings import about, source_dsn_of
 

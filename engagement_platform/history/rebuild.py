@@ -33,7 +33,7 @@ from engagement_platform.domain.days import consecutive
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.reconciliation import Ids
 from engagement_platform.domain.removal import Removal, RemovalRefused, takes_too_much
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform.history import published
 from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
 from engagement_platform.history.open_days import OpenDays, TakenForDead

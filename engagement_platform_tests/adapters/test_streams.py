@@ -8,7 +8,7 @@ from engagement_platform.adapters.redis.counted import UNSAID, counted_by
 from engagement_platform.adapters.streams import read
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.json_schema import json_schema_of
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS, PACKAGED
 
 GOOD = """

@@ -23,7 +23,7 @@ from engagement_platform.adapters.warehouse.day_diff import DayDiff, compare, da
 from engagement_platform.adapters.warehouse.port import Replacement
 from engagement_platform.cli import group
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform.settings import load
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.shop import make_shop, order

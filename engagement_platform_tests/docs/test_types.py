@@ -9,7 +9,7 @@ from engagement_platform.adapters.warehouse.schema import arrow_type
 from engagement_platform.domain.columns import NUMERIC_PRECISION, NUMERIC_SCALE, Base, Schema, Type, parsed
 from engagement_platform.domain.columns import Column as StreamColumn
 from engagement_platform.domain.source_types import SourceType, Uncarried, type_of
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform_tests.adapters.source.typed import EVERY_TYPE, stream
 
 PAGE = (Path(__file__).parents[2] / "docs" / "types.md").read_text(encoding="utf-8")

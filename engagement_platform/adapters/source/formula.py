@@ -12,7 +12,7 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.selected import carried, selected, without_nan
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

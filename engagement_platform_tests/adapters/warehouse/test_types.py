@@ -31,7 +31,7 @@ from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.batches import Lines, Rejected
 from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.days import bounds
-from engagement_platform.domain.table import table_of
+from engagement_platform.domain.stream_table import table_of
 from engagement_platform.history.table import figures_of_day
 from engagement_platform_tests.adapters.source.typed import DAY, EVERY_TYPE, Carried, make_table, stream
 from engagement_platform_tests.adapters.warehouse.bigquery.conftest import stand_in  # noqa: F401 - a fixture
