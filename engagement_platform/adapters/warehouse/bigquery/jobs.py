@@ -4,6 +4,7 @@ BigQuery keeps the id of every job, whatever its type and outcome, and refuses a
 answer was lost is looked up, never sent under a new id.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -127,6 +128,11 @@ class Jobs:
             timeout=self.patience.request,
             job_retry=None,  # a job that failed is never sent again behind our back, under whatever id
         )
+
+
+def digest(text: str) -> str:
+    """Return what stands for a text in the ids and labels of jobs."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def failure_of(job: Job, told: Callable[[str], str] = str) -> LoadFailed | QueryFailed | None:

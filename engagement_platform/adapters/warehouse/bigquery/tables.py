@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 from google.api_core import exceptions as google
-from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress
+from engagement_platform.adapters.warehouse.bigquery.jobs import Jobs
 from engagement_platform.adapters.warehouse.port import TableUnusable
 from engagement_platform.adapters.warehouse.schema import ANOTHER_NAME, arrow_schema, lookalikes
 from engagement_platform.domain.errors import SettingsError, Unavailable
@@ -60,19 +60,37 @@ def partitioning_of(table: Table) -> bigquery.TimePartitioning:
     return bigquery.TimePartitioning(type_=bigquery.TimePartitioningType.DAY, field=table.day)
 
 
+def load_config(table: Table, kind: str) -> bigquery.LoadJobConfig:
+    """Return how a file is loaded: all of it or nothing, into the columns that the table has when the job runs.
+
+    A schema of ours would have to be the table's at that moment, and another process may add a column before it:
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad (schema)
+    """
+    return bigquery.LoadJobConfig(
+        source_format=kind,
+        time_partitioning=partitioning_of(table),
+        clustering_fields=list(table.clustered_by),
+        create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+        autodetect=False,
+        max_bad_records=0,
+        ignore_unknown_values=False,
+    )
+
+
 def reference(address: DatasetAddress, table: Table) -> bigquery.TableReference:
     """Return the name of a table."""
     return bigquery.DatasetReference(address.project, address.dataset).table(table.name)
 
 
-def ensure_dataset(client: bigquery.Client, address: DatasetAddress, retry: Retry, timeout: float) -> str:
+def ensure_dataset(jobs: Jobs) -> str:
     """Return the location of the dataset, which is created when it is missing. Raises SettingsError."""
+    address, timeout = jobs.address, jobs.patience.request
     dataset = bigquery.Dataset(bigquery.DatasetReference(address.project, address.dataset))
     try:
-        present = client.get_dataset(dataset.reference, retry=retry, timeout=timeout)
+        present = jobs.client.get_dataset(dataset.reference, retry=jobs.retry, timeout=timeout)
     except google.NotFound:
         dataset.location = address.location
-        present = client.create_dataset(dataset, exists_ok=True, retry=retry, timeout=timeout)
+        present = jobs.client.create_dataset(dataset, exists_ok=True, retry=jobs.retry, timeout=timeout)
     location = str(present.location)
     if address.location is not None and address.location.upper() != location.upper():
         raise SettingsError(
@@ -82,19 +100,15 @@ def ensure_dataset(client: bigquery.Client, address: DatasetAddress, retry: Retr
     return location
 
 
-def ensure_table(
-    client: bigquery.Client, address: DatasetAddress, table: Table, retry: Retry, timeout: float
-) -> bigquery.Table:
+def ensure_table(jobs: Jobs, table: Table) -> bigquery.Table:
     """Return a table, which is created, or gets columns, where it lacks them. Raises TableUnusable, Unavailable."""
-    present = find_table(client, address, table, retry, timeout) or client.create_table(
-        _described(address, table), exists_ok=True, retry=retry, timeout=timeout
+    present = find_table(jobs, table) or jobs.client.create_table(
+        _described(jobs.address, table), exists_ok=True, retry=jobs.retry, timeout=jobs.patience.request
     )
-    return with_columns(client, present, table, retry, timeout)
+    return with_columns(jobs, present, table)
 
 
-def with_columns(
-    client: bigquery.Client, present: bigquery.Table, table: Table, retry: Retry, timeout: float
-) -> bigquery.Table:
+def with_columns(jobs: Jobs, present: bigquery.Table, table: Table) -> bigquery.Table:
     """Return a table that has all columns of `table`, the missing ones added behind the others.
 
     Each change names the state that it was made for, so that of two processes neither takes away the other's column.
@@ -108,9 +122,9 @@ def with_columns(
             return present
         present.schema = [*present.schema, *missing]
         try:
-            return client.update_table(present, ["schema"], retry=retry, timeout=timeout)
+            return jobs.client.update_table(present, ["schema"], retry=jobs.retry, timeout=jobs.patience.request)
         except google.PreconditionFailed:  # a faster process has changed it
-            present = client.get_table(present.reference, retry=retry, timeout=timeout)
+            present = get_table(jobs, present.reference)
     raise Unavailable(f"{present.reference} is changed all the time, and gets no new column.", "It is tried again.")
 
 
@@ -131,12 +145,15 @@ def beside(present: bigquery.Table, table: Table) -> list[str]:
     return [f"CAST(NULL AS {_name(field)}) AS `{field.name}`" for field in present.schema if field.name not in own]
 
 
-def find_table(
-    client: bigquery.Client, address: DatasetAddress, table: Table, retry: Retry, timeout: float
-) -> bigquery.Table | None:
+def get_table(jobs: Jobs, name: bigquery.TableReference) -> bigquery.Table:
+    """Return a table as it is. Raises Google's errors, NotFound among them."""
+    return jobs.client.get_table(name, retry=jobs.retry, timeout=jobs.patience.request)
+
+
+def find_table(jobs: Jobs, table: Table) -> bigquery.Table | None:
     """Return a table, or None where there is none. Raises TableUnusable."""
     try:
-        present = client.get_table(reference(address, table), retry=retry, timeout=timeout)
+        present = get_table(jobs, reference(jobs.address, table))
     except google.NotFound:
         return None
     check(present, table)
