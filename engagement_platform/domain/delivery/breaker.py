@@ -30,9 +30,8 @@ class Breaker:
         """Say whether a request may be made: any, or as a probe."""
         return self.state is BreakerState.CLOSED or (self.state is BreakerState.OPEN and now >= self._next_probe)
 
-    def send(self, now: float) -> bool:
+    def send(self) -> bool:
         """Note that a request is made, which `may_send` allowed; return whether it is a probe."""
-        del now
         if self.state is BreakerState.CLOSED:
             return False
         self.state = BreakerState.PROBING

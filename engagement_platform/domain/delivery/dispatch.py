@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engagement_platform.domain.delivery.blame import HALVE_AFTER, Blame
-from engagement_platform.domain.delivery.breaker import Breaker, BreakerState
+from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.charges import Charges
+from engagement_platform.domain.delivery.gate import Gate
 from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
 from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy, Settled
-from engagement_platform.domain.delivery.rates import Rate
 from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS, pause
 from engagement_platform.domain.delivery.tries import Tried
 from engagement_platform.domain.delivery.waiting import Waiting
@@ -54,17 +54,14 @@ class Dispatch:
     """The delivery of one loop. `now` is in seconds, by a clock that never goes back. For one thread."""
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
         self._waiting = Waiting(policy)
         self.blame = Blame()
         """Whose fault the outcomes are, and what may still be given up: the next run goes on with its credit."""
         self._charges = Charges(policy.retry)
-        self._breaker = Breaker(policy.opens_after, policy.probe)
-        self._events, self._requests = Rate(policy.events_per_second), Rate(policy.requests_per_second)
+        self._gate = Gate(policy)
+        self._breaker = self._gate.breaker
         self.tally = Tally()
         self.held = _Held()
-        self.in_flight = 0
-        """Requests under way."""
 
     # How it stands
 
@@ -74,14 +71,9 @@ class Dispatch:
         return self._breaker.state
 
     @property
-    def stopped(self) -> str:
-        """What a person has to put right, as long as nothing shows that it was; then empty."""
-        return self.blame.stopped
-
-    @property
-    def is_refusing(self) -> bool:
-        """Whether the partner takes no event at all, so that it is no event's fault: each waits to be tried again."""
-        return self.blame.is_refusing
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._gate.in_flight
 
     @property
     def is_idle(self) -> bool:
@@ -90,7 +82,7 @@ class Dispatch:
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds there may be something to send; None when only an outcome or an event can tell."""
-        return None if self.in_flight >= self._policy.in_flight else self._waiting.next_due(now)
+        return None if self._gate.is_full else self._waiting.next_due(now)
 
     def tried(self, now: float) -> dict[tuple[str, int, int], Tried]:
         """Return topic, partition and offset -> for how long it was tried, of the events that were tried in vain."""
@@ -111,34 +103,26 @@ class Dispatch:
 
     def next(self, now: float, at: datetime) -> Parcel | None:
         """Return what is to be sent now, or None. `at` is the time of day, for the dead letters."""
-        parcel = self._chosen(now) if self._may_send(now) else None
+        parcel = self._chosen(now) if self._gate.is_open(now) else None
         if parcel is None:
             return None
-        parcel.is_probe = self._breaker.send(now)
+        parcel.is_probe = self._gate.let_through(len(parcel.events), now)
         parcel.clock = self._breaker.clock(now)
         parcel.first_try, parcel.last_try = parcel.first_try or at, at
         parcel.tries += 1
-        self._events.take(len(parcel.events), now)
-        self._requests.take(1, now)
-        self.in_flight += 1
         self.tally.requests += 1
         self.tally.retries += parcel.tries > 1
         parcel.sent = self.tally.requests
         return parcel
 
-    def _may_send(self, now: float) -> bool:
-        if self.in_flight >= self._policy.in_flight or not self._breaker.may_send(now):
-            return False
-        return max(self._events.pause(now), self._requests.pause(now)) <= 0
-
     def _chosen(self, now: float) -> Parcel | None:
         if self._breaker.state is BreakerState.CLOSED:
             return self._waiting.take_due(now)
-        return self._waiting.take_single() if self.is_refusing else self._waiting.take_probe(now)
+        return self._waiting.take_single() if self.blame.is_refusing else self._waiting.take_probe(now)
 
     def settle(self, parcel: Parcel, outcome: Outcome, now: float, jitter: float) -> Settled:
         """Take in the outcome of a parcel's request. `jitter` is from 0 to below 1."""
-        self.in_flight -= 1
+        self._gate.in_flight -= 1
         outcome = self.blame.understood(parcel, outcome)
         tried_in_vain = self._note(parcel, outcome, now)
         if self.blame.is_no_fault(parcel, outcome, tried_in_vain=tried_in_vain):

@@ -43,7 +43,7 @@ class Deliveries:
     def send(self) -> None:
         """Begin all requests that may be made now."""
         while (parcel := self._dispatch.next(time.monotonic(), datetime.now(UTC))) is not None:
-            if parcel.is_probe and self._dispatch.stopped:
+            if parcel.is_probe and self._dispatch.blame.stopped:
                 self._partner.renew()  # perhaps somebody has replaced a secret
             self._requests.make(parcel)
 

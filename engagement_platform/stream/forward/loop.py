@@ -210,7 +210,7 @@ class _Forward:
     def _has_drained(self, goals: Mapping[str, Mapping[int, int]]) -> bool:
         """Say whether everything up to the goals is settled. Raises StreamStopped when it cannot come to that."""
         dispatch = self._dispatch
-        if dispatch.stopped and (not dispatch.is_refusing or dispatch.blame.looks > LOOKS_OF_A_DRAIN):
+        if dispatch.blame.stopped and (not dispatch.blame.is_refusing or dispatch.blame.looks > LOOKS_OF_A_DRAIN):
             raise standstill.refused(dispatch)
         now, is_up = time.monotonic(), dispatch.breaker is BreakerState.CLOSED
         self._down_since = None if is_up else self._down_since or now

@@ -22,10 +22,10 @@ class Standstill:
     def state(self, now: float) -> LoopState | None:
         """Return why nothing is delivered: until a person has acted, or until the partner is back."""
         dispatch = self._dispatch
-        if dispatch.is_refusing:
+        if dispatch.blame.is_refusing:
             error = refused(dispatch)
             return LoopState(Activity.REFUSED, now, _PARTNER, error.what, error.todo)
-        if dispatch.stopped:
+        if dispatch.blame.stopped:
             return state_of(refused(dispatch), now)
         if dispatch.breaker is not BreakerState.CLOSED:
             return LoopState(Activity.WAITS, now, _PARTNER, dispatch.blame.failing)
@@ -49,10 +49,10 @@ def refused(dispatch: Dispatch) -> StreamStopped:
     """Return what is said of a partner that takes nothing, until a person has acted."""
     wait = f"Events wait in Kafka; it is tried every {LOOK_AGAIN_SECONDS:.0f} s."
     right = "Put ENGAGEMENT_API_URL and the other settings of the API right, or ask the partner."
-    if not dispatch.is_refusing:
-        return StreamStopped(f"The partner's API cannot be used: {dispatch.stopped}.", f"{right} {wait}")
+    if not dispatch.blame.is_refusing:
+        return StreamStopped(f"The partner's API cannot be used: {dispatch.blame.stopped}.", f"{right} {wait}")
     return StreamStopped(
-        f"The partner's API takes none of the events: {dispatch.stopped}.",
+        f"The partner's API takes none of the events: {dispatch.blame.stopped}.",
         f"{right} {wait} If it refuses them with good reason: engagement-platform forward give-up, which makes dead "
         "letters of them.",
     )

@@ -216,12 +216,12 @@ def test_what_is_for_a_person_stops_everything_until_it_is_put_right() -> None:
         world.dispatch.add(outgoing(number, number))
     while world.now < 1000:
         world.step()
-        assert "credentials" in world.dispatch.stopped
+        assert "credentials" in world.dispatch.blame.stopped
     assert len(world.sent) <= 4 + 1000 / LOOK_AGAIN_SECONDS
     assert not world.dead
     world.partner = lambda parcel: Answer(204)
     world.run()
-    assert not world.dispatch.stopped
+    assert not world.dispatch.blame.stopped
     assert set(world.delivered) == set(range(100))
 
 
@@ -305,7 +305,7 @@ def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_even
         world.step()
         minutes[int(world.now // 60)] += len(world.sent) - before
     assert len(world.dead) <= credit.FIRST_CREDIT
-    assert world.dispatch.is_refusing
+    assert world.dispatch.blame.is_refusing
     assert max(minutes.values()) <= 64
     world.partner = lambda _: Answer(200)
     world.run()
@@ -331,8 +331,8 @@ def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests
     while world.now < 600:
         world.step()
     assert len(world.dead) <= credit.FIRST_CREDIT
-    assert world.dispatch.is_refusing
-    assert world.dispatch.stopped == f"status {status}"
+    assert world.dispatch.blame.is_refusing
+    assert world.dispatch.blame.stopped == f"status {status}"
     assert len(world.sent) < 30 + in_flight + 600 / LOOK_AGAIN_SECONDS
     world.partner = lambda _: Answer(200)
     began = world.now
@@ -340,7 +340,7 @@ def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests
     assert {*world.delivered, *world.dead} == set(range(1_000))
     assert len(world.dead) <= credit.FIRST_CREDIT
     assert world.now - began < 2 * LOOK_AGAIN_SECONDS + 15
-    assert not world.dispatch.is_refusing
+    assert not world.dispatch.blame.is_refusing
     assert order_holds(world)
 
 
@@ -356,7 +356,7 @@ def test_a_partner_that_begins_to_refuse_everything_gets_some_events_buried_at_m
     while world.now < 600:
         world.step()
     assert len(world.dead) <= credit.MAX_CREDIT
-    assert world.dispatch.is_refusing
+    assert world.dispatch.blame.is_refusing
     world.partner = lambda _: Answer(200)
     world.run()
     assert set(world.delivered) | set(world.dead) == set(range(3_000))
@@ -394,7 +394,7 @@ def test_an_operator_can_let_what_is_refused_become_dead_letters() -> None:
     while world.now < 600:
         world.step()
     assert len(world.dead) == decided, "no more than was decided"
-    assert world.dispatch.is_refusing
+    assert world.dispatch.blame.is_refusing
     world.partner = lambda _: Answer(200)
     world.run()
     assert len(world.delivered) == 100 - decided

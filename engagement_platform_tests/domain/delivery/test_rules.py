@@ -41,7 +41,7 @@ def test_an_open_breaker_lets_one_probe_through_in_each_interval(steps: list[tup
             assert open_since is not None
             assert now - open_since < 5
             continue
-        probe = breaker.send(now)
+        probe = breaker.send()
         assert probe == (open_since is not None)
         assert not (probe and breaker.may_send(now))
         if what == "works":
@@ -57,22 +57,22 @@ def test_an_open_breaker_lets_one_probe_through_in_each_interval(steps: list[tup
 def test_its_clock_stands_still_while_it_is_open() -> None:
     breaker = Breaker(2, 5.0)
     begun = breaker.clock(100)
-    breaker.send(100)
+    breaker.send()
     breaker.failed(110, probe=False)
     assert breaker.clock(110) - begun == 10
     breaker.failed(120, probe=False)
     assert breaker.clock(500) - begun == 20
-    assert breaker.send(500)
+    assert breaker.send()
     breaker.failed(510, probe=True)
     assert breaker.clock(600) - begun == 20
-    breaker.send(600)
+    breaker.send()
     assert breaker.worked(601)
     assert breaker.clock(604) - begun == 23
 
 
 def test_the_patience_that_a_failing_partner_asks_for_moves_the_probe() -> None:
     breaker = Breaker(1, 5.0)
-    breaker.send(0)
+    breaker.send()
     breaker.failed(0, probe=False, wait=60)
     assert not breaker.may_send(59)
     assert breaker.may_send(60)
@@ -80,9 +80,9 @@ def test_the_patience_that_a_failing_partner_asks_for_moves_the_probe() -> None:
 
 def test_a_failure_from_before_says_nothing_of_the_probe() -> None:
     breaker = Breaker(1, 5.0)
-    breaker.send(0)
+    breaker.send()
     breaker.failed(0, probe=False)
-    breaker.send(5)
+    breaker.send()
     breaker.failed(6, probe=False)
     assert not breaker.may_send(7)
     assert breaker.worked(7)
