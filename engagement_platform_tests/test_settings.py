@@ -27,7 +27,7 @@ from engagement_platform.settings import (
     streams_with_settings,
     variable,
 )
-from engagement_platform.settings.sections import PATHS
+from engagement_platform.settings.settings import PATHS
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 
 _COMMON = {

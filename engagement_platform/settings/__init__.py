@@ -1,4 +1,4 @@
-"""Every setting: `sections` says what there is, `environment` reads it.
+"""Every setting: `sections` says what there is, `settings` has all of one stream, `environment` reads them.
 
 The variable of `lease_seconds` is ENGAGEMENT_LEASE_SECONDS, and so on. Nothing else in the package reads the
 environment for configuration.
@@ -13,11 +13,8 @@ from engagement_platform.settings.environment import (
     stream_folders,
     streams_with_settings,
 )
+from engagement_platform.settings.section import STREAM, Section, variable
 from engagement_platform.settings.sections import (
-    FIELDS,
-    OWN,
-    SHARED,
-    STREAM,
     Api,
     BigQuery,
     Kafka,
@@ -25,16 +22,13 @@ from engagement_platform.settings.sections import (
     Platform,
     Redis,
     Relay,
-    Section,
-    Settings,
     Source,
     Stage,
     Topics,
     Views,
     Warehouse,
-    default_of,
-    variable,
 )
+from engagement_platform.settings.settings import FIELDS, OWN, SHARED, Settings, default_of
 
 __all__ = [
     "ADDRESSES",

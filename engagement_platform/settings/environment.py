@@ -13,17 +13,9 @@ from pydantic_core import ErrorDetails
 
 from engagement_platform.domain import addresses, stream_names
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.settings.sections import (
-    FIELDS,
-    OWN,
-    PREFIX,
-    SHARED,
-    STREAM,
-    History,
-    Settings,
-    default_of,
-    variable,
-)
+from engagement_platform.settings.section import PREFIX, STREAM, variable
+from engagement_platform.settings.sections import History
+from engagement_platform.settings.settings import FIELDS, OWN, SHARED, Settings, default_of
 
 ADDRESSES = {
     "source_dsn": addresses.postgres_fault,

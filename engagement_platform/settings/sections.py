@@ -1,60 +1,15 @@
-"""Every setting in its section: its name, its default, what it means and its unit.
+"""Every setting in its section: its name, its default, what it means and its unit."""
 
-A setting's name is its variable's without ENGAGEMENT_, in small letters: `lease_seconds`. In a section it is shorter by
-what the section says already: `settings.lease.seconds`. A section is made from all settings by name, and takes its own.
-
-Settings are those of one stream. Another stream than the packaged one takes over what it does not set by itself, but
-nothing that is `Own`; nobody sets for himself what is `Shared`.
-"""
-
-from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr
 
-from engagement_platform.domain.stream_names import PACKAGED
+from engagement_platform.settings.section import Own, Section, Shared, named
 
-PREFIX = "ENGAGEMENT_"
-STREAM = PACKAGED
-"""The stream that comes with the package."""
-T = TypeVar("T")
-Own = Annotated[T, "own"]
-"""What stands for one stream: no stream takes it over from another."""
-Shared = Annotated[T, "shared"]
-"""What is the same for all streams."""
 _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 """What Kafka takes as the name of a topic."""
-
-
-def variable(name: str, stream: str = STREAM) -> str:
-    """Return the environment variable of a setting; of another stream the one that only this stream looks at."""
-    return PREFIX + (name if stream == STREAM else f"{stream}__{name}").upper()
-
-
-class Section(BaseModel):
-    """Settings of one stream that belong together."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False)
-
-    stream: str = Field(STREAM, alias="stream", repr=False)
-    overrides: frozenset[str] = Field(frozenset(), alias="overrides", repr=False)
-    """Names of the settings that the stream has for itself."""
-
-    def variable(self, field: str) -> str:
-        """Return the environment variable that sets a field for this stream."""
-        return self.variable_of(type(self).model_fields[field].alias or field)
-
-    def variable_of(self, name: str) -> str:
-        """Return the environment variable that sets a setting for this stream."""
-        return variable(name, self.stream if name in self.overrides | OWN else STREAM)
-
-
-def _named(form: str, **field: Any) -> Any:
-    """Return a field that is named after the stream."""
-    return Field(default_factory=lambda data: form.format(stream=data["stream"]), **field)
 
 
 class Source(Section, alias_generator="source_{}".format):
@@ -97,32 +52,32 @@ class Kafka(Section, alias_generator="kafka_{}".format):
 class Topics(Section):
     """Names in Kafka, and how topics are created."""
 
-    events: Own[str] = _named(
+    events: Own[str] = named(
         "{stream}-events", pattern=_TOPIC, alias="topic", description="Kafka topic of the enriched events."
     )
     partitions: int = Field(
         4, ge=1, alias="topic_partitions", description="Partitions with which the topic is created."
     )
-    checkpoint: Own[str] = _named(
+    checkpoint: Own[str] = named(
         "{stream}-relay-checkpoint",
         pattern=_TOPIC,
         alias="checkpoint_topic",
         description="Compacted topic of the relay's checkpoint.",
     )
-    dead_letters: Own[str] = _named(
+    dead_letters: Own[str] = named(
         "{stream}-dead-letters",
         pattern=_TOPIC,
         alias="dead_letter_topic",
         description="Topic of the events that could not be delivered.",
     )
-    replays: Own[str] = _named(
+    replays: Own[str] = named(
         "{stream}-events-replay",
         pattern=_TOPIC,
         alias="replay_topic",
         description="Topic of events that were published again on request. Nothing of the platform counts them.",
     )
     replication_factor: int = Field(1, ge=1, description="Replicas with which topics are created.")
-    forward_group: Own[str] = _named(
+    forward_group: Own[str] = named(
         "{stream}-forward", min_length=1, description="Kafka consumer group with the offsets of what was forwarded."
     )
 
@@ -175,7 +130,7 @@ class Redis(Section, alias_generator="redis_{}".format):
     """Where the views are."""
 
     url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey that serves the views.")
-    namespace: Own[str] = _named(
+    namespace: Own[str] = named(
         "{stream}", pattern=r"^[^{}\s]+$", description="Hash tag of all Redis keys: `engagement` gives {engagement}:…"
     )
 
@@ -300,103 +255,3 @@ class History(Section):
         description="Values of content_type that are expected, comma-separated. Others are carried all the same; a "
         "check says that they are new.",
     )
-
-
-class Settings(Section):
-    """The effective configuration of one stream. Made from settings by name: `Settings.of(lease_seconds=60, …)`."""
-
-    source: Source
-    platform: Platform
-    kafka: Kafka
-    redis: Redis
-    topics: Topics
-    relay: Relay
-    lease: Lease
-    views: Views
-    api: Api
-    warehouse: Warehouse
-    bigquery: BigQuery
-    stage: Stage
-    history: History
-    state_dir: Shared[Path] = Field(
-        Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
-    )
-    stream_folders: Shared[str] = Field(
-        "",
-        alias="streams",
-        description="Folders of further streams, with : between: each is read for one stream beside `engagement`.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _in_sections(cls, by_name: dict[str, Any]) -> dict[str, Any]:
-        """Hand all settings to each section, which takes its own."""
-        if unknown := by_name.keys() - FIELDS.keys() - Section.model_fields.keys():
-            raise KeyError(f"no settings: {', '.join(sorted(unknown))}")
-        return by_name | dict.fromkeys(SECTIONS, by_name)
-
-    @classmethod
-    def of(cls, **by_name: Any) -> Self:
-        """Return the settings that have these values, and their defaults else. Raises ValidationError, KeyError."""
-        return cls.model_validate(by_name)
-
-    def replace(self, **by_name: Any) -> Self:
-        """Return the settings with other values of some. Raises ValidationError, KeyError."""
-        return self.of(**{"stream": self.stream, "overrides": self.overrides, **self.given(), **by_name})
-
-    def __getitem__(self, name: str) -> Any:
-        """Return a setting by its name. Raises KeyError."""
-        section, field = PATHS[name]
-        return getattr(getattr(self, section) if section else self, field)
-
-    def given(self) -> dict[str, Any]:
-        """Return name -> value of every setting that was set."""
-        return {name: self[name] for name, (section, field) in PATHS.items() if field in self._set_in(section)}
-
-    def _set_in(self, section: str) -> set[str]:
-        settings: Section = getattr(self, section) if section else self
-        return settings.model_fields_set
-
-    @property
-    def own_dir(self) -> Path:
-        """Folder of files that stand for this stream: the state folder, or one of its own in that."""
-        return self.state_dir if self.stream == STREAM else self.state_dir / "streams" / self.stream
-
-    @property
-    def effective_stage_seconds(self) -> float:
-        """Longest age of a warehouse batch, in seconds."""
-        return self.stage.seconds or {"delta": 5.0, "bigquery": 30.0}[self.warehouse.kind]
-
-    @property
-    def effective_warehouse_uri(self) -> str:
-        """Folder, URL or project.dataset of the warehouse."""
-        return self.warehouse.uri or str((self.state_dir / "warehouse").absolute())
-
-
-SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation
-    for name, field in Settings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-}
-
-
-def _fields() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Yield every setting's name, its section ("" for none), and its field there."""
-    models: Mapping[str, type[Section]] = {**SECTIONS, "": Settings}
-    for section, model in models.items():
-        for field, info in model.model_fields.items():
-            if field not in Section.model_fields and (section or field not in SECTIONS):
-                yield info.alias or field, section, field, info
-
-
-PATHS: Mapping[str, tuple[str, str]] = {name: (section, field) for name, section, field, _ in _fields()}
-"""Name of a setting -> its section, "" for none, and its name there."""
-FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, _, info in _fields()}
-"""Every setting by its name, in the order of the sections."""
-OWN = frozenset(name for name, info in FIELDS.items() if "own" in info.metadata)
-SHARED = frozenset(name for name, info in FIELDS.items() if "shared" in info.metadata)
-
-
-def default_of(name: str, stream: str = STREAM) -> Any:
-    """Return what a setting is when nobody sets it; PydanticUndefined when it must be set."""
-    return FIELDS[name].get_default(call_default_factory=True, validated_data={"stream": stream})
