@@ -1,4 +1,4 @@
-"""Reads the folders of streams: the packaged one, and those of ENGAGEMENT_STREAMS."""
+"""Reads the folders of streams: the packaged one, unless it is off, and those of ENGAGEMENT_STREAMS."""
 
 import difflib
 import re
@@ -30,10 +30,10 @@ _PACKAGED = resources.files("engagement_platform").joinpath("streams", STREAM)
 def streams() -> Mapping[str, EventStream | SettingsError]:
     """Return every stream by its name, `engagement` first; where its folder cannot be used, what is wrong with it.
 
-    One whose folder says no name has its folder's.
-    The folders are read once in a process.
+    One whose folder says no name has its folder's. The folders are read once in a process.
+    Raises SettingsError when there is no stream at all: the packaged one is off, and no other is named.
     """
-    return _read_all(configuration.stream_folders())
+    return _read_all(configuration.stream_folders(), has_packaged=configuration.has_packaged_stream())
 
 
 def stream_of(settings: Settings) -> EventStream:
@@ -77,7 +77,7 @@ def _marts(folder: Traversable) -> list[tuple[str, str]]:
 
 
 @cache
-def _read_all(folders: tuple[Path, ...]) -> Mapping[str, EventStream | SettingsError]:
+def _read_all(folders: tuple[Path, ...], *, has_packaged: bool) -> Mapping[str, EventStream | SettingsError]:
     said = [_name_in(folder) for folder in folders]
     of: dict[str, Path] = {}
     listed: dict[str, EventStream | SettingsError] = {}
@@ -85,7 +85,14 @@ def _read_all(folders: tuple[Path, ...]) -> Mapping[str, EventStream | SettingsE
         name = name_said or _name_beside({STREAM, *said, *listed}, folder.name)
         listed[name] = _twice(name, of[name], folder) if name in of else _stream_in(folder)
         of[name] = folder
-    return {STREAM: listed.pop(STREAM, None) or read(_PACKAGED), **listed}
+    if has_packaged and STREAM not in listed:
+        listed[STREAM] = read(_PACKAGED)
+    if not listed:
+        raise SettingsError(
+            f"There is no stream: {variable('packaged_stream')} is off, and {variable('streams')} names no folder.",
+            f"Name the folder of a stream in {variable('streams')}, or leave {variable('packaged_stream')} out.",
+        )
+    return {name: listed[name] for name in sorted(listed, key=lambda name: name != STREAM)}
 
 
 def _name_in(folder: Path) -> str:
@@ -129,7 +136,8 @@ def stream_named(name: str) -> EventStream:
     if stream is None:
         raise SettingsError(
             f"There is no stream {name}; there are {', '.join(streams())}.",
-            f"{variable('streams')} names the folders of further streams.",
+            f"{variable('streams')} names the folders of further streams."
+            + (f" {STREAM} is off by {variable('packaged_stream')}." if name == STREAM else ""),
         )
     raise SettingsError(stream.what, stream.todo)
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engagement_platform.console.people import who
-from engagement_platform.console.streams import of_stream, settings_of
-from engagement_platform.domain.stream_names import PACKAGED
+from engagement_platform.console.streams import chosen, of_stream, settings_of
 from engagement_platform.stream.registry import PAUSABLE, loop_named
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def resume(loop: str, *, stream: str | None) -> None:
 def _pauses(loop: str, stream: str | None) -> Iterator["Pauses"]:
     """Open the table of pauses. Raises click.UsageError for what cannot be paused."""
     if loop not in PAUSABLE:
-        not_the_relay = _NOT_THE_RELAY.format(stream=stream or PACKAGED)
+        not_the_relay = _NOT_THE_RELAY.format(stream=chosen(stream))
         raise click.UsageError(not_the_relay if loop == "relay" else f"Name one of {', '.join(PAUSABLE)}.")
     from engagement_platform.adapters.platform.migrate import ensure_schema
     from engagement_platform.adapters.platform.pauses import Pauses

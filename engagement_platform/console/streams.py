@@ -16,8 +16,8 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 def of_stream(command: _Command) -> _Command:
     """Let a command take --stream NAME, as its argument `stream`; `settings_of` returns that stream's settings."""
-    option = click.option("--stream", metavar="NAME", help=f"The stream that is meant; by default {PACKAGED}.")
-    return option(command)
+    meaning = f"The stream that is meant; by default {PACKAGED}, or the only one."
+    return click.option("--stream", metavar="NAME", help=meaning)(command)
 
 
 def settings_of(stream: str | None) -> "Settings":

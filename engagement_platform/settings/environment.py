@@ -96,6 +96,15 @@ def stream_folders() -> tuple[Path, ...]:
     return tuple(Path(folder) for folder in listed.split(os.pathsep) if folder)
 
 
+def has_packaged_stream() -> bool:
+    """Return ENGAGEMENT_PACKAGED_STREAM, whether or not the other settings are there. Raises SettingsError."""
+    of = variable("packaged_stream")
+    value = _variables().get(of, default_of("packaged_stream"))
+    if value not in ("on", "off"):
+        raise SettingsError(f"{of} must be on or off, and is {value!r}.", "Set it to one of them, or leave it out.")
+    return bool(value == "on")
+
+
 def streams_with_settings() -> Mapping[str, str]:
     """Return stream -> a variable that is for it alone, for every stream that the environment names."""
     return {stream: name for name in _variables() if (stream := _stream_in(name)) is not None}
@@ -118,7 +127,7 @@ def _by_name(stream: str) -> dict[str, Any]:
     common = {name: value for name in FIELDS if (value := variables.get(variable(name)))}
     if stream == STREAM:
         return common
-    own = {name: value for name in FIELDS if (value := variables.get(variable(name, stream)))}
+    own = {name: value for name in FIELDS.keys() - SHARED if (value := variables.get(variable(name, stream)))}
     inherited = {name: value for name, value in common.items() if name not in OWN}
     usual = common.get("warehouse", default_of("warehouse"))
     if own.get("warehouse", usual) != usual:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
@@ -48,6 +48,9 @@ class Settings(Section):
         "",
         alias="streams",
         description="Folders of further streams, with : between: each is read for one stream beside `engagement`.",
+    )
+    packaged_stream: Shared[Literal["on", "off"]] = Field(
+        "on", description="Whether `engagement` is a stream, without a folder in ENGAGEMENT_STREAMS: on or off."
     )
 
     @model_validator(mode="before")

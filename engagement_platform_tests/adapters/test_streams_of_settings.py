@@ -77,6 +77,32 @@ def test_a_folder_may_stand_for_the_packaged_stream(make: Make) -> None:
     assert stream_of(load()).table == "mine"
 
 
+def test_without_the_packaged_stream_there_are_only_those_of_the_folders(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_PACKAGED_STREAM", "off")
+    with pytest.raises(SettingsError, match="PACKAGED_STREAM is off, and ENGAGEMENT_STREAMS names no folder"):
+        streams()
+    make("orders")
+    assert list(streams()) == ["orders"]
+    assert stream_of(load("orders")).source.name == "shop.orders"
+    assert "There is no stream engagement; there are orders." in told("engagement")
+    assert "engagement is off by ENGAGEMENT_PACKAGED_STREAM" in told("engagement")
+    make("engagement", table="mine")
+    assert list(streams()) == ["engagement", "orders"]
+    assert stream_of(load()).table == "mine"
+
+
+@pytest.mark.parametrize("value", ["no", "0", "OFF"])
+def test_the_packaged_stream_is_on_or_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ENGAGEMENT_PACKAGED_STREAM", value)
+    for read in (streams, load):
+        with pytest.raises(SettingsError, match=f"ENGAGEMENT_PACKAGED_STREAM.* must be .*on.* or .*off.*{value}"):
+            read()
+    monkeypatch.setenv("ENGAGEMENT_PACKAGED_STREAM", "")
+    assert list(streams()) == ["engagement"]
+
+
 def test_a_broken_folder_breaks_no_other(make: Make) -> None:
     (make("orders") / "enriched.sql").unlink()
     (make("visits", folder="visited") / "stream.toml").write_text("name = ")

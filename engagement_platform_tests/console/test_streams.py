@@ -103,6 +103,25 @@ def test_status_and_doctor_show_the_others_where_one_cannot_be_read(
     assert "platform database: answers" in examined.output
 
 
+def test_without_the_packaged_stream_commands_are_for_the_only_one_and_nothing_asks_for_its_tables(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_PACKAGED_STREAM", "off")
+    assert use("pause", "tally").exit_code == 0
+    with Pauses.opened(load("orders"), "test") as pauses:
+        assert list(pauses.present()) == ["tally"]
+    with Pauses.opened(settings, "test") as pauses:
+        assert not pauses.present()
+    assert "keep_orders_stream_alive off" in use("pause", "relay").output
+    told = json.loads(use("status", "--format", "json").output)
+    assert "streams" not in told, "it is of the one stream"
+    examined = use("doctor").output
+    assert "pings" in examined
+    assert "engagement_events" not in examined
+    refused = use("status", "--stream", "engagement")
+    assert "There is no stream 'engagement'. There are: orders." in refused.output
+
+
 def test_doctor_looks_at_what_all_share_also_where_no_stream_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGAGEMENT_REFUNDS__TOPIC", "refunds")
     monkeypatch.setenv("DAGSTER_HOME", "/nowhere")

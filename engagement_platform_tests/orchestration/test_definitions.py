@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,6 +113,20 @@ def test_heavy_modules_stay_out_and_no_environment_is_needed() -> None:
     assert "engagement_platform.definitions" in PRELOADED
     done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_the_packaged_stream_dagster_has_but_what_is_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_PACKAGED_STREAM", "off")
+    monkeypatch.setenv("ENGAGEMENT_STREAMS", str(write_folder(tmp_path / "orders", "orders")))
+    loaded = runpy.run_module("engagement_platform.definitions")["definitions"]
+    dg.Definitions.validate_loadable(loaded)
+    repository = loaded.get_repository_def()
+    assert "orders_stream" in repository.job_names
+    assert "engagement_stream" not in repository.job_names
+    keys = {key.to_user_string() for key in loaded.resolve_asset_graph().get_all_asset_keys()}
+    assert not {key for key in keys if "engagement_events" in key or "content" in key}
 
 
 def test_the_definitions_of_three_streams_cost_little_beside_dagster(tmp_path: Path) -> None:
