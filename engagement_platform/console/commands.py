@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from engagement_platform.console.doctor import Effective, Finding
+    from engagement_platform.console.effective import Effective
+    from engagement_platform.console.finding import Finding
     from engagement_platform.domain.checkpoint import Checkpoint
 
 _MARKS = {"ok": "[green]✓[/]", "note": "[dim]-[/]", "warning": "[yellow]![/]", "fault": "[red]✗[/]"}
@@ -25,6 +26,8 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
     from rich.console import Console
 
     from engagement_platform.console import doctor as examination
+    from engagement_platform.console.effective import effective
+    from engagement_platform.console.finding import Finding
     from engagement_platform.console.streams import settings_or_errors
     from engagement_platform.domain.errors import EngagementError
     from engagement_platform.settings import about
@@ -39,14 +42,14 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
             console.print(f"[bold]{name}[/]")
         with about(name):
             if isinstance(settings, EngagementError):
-                faults += _show_finding(console, examination.Finding("fault", settings.what, settings.todo))
+                faults += _show_finding(console, Finding("fault", settings.what, settings.todo))
                 continue
             examine = examination.examine_stream if common_seen else examination.examine
             common_seen = True
             faults += sum(_show_finding(console, finding) for finding in examine(settings))
-        effective = [one for one in examination.effective(settings) if one not in shown]
-        _show_settings(console, effective, all_settings=all_settings)
-        shown += effective
+        new = [one for one in effective(settings) if one not in shown]
+        _show_settings(console, new, all_settings=all_settings)
+        shown += new
     if not common_seen:
         faults += sum(_show_finding(console, finding) for finding in examination.examine_common())
     if faults:

@@ -4,14 +4,9 @@ Each check looks at one thing and returns findings; none changes anything.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import admin, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
@@ -19,74 +14,19 @@ from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.rights import read_rights
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
-from engagement_platform.adapters.source import session
-from engagement_platform.adapters.source.origin import Origin, origin_of
-from engagement_platform.adapters.source.reader import open_source
-from engagement_platform.adapters.source.surroundings import Surroundings, look_around
+from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import strange_variables, stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.domain.addresses import origin
+from engagement_platform.console.finding import Finding, Level
+from engagement_platform.console.source_checks import of_source
 from engagement_platform.domain.errors import EngagementError, Unavailable, redact
-from engagement_platform.domain.source_tables import Sight, faults, faults_of
-from engagement_platform.domain.sql_names import written
 from engagement_platform.domain.table import Table
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.history.table import tables_of
-from engagement_platform.settings import ADDRESSES, FIELDS, Settings
+from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import LOOPS
 from engagement_platform.stream.topic_watch import names_of, window_of
-
-Level = Literal["ok", "note", "warning", "fault"]
-
-_QUALIFIED = re.compile(r'((?:"(?:[^"]|"")+"|[^".]+))\.')
-"""The schema at the beginning of a sequence's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. A `note` works but could be better; a `fault` keeps the platform from working."""
-
-    level: Level
-    what: str
-    todo: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Effective:
-    """One setting as it is in force."""
-
-    variable: str
-    value: str
-    is_default: bool
-    meaning: str
-
-
-def effective(settings: Settings) -> list[Effective]:
-    """Return every setting without secrets."""
-    given = settings.given()
-    return [
-        Effective(
-            settings.variable_of(name),
-            _shown(name, settings[name]),
-            name not in given,
-            field.description or "",
-        )
-        for name, field in FIELDS.items()
-    ]
-
-
-def _shown(name: str, value: object) -> str:
-    """Return a value as it may be seen: of what is secret only a well-formed address, without its password."""
-    if not isinstance(value, SecretStr):
-        return "" if value is None else redact(str(value))
-    text = value.get_secret_value()
-    if not text:
-        return ""
-    is_address = name in ADDRESSES and ADDRESSES[name](text) is None
-    if is_address and name == "api_url":
-        return origin(text)  # the path of such an address is often a secret
-    return redact(text) if is_address else "***"
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -112,74 +52,6 @@ def examine_stream(settings: Settings) -> Iterator[Finding]:
 
 def _source(settings: Settings) -> Iterator[Finding]:
     yield from of_source(origin_of(settings))
-
-
-def of_source(origin: Origin) -> Iterator[Finding]:
-    """Look at what a stream demands of its source."""
-    sight = session.look(origin)
-    yield from _tables(origin, sight)
-    yield from _surroundings(origin, look_around(origin, sight))
-    if faults(sight, origin.stream.tables):
-        return  # the relay would say the same again
-    with open_source(origin) as reader:
-        identity = reader.identity
-        yield Finding("ok", f"source: database {identity.database}, a primary on timeline {identity.timeline}, CACHE 1")
-        if not reader.sees_sequence:
-            yield _unseen_sequence(origin, reader.sequence_name, sight.role)
-        if reader.highest_id() > reader.highest_given():
-            yield _foreign_ids(origin, reader.highest_id())
-        reader.holders()
-
-
-def _tables(origin: Origin, sight: Sight) -> Iterator[Finding]:
-    for name, needed in origin.stream.tables.items():
-        faults = faults_of(sight, name, origin.stream.tables)
-        yield from (Finding("fault", fault.what, fault.todo) for fault in faults)
-        if not faults:
-            columns = f"the {len(needed)} columns that are read are there, with their types"
-            yield Finding("ok", f"source: SELECT on {sight.tables[name].name}; {columns}; no row is hidden")
-
-
-def _surroundings(origin: Origin, seen: Surroundings) -> Iterator[Finding]:
-    if seen.sees_locks:
-        yield Finding("ok", "source: the locks of the sequence are visible")
-    else:
-        yield Finding(
-            "fault",
-            "source: pg_locks shows no locks",
-            f"Ask the owner to run: GRANT SELECT ON pg_locks TO {seen.role}",
-        )
-    table, time = origin.stream.source.name, origin.stream.source.time
-    if seen.has_index:
-        yield Finding("ok", f"source: {table} has an index on {time}")
-    elif seen.has_index is False:
-        yield Finding(
-            "note",
-            f"source: no index on {table}.{time}, so rebuilding a day scans the whole table",
-            f"Propose to the owner: CREATE INDEX CONCURRENTLY ON {table} ({written(time)})",
-        )
-    for doubled in seen.doubled:
-        yield Finding("fault", f"source: {doubled}, so the relay stops at its events", doubled.remedy)
-
-
-def _unseen_sequence(origin: Origin, name: str, role: str) -> Finding:
-    """Then nobody can tell which ids it has given: see docs/own-servers.md. A schema out of sight is granted, too."""
-    qualified = _QUALIFIED.match(name)
-    reach = f"GRANT USAGE ON SCHEMA {qualified[1]} TO {role}; " if qualified else ""
-    return Finding(
-        "note",
-        f"source: the role does not see the sequence of {origin.stream.source.name}; deleting the newest row looks "
-        "like a restore, and an id that somebody wrote is taken for one of its own",
-        f"Ask the owner to run: {reach}GRANT SELECT ON SEQUENCE {name} TO {role}",
-    )
-
-
-def _foreign_ids(origin: Origin, highest: int) -> Finding:
-    return Finding(
-        "note",
-        f"source: {origin.stream.source.name} has ids that its sequence has not given, up to {highest}",
-        "They are published. Ask the owner who writes them; all ids should come from the sequence.",
-    )
 
 
 def _platform(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.statement import examine, relations_of
 from engagement_platform.console import folder_check
 from engagement_platform.console.folder_check import ENRICHED, TOML, Texts, of_flaw, of_mart
+from engagement_platform.console.source_checks import of_source
 from engagement_platform.console.statement_check import findings_of, findings_of_relations
 from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, StreamStopped
@@ -83,8 +84,6 @@ def _online(texts: Texts, stream: EventStream) -> Iterator[FolderFinding]:
 
 def _at_source(origin: Origin) -> Iterator[FolderFinding]:
     """Yield what `doctor` says of the source."""
-    from engagement_platform.console.doctor import of_source
-
     for finding in of_source(origin):
         if finding.level in ("fault", "warning", "note"):
             level = Level.FAULT if finding.level == "fault" else Level.WARNING

@@ -17,6 +17,8 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source import surroundings
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
+from engagement_platform.console.effective import effective
+from engagement_platform.console.finding import Finding
 from engagement_platform.domain.errors import SettingsError, StreamStopped
 from engagement_platform.settings import Settings, load, variable
 from engagement_platform.stream.relay import loop as relay
@@ -121,7 +123,7 @@ def test_the_settings_are_shown_without_secrets(settings: Settings) -> None:
     changed = settings.replace(
         source_dsn=SecretStr("host=db password=hunter2"), kafka_sasl_password=SecretStr("a=hunter2")
     )
-    shown = doctor.effective(changed)
+    shown = effective(changed)
     assert "hunter2" not in str(shown)
     assert "host=db password=***" in {one.value for one in shown}
     assert {one.variable for one in shown} >= {"ENGAGEMENT_SOURCE_DSN", "ENGAGEMENT_LEASE_SECONDS", "ENGAGEMENT_TOPIC"}
@@ -153,7 +155,7 @@ def test_whatever_the_password_nothing_shows_it(password: str, address: tuple[st
     values = {name: forms[0].format("x") for name, forms in UNREACHABLE.items()}
     values[field] = form.format(given_as, q=quoted(password))
     settings = Settings.of(**values)
-    assert CANARY not in str(doctor.effective(settings))
+    assert CANARY not in str(effective(settings))
     with mock.patch.dict(os.environ, {variable(name): value for name, value in values.items()}):
         try:
             settings = load()
@@ -186,7 +188,7 @@ def test_a_sequence_in_a_schema_out_of_reach_is_no_fault(settings: Settings, sou
 def test_a_role_that_does_not_see_the_sequence_is_told_what_to_grant(
     settings: Settings, source_db: SourceDatabase, statement: str
 ) -> None:
-    def unseen() -> list[doctor.Finding]:
+    def unseen() -> list[Finding]:
         return [each for each in doctor.examine(settings) if "sequence of engagement_events" in each.what]
 
     ensure_topics(settings)
@@ -229,7 +231,7 @@ def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: py
 
 def test_brackets_are_shown_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = settings.replace(kafka_sasl_username="[/red]events[bold]")
-    fault = doctor.Finding("fault", "Kafka: [/red]events[bold] is not there", "Make [it].")
+    fault = Finding("fault", "Kafka: [/red]events[bold] is not there", "Make [it].")
     monkeypatch.setattr("engagement_platform.settings.load", lambda _: changed)
     monkeypatch.setattr(doctor, "examine", lambda _: [fault])
     shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "300"})
@@ -259,7 +261,7 @@ def test_checks_come_first_then_what_is_set_with_whole_names(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engagement_platform.settings.load", lambda _: settings)
-    monkeypatch.setattr(doctor, "examine", lambda _: [doctor.Finding("ok", "Kafka: it is there")])
+    monkeypatch.setattr(doctor, "examine", lambda _: [Finding("ok", "Kafka: it is there")])
     shown = CliRunner().invoke(commands.doctor, env={"COLUMNS": "60"}).output
     assert shown.index("Kafka: it is there") < shown.index("ENGAGEMENT_SOURCE_DSN")
     assert "ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS" in shown
