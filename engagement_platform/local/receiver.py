@@ -12,22 +12,21 @@ import argparse
 import json
 import random
 import signal
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from engagement_platform.domain import signing
 from engagement_platform.domain.nesting import flattened
+from engagement_platform.local.receiver_http import Handler, Reply, Server
 
 _CLOCK_TOLERANCE_SECONDS = 300
 _RECORDED = frozenset({"ok", "slow", "garbage", "close", "hints", "twice"})
@@ -95,7 +94,7 @@ class Receiver:
         self._secrets = secrets
         self._lock = threading.Lock()
         self.behave(Behaviour())
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self.host, self.port = host, port
         self.up()
 
@@ -112,7 +111,7 @@ class Receiver:
     def up(self) -> None:
         """Listen, on the port of before."""
         if self._server is None:
-            self._server = _Server(self, self.host, self.port)
+            self._server = Server(self.host, self.port, self.connected, self.reply)
             self.port = self._server.server_address[1]
 
     def down(self) -> None:
@@ -127,7 +126,29 @@ class Receiver:
     def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
         self.down()
 
-    def take(self, headers: dict[str, str], body: bytes) -> tuple[str, Behaviour]:
+    def connected(self) -> None:
+        """Note that somebody has connected."""
+        self.state.connections += 1
+
+    def reply(self, headers: dict[str, str], body: bytes) -> Reply:
+        """Record a request, and return what is answered to it."""
+        mode, behaviour = self._take(headers, body)
+        fixed = {"throttle": 429, "redirect": 302, "unauthorized": 401, "malformed": 400}
+        status = (fixed | {"error": behaviour.status, "poison": behaviour.poison_status}).get(mode, 200)
+        if mode != "close":
+            self.statuses[status] += 1
+        extra = {"throttle": {"Retry-After": str(behaviour.retry_after)}, "redirect": {"Location": "/elsewhere"}}
+        return Reply(
+            status,
+            b"\xff\x00<garbage" if mode == "garbage" else b'{"mode":"%s"}' % mode.encode(),
+            extra.get(mode, {}),
+            after_seconds=behaviour.seconds if mode == "slow" else 0.0,
+            is_none=mode == "close",
+            hints=mode == "hints",
+            then=500 if mode == "twice" else None,
+        )
+
+    def _take(self, headers: dict[str, str], body: bytes) -> tuple[str, Behaviour]:
         """Decide what to do with a request, and record its events if they count."""
         events = _events(body)
         with self._lock:
@@ -198,97 +219,9 @@ def _request_id(events: list[_Posted]) -> str:
     return signing.request_id(names[0][0], (int(number) for _, _, number in names))
 
 
-class _Server(ThreadingHTTPServer):
-    """Serves one receiver from threads of its own."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, receiver: Receiver, host: str, port: int) -> None:
-        super().__init__((host, port), _Partner)
-        self.receiver = receiver
-        self._open: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        self.receiver.state.connections += 1
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that break: they are meant to."""
-
-    def end(self) -> None:
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class _Partner(_Handler):
-    server: _Server
-
-    def do_POST(self) -> None:
-        receiver, body = self.server.receiver, self.body()
-        if len(body) < int(self.headers.get("Content-Length") or 0):
-            self.close_connection = True  # whoever sent it has died meanwhile
-            return
-        mode, behaviour = receiver.take({name.lower(): value for name, value in self.headers.items()}, body)
-        match mode:
-            case "close":
-                self.close_connection = True
-                return
-            case "slow":
-                time.sleep(behaviour.seconds)
-                status = 200
-            case _:
-                fixed = {"throttle": 429, "redirect": 302, "unauthorized": 401, "malformed": 400}
-                chosen = {"error": behaviour.status, "poison": behaviour.poison_status}
-                status = (fixed | chosen).get(mode, 200)
-        receiver.statuses[status] += 1
-        if mode == "hints":
-            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </events>; rel=self\r\n\r\n")
-        extra = {"throttle": {"Retry_After": str(behaviour.retry_after)}, "redirect": {"Location": "/elsewhere"}}
-        self.answer(
-            status,
-            b"\xff\x00<garbage" if mode == "garbage" else b'{"mode":"%s"}' % mode.encode(),
-            **extra.get(mode, {}),
-        )
-        if mode == "twice":
-            self.answer(500)
-
-
 def _control(receiver: Receiver, port: int) -> ThreadingHTTPServer:
-    class Control(_Handler):
-        def do_GET(self) -> None:
+    class Control(Handler):
+        def do_GET(self) -> None:  # noqa: N802 - what http.server calls
             asked = urlsplit(self.path)
             if asked.path == "/state":
                 self.answer(200, json.dumps(asdict(receiver.state)).encode())
@@ -298,8 +231,8 @@ def _control(receiver: Receiver, port: int) -> ThreadingHTTPServer:
             else:
                 self.answer(404)
 
-        def do_POST(self) -> None:
-            body = self.body()
+        def do_POST(self) -> None:  # noqa: N802
+            body = self.content()
             try:
                 match self.path:
                     case "/behaviour":
