@@ -72,133 +72,54 @@ class Unmet:
 
 def demands(replay_ms: int) -> tuple[Demand, ...]:
     """Return all demands. `replay_ms` is how far back views are built from."""
+    week, usual = str(WEEK_MS), str(_USUAL_LIMIT)
+    by_arrival = "views cannot be built from the time at which events arrived"
+    too_short = "views that are built anew would lack events of the window"
     expires = "what is not loaded and delivered within that limit has to be read from the source again"
     replays_expire = "what is not delivered within that limit has to be replayed again"
+    open_ids = "the checkpoint of a stream with many open ids does not fit"
+    unseen = "dead letters would be gone before anybody has looked at them"
+    by_age = "dead letters cannot be chosen by when they arrived"
+    unread = "compaction removes events that nobody has read yet"
+    undelivered = "compaction removes replayed events that were not delivered yet"
+    unlooked = "compaction removes dead letters that nobody has looked at"
+    too_large, uncompacted = "larger events become dead letters", "Kafka would delete the relay's checkpoint"
+    events, checkpoint, letters, replays = Topic.EVENTS, Topic.CHECKPOINT, Topic.DEAD_LETTERS, Topic.REPLAYS
     return (
-        Demand(
-            Topic.EVENTS,
-            "cleanup.policy",
-            lambda value: value == "delete",
-            "delete",
-            "compaction removes events that nobody has read yet",
-            stops=frozenset({User.RELAY}),
-            warns=frozenset({User.SINK}),
-        ),
-        Demand(
-            Topic.EVENTS,
-            "message.timestamp.type",
-            lambda value: value == "LogAppendTime",
-            "LogAppendTime",
-            "views cannot be built from the time at which events arrived",
-            stops=frozenset({User.BUILD}),
-            warns=frozenset({User.TALLY}),
-        ),
-        Demand(
-            Topic.EVENTS,
-            "retention.ms",
-            lambda value: _at_least(value, replay_ms),
-            str(WEEK_MS),
-            "views that are built anew would lack events of the window",
-            stops=frozenset({User.BUILD}),
-            warns=frozenset({User.TALLY}),
-        ),
-        Demand(
-            Topic.EVENTS,
-            "retention.ms",
-            lambda value: _at_least(value, DAY_MS),
-            str(WEEK_MS),
-            expires,
-            warns=frozenset({User.SINK}),
-        ),
-        Demand(
-            Topic.EVENTS,
-            "retention.bytes",
-            lambda value: value == "-1",
-            "-1",
-            expires,
-            warns=frozenset({User.SINK}),
-        ),
-        Demand(
-            Topic.EVENTS,
-            "max.message.bytes",
-            lambda value: _at_least(value, _SMALLEST_LIMIT),
-            str(_USUAL_LIMIT),
-            "larger events become dead letters",
-            warns=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.CHECKPOINT,
-            "cleanup.policy",
-            lambda value: value == "compact",
-            "compact",
-            "Kafka would delete the relay's checkpoint",
-            stops=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.CHECKPOINT,
-            "max.message.bytes",
-            lambda value: _at_least(value, _SMALLEST_LIMIT),
-            str(_USUAL_LIMIT),
-            "the checkpoint of a stream with many open ids does not fit",
-            stops=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.DEAD_LETTERS,
-            "cleanup.policy",
-            lambda value: value == "delete",
-            "delete",
-            "compaction removes dead letters that nobody has looked at",
-            warns=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.DEAD_LETTERS,
-            "message.timestamp.type",
-            lambda value: value == "LogAppendTime",
-            "LogAppendTime",
-            "dead letters cannot be chosen by when they arrived",
-            warns=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.DEAD_LETTERS,
-            "retention.ms",
-            lambda value: value == "-1",
-            "-1",
-            "dead letters would be gone before anybody has looked at them",
-            warns=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.DEAD_LETTERS,
-            "retention.bytes",
-            lambda value: value == "-1",
-            "-1",
-            "dead letters would be gone before anybody has looked at them",
-            warns=frozenset({User.RELAY}),
-        ),
-        Demand(
-            Topic.REPLAYS,
-            "cleanup.policy",
-            lambda value: value == "delete",
-            "delete",
-            "compaction removes replayed events that were not delivered yet",
-            warns=frozenset({User.SINK}),
-        ),
-        Demand(
-            Topic.REPLAYS,
-            "retention.ms",
-            lambda value: _at_least(value, DAY_MS),
-            str(WEEK_MS),
-            replays_expire,
-            warns=frozenset({User.SINK}),
-        ),
-        Demand(
-            Topic.REPLAYS,
-            "retention.bytes",
-            lambda value: value == "-1",
-            "-1",
-            replays_expire,
-            warns=frozenset({User.SINK}),
-        ),
+        _demand(events, "cleanup.policy", "delete", unread, stops=User.RELAY, warns=User.SINK),
+        _demand(events, "message.timestamp.type", "LogAppendTime", by_arrival, stops=User.BUILD, warns=User.TALLY),
+        _demand(events, "retention.ms", week, too_short, least=replay_ms, stops=User.BUILD, warns=User.TALLY),
+        _demand(events, "retention.ms", week, expires, least=DAY_MS, warns=User.SINK),
+        _demand(events, "retention.bytes", "-1", expires, warns=User.SINK),
+        _demand(events, "max.message.bytes", usual, too_large, least=_SMALLEST_LIMIT, warns=User.RELAY),
+        _demand(checkpoint, "cleanup.policy", "compact", uncompacted, stops=User.RELAY),
+        _demand(checkpoint, "max.message.bytes", usual, open_ids, least=_SMALLEST_LIMIT, stops=User.RELAY),
+        _demand(letters, "cleanup.policy", "delete", unlooked, warns=User.RELAY),
+        _demand(letters, "message.timestamp.type", "LogAppendTime", by_age, warns=User.RELAY),
+        _demand(letters, "retention.ms", "-1", unseen, warns=User.RELAY),
+        _demand(letters, "retention.bytes", "-1", unseen, warns=User.RELAY),
+        _demand(replays, "cleanup.policy", "delete", undelivered, warns=User.SINK),
+        _demand(replays, "retention.ms", week, replays_expire, least=DAY_MS, warns=User.SINK),
+        _demand(replays, "retention.bytes", "-1", replays_expire, warns=User.SINK),
     )
+
+
+def _demand(
+    topic: Topic,
+    name: str,
+    value: str,
+    why: str,
+    *,
+    least: int | None = None,
+    stops: User | None = None,
+    warns: User | None = None,
+) -> Demand:
+    """Return the demand for a value, or for a limit that is not below `least`."""
+
+    def is_met(present: str) -> bool:
+        return present == value if least is None else _at_least(present, least)
+
+    return Demand(topic, name, is_met, value, why, frozenset(filter(None, [stops])), frozenset(filter(None, [warns])))
 
 
 def unmet(
