@@ -63,10 +63,3 @@ def upgrade() -> None:
             PRIMARY KEY (table_id, day)
         )""")
     execute("COMMENT ON TABLE {schema}.day_due IS 'Days that have to be rebuilt, and why.'")
-
-
-def downgrade() -> None:
-    """Remove the tables."""
-    for table in ("day_due", "day_rebuild", "warehouse_load"):
-        execute(f"DROP TABLE {{schema}}.{table}")
-    execute("DROP SEQUENCE {schema}.replacement_number")

@@ -45,9 +45,3 @@ def upgrade() -> None:
     execute("""
         COMMENT ON TABLE {schema}.pause IS
         'Loops that an operator has paused: since when, by whom and why; and when they went on.'""")
-
-
-def downgrade() -> None:
-    """Remove the tables."""
-    for table in ("pause", "letter_action"):
-        execute(f"DROP TABLE {{schema}}.{table}")

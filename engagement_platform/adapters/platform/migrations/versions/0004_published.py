@@ -35,10 +35,3 @@ def upgrade() -> None:
     execute("""
         COMMENT ON COLUMN {schema}.day_rebuild.missed IS
         'How many events the stream should have brought and had not, before the rebuild; missed_ids are the first.'""")
-
-
-def downgrade() -> None:
-    """Remove the table and the columns."""
-    execute("DROP TABLE {schema}.relay_checkpoint_history")
-    execute("ALTER TABLE {schema}.warehouse_load DROP COLUMN unseen_at")
-    execute("ALTER TABLE {schema}.day_rebuild DROP COLUMN missed, DROP COLUMN missed_ids")

@@ -26,8 +26,3 @@ def upgrade() -> None:
     execute("""
         COMMENT ON TABLE {schema}.run_beat IS
         'The process of each run of a warehouse job: its last heartbeat, whether it ended, whether it was given up.'""")
-
-
-def downgrade() -> None:
-    """Remove the table."""
-    execute("DROP TABLE IF EXISTS {schema}.run_beat")

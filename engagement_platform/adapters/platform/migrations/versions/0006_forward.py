@@ -36,9 +36,3 @@ def upgrade() -> None:
     execute("""
         COMMENT ON TABLE {schema}.forward_decision IS
         'Who let how many events that the partner refuses become dead letters, and when forward began with it.'""")
-
-
-def downgrade() -> None:
-    """Remove the tables."""
-    for table in ("forward_decision", "forward_position"):
-        execute(f"DROP TABLE {{schema}}.{table}")

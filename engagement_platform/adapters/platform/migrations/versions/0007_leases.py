@@ -15,11 +15,3 @@ def upgrade() -> None:
     execute("""
         COMMENT ON COLUMN {schema}.stream_loop.backend_pid IS
         'With backend_start: the session of pg_stat_activity that sent the last heartbeat.'""")
-
-
-def downgrade() -> None:
-    """Remove the columns."""
-    execute("""
-        ALTER TABLE {schema}.stream_loop
-            DROP COLUMN backend_pid,
-            DROP COLUMN backend_start""")

@@ -36,8 +36,3 @@ def upgrade() -> None:
             INSERT INTO {{schema}}.stream_schema (number, hash, form)
             SELECT 1, '{digest}', '{FIRST_FORM}'
              WHERE EXISTS (SELECT FROM {{schema}}.relay_checkpoint_mirror)""")  # noqa: S608
-
-
-def downgrade() -> None:
-    """Remove the table."""
-    execute("DROP TABLE {schema}.stream_schema")
