@@ -137,15 +137,14 @@ class Daemon:
         if process is not None:
             os.killpg(process.pid, number)
 
-    def stop(self, number: int = SIGTERM, seconds: float = 20, *, group: bool = False) -> None:
+    def stop(self, number: int = SIGTERM, seconds: float = 20) -> None:
         """End the process: ask, wait, then kill. Returns when it is gone and its file is removed."""
         process = self.process()
         if process is not None:
-            send = self.signal_group if group else self.signal
-            send(number)
-            send(SIGCONT)  # a frozen process does not hear the first
+            self.signal(number)
+            self.signal(SIGCONT)  # a frozen process does not hear the first
             if not self._ends_within(seconds):
-                send(SIGKILL)
+                self.signal(SIGKILL)
                 self._ends_within(5)
         self.pid_file.unlink(missing_ok=True)
 

@@ -49,13 +49,12 @@ SELECT checkpoint FROM {schema}.relay_checkpoint_history
  ORDER BY recorded_at DESC LIMIT 1
 
 -- name: generations
--- The first checkpoint of each generation since a time, in their order.
+-- The first checkpoint of each generation, in their order.
 SELECT checkpoint, recorded_at
   FROM (SELECT DISTINCT ON (generation) checkpoint, recorded_at
           FROM {schema}.relay_checkpoint_history
          WHERE topic = %(topic)s
          ORDER BY generation, recorded_at) AS first
- WHERE recorded_at >= coalesce(%(moment)s::timestamptz, recorded_at)
  ORDER BY recorded_at
 
 -- name: thin

@@ -38,9 +38,9 @@ def before_unseen(settings: Settings, unseen_at: int) -> Checkpoint | None:
     return _one(settings, "kept_before_unseen", unseen_at=unseen_at)
 
 
-def generations(settings: Settings, since: datetime | None = None) -> Sequence[tuple[Checkpoint, datetime]]:
-    """Return the first checkpoint of each generation, those kept before `since` left out. Raises Unavailable."""
-    rows = _rows(settings, "generations", moment=since)
+def generations(settings: Settings) -> Sequence[tuple[Checkpoint, datetime]]:
+    """Return the first checkpoint of each generation that is kept. Raises Unavailable."""
+    rows = _rows(settings, "generations")
     return [(from_bytes(row["checkpoint"]), row["recorded_at"]) for row in rows]
 
 

@@ -42,10 +42,10 @@ class Content(NamedTuple):
     publish_ts: datetime
 
 
-def catalogue(seed: int, now: datetime, size: int = SIZE) -> list[Content]:
-    """Return `size` contents published before `now`: some titles Arabic or with emoji, some lengths NULL, one zero."""
+def catalogue(seed: int, now: datetime) -> list[Content]:
+    """Return `SIZE` contents published before `now`: some titles Arabic or with emoji, some lengths NULL, one zero."""
     random = Random(f"catalogue {seed}")  # noqa: S311
-    return [_content(random, number, now) for number in range(1, size + 1)]
+    return [_content(random, number, now) for number in range(1, SIZE + 1)]
 
 
 def _content(random: Random, number: int, now: datetime) -> Content:
