@@ -13,7 +13,7 @@ UV ?= $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
     --custom-compile-command "make lock"
 
-.PHONY: demo test test-fast test-bqemulator test-newcomer test-docker lint bench soak format lock lock-check clean
+.PHONY: demo test test-fast test-bqemulator test-newcomer test-docker lint bench peers soak format lock lock-check clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -52,8 +52,12 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Alone, or `make bench peers`: what people would take instead, beside this platform.
 bench: .venv/installed
-	$(BIN)/python -m engagement_platform_tests.bench $(ARGS)
+	$(BIN)/python -m engagement_platform_tests.bench $(filter peers,$(MAKECMDGOALS)) $(ARGS)
+
+peers: bench
+	@:
 
 # Minutes of delivery to a partner that misbehaves, is away, and a forward that is killed.
 soak: .venv/installed

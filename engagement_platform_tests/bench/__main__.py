@@ -2,6 +2,7 @@
 
 `make bench ARGS="relay tally"` runs those only. Each prints its figures beside their budgets (for two cores and
 everything on one machine), and how busy the machine was, since a busy one misses budgets for no reason of ours.
+`make bench peers` measures what people would take instead: see `peers.command`.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from engagement_platform_tests.bench import (
     bench_warehouse,
 )
 from engagement_platform_tests.bench.figures import Figure, table
+from engagement_platform_tests.bench.peers import command as peers
 
 BENCHMARKS: Mapping[str, Callable[[Endpoints], Sequence[Figure]]] = {
     "relay": bench_relay.run,
@@ -41,7 +43,10 @@ BENCHMARKS: Mapping[str, Callable[[Endpoints], Sequence[Figure]]] = {
 
 
 def main() -> None:
-    """Run each benchmark against the same servers."""
+    """Run each benchmark against the same servers; peers have servers of their own."""
+    if sys.argv[1:2] == ["peers"]:
+        peers.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
     chosen = parser.parse_args().names or list(BENCHMARKS)

@@ -20,6 +20,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.bench import bench_rebuild_dlt
+from engagement_platform_tests.bench.bench_rebuild_dlt import Took, cpu_seconds
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.place import Place, apart, fill, own_place
 
@@ -34,6 +35,8 @@ class Measured:
     """One load of a day in a process of its own."""
 
     seconds: float
+    cpu_seconds: float
+    """Of the process, of its threads and of what it started, in those seconds."""
     peak_mb: int
     """Resident memory of the process at its highest."""
     found: tuple[int, int, str]
@@ -48,17 +51,18 @@ def rebuild(settings: Settings, day: date) -> Measured:
 
     with _folder(settings) as folder:
         to_folder = settings.replace(warehouse_uri=str(folder))
-        began = time.perf_counter()
+        began, used = time.perf_counter(), cpu_seconds()
         rebuild_days(to_folder, [day], "bench")
-        return _measured(time.perf_counter() - began, folder / "engagement_events")
+        took = Took(time.perf_counter() - began, cpu_seconds() - used)
+        return _measured(took, folder / "engagement_events")
 
 
 def load_with_dlt(settings: Settings, day: date) -> Measured:
     """Load a day with dlt into a table of its own."""
     with _folder(settings) as folder:
         begin, end = (moment.isoformat() for moment in bounds(day))
-        seconds = bench_rebuild_dlt.load_day(settings.source.dsn.get_secret_value(), begin, end, folder)
-        return _measured(seconds, bench_rebuild_dlt.table_of(folder))
+        took = bench_rebuild_dlt.load_day(settings.source.dsn.get_secret_value(), begin, end, folder)
+        return _measured(took, bench_rebuild_dlt.table_of(folder))
 
 
 @contextmanager
@@ -67,9 +71,9 @@ def _folder(settings: Settings) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _measured(seconds: float, table: Path) -> Measured:
+def _measured(took: Took, table: Path) -> Measured:
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # before the look at the table, which takes memory
-    return Measured(seconds, kilobytes >> 10, _found(table))
+    return Measured(took.seconds, took.cpu_seconds, kilobytes >> 10, _found(table))
 
 
 def _found(table: Path) -> tuple[int, int, str]:
@@ -84,12 +88,12 @@ def _found(table: Path) -> tuple[int, int, str]:
 def run(endpoints: Endpoints) -> list[Figure]:
     """Rebuild and load the same day, in turns; then rebuild one with five times as many rows."""
     with own_place(endpoints) as place:
-        _prepare(place, ROWS, DAY)
+        prepare(place, ROWS, DAY)
         pairs = [
             (apart(rebuild, place.settings, DAY), apart(load_with_dlt, place.settings, DAY)) for _ in range(ROUNDS)
         ]
     with own_place(endpoints) as place:
-        _prepare(place, MANY_ROWS, LONG_DAY)
+        prepare(place, MANY_ROWS, LONG_DAY)
         long = apart(rebuild, place.settings, LONG_DAY)
     tables = {measured.found for pair in pairs for measured in pair}
     assert [rows for rows, *_ in tables] == [ROWS], f"what was loaded differs: {tables}"
@@ -106,7 +110,7 @@ def run(endpoints: Endpoints) -> list[Figure]:
     ]
 
 
-def _prepare(place: Place, events: int, day: date) -> None:
+def prepare(place: Place, events: int, day: date) -> None:
     """Write a day's events. The relay begins at the newest and leaves its checkpoint: it has seen all there is."""
     fill(place.source, events, day)
     relay.run(place.settings, Standalone(drain=True))
