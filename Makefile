@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What installs: `make PIP="uv pip" ...` for those who have uv.
 PIP ?= $(BIN)/pip --disable-pip-version-check
 # How many processes test beside each other, on two cores; each has servers of its own, half a gigabyte.
-PROCESSES ?= 3
+PROCESSES ?= 4
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
 # What makes locks.
@@ -33,7 +33,7 @@ test-bqemulator: .venv/installed
 	    $(BIN)/pytest $(BIGQUERY_TESTS)/test_bqemulator.py
 
 # What pages tell a newcomer, typed as it stands there: the README in a clone with an empty home, which installs
-# everything once more, and docs/your-own-stream.md, from a table to its backfill, under load and with kills.
+# everything once more; docs/own-servers.md; docs/your-own-stream.md, from a table to its backfill, with kills; the demo.
 test-newcomer: .venv/installed
 	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest -m newcomer $(ARGS)
 

@@ -108,6 +108,7 @@ def registered(settings: Settings) -> set[str]:
     return set()
 
 
+@pytest.mark.newcomer
 def test_from_the_wheel_to_the_first_event(
     settings: Settings, source_db: SourceDatabase, site: Path, tmp_path: Path
 ) -> None:
