@@ -517,8 +517,16 @@ def lose(settings: Settings, statement: str) -> None:
         platform.execute(statement.encode())
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("ask", [relayed, met, replayed, rebuilt])
+@pytest.mark.parametrize(
+    ("ask", "loss"),
+    [
+        *((relayed, loss) for loss in LOSSES),
+        (met, "all rows"),
+        (met, "the newest rows"),
+        (replayed, "all rows"),
+        (rebuilt, "all tables"),
+    ],
+)
 def test_schemas_that_the_platform_database_has_lost_come_back_by_whoever_asks_for_them(
     settings: Settings, owner: Connection, deploy: Deploy, ask: Callable[[Settings], object], loss: str
 ) -> None:
