@@ -17,8 +17,3 @@ def upgrade() -> None:
     execute("""
         COMMENT ON COLUMN {schema}.rejection_credit.credit IS
         'Accepted messages that were not used up for rejected ones. No row: nothing was ever rejected.'""")
-
-
-def downgrade() -> None:
-    """Remove the table."""
-    execute("DROP TABLE {schema}.rejection_credit")
