@@ -29,6 +29,9 @@ from engagement_platform_tests.streams import PACKAGED
 
 forget(os.environ)
 
+KAFKA_CLIENT = os.environ.get("ENGAGEMENT_TEST_KAFKA_CLIENT", "kafka-python")
+"""The client of Kafka that all tests use which do not name one."""
+
 # How long an example takes says nothing on a machine that does other things, too.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
@@ -254,6 +257,7 @@ def make_settings(endpoints: Endpoints, source_dsn: str, platform_dsn: str, **ch
         "redis_namespace": f"test-{own}",
         "start": "earliest",
         "state_dir": Path(tempfile.gettempdir()) / f"engagement-test-{own}",
+        "kafka_client": KAFKA_CLIENT,
     }
     return Settings.of(**values | changes)
 

@@ -10,7 +10,7 @@ import psycopg
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.kafka_python.connection import options
 from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings

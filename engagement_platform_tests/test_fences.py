@@ -22,7 +22,7 @@ from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.orchestration.runs import ACTIVE, ENDED, UNFINISHED
 from engagement_platform_tests.fences import PACKAGE, imports, is_private, missing, own_names, private_attributes
 
-KAFKA, DAGSTER = "adapters/kafka/private.py", "orchestration/private.py"
+KAFKA, DAGSTER = "adapters/kafka/kafka_python/private.py", "orchestration/private.py"
 NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     KAFKA: {
         "kafka.net.compat.KafkaNetClient": ("_manager", "cluster", "close"),
@@ -65,8 +65,8 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 LIBRARIES = {KAFKA: "kafka-python", DAGSTER: "dagster"}
 
-OFFERED = ("kafka", "kafka.admin", "kafka.errors", "kafka.partitioner")
-"""The modules in which kafka-python offers something. Dagster offers all that it does at its top."""
+OFFERED = ("kafka", "kafka.admin", "kafka.errors", "kafka.partitioner", "confluent_kafka", "confluent_kafka.admin")
+"""The modules in which clients of Kafka offer something. Dagster offers all that it does at its top."""
 
 
 @cache
@@ -112,7 +112,7 @@ def _is_inside(module: str, name: str) -> bool:
     library = module.split(".", maxsplit=1)[0]
     if library == "dagster":
         return module != "dagster"
-    if library != "kafka":
+    if library not in ("kafka", "confluent_kafka"):
         return False
     names = getattr(importlib.import_module(module), "__all__", None)
     return module not in OFFERED or (names is not None and name not in ("", "errors", *names))

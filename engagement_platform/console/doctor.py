@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from engagement_platform.adapters.kafka.topics import admin, topic_configuration
+from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
 from engagement_platform.adapters.partner.reach import reach
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.rights import read_rights
@@ -68,8 +68,7 @@ def _platform(settings: Settings) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
-    with admin(settings.kafka) as client:
-        existing = set(client.list_topics())
+    existing = existing_topics(settings.kafka)
     yield Finding("ok", f"Kafka: {settings.kafka.bootstrap_servers} answers")
     used = {topic for loop in LOOPS for topic in loop.topics}
     for topic, name in names_of(settings).items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from engagement_platform.adapters.kafka.topics import admin, topic_configuration
+from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
 from engagement_platform.adapters.source.history import events_of_user
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
@@ -71,8 +71,7 @@ def _in_redis(settings: Settings, now: datetime) -> list[Remains]:
 
 
 def _in_kafka(settings: Settings, topics: Sequence[str], now: datetime) -> list[Remains]:
-    with admin(settings.kafka) as client:
-        existing = set(client.list_topics())
+    existing = existing_topics(settings.kafka)
     return [
         Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings.kafka, topic), now))
         for topic in topics

@@ -21,6 +21,7 @@ PRELOADED = (
     "rich.traceback",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "engagement_platform.definitions",
+    "engagement_platform.adapters.kafka.preloaded",
     "engagement_platform.orchestration.freeze",
 )
 """What the forkserver of a run imports once, in this order, so that each op starts within half a second.

@@ -105,6 +105,11 @@ def has_packaged_stream() -> bool:
     return bool(value == "on")
 
 
+def kafka_client() -> str:
+    """Return ENGAGEMENT_KAFKA_CLIENT, whether or not the other settings are there."""
+    return _variables().get(variable("kafka_client"), str(default_of("kafka_client")))
+
+
 def streams_with_settings() -> Mapping[str, str]:
     """Return stream -> a variable that is for it alone, for every stream that the environment names."""
     return {stream: name for name in _variables() if (stream := _stream_in(name)) is not None}

@@ -31,6 +31,11 @@ class Platform(Section, alias_generator="platform_{}".format):
 class Kafka(Section, alias_generator="kafka_{}".format):
     """How Kafka is reached."""
 
+    client: Shared[Literal["kafka-python", "librdkafka"]] = Field(
+        "kafka-python",
+        description="Library that speaks to Kafka: kafka-python, or librdkafka (extra `fast`), which takes a fraction "
+        "of the processor.",
+    )
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How the brokers are spoken to."

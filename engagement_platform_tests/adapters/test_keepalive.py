@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engagement_platform.adapters import keepalive
+from engagement_platform.adapters.kafka.librdkafka.connection import options
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.settings import Settings
@@ -24,11 +25,23 @@ def test_what_is_silent_for_minutes_is_kept_open(settings: Settings) -> None:
     kafka = int(settings.kafka.bootstrap_servers.rsplit(":", 1)[1])
     redis = int(settings.redis.url.get_secret_value().rsplit(":", 1)[1].split("/")[0])
     with admin(settings.kafka) as client, connect_redis(settings.redis) as cache:
-        client.list_topics()
+        client.topics()
         cache.ping()
         for port in (kafka, redis):
+            if port == kafka and settings.kafka.client == "librdkafka":
+                continue  # see below
             idle = [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) for each in sockets_to(port)]
             alive = [each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in sockets_to(port)]
             assert idle
             assert set(idle) == {keepalive.IDLE_SECONDS}
             assert set(alive) == {1}
+
+
+def test_librdkafka_closes_what_was_silent_for_longer_than_firewalls_remember(settings: Settings) -> None:
+    """It cannot be told when the kernel is to ask; the next request opens a connection."""
+    ours = settings.replace(kafka_client="librdkafka")
+    port = int(ours.kafka.bootstrap_servers.rsplit(":", 1)[1])
+    assert options(ours.kafka)["connections.max.idle.ms"] == 2_000 * keepalive.IDLE_SECONDS
+    with admin(ours.kafka) as client:
+        client.topics()
+        assert {each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in sockets_to(port)} == {1}

@@ -18,6 +18,7 @@ from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench import (
     bench_backfill,
     bench_gaps,
+    bench_kafka,
     bench_read,
     bench_rebuild,
     bench_recovery,
@@ -30,6 +31,7 @@ from engagement_platform_tests.bench.figures import Figure, table
 from engagement_platform_tests.bench.peers import command as peers
 
 BENCHMARKS: Mapping[str, Callable[[Endpoints], Sequence[Figure]]] = {
+    "kafka": bench_kafka.run,
     "relay": bench_relay.run,
     "tally": bench_tally.run,
     "gaps": bench_gaps.run,

@@ -14,12 +14,13 @@ from typing import ParamSpec, TypeVar
 import psycopg
 from psycopg import sql
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.local.generator.writer import fill_catalogue
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
+from engagement_platform_tests.kafka_admin import admin
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kafka.admin import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source import surroundings
 from engagement_platform.adapters.source.reader import Source
@@ -23,6 +23,7 @@ from engagement_platform.domain.errors import SettingsError, StreamStopped
 from engagement_platform.settings import Settings, load, variable
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 from engagement_platform_tests.streaming import drain
 from engagement_platform_tests.streams import PACKAGED

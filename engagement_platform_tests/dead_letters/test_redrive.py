@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from engagement_platform.adapters import streams
-from engagement_platform.adapters.kafka.topics import _create, admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.dead_letters import DeadLetterActions, open_actions
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.dead_letters import redrive
@@ -28,6 +28,7 @@ from engagement_platform.stream.numbering import history_of
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.dead_letters.support import bury, found, letter, states
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.streaming import drain, read_all
 from engagement_platform_tests.streams import PACKAGED
 from engagement_platform_tests.warehouse import DAY, write
@@ -129,8 +130,7 @@ def test_what_was_too_large_reaches_the_partner_once_the_topic_takes_it_and_the_
 
     with admin(ours.kafka) as client:
         roomier = f"{ours.topics.replays}-2"
-        configs = {"max.message.bytes": "3000000"}
-        _create(client, {roomier: {"num_partitions": 1, "replication_factor": 1, "configs": configs}})
+        client.create_topics({roomier: {"configs": {"max.message.bytes": "3000000"}}}, wait_for_metadata=True)
     ours = ours.replace(replay_topic=roomier)
     assert [each.done for each in act(ours)] == [True]
     drain(forward.run, ours)

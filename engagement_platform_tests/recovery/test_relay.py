@@ -128,8 +128,8 @@ def test_a_relay_that_begins_at_the_same_moment(
     """The commit, or already the fence, finds that somebody was faster. Nothing is written, and no traceback shown."""
     ensure_schema(settings)
     ensure_topics(settings)
-    fence = FencedProducer.fence
     with open_producer(settings, 1 << 20) as other:
+        fence = type(other).fence
 
         def overtaken(producer: FencedProducer) -> None:
             fence(producer)
@@ -137,7 +137,7 @@ def test_a_relay_that_begins_at_the_same_moment(
             if after == "fence":
                 raise Fenced("another one was faster")
 
-        monkeypatch.setattr(FencedProducer, "fence", overtaken)
+        monkeypatch.setattr(type(other), "fence", overtaken)
         monkeypatch.setattr("engagement_platform.settings.load", lambda _: settings)
         with pytest.raises(SystemExit, match="1"):
             cli.main(["checkpoint", "reset", "--at", "earliest", "--yes"])

@@ -4,7 +4,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
@@ -14,6 +14,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.streaming import drain, wait_for
 from engagement_platform_tests.warehouse import DAY, table_ids, write
 

@@ -10,7 +10,7 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 from psycopg.types.json import Jsonb
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_replay_topic, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.loop_state import Activity
@@ -24,6 +24,7 @@ from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 from engagement_platform_tests.streams import PACKAGED
 

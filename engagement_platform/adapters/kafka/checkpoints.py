@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
+from engagement_platform.adapters.kafka import connection
+from engagement_platform.adapters.kafka.client import client_of
+from engagement_platform.adapters.kafka.port import Admin, Consumer, Fetching
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 
+_PARTITION = 0
 _FIRST_LOOK_BACK = 32
+_FETCHING = Fetching(max_wait_ms=100, max_records=500, max_partition_bytes=1 << 20, refresh_ms=300_000)
 
 
 def key(settings: Settings) -> bytes:
@@ -22,42 +23,38 @@ def key(settings: Settings) -> bytes:
 
 
 class Checkpoints:
-    """Two connected consumers: one that sees where the topic ends, one that sees what is committed."""
+    """Two connected clients: one that sees where the topic ends, one that reads what is committed."""
 
-    def __init__(self, settings: Settings, ends: KafkaConsumer, records: KafkaConsumer) -> None:
+    def __init__(self, settings: Settings, ends: Admin, records: Consumer) -> None:
         self._settings = settings
         self._ends = ends
         self._records = records
-        self._partition = TopicPartition(settings.topics.checkpoint, 0)
         self._key = key(settings)
 
     def last(self) -> Checkpoint | None:
         """Return the last committed checkpoint; None when there has never been one.
 
-        To be called after the producer has fenced its predecessor. The end is that of a read_uncommitted consumer:
-        the other kind's stops before a transaction that is still open elsewhere, and an old checkpoint would be taken
-        for the last. Raises Unavailable.
+        To be called after the producer has fenced its predecessor. The end is that of all that is written: that of what
+        is committed stands before a transaction that is still open elsewhere, and an old checkpoint would be taken for
+        the last. Raises Unavailable.
         """
-        try:
-            end = self._ends.end_offsets([self._partition])[self._partition]
-            begin = self._records.beginning_offsets([self._partition])[self._partition]
-            back = _FIRST_LOOK_BACK
-            while True:
-                start = max(begin, end - back)
-                value = self._last_value(start, end)
-                if value is not None or start == begin:
-                    return None if value is None else from_bytes(value)
-                back *= 8
-        except KafkaError as error:
-            raise unavailable(self._settings.kafka, error) from error
+        end = self._ends.written_ends(self._settings.topics.checkpoint, [_PARTITION])[_PARTITION]
+        begin = self._records.beginning_offsets([_PARTITION])[_PARTITION]
+        back = _FIRST_LOOK_BACK
+        while True:
+            start = max(begin, end - back)
+            value = self._last_value(start, end)
+            if value is not None or start == begin:
+                return None if value is None else from_bytes(value)
+            back *= 8
 
     def _last_value(self, start: int, end: int) -> bytes | None:
         """Return the last committed value from `start` to before `end`. Markers and aborted records have none."""
-        self._records.seek(self._partition, start)
-        deadline = time.monotonic() + MAX_BLOCK_MS / 1000
+        self._records.assign({_PARTITION: start})
+        deadline = time.monotonic() + connection.MAX_BLOCK_MS / 1000
         value = None
-        while self._records.position(self._partition) < end:
-            for record in self._records.poll(timeout_ms=200).get(self._partition, ()):
+        while self._records.positions()[_PARTITION] < end:
+            for record in self._records.poll(timeout_ms=200).get(_PARTITION, ()):
                 if record.key == self._key and record.offset < end:
                     value = record.value
             if time.monotonic() > deadline:
@@ -70,28 +67,11 @@ class Checkpoints:
 
 @contextmanager
 def open_checkpoints(settings: Settings) -> Iterator[Checkpoints]:
-    """Connect the consumers, so that reading costs one round trip later. Raises Unavailable."""
-    opened: list[KafkaConsumer] = []
-    partition = TopicPartition(settings.topics.checkpoint, 0)
-    try:
-        for isolation in ("read_uncommitted", "read_committed"):
-            consumer = connect(
-                KafkaConsumer,
-                settings.kafka,
-                group_id=None,
-                metrics_enabled=False,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                isolation_level=isolation,
-                fetch_max_wait_ms=100,
-                request_timeout_ms=MAX_BLOCK_MS,
-            )
-            opened.append(consumer)
-            consumer.assign([partition])
-            consumer.end_offsets([partition])
-        yield Checkpoints(settings, opened[0], opened[1])
-    except KafkaError as error:
-        raise unavailable(settings.kafka, error) from error
-    finally:
-        for consumer in opened:
-            consumer.close()
+    """Connect the clients, so that reading costs one round trip later. Raises Unavailable."""
+    client, topic = client_of(settings.kafka), settings.topics.checkpoint
+    with (
+        closing(client.open_consumer(settings.kafka, topic, _FETCHING)) as records,
+        closing(client.open_admin(settings.kafka)) as ends,
+    ):
+        ends.written_ends(topic, [_PARTITION])
+        yield Checkpoints(settings, ends, records)

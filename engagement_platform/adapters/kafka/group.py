@@ -12,12 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from kafka import OffsetAndMetadata
-from kafka.errors import OffsetMetadataTooLargeError
-
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS
 from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.adapters.kafka.port import NoteTooLong
 from engagement_platform.settings import Kafka
 
 _MAX_WAIT_MS = 200
@@ -63,12 +59,8 @@ class GroupReader(TopicReader):
 
     def stored(self) -> dict[int, Stored]:
         """Return partition -> what the group stores, for the partitions that have something stored."""
-        with self._reaching():
-            committed = {
-                partition: self._consumer.committed(self._at(partition), metadata=True, timeout_ms=MAX_BLOCK_MS)
-                for partition in self.partitions
-            }
-        return {partition: _stored(offset) for partition, offset in committed.items() if offset is not None}
+        stored = self._consumer.stored(self.partitions)
+        return {partition: _stored(offset, note) for partition, (offset, note) in stored.items()}
 
     def store(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
         """Store partition -> offset to go on from, and what stands beside it: see `note_of`.
@@ -76,19 +68,9 @@ class GroupReader(TopicReader):
         Where Kafka has less room for that (offset.metadata.max.bytes), the tries are left out.
         """
         try:
-            self._commit(offsets, notes)
-        except OffsetMetadataTooLargeError:
-            self._commit(offsets, {partition: without_tries(note) for partition, note in notes.items()})
-
-    def _commit(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
-        records = {self._at(p): OffsetAndMetadata(offset, notes[p], -1) for p, offset in offsets.items()}
-        try:
-            with self._reaching():
-                self._consumer.commit(records, timeout_ms=MAX_BLOCK_MS)
-        except Unavailable as error:
-            if isinstance(error.__cause__, OffsetMetadataTooLargeError):
-                raise error.__cause__ from None
-            raise
+            self._consumer.store({p: (offset, notes[p]) for p, offset in offsets.items()})
+        except NoteTooLong:
+            self._consumer.store({p: (offset, without_tries(notes[p])) for p, offset in offsets.items()})
 
     def resume(self, stored: Mapping[int, Stored]) -> None:
         """Read on from the offsets stored, or from the oldest messages there are when nothing is stored.
@@ -107,11 +89,7 @@ class GroupReader(TopicReader):
 
     def at_end(self) -> frozenset[int]:
         """Return the partitions of which everything was read, as the last answers told."""
-        return frozenset(
-            at.partition
-            for at in self._consumer.assignment()
-            if (end := self._consumer.highwater(at)) is not None and self._consumer.position(at, timeout_ms=0) >= end
-        )
+        return self._at_ends()
 
     def follow_new_partitions(self) -> frozenset[int]:
         """Read partitions that were added, from their beginning, beside the others; return them."""
@@ -125,8 +103,7 @@ class GroupReader(TopicReader):
     def hold(self, *, holding: bool) -> None:
         """Stop fetching, or go on. A reader that holds still notices what happens to its topic when it is polled."""
         self._holding = holding
-        act = self._consumer.pause if holding else self._consumer.resume
-        act(*self._consumer.assignment())
+        self._consumer.hold(holding=holding)
 
 
 def without_tries(note: str) -> str:
@@ -134,7 +111,7 @@ def without_tries(note: str) -> str:
     return " ".join(note.split(" ")[:3])
 
 
-def _stored(committed: OffsetAndMetadata) -> Stored:
-    topic_id, at, credit, tried = [*str(committed.metadata or "").split(" "), "", "", ""][:4]
+def _stored(offset: int, note: str) -> Stored:
+    topic_id, at, credit, tried = [*note.split(" "), "", "", ""][:4]
     is_number = credit.isascii() and credit.isdigit() and len(credit) < 10  # else another program wrote it
-    return Stored(committed.offset, topic_id, "" if at == "-" else at, int(credit) if is_number else None, tried)
+    return Stored(offset, topic_id, "" if at == "-" else at, int(credit) if is_number else None, tried)

@@ -1,21 +1,18 @@
 """The platform's topics: how they are created, and what is read of their configuration."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import closing, contextmanager
 
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError
-
-from engagement_platform.adapters.kafka.connection import MAX_BLOCK_MS, connect, unavailable
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.adapters.kafka.client import client_of
+from engagement_platform.adapters.kafka.port import Admin, NewTopic
+from engagement_platform.adapters.kafka.refusals import no_answer, right_refused
+from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Kafka, Settings, Topics
 
 WEEK_MS = 7 * 24 * 3_600_000
 
 
-def topics_to_make(topics: Topics) -> dict[str, dict[str, Any]]:
+def topics_to_make(topics: Topics) -> dict[str, NewTopic]:
     """Return the topics as a first start creates them, by name.
 
     LogAppendTime: offsets are looked up by the time of arrival when Redis is rebuilt, and retention counts from it.
@@ -35,24 +32,25 @@ def topics_to_make(topics: Topics) -> dict[str, dict[str, Any]]:
 def ensure_replay_topic(settings: Settings) -> None:
     """Create the topic of replayed events when it is missing; like the topic of events, but for its name."""
     with admin(settings.kafka) as client:
-        if settings.topics.replays not in client.list_topics():
-            _create(client, {settings.topics.replays: topics_to_make(settings.topics)[settings.topics.events]})
+        if settings.topics.replays not in client.topics():
+            client.create({settings.topics.replays: topics_to_make(settings.topics)[settings.topics.events]})
 
 
-def _topic(topics: Topics, partitions: int, configs: dict[str, str]) -> dict[str, Any]:
-    return {"num_partitions": partitions, "replication_factor": topics.replication_factor, "configs": configs}
+def _topic(topics: Topics, partitions: int, configs: dict[str, str]) -> NewTopic:
+    return NewTopic(partitions, topics.replication_factor, configs)
 
 
 @contextmanager
-def admin(kafka: Kafka) -> Iterator[KafkaAdminClient]:
+def admin(kafka: Kafka) -> Iterator[Admin]:
     """Open an admin client. Raises Unavailable when Kafka does not answer."""
-    client = connect(KafkaAdminClient, kafka, request_timeout_ms=MAX_BLOCK_MS)
-    try:
+    with closing(client_of(kafka).open_admin(kafka)) as client:
         yield client
-    except KafkaError as error:
-        raise unavailable(kafka, error) from error
-    finally:
-        client.close()
+
+
+def existing_topics(kafka: Kafka) -> frozenset[str]:
+    """Return the names of the topics that Kafka shows to this user. Raises Unavailable."""
+    with admin(kafka) as client:
+        return client.topics()
 
 
 def ensure_topics(settings: Settings) -> None:
@@ -61,26 +59,16 @@ def ensure_topics(settings: Settings) -> None:
     Raises Unavailable, and StreamStopped when the checkpoint topic is not compacted.
     """
     with admin(settings.kafka) as client:
-        existing = set(client.list_topics())
-        _create(
-            client, {name: topic for name, topic in topics_to_make(settings.topics).items() if name not in existing}
-        )
+        existing = client.topics()
+        missing = {name: topic for name, topic in topics_to_make(settings.topics).items() if name not in existing}
+        if missing:
+            client.create(missing)
         _require_compacted(client, settings)
 
 
-def _create(client: KafkaAdminClient, topics: dict[str, dict[str, Any]]) -> None:
-    """Create topics, all in one request: each takes a moment until its metadata is everywhere."""
-    if not topics:
-        return
-    try:
-        client.create_topics(topics, wait_for_metadata=True)
-    except TopicAlreadyExistsError:
-        client.wait_for_topics(list(topics))  # another process was faster
-
-
-def _require_compacted(client: KafkaAdminClient, settings: Settings) -> None:
+def _require_compacted(client: Admin, settings: Settings) -> None:
     topic = settings.topics.checkpoint
-    policy = _configuration(client, topic)["cleanup.policy"]
+    policy = _configuration(client, settings.kafka, topic)["cleanup.policy"]
     if policy != "compact":
         raise StreamStopped(
             f"The checkpoint topic {topic} has cleanup.policy={policy}: Kafka would delete the relay's checkpoint.",
@@ -94,10 +82,9 @@ def newest_arrival(kafka: Kafka, topic: str, partitions: Iterable[int]) -> int |
 
     Raises Unavailable.
     """
-    newest_of = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
     with admin(kafka) as client:
-        newest = client.list_partition_offsets(newest_of)
-    return max((at.timestamp for at in newest.values() if at.timestamp is not None and at.timestamp >= 0), default=None)
+        newest = client.newest_timestamps(topic, partitions)
+    return max((at for at in newest.values() if at is not None), default=None)
 
 
 def written_ends(kafka: Kafka, topic: str, partitions: Iterable[int]) -> dict[int, int]:
@@ -107,9 +94,8 @@ def written_ends(kafka: Kafka, topic: str, partitions: Iterable[int]) -> dict[in
     committed behind that. Whoever reads up to this end waits for those transactions, at most for their timeout.
     Raises Unavailable.
     """
-    latest = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in partitions}
     with admin(kafka) as client:
-        return {at.partition: end.offset for at, end in client.list_partition_offsets(latest).items()}
+        return client.written_ends(topic, partitions)
 
 
 class TopicConfigurations:
@@ -118,7 +104,7 @@ class TopicConfigurations:
     def __init__(self, kafka: Kafka, topics: Sequence[str]) -> None:
         self._kafka = kafka
         self._topics = topics
-        self._client: KafkaAdminClient | None = None
+        self._client: Admin | None = None
 
     def read(self) -> dict[str, dict[str, str]]:
         """Return topic -> its effective configuration; an empty one where Kafka shows none to this user.
@@ -126,13 +112,11 @@ class TopicConfigurations:
         Raises Unavailable, and connects anew the next time.
         """
         try:
-            self._client = self._client or connect(KafkaAdminClient, self._kafka, request_timeout_ms=MAX_BLOCK_MS)
-            resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in self._topics]
-            shown = self._client.describe_configs(resources, config_filter="all")["topic"]
-        except KafkaError as error:
+            self._client = self._client or client_of(self._kafka).open_admin(self._kafka)
+            return self._client.configurations(self._topics)
+        except Unavailable:
             self.close()
-            raise unavailable(self._kafka, error) from error
-        return {topic: {name: entry["value"] for name, entry in shown.get(topic, {}).items()} for topic in self._topics}
+            raise
 
     def close(self) -> None:
         """Close the connection."""
@@ -144,14 +128,13 @@ class TopicConfigurations:
 def topic_configuration(kafka: Kafka, topic: str) -> dict[str, str]:
     """Return a topic's effective configuration, defaults of the broker included. Raises Unavailable."""
     with admin(kafka) as client:
-        return _configuration(client, topic)
+        return _configuration(client, kafka, topic)
 
 
-def _configuration(client: KafkaAdminClient, topic: str) -> dict[str, str]:
-    described = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-    # The client says nothing of a refusal: there are just no entries.
-    if not described["topic"][topic]:
-        if topic in client.list_topics():
-            raise TopicAuthorizationFailedError(f"DescribeConfigs on topic {topic}")
-        raise KafkaError(f"it shows no topic {topic} to this user")
-    return {name: entry["value"] for name, entry in described["topic"][topic].items()}
+def _configuration(client: Admin, kafka: Kafka, topic: str) -> dict[str, str]:
+    shown = client.configurations([topic])[topic]
+    if shown:
+        return shown
+    if topic in client.topics():
+        raise right_refused(kafka, f"TopicAuthorizationFailedError: DescribeConfigs on topic {topic}")
+    raise no_answer(kafka, f"it shows no topic {topic} to this user")

@@ -2,23 +2,23 @@
 
 import gc
 import resource
-import threading
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka import connection
+from engagement_platform.adapters.kafka import connection, librdkafka
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
-from engagement_platform.adapters.kafka.connection import connect
+from engagement_platform.adapters.kafka.client import client_of
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.producer import open_producer
 from engagement_platform.adapters.kafka.topics import admin
-from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.errors import SettingsError, Unavailable
 from engagement_platform.settings import Settings
 
 Opener = Callable[[Settings], AbstractContextManager[Any]]
@@ -32,17 +32,17 @@ OPENERS: dict[str, Opener] = {
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> Settings:
+def nowhere(monkeypatch: pytest.MonkeyPatch, client: str) -> Settings:
     """Settings of a Kafka that is not there."""
     monkeypatch.setattr(connection, "BOOTSTRAP_MS", 50)
     dsn = SecretStr("postgresql://127.0.0.1:1/x")
-    return Settings.of(source_dsn=dsn, platform_dsn=dsn, kafka_bootstrap_servers="127.0.0.1:1")
+    return Settings.of(source_dsn=dsn, platform_dsn=dsn, kafka_bootstrap_servers="127.0.0.1:1", kafka_client=client)
 
 
 def held() -> tuple[int, int]:
     """Return how many threads and file descriptors this process has."""
     gc.collect()  # the sockets of refused connections are left to it
-    return threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+    return len(list(Path("/proc/self/task").iterdir())), len(list(Path("/dev/fd").iterdir()))
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def no_more_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-TIMES = 30
+TIMES = 12
 
 
 @contextmanager
@@ -84,8 +84,24 @@ def test_a_process_that_may_open_no_more_files_waits(nowhere: Settings, opener: 
                 pass
 
 
-def test_an_error_of_the_program_is_not_taken_for_an_outage(nowhere: Settings) -> None:
-    with nothing_left():
-        for _ in range(TIMES):
-            with pytest.raises(ValueError, match="codec"):
-                connect(KafkaProducer, nowhere.kafka, api_version=(4, 0), compression_type="none such")
+def test_a_client_that_is_not_installed_is_named_with_its_extra(
+    nowhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    for name in [name for name in sys.modules if name.startswith(f"{librdkafka.__name__}.")]:
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(librdkafka, name.rpartition(".")[2], raising=False)
+    fast = nowhere.replace(kafka_client="librdkafka")
+    with pytest.raises(SettingsError, match=r"ENGAGEMENT_KAFKA_CLIENT .*pip install 'engagement-platform\[fast\]'"):
+        client_of(fast.kafka)
+    assert client_of(nowhere.replace(kafka_client="kafka-python").kafka)
+
+
+def test_only_the_client_that_is_chosen_is_loaded(client: str) -> None:
+    program = (
+        "import sys, engagement_platform.stream.relay.loop, engagement_platform.adapters.kafka.preloaded;"
+        "print([name for name in ('kafka', 'confluent_kafka') if name in sys.modules])"
+    )
+    environment = {"ENGAGEMENT_KAFKA_CLIENT": client}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == {"kafka-python": "['kafka']", "librdkafka": "['confluent_kafka']"}[client]

@@ -1,16 +1,19 @@
 """The reader against a real Kafka."""
 
+import random
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from engagement_platform.adapters.kafka import consumer
+from engagement_platform.adapters.kafka import connection, consumer
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.identity import topic_id
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.kafka.conftest import CLIENTS
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually, put
 
 pytestmark = pytest.mark.servers
@@ -64,6 +67,91 @@ def test_positions_pass_the_markers_up_to_the_end_offsets(reader: TopicReader, t
     assert reader.end_offsets() == {0: 2, 1: 0}
     eventually(lambda: reader.poll(20) == {} and reader.positions() == {0: 2, 1: 0})
     assert reader.waiting() == 0
+
+
+def test_seeks_amid_messages_lead_where_they_were_aimed(
+    settings: Settings, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched ahead for the place before is not taken for what was asked for."""
+    monkeypatch.setattr(consumer, "REFRESH_MS", 2_000)
+    reader = TopicReader(settings.kafka, settings.topics.events, max_wait_ms=20)
+    topic.send((event(n) for n in range(3_000)), partition=0)
+    draw = random.Random(7)
+    for _ in range(20):
+        at = draw.randrange(2_900)
+        reader.seek({0: at, 1: 0})
+        assert reader.positions() == {0: at, 1: 0}
+        assert [offset for _, offset in read(reader, 40)][:40] == list(range(at, at + 40))
+        reader.poll(0)
+    reader.close()
+
+
+def test_nothing_is_lost_or_doubled_while_transactions_come_and_are_aborted(reader: TopicReader, topic: Topic) -> None:
+    reader.seek({0: 0, 1: 0})
+    polled: list[int] = []
+
+    def poll() -> bool:
+        polled.extend(record.offset for record in reader.poll(20).get(0, ()))
+        return reader.positions()[0] >= 12 * 21
+
+    for number in range(12):
+        with suppress(ZeroDivisionError), topic.transaction() as producer:
+            for n in range(20):
+                put(producer, topic.name, event(n), 0)
+            if number % 3 == 0:
+                producer.flush()
+                raise ZeroDivisionError
+        poll()
+    eventually(poll)
+    assert reader.positions()[0] == reader.end_offsets()[0] == 12 * 21
+    assert polled == [21 * number + n for number in range(12) if number % 3 for n in range(20)]
+
+
+def test_the_end_is_known_only_from_answers(reader: TopicReader, topic: Topic) -> None:
+    topic.send([event()], partition=0)
+    reader.seek({0: 0, 1: 0})
+    assert not reader.is_at_end()
+    read(reader, 1)
+    eventually(lambda: reader.poll(20) == {} and reader.is_at_end())
+    topic.send((event(n) for n in range(5)), partition=0)
+    reader.seek({0: 2, 1: 0})
+    assert len(read(reader, 5)) == 5
+
+
+def test_a_record_is_the_same_with_every_client(settings: Settings, topic: Topic) -> None:
+    topic.send([event(1), event(2)], partition=0)
+    topic.send_raw(None, partition=0)
+    ours, theirs = (records_of(settings.replace(kafka_client=name), 3) for name in CLIENTS)
+    for name in (name for name in vars(Record) if not name.startswith("_")):
+        assert [_plain(getattr(one, name)) for one in ours] == [_plain(getattr(one, name)) for one in theirs], name
+    assert [record.timestamp_type for record in ours] == [1, 1, 1]
+    assert ours[2].value is None
+
+
+def records_of(settings: Settings, count: int) -> list[Record]:
+    reader = TopicReader(settings.kafka, settings.topics.events)
+    assert reader.topic_id == topic_id(settings.kafka, settings.topics.events)
+    reader.seek({0: 0})
+    records: list[Record] = []
+
+    def enough() -> bool:
+        records.extend(reader.poll(50).get(0, ()))
+        return len(records) >= count
+
+    eventually(enough)
+    reader.close()
+    return records
+
+
+def _plain(value: object) -> object:
+    return [tuple(header) for header in value] if isinstance(value, list | tuple) else value
+
+
+def test_who_was_busy_for_long_still_knows_the_topic(reader: TopicReader, topic: Topic) -> None:
+    """Loads take longer than three looks at the topic: that is no outage of Kafka."""
+    busy_to = time.monotonic() + 4 * consumer.REFRESH_MS / 1000
+    eventually(lambda: time.monotonic() > busy_to)
+    assert reader.partitions == {0, 1}
 
 
 def test_open_and_aborted_transactions_are_not_seen(reader: TopicReader, topic: Topic) -> None:
@@ -135,7 +223,8 @@ def test_offsets_by_time_of_arrival(reader: TopicReader, topic: Topic) -> None:
     assert reader.offsets_at(_a_moment_later() + 60_000) == reader.end_offsets() == {0: 4, 1: 0}
 
 
-def test_kafka_that_never_answered_is_unavailable(settings: Settings) -> None:
+def test_kafka_that_never_answered_is_unavailable(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BOOTSTRAP_MS", 500)
     nowhere = settings.replace(kafka_bootstrap_servers="127.0.0.1:1")
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         TopicReader(nowhere.kafka, nowhere.topics.events)

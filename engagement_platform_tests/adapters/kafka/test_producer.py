@@ -1,17 +1,16 @@
 """What a commit promises: every message, or an exception and none of them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from kafka import TopicPartition
-from kafka.errors import TopicAuthorizationFailedError
-from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
 
+from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.kafka.conftest import CLIENTS
+from engagement_platform_tests.adapters.kafka.transactions import Interrupted, batch, committed, left, values
 from engagement_platform_tests.streaming import read_all
 
 pytestmark = pytest.mark.servers
@@ -25,92 +24,10 @@ def producer(settings: Settings) -> Iterator[FencedProducer]:
         yield producer
 
 
-def batch(settings: Settings, events: int = 3) -> list[Message]:
-    """Return events without a key, one with, and a checkpoint, as the relay sends them."""
-    keyless = [Message(settings.topics.events, None, b"%d" % n) for n in range(events)]
-    return [
-        *keyless,
-        Message(settings.topics.events, b"key", b"keyed"),
-        Message(settings.topics.checkpoint, b"relay", b"{}"),
-    ]
-
-
-def committed(settings: Settings) -> list[bytes]:
-    topics = (settings.topics.events, settings.topics.checkpoint, settings.topics.dead_letters)
-    return sorted(record.value for topic in topics for record in read_all(settings, topic))
-
-
-def left(settings: Settings) -> list[bytes]:
-    """Return what is committed once a successor has ended what a commit that failed has left open."""
-    with open_producer(settings, 1_000_000) as successor:
-        successor.fence()
-    return committed(settings)
-
-
 def test_once_it_returns_every_message_is_committed(producer: FencedProducer, settings: Settings) -> None:
     producer.commit(batch(settings))
     producer.commit(batch(settings))
-    assert committed(settings) == sorted(message.value for message in 2 * batch(settings))
-
-
-def test_a_message_that_was_refused_at_once_stops_the_commit(
-    producer: FencedProducer, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The client raises nothing when the topic of a message without a partition cannot be looked up."""
-    send = producer._producer.send
-
-    def refuse(topic: str, value: bytes, *rest: Any) -> Any:
-        if value != b"1":
-            return send(topic, value, *rest)
-        record = FutureRecordMetadata(FutureProduceResult(TopicPartition(topic, None)), -1, None, None, -1, 1, -1)
-        return record.failure(TopicAuthorizationFailedError(topic))
-
-    monkeypatch.setattr(producer._producer, "send", refuse)
-    with pytest.raises(Unavailable, match="TopicAuthorizationFailed"):
-        producer.commit(batch(settings))
-    assert left(settings) == []
-
-
-def test_a_topic_that_cannot_be_looked_up_stops_the_commit(
-    producer: FencedProducer, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(topic: str, max_wait_ms: float) -> set[int]:
-        raise TopicAuthorizationFailedError(topic)
-
-    monkeypatch.setattr(producer._producer, "_wait_on_metadata", refuse)
-    monkeypatch.setattr(producer._producer._metadata, "partitions_for_topic", lambda topic: None)
-    with pytest.raises(Unavailable, match="TopicAuthorizationFailed"):
-        producer.commit([Message(settings.topics.dead_letters, None, b"0")])
-    assert left(settings) == []
-
-
-def test_messages_that_expire_are_not_left_out(producer: FencedProducer, settings: Settings) -> None:
-    """The client calls that retriable, and commits without them."""
-    producer._producer._accumulator.config["delivery_timeout_ms"] = 0
-    with pytest.raises(Unavailable, match="has passed since batch creation"):
-        producer.commit(batch(settings))
-    assert left(settings) == []
-
-
-def test_a_transaction_that_the_client_gave_up_is_not_taken_for_committed(
-    producer: FencedProducer, settings: Settings
-) -> None:
-    """After an error in the sequence the client raises its epoch, by which Kafka aborts, and reports success."""
-    only_one = [Message(settings.topics.checkpoint, b"relay", b"1")]
-    producer.commit(only_one)
-    producer._producer._transaction_manager.set_sequence_number(TopicPartition(settings.topics.checkpoint, 0), 7)
-    with pytest.raises(Unavailable, match="OutOfOrderSequence"):
-        producer.commit(only_one)
-    assert left(settings) == [b"1"]
-
-
-def test_partitions_that_the_topic_has_lost_are_an_outage(
-    producer: FencedProducer, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(producer._producer, "partitions_for", lambda topic: set(range(1_000)))
-    with pytest.raises(Unavailable, match="Unrecognized partition"):
-        producer.commit([Message(settings.topics.events, b"%d" % n, b"") for n in range(20)])
-    assert left(settings) == []
+    assert committed(settings) == values(2 * batch(settings))
 
 
 @pytest.mark.parametrize("events", [0, 5_000])
@@ -123,3 +40,63 @@ def test_a_later_producer_shuts_out_the_earlier(producer: FencedProducer, settin
             producer.commit(batch(settings, events))
         later.commit(batch(settings, 1))
     assert len(committed(settings)) == 2 * len(batch(settings, 1))
+
+
+def test_a_zombie_that_wakes_up_in_its_transaction_writes_nothing(
+    producer: FencedProducer, settings: Settings, client: str
+) -> None:
+    with open_producer(settings, 1_000_000) as later:
+
+        def take_over() -> None:
+            later.fence()
+            later.commit([Message(settings.topics.checkpoint, b"relay", b"later")])
+
+        with pytest.raises(Fenced):
+            producer.commit(Interrupted(batch(settings, 2_000), client, take_over))
+        later.commit([Message(settings.topics.checkpoint, b"relay", b"last")])
+    assert committed(settings) == [b"last", b"later"]
+
+
+def test_a_message_that_is_too_large_stops_the_commit(producer: FencedProducer, settings: Settings) -> None:
+    large = Message(settings.topics.events, b"key", bytes(1_500_000))
+    with pytest.raises(Unavailable, match=r"(?i)size"):
+        producer.commit([*batch(settings), large])
+    assert left(settings) == []
+
+
+def test_a_message_that_the_broker_refuses_stops_the_commit(settings: Settings) -> None:
+    """Its own limit is lower than the one that the client was told."""
+    ensure_topics(settings)
+    with open_producer(settings, 4_000_000) as producer:
+        producer.fence()
+        with pytest.raises(Unavailable, match=r"(?i)size|large"):
+            producer.commit([*batch(settings), Message(settings.topics.events, b"key", bytes(2_000_000))])
+    assert left(settings) == []
+
+
+def test_a_commit_of_more_than_the_client_keeps(producer: FencedProducer, settings: Settings) -> None:
+    producer.commit(
+        [Message(settings.topics.events, b"%d" % (n % 50), b"%d" % n, [("n", b"1")]) for n in range(20_000)]
+    )
+    records = read_all(settings, settings.topics.events)
+    assert sorted(int(record.value) for record in records) == list(range(20_000))
+    for partition in {record.partition for record in records}:
+        sent = [int(record.value) for record in records if record.partition == partition]
+        assert sent == sorted(sent)
+
+
+def test_the_partition_of_a_key_is_the_same_with_every_client(settings: Settings) -> None:
+    ensure_topics(settings)
+    keys = [b"", b"\x00", b"k", *(f"content-{n}".encode() * (1 + n % 4) for n in range(60))]
+    for name in CLIENTS:
+        ours = settings.replace(kafka_client=name)
+        messages = [Message(settings.topics.events, key, name.encode()) for key in keys]
+        with open_producer(ours, 1_000_000) as producer:
+            producer.fence()
+            producer.commit(messages)
+        send_all(ours.kafka, messages)
+    partitions: dict[bytes, set[int]] = {}
+    for record in read_all(settings, settings.topics.events):
+        partitions.setdefault(record.key, set()).add(record.partition)
+    assert {key: len(among) for key, among in partitions.items()} == dict.fromkeys(keys, 1)
+    assert len({partition for among in partitions.values() for partition in among}) == settings.topics.partitions

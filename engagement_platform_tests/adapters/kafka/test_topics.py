@@ -1,8 +1,9 @@
 import pytest
 
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics, topic_configuration, topics_to_make
+from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration, topics_to_make
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Settings
+from engagement_platform_tests.kafka_admin import admin
 
 pytestmark = pytest.mark.servers
 
@@ -11,7 +12,7 @@ def test_what_a_first_start_creates_is_accepted_by_the_next(settings: Settings) 
     for _ in range(2):
         ensure_topics(settings)
     for name, wanted in topics_to_make(settings.topics).items():
-        assert topic_configuration(settings.kafka, name).items() >= wanted["configs"].items()
+        assert topic_configuration(settings.kafka, name).items() >= wanted.configs.items()
 
 
 @pytest.mark.parametrize("policy", ["delete", "compact,delete"])

@@ -11,7 +11,7 @@ import psycopg
 from kafka import KafkaProducer
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.kafka_python.connection import options
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.settings import Settings, load
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from kafka import KafkaProducer
 
-from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.kafka_python.connection import options
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.local.generator.writer import fill_catalogue
 from engagement_platform.local.stack import Endpoints

@@ -167,7 +167,7 @@ def test_every_noted_event_is_measured(settings: Settings, source_db: SourceData
 
 
 def _has_topic(settings: Settings) -> bool:
-    from engagement_platform.adapters.kafka.topics import admin
+    from engagement_platform_tests.kafka_admin import admin
 
     with admin(settings.kafka) as client:
         return settings.topics.events in client.list_topics()

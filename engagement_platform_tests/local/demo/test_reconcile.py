@@ -9,7 +9,7 @@ import pytest
 import redis
 from kafka import KafkaProducer
 
-from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.kafka_python.connection import options
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.local.demo.compare import events_off

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.plain import send_all, send_dead_letters
 from engagement_platform.adapters.kafka.producer import Message
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.delivery import dispatch
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.loop_state import Activity, in_words
@@ -19,6 +19,7 @@ from engagement_platform.recovery.forward import restart
 from engagement_platform.settings import Settings
 from engagement_platform.stream import dead_letters
 from engagement_platform.stream.forward import loop as forward
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.partner import message
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import (

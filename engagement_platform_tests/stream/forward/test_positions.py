@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from kafka import KafkaAdminClient
 
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.adapters.platform.migrate import ensure_schema
@@ -30,6 +29,7 @@ from engagement_platform.stream.forward import loop as forward
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.faults.databases import shut
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.stream.forward.conftest import To
 from engagement_platform_tests.stream.forward.support import ids_of, publish, received
 from engagement_platform_tests.streaming import drain, insert, running, wait_for

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
-from engagement_platform.adapters.kafka.connection import options
+from engagement_platform.adapters.kafka.kafka_python.connection import options
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform import migrate, mirror

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
-from engagement_platform.adapters.kafka.topics import admin, ensure_topics
+from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
@@ -37,6 +37,7 @@ from engagement_platform.stream.stage import loop as stage
 from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.faults.cuts import cutting
+from engagement_platform_tests.kafka_admin import admin
 from engagement_platform_tests.streaming import drain, read_all, running, wait_for
 from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import DAY, NEXT, oracle_rows, source_ids, table_ids, table_rows, write

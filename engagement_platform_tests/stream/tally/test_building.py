@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
 from engagement_platform.adapters.kafka.identity import topic_id
+from engagement_platform.adapters.kafka.kafka_python.consumer import KafkaPythonConsumer
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
@@ -65,7 +66,7 @@ def test_missing_offsets_of_a_recreated_topic_do_not_replace_the_views(
     settings: Settings, topic: Topic, views: Views, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Offsets that are gone mean a rebuild, but not before the topic was looked up."""
-    monkeypatch.setattr(consumer.TopicReader, "_note_metadata", lambda *_: None)  # the regular look-up is late
+    monkeypatch.setattr(KafkaPythonConsumer, "_note_state", lambda *_: None)  # the regular look-up is late
     monkeypatch.setattr(consumer, "REFRESH_MS", 20_000)
     sent = topic.send(event(n) for n in range(10))
     running = start()

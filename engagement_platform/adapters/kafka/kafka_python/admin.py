@@ -1,0 +1,92 @@
+"""Looks at topics, and creates them, with kafka-python."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from engagement_platform.adapters.kafka import connection
+from engagement_platform.adapters.kafka.kafka_python.connection import connect
+from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
+from engagement_platform.adapters.kafka.port import NewTopic
+from engagement_platform.settings import Kafka
+
+
+class KafkaPythonAdmin:
+    """What `port.Admin` says."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._client = connect(KafkaAdminClient, kafka, request_timeout_ms=connection.MAX_BLOCK_MS)
+
+    def topics(self) -> frozenset[str]:
+        """Return the names of the topics that Kafka shows to this user."""
+        with self._reaching():
+            return frozenset(self._client.list_topics())
+
+    def create(self, topics: Mapping[str, NewTopic]) -> None:
+        """Create topics, in one request, and wait until they can be used. Those that exist stay as they are."""
+        wanted = {
+            name: {
+                "num_partitions": topic.partitions,
+                "replication_factor": topic.replication_factor,
+                "configs": dict(topic.configs),
+            }
+            for name, topic in topics.items()
+        }
+        with self._reaching():
+            try:
+                self._client.create_topics(wanted, wait_for_metadata=True)
+            except TopicAlreadyExistsError:
+                self._client.wait_for_topics(list(topics))  # another process was faster
+
+    def topic_id(self, topic: str) -> str | None:
+        """Return the UUID of a topic, as text; None where Kafka shows no such topic."""
+        with self._reaching():
+            described = self._client.describe_topics([topic])
+        identity = described[0]["topic_id"] if described else None
+        return str(identity) if identity else None
+
+    def configurations(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return topic -> its effective configuration; an empty one where Kafka shows none to this user.
+
+        The client says nothing of a refusal: there are just no entries.
+        """
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+        with self._reaching():
+            shown = self._client.describe_configs(resources, config_filter="all")["topic"]
+        return {topic: {name: entry["value"] for name, entry in shown.get(topic, {}).items()} for topic in topics}
+
+    def written_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Return partition -> end of all that is written, open transactions included."""
+        latest = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in partitions}
+        with self._reaching():
+            return {at.partition: end.offset for at, end in self._client.list_partition_offsets(latest).items()}
+
+    def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
+        """Return partition -> the latest timestamp of its messages, in ms; None for an empty one."""
+        newest = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
+        with self._reaching():
+            offsets = self._client.list_partition_offsets(newest)
+        return {
+            at.partition: one.timestamp if one.timestamp is not None and one.timestamp >= 0 else None
+            for at, one in offsets.items()
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaError as error:
+            raise unavailable(self._kafka, error) from error
+
+
+def open_admin(kafka: Kafka) -> KafkaPythonAdmin:
+    """Open an admin client: see `port.Client`."""
+    return KafkaPythonAdmin(kafka)

@@ -1,0 +1,61 @@
+"""Sends messages without a transaction with kafka-python."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from engagement_platform.adapters.kafka import connection
+from engagement_platform.adapters.kafka.kafka_python.connection import connect
+from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
+from engagement_platform.adapters.kafka.port import Message
+from engagement_platform.settings import Kafka
+
+_IN_FLIGHT = 5_000
+
+
+class KafkaPythonPlainProducer:
+    """What `port.PlainProducer` says."""
+
+    def __init__(self, kafka: Kafka, largest_message: int) -> None:
+        self._kafka = kafka
+        self._patience = 2 * connection.MAX_BLOCK_MS / 1000
+        self._producer = connect(
+            KafkaProducer,
+            kafka,
+            acks="all",
+            metrics_enabled=False,
+            linger_ms=5,
+            batch_size=262_144,
+            max_request_size=largest_message + 262_144,
+            max_block_ms=connection.MAX_BLOCK_MS,
+            request_timeout_ms=connection.MAX_BLOCK_MS,
+            delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
+        )
+
+    def send_all(self, messages: Iterable[Message]) -> int:
+        """Send messages as they come; return how many Kafka has, which is all of them."""
+        unconfirmed: deque[Any] = deque()
+        confirmed = 0
+        try:
+            for topic, key, value, headers in messages:
+                unconfirmed.append(self._producer.send(topic, value, key, list(headers)))
+                while len(unconfirmed) > _IN_FLIGHT:
+                    unconfirmed.popleft().get(self._patience)
+                    confirmed += 1
+            for sent in unconfirmed:
+                sent.get(self._patience)
+            return confirmed + len(unconfirmed)
+        except KafkaError as error:
+            raise unavailable(self._kafka, error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._producer.close(timeout=1)
+
+
+def open_plain(kafka: Kafka, largest_message: int) -> KafkaPythonPlainProducer:
+    """Open a producer: see `port.Client`."""
+    return KafkaPythonPlainProducer(kafka, largest_message)
