@@ -22,8 +22,10 @@ from engagement_platform.settings import Settings
 
 log = logging.getLogger("engagement_platform.rejections")
 
-_ASK_SECONDS = 5.0
-"""For how long a platform database that was away is not asked again: the loop waits for the answer."""
+_ASK_SECONDS = 60.0
+"""For how long a platform database that was away is not asked again: the loop waits for the answer, for seconds where
+that server is frozen.
+"""
 
 
 class _KeptCredit:
