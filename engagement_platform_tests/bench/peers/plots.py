@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engagement_platform_tests.bench.peers.results import COSTS, SHARES
+from engagement_platform_tests.bench.peers.results import COSTS, RELAY, SHARES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,8 @@ def _stacked(axes: "Axes", results: Sequence[dict[str, Any]]) -> None:
     left = [0.0] * len(results)
     for part in COSTS:
         seconds = [one["cpu"].get(part, 0.0) for one in results]
-        axes.barh([one["name"] for one in results], seconds, left=left, label=part)
+        label = "the program itself" if part == RELAY else part
+        axes.barh([one["name"] for one in results], seconds, left=left, label=label)
         left = [before + more for before, more in zip(left, seconds, strict=True)]
     axes.invert_yaxis()
     axes.legend()

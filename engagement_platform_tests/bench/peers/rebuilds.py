@@ -96,4 +96,5 @@ def _found(file: Path) -> tuple[int, int, str]:
     from pyarrow import parquet
 
     rows = parquet.read_table(file, columns=["duration_ms", "engagement_seconds"])
-    return rows.num_rows, pc.sum(rows["duration_ms"]).as_py(), str(pc.sum(rows["engagement_seconds"]).as_py())
+    seconds = pc.sum(rows["engagement_seconds"]).as_py()
+    return rows.num_rows, pc.sum(rows["duration_ms"]).as_py(), f"{seconds:.2f}"  # of a DECIMAL with more digits
