@@ -242,6 +242,7 @@ ALLOWED = {
     "adapters/source/session.py": "the source",
     "adapters/platform/connection.py": "the platform's own database",
     "local/postgres.py": "the embedded server, as its administrator",
+    "local/generator/source_tables.py": "the media company's tables",
     "local/generator/writer.py": "the media company's own program",
 }
 
