@@ -35,7 +35,7 @@ test-bqemulator: .venv/installed
 # What pages tell a newcomer, typed as it stands there: the README in a clone with an empty home, which installs
 # everything once more; docs/own-servers.md; docs/your-own-stream.md, from a table to its backfill, with kills; the demo.
 test-newcomer: .venv/installed
-	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest -m newcomer $(ARGS)
+	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest -m newcomer -n 2 --dist load --maxschedchunk 1 $(ARGS)
 
 # The image built from the lock and the compose file's demo brought up, by hand where there is no engine: needs root.
 test-docker: .venv/installed
