@@ -53,7 +53,8 @@ class ByDay:
         ids = [np.empty(0, np.int64)]
         try:
             for batch in self._slices(day.toordinal() - _EPOCH):
-                ids.append(batch.column(self._number).to_numpy())
+                # A copy: a view would keep the whole batch, whose columns the driver lets go together.
+                ids.append(batch.column(self._number).to_numpy().copy())
                 yield batch
             at_end(self._ascending(np.concatenate(ids)))
         except Exception as error:

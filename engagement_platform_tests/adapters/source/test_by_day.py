@@ -64,3 +64,21 @@ def test_an_id_that_comes_twice_on_a_day_ends_the_stream(sizes: list[int]) -> No
     with pytest.raises(KeyError, match="3"):
         by_day.of(at.date()).read_all()
     assert isinstance(by_day.failure, KeyError)
+
+
+def test_of_a_batch_that_has_passed_only_the_ids_are_kept() -> None:
+    """A driver hands a batch over as one piece of memory: whoever holds on to one of its columns holds all of it."""
+    day, rows = datetime(2026, 1, 1, tzinfo=UTC), 10_000
+    schema = pa.schema([*SCHEMA, ("payload", pa.string())])
+    at_first = pa.total_allocated_bytes()
+
+    def wide() -> Iterator[pa.RecordBatch]:
+        for n in range(20):
+            ids = range(n * rows, (n + 1) * rows)
+            yield pa.record_batch([ids, [day] * rows, ["x" * 200] * rows], schema=schema)
+
+    driver = pa.RecordBatchReader.from_stream(pa.RecordBatchReader.from_batches(schema, wide()))
+    by_day = ByDay(iter(driver), schema, number="id", time="event_ts", twice=KeyError)
+    held = [pa.total_allocated_bytes() - at_first for _ in by_day.of(day.date())]
+    assert len(held) == 20
+    assert max(held) < 4 * rows * 216
