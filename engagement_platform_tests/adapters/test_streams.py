@@ -52,7 +52,7 @@ def test_a_line_of_the_statement_is_that_line_of_its_file(folder: Path) -> None:
     (folder / "enriched.sql").write_text(text)
     lines = read(folder).enriched.split("\n")
     for number, line in enumerate(text.split("\n")[: len(lines)]):
-        assert lines[number] == ("" if line.strip().startswith("--") else line.rstrip("; "))
+        assert lines[number] == (" " * len(line) if line.strip().startswith("--") else line.rstrip("; "))
     assert lines[-1] == "FROM orders"
 
 
