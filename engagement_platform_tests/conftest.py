@@ -85,6 +85,12 @@ OWN_SERVERS = (
 )
 """Files with tests that break servers: they share those that may be broken, which take five seconds of a processor."""
 
+MEANWHILE = (
+    "engagement_platform_tests/adapters/warehouse/bigquery/test_contract.py",
+    "engagement_platform_tests/adapters/warehouse/delta/test_contract.py",
+)
+"""Files that need no server: something to do for two processes while others fetch Kafka, at a first start."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -115,6 +121,7 @@ def _order(item: pytest.Item) -> tuple[bool, ...]:
     return (
         file not in WHOLE_SYSTEMS,
         file not in OWN_SERVERS,
+        file not in MEANWHILE,
         "own_stack_folder" not in getattr(item, "fixturenames", ()),
         item.get_closest_marker("slow") is None,
         item.get_closest_marker("servers") is None,

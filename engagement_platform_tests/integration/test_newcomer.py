@@ -6,6 +6,7 @@ And the demo from the wheel. Both install everything anew.
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from engagement_platform_tests.conftest import reachable_folder
 from engagement_platform_tests.streaming import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -34,20 +36,26 @@ def block(heading: str) -> str:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """What `git clone` gives; servers that run as another user have to reach it."""
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
-    return tmp_path / "clone"
+def folder() -> Iterator[Path]:
+    """An empty folder, which servers that run as another user can reach."""
+    made = reachable_folder()
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def clone(folder: Path) -> Path:
+    """What `git clone` gives."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder / "clone"], check=True)
+    return folder / "clone"
+
+
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
     """An environment with nothing of ours, and a home folder without anything in it."""
-    home = tmp_path / "home"
+    home = folder / "home"
     home.mkdir()
-    ours = ("ENGAGEMENT_", "DAGSTER_", "VIRTUAL_ENV", "PYTHON", "PYTEST", "MAKE")
+    ours = ("ENGAGEMENT_", "DAGSTER_", "VIRTUAL_ENV", "PYTHON", "PYTEST", "MAKE", "ARGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"HOME": str(home)}
 
 
@@ -91,22 +99,19 @@ def test_from_nothing_to_an_event_of_ones_own(clone: Path, environment: dict[str
     assert "Everything is stopped" in said.read_text()
 
 
-def test_the_demo_from_the_wheel_in_an_environment_of_its_own(tmp_path: Path, environment: dict[str, str]) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-
+def test_the_demo_from_the_wheel_in_an_environment_of_its_own(folder: Path, environment: dict[str, str]) -> None:
     def run(*command: str | Path) -> str:
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", "dist", ROOT)
-    (wheel,) = (tmp_path / "dist").iterdir()
+    (wheel,) = (folder / "dist").iterdir()
     run(sys.executable, "-m", "venv", "own")
-    own = tmp_path / "own" / "bin"
+    own = folder / "own" / "bin"
     lock = (ROOT / "requirements.lock", "--project", ROOT / "pyproject.toml", "--extra", "local")
-    (tmp_path / "own.lock").write_text(run(sys.executable, ROOT / "docker" / "locked.py", *lock))
+    (folder / "own.lock").write_text(run(sys.executable, ROOT / "docker" / "locked.py", *lock))
     run("sh", ROOT / "docker" / "install-locked.sh", "own.lock", own / "pip")
     run(own / "pip", "--quiet", "install", "--no-deps", "--no-index", wheel)
     run(own / "pip", "check")
@@ -114,6 +119,6 @@ def test_the_demo_from_the_wheel_in_an_environment_of_its_own(tmp_path: Path, en
         run(own / "engagement-platform", "demo", "--for", "30", "--rate", "200", "--report", "report.json")
     finally:
         run(own / "engagement-platform", "reset", "--yes")
-    figures = json.loads((tmp_path / "report.json").read_text())
+    figures = json.loads((folder / "report.json").read_text())
     assert figures["committed"] == figures["in_kafka"] == figures["in_redis"] == figures["measured"] >= 5_000
     assert figures["lost"] == figures["doubled"] == figures["late"] == figures["hand_overs"] == 0

@@ -121,7 +121,7 @@ def test_from_the_wheel_to_the_first_event(
         [*command, "doctor"], env=sourced(home, bare), cwd=home, capture_output=True, text=True, check=False
     )
     assert before.returncode == 1
-    assert "ENGAGEMENT_SOURCE_DSN" in before.stderr
+    assert "ENGAGEMENT_SOURCE_DSN" in before.stdout
     fill_in(
         home / ".env",
         {
