@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What installs: `make PIP="uv pip" ...` for those who have uv.
 PIP ?= $(BIN)/pip --disable-pip-version-check
 # How many processes test beside each other, on two cores; each has servers of its own, half a gigabyte.
-PROCESSES ?= 5
+PROCESSES ?= 4
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
 # What makes locks.

@@ -91,6 +91,14 @@ MEANWHILE = (
 )
 """Files that need no server: something to do for two processes while others fetch Kafka, at a first start."""
 
+LONG = (
+    "engagement_platform_tests/stream/test_schemas.py",
+    "engagement_platform_tests/stream/relay/test_loop.py",
+    "engagement_platform_tests/stream/stage/test_loop.py",
+    "engagement_platform_tests/history/test_rebuild.py",
+)
+"""Files that take a minute and more: nothing is left for the other processes while one has such a file at the end."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -122,6 +130,7 @@ def _order(item: pytest.Item) -> tuple[bool, ...]:
         file not in WHOLE_SYSTEMS,
         file not in OWN_SERVERS,
         file not in MEANWHILE,
+        file not in LONG,
         "own_stack_folder" not in getattr(item, "fixturenames", ()),
         item.get_closest_marker("slow") is None,
         item.get_closest_marker("servers") is None,

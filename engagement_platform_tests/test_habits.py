@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engagement_platform_tests.conftest import MEANWHILE, OWN_SERVERS, WHOLE_SYSTEMS
+from engagement_platform_tests.conftest import LONG, MEANWHILE, OWN_SERVERS, WHOLE_SYSTEMS
 
 ROOT = Path(__file__).parents[1]
 HOOKS = ROOT / ".pre-commit-config.yaml"
@@ -148,7 +148,7 @@ def test_make_lock_check_is_the_weekly_run_with_the_quick_tests() -> None:
 
 def test_the_files_that_go_together_are_there() -> None:
     """Else whole systems would run beside each other, and starve."""
-    assert all((ROOT / file).is_file() for file in (*WHOLE_SYSTEMS, *OWN_SERVERS, *MEANWHILE))
+    assert all((ROOT / file).is_file() for file in (*WHOLE_SYSTEMS, *OWN_SERVERS, *MEANWHILE, *LONG))
 
 
 def test_whoever_breaks_servers_shares_them() -> None:

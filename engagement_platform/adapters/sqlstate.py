@@ -46,6 +46,8 @@ _BY_CLASS = {
     "22": Meaning.DATA,
 }
 _NO_ROOM = ("too many clients", "too many connections", "remaining connection slots")
+_BETWEEN = ("starting up", "not yet accepting", "not accepting connections", "shutting down", "in recovery mode")
+"""What a server says of itself that accepts nobody yet, or any more: a moment later it may, and be asked then."""
 _ANOTHER_ROLE = ("read-only", "not read-only", "hot standby mode")
 """What the client says when `target_session_attrs` matches no host: a failover ends it."""
 _SILENT = ("timeout expired", "silent")
@@ -63,7 +65,7 @@ def meaning(sqlstate: str | None) -> Meaning:
 
 def meaning_of_connecting(conninfo: str, said: str) -> Meaning:
     """Return what a failed attempt to connect means; `said` is its text. Asks the server once more."""
-    if any(text in said for text in (*_NO_ROOM, *_ANOTHER_ROLE, *_UNCERTAIN, *_SILENT)):
+    if any(text in said for text in (*_NO_ROOM, *_BETWEEN, *_ANOTHER_ROLE, *_UNCERTAIN, *_SILENT)):
         return Meaning.AWAY
     if any(text in said for text in _TLS):
         return Meaning.REFUSED

@@ -183,3 +183,21 @@ def test_a_process_that_never_answers_is_not_waited_for_without_end(daemon: Daem
 
     with pytest.raises(EngagementError, match="did not answer"):
         daemon.wait_until(lambda: False, 0.1)
+
+
+def test_a_paused_process_stands_still_at_once(daemon: Daemon, tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    busy = (
+        "import os, threading\n"
+        f"out = os.open({str(counter)!r}, os.O_CREAT | os.O_WRONLY | os.O_APPEND)\n"
+        "def work():\n    while True: os.write(out, b'.')\n"
+        "for _ in range(8): threading.Thread(target=work).start()\n"
+    )
+    daemon.spawn([sys.executable, "-c", busy])
+    daemon.wait_until(lambda: counter.exists() and counter.stat().st_size > 100, 20)
+    for _ in range(20):
+        daemon.pause()
+        written = counter.stat().st_size
+        os.sched_yield()
+        assert counter.stat().st_size == written
+        daemon.resume()

@@ -71,7 +71,11 @@ class TopicReader:
         Kafka is asked by the topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes
         something lasting of the messages calls `verify` between the poll and that.
         """
-        polled = self._consumer.poll(timeout_ms)
+        try:
+            polled = self._consumer.poll(timeout_ms)
+        except OffsetsExpired:
+            self._present()  # of another topic they are not expired: they never were
+            raise
         self._present()
         return polled
 
