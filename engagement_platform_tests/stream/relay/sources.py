@@ -12,7 +12,7 @@ import pytest
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.domain.checkpoint import Checkpoint, to_bytes
-from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
@@ -73,13 +73,16 @@ def relaying(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[St
 
 
 def repaired(repair: Callable[[], Checkpoint]) -> None:
-    """Follow a remedy beside a relay that looks again; both may begin at the same moment, and the command says so."""
+    """Follow a remedy beside a relay that looks again; both may begin at the same moment, and the command says so.
+
+    Kafka may then answer the commit of the one that is shut out with an unknown error: its outcome is not known.
+    """
     while True:
         try:
             repair()
             return
         except EngagementError as error:
-            if "Run the command again" not in error.todo:
+            if not isinstance(error, Unavailable) and "Run the command again" not in error.todo:
                 raise
 
 
