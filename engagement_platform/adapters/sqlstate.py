@@ -1,7 +1,8 @@
 """What a failure of PostgreSQL means: the server does not answer, it refuses, or something is not as it must be.
 
-Decided by SQLSTATE, never by the server's text, which may be in any language. Only a failed connection has no SQLSTATE:
-then the client is asked whether a server is there at all.
+Decided by SQLSTATE, not by the server's text, which may be in any language. Only a failed connection has no SQLSTATE:
+then it is looked for what servers say in English, and else the client is asked whether a server is there at all, which
+it may be by then.
 """
 
 from enum import Enum, auto
