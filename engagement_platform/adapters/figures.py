@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engagement_platform.domain.columns import Base, Column
-from engagement_platform.domain.comparison import Comparison
+from engagement_platform.domain.reconciliation import Comparison
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,12 +12,54 @@ from itertools import chain, count
 from pathlib import Path
 
 from engagement_platform import settings as configuration
-from engagement_platform.adapters import claims
 from engagement_platform.domain import event_stream
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.statement_text import statement_of, statement_of_bigquery
-from engagement_platform.settings import STREAM, Settings, variable
+from engagement_platform.settings import STREAM, Settings, load, variable
+
+_NAMES = {
+    "topic": "Kafka topic",
+    "checkpoint_topic": "Kafka topic",
+    "dead_letter_topic": "Kafka topic",
+    "replay_topic": "Kafka topic",
+    "forward_group": "consumer group",
+    "redis_namespace": "namespace of Redis",
+}
+"""Setting -> what it names."""
+
+
+def _shared(settings: Settings, stream: EventStream, others: Settings, other: EventStream) -> SettingsError | None:
+    """Return what is wrong with a stream beside another that was there before it; None when they share nothing."""
+    taken = dict(_claims(others, other))
+    for claim, by in _claims(settings, stream):
+        if claim in taken:
+            return SettingsError(
+                f"The streams {other.name} and {stream.name} would both write to the {claim}: it is {taken[claim]} of"
+                f" {other.name} and {by} of {stream.name}.",
+                f"Name another one for {stream.name}, by {_remedy(settings, by)}; it does not stream meanwhile,"
+                f" {other.name} does.",
+            )
+    return None
+
+
+def _claims(settings: Settings, stream: EventStream) -> Iterator[tuple[str, str]]:
+    """Yield each thing that a stream writes to, and the setting, or what in its folder, names it."""
+    for name, kind in _NAMES.items():
+        yield f"{kind} {settings[name]}", name
+    # Also where the warehouses differ: Dagster knows a table by its name alone.
+    yield f"table {stream.table}", "the table"
+    for mart in stream.marts:
+        yield f"table {mart}", f"mart {mart}"
+
+
+def _remedy(settings: Settings, by: str) -> str:
+    if by in _NAMES:
+        return settings.variable_of(by)
+    if by.startswith("mart "):
+        return f"the name of its file marts/{by.removeprefix('mart ')}.sql"
+    return "table under [warehouse] in its stream.toml"
+
 
 _CHARACTERS = 32
 """Of a name that is made of a folder's: a number may come behind it."""
@@ -45,7 +87,7 @@ def stream_of(settings: Settings) -> EventStream:
     stream = stream_named(settings.stream)
     _require_heeded(settings.stream)
     for others, other in _before(settings.stream):
-        if fault := claims.shared(settings, stream, others, other):
+        if fault := _shared(settings, stream, others, other):
             raise fault
     return stream
 
@@ -181,3 +223,22 @@ def _before(name: str) -> Iterator[tuple[Settings, EventStream]]:
         if isinstance(stream, EventStream):
             with suppress(SettingsError):
                 yield configuration.load(earlier), stream
+
+
+def settings_of_location() -> Settings:
+    """Return the settings of the first stream that has usable ones: a stream whose own are at fault stops only itself.
+
+    One whose folder cannot be used has no schema; of `engagement` it is the common one.
+
+    Raises SettingsError when none can be used.
+    """
+    first: SettingsError | None = None
+    for name, stream in streams().items():
+        if isinstance(stream, SettingsError) and name != STREAM:
+            first = first or stream
+            continue
+        try:
+            return load(name)
+        except SettingsError as error:
+            first = first or error
+    raise first or SettingsError("There is no stream.")

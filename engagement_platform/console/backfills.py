@@ -24,8 +24,7 @@ from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
 from engagement_platform.orchestration.private import AssetGraph, asset_graph
 from engagement_platform.orchestration.warehouse import backfill as backfills
-from engagement_platform.orchestration.warehouse.backfill import DayState
-from engagement_platform.orchestration.warehouse.queue import obstacles
+from engagement_platform.orchestration.warehouse.backfill import DayState, obstacles
 from engagement_platform.settings import Settings, first_day, variable
 
 _POLL_SECONDS = 1.0

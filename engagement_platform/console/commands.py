@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from engagement_platform.console.effective import Effective
+    from engagement_platform.console.doctor import Effective
     from engagement_platform.console.finding import Finding
     from engagement_platform.domain.checkpoint import Checkpoint
 
@@ -26,7 +26,7 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
     from rich.console import Console
 
     from engagement_platform.console import doctor as examination
-    from engagement_platform.console.effective import effective
+    from engagement_platform.console.doctor import effective
     from engagement_platform.console.finding import Finding
     from engagement_platform.console.streams import settings_or_errors
     from engagement_platform.domain.errors import EngagementError

@@ -252,7 +252,7 @@ def redrive(*, again: bool, why: str, dry_run: bool, stream: str | None, **optio
 def discard(*, why: str, yes: bool, dry_run: bool, stream: str | None, **options: Any) -> None:
     """Settle letters without sending them. They stay in the topic, and who discarded them is recorded."""
     chosen = _chosen(options, UNSETTLED)
-    from engagement_platform.dead_letters.discard import discard as record_discard
+    from engagement_platform.dead_letters.redrive import discard as record_discard
 
     settings = settings_of(stream)
     with _opened(settings) as letters:

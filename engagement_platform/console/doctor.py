@@ -6,10 +6,13 @@ Each check looks at one thing and returns findings; none changes anything.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
-from engagement_platform.adapters.partner.reach import reach
+from engagement_platform.adapters.partner.client import reach
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.rights import read_rights
 from engagement_platform.adapters.redis.connection import connect_redis
@@ -20,13 +23,51 @@ from engagement_platform.adapters.streams import strange_variables, stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.console.finding import Finding, Level
 from engagement_platform.console.source_checks import of_source
+from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, Unavailable, redact
 from engagement_platform.domain.table import Table
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.history.table import tables_of
-from engagement_platform.settings import Settings
+from engagement_platform.settings import ADDRESSES, FIELDS, Settings
 from engagement_platform.stream.registry import LOOPS
 from engagement_platform.stream.topic_watch import names_of, window_of
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it is in force."""
+
+    variable: str
+    value: str
+    is_default: bool
+    meaning: str
+
+
+def effective(settings: Settings) -> list[Effective]:
+    """Return every setting without secrets."""
+    given = settings.given()
+    return [
+        Effective(
+            settings.variable_of(name),
+            _shown(name, settings[name]),
+            name not in given,
+            field.description or "",
+        )
+        for name, field in FIELDS.items()
+    ]
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a value as it may be seen: of what is secret only a well-formed address, without its password."""
+    if not isinstance(value, SecretStr):
+        return "" if value is None else redact(str(value))
+    text = value.get_secret_value()
+    if not text:
+        return ""
+    is_address = name in ADDRESSES and ADDRESSES[name](text) is None
+    if is_address and name == "api_url":
+        return origin(text)  # the path of such an address is often a secret
+    return redact(text) if is_address else "***"
 
 
 def examine(settings: Settings) -> Iterator[Finding]:

@@ -11,18 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engagement_platform.adapters.location import settings_of_location
 from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.adapters.platform.loop_status import loops_of, totals
+from engagement_platform.adapters.platform.leases import Leases, loops_of, totals
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
+from engagement_platform.adapters.streams import settings_of_location
 from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.leases import LeaseSnapshot
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Pause
 from engagement_platform.domain.progress import EVENTS, Figures, to_object
 from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, sum_up, summarize
 from engagement_platform.settings import Settings, about

@@ -13,7 +13,7 @@ from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
-from engagement_platform.adapters.platform.dead_letters import Ended
+from engagement_platform.adapters.platform.dead_letters import Ended, open_actions
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.source.origin import origin_of
@@ -131,3 +131,16 @@ def _note(settings: Settings, plan: Plan) -> str:
     sent = [f"to {settings.topics.replays} for the API"] if plan.value else []
     due = [f"{plan.day} is due for a rebuild"] if plan.day else []
     return "; ".join([*sent, *due, *([plan.fault] if plan.fault else [])])
+
+
+def discard(settings: Settings, letters: Sequence[Letter], topic_id: str, who: str, why: str) -> list[Letter]:
+    """Note that nobody needs these letters any more; they stay in the topic. Raises Unavailable, EngagementError.
+
+    Returns those that were discarded: not what somebody has acted on since the letters were read.
+    """
+    with open_actions(settings, topic_id, alone=True) as actions:
+        present = actions.all()
+        unchanged = [letter for letter in letters if list(present.get(letter.address, ())) == list(letter.actions)]
+        if unchanged:
+            actions.discard(unchanged, who, why)
+    return unchanged

@@ -8,9 +8,9 @@ import msgspec
 from engagement_platform.domain import marks as marking
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.ids import IdRange, count, decode, encode, split_after
-from engagement_platform.domain.kept_schemas import NOTHING_KEPT, KeptSchemas, Numbered, keep, kept
 from engagement_platform.domain.ledger import Ledger
 from engagement_platform.domain.marks import Columns, Marks
+from engagement_platform.domain.schema_history import NOTHING_KEPT, KeptSchemas, Numbered, keep, kept
 
 RESET = "engagement-platform checkpoint reset --at latest"
 RESET_ALL = "engagement-platform checkpoint reset --at earliest"

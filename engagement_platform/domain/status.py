@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engagement_platform.domain.leases import SILENT_AFTER, LeaseSnapshot, alive, silence
-from engagement_platform.domain.loop_state import Activity, LoopState, in_words
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Activity, LoopState, Pause, in_words
 from engagement_platform.domain.progress import LAG, Figures, from_object
 
 STARTS_WITHIN_SECONDS = 30.0

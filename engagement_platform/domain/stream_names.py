@@ -31,13 +31,13 @@ def turn(stream: str, of: int) -> int:
 
 GROUPS = ("checkpoint", "dead-letters", "forward", "views", "warehouse")
 """Commands that have commands of their own."""
-COMMON = ("demo", "down", "generate", "init", "reset", "stream", "up")
+OF_NO_STREAM = ("demo", "down", "generate", "init", "reset", "stream", "up")
 """Commands that concern no single stream."""
 
 _AIMED = "[a-z-]+(?: [a-z-]+)? --stream"
 _COMMAND = re.compile(
     rf"engagement-platform (?!{_AIMED})"
-    rf"(?:(?:{'|'.join(GROUPS)}) [a-z][a-z-]*|(?!(?:{'|'.join(COMMON)})(?![a-z-]))[a-z][a-z-]*)"
+    rf"(?:(?:{'|'.join(GROUPS)}) [a-z][a-z-]*|(?!(?:{'|'.join(OF_NO_STREAM)})(?![a-z-]))[a-z][a-z-]*)"
 )
 _VARIABLE = re.compile(r"\bENGAGEMENT_[A-Z0-9_]*[A-Z0-9]\b")
 _work: ContextVar[tuple[str, Mapping[str, str]]] = ContextVar("work", default=(PACKAGED, {}))
@@ -63,3 +63,16 @@ def aimed(text: str) -> str:
         return text
     named = _COMMAND.sub(rf"\g<0> --stream {stream}", text)
     return _VARIABLE.sub(lambda match: variables.get(match[0], match[0]), named)
+
+
+COMMON = "engagement_platform"
+"""The schema of the stream `engagement`, and of what belongs to no stream: the heartbeats of Dagster's runs."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def schema_of(stream: str) -> str:
+    """Return the schema of the stream of that name, as SQL writes it. Raises ValueError for what is no such name."""
+    if not _NAME.fullmatch(stream):
+        raise ValueError(f"{stream!r} is not the name of a stream")
+    return COMMON if stream == PACKAGED else f"{COMMON}_{stream}"

@@ -27,12 +27,11 @@ from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.columns import Schema
-from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.reconciliation import Findings, Sums, named
+from engagement_platform.domain.reconciliation import Findings, Sums, comparison_of, named
 from engagement_platform.domain.stream_names import PACKAGED
 from engagement_platform.domain.table import Table
 from engagement_platform.history.before import dead_letters
@@ -59,8 +58,8 @@ def reconcile_days(settings: Settings, days: Sequence[date], patience: float = P
     """Return how days of the warehouse differ from the source, in the order of the days.
 
     Compared are the ids, and of each event what the views add up and what else the source's own table has
-    (`domain.comparison`). Waits once, up to `patience` seconds, for the stream to bring what the days that differ lack.
-    Holds two integers, and one for each measure, for each event of those days in memory. Raises EngagementError.
+    (`domain.reconciliation`). Waits once, up to `patience` seconds, for the stream to bring what the days that differ
+    lack. Holds two integers, and one for each measure, for each event of those days in memory. Raises EngagementError.
     """
     import numpy as np  # noqa: PLC0415
 

@@ -2,8 +2,8 @@
 
 from engagement_platform.adapters import sql
 from engagement_platform.domain.columns import Base, Column
-from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.reconciliation import Comparison
 from engagement_platform.domain.table import Table
 
 _SQL = sql.load(__package__, "table.sql")

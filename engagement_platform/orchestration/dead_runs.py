@@ -10,10 +10,9 @@ from datetime import datetime
 import dagster as dg
 import msgspec
 
-from engagement_platform.adapters.location import settings_of_location
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
-from engagement_platform.adapters.streams import streams
+from engagement_platform.adapters.streams import settings_of_location, streams
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import SILENT, Memory, Seen, judge
 from engagement_platform.orchestration.private import (

@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import dagster as dg
 
-from engagement_platform.adapters.location import settings_of_location
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.adapters.repeated import Repeated
+from engagement_platform.adapters.streams import settings_of_location
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import BEAT_SECONDS
 from engagement_platform.settings import Settings

@@ -7,7 +7,7 @@ import dagster as dg
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.domain.launches import BEGUN_WITHIN
 from engagement_platform.domain.leases import LeaseSnapshot
-from engagement_platform.orchestration.each_stream import for_each_stream
+from engagement_platform.orchestration.failures import for_each_stream
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.private import report_failed
 from engagement_platform.orchestration.runs import ENDED, UNFINISHED, runs_of

@@ -13,8 +13,7 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import Superseded, Unavailable
-from engagement_platform.domain.loop_state import Activity, LoopState
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Activity, LoopState, Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
 from engagement_platform.stream.control import Claim, Control

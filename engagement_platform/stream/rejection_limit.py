@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Set
 from contextlib import contextmanager, suppress
 
 from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.adapters.platform.decisions import Decisions, subject_of
-from engagement_platform.adapters.platform.rejection_credit import RejectionCredit
+from engagement_platform.adapters.platform.decisions import Decisions, RejectionCredit, subject_of
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.loop_state import LoopState, state_of

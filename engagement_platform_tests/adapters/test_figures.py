@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engagement_platform.adapters.figures import Figures, Measured, figures_of
 from engagement_platform.domain.columns import Base, Column, Type
-from engagement_platform.domain.comparison import Comparison
+from engagement_platform.domain.reconciliation import Comparison
 
 COMPARISON = Comparison(
     measures=(Column("cents", Type(Base.INTEGER)), Column("weight", Type(Base.NUMERIC, 18, 0))),

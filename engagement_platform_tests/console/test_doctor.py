@@ -17,7 +17,7 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source import surroundings
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
-from engagement_platform.console.effective import effective
+from engagement_platform.console.doctor import effective
 from engagement_platform.console.finding import Finding
 from engagement_platform.domain.errors import SettingsError, StreamStopped
 from engagement_platform.settings import Settings, load, variable

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.console.pauses import pause, resume
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Pause
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import NAMES, PAUSABLE
 

@@ -11,8 +11,8 @@ from engagement_platform.domain import checkpoint as checkpoints
 from engagement_platform.domain.checkpoint import Checkpoint, MessageSchema, SourceIdentity
 from engagement_platform.domain.columns import Column, Schema, parsed
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.kept_schemas import NOTHING_KEPT, KeptSchemas, keep, kept
 from engagement_platform.domain.ledger import Ledger
+from engagement_platform.domain.schema_history import NOTHING_KEPT, KeptSchemas, keep, kept
 
 TYPES = ("integer", "text", "timestamp", "numeric(18,2)", "array of numeric(38,9)", "jsonb", "char")
 ROLES = (Column("id", parsed("integer")), Column("at", parsed("timestamp")), Column("who", parsed("uuid")))

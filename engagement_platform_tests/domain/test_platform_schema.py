@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.platform_schema import COMMON, schema_of
+from engagement_platform.domain.stream_names import COMMON, schema_of
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
 MAX_IDENTIFIER = 63

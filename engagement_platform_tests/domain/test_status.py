@@ -7,7 +7,7 @@ import pytest
 
 from engagement_platform.domain.latency import Histogram, to_object
 from engagement_platform.domain.leases import Lease, LeaseSnapshot, Loop
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Pause
 from engagement_platform.domain.status import LoopStatus, lease_in_words, loop_in_words, summarize
 
 EPOCH = "since 1970-01-01 00:00:00 UTC"

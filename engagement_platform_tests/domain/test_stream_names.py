@@ -8,7 +8,7 @@ import pytest
 
 from engagement_platform.cli import COMMANDS, group
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.stream_names import COMMON, GROUPS, PACKAGED, about, aimed, own_name, turn
+from engagement_platform.domain.stream_names import GROUPS, OF_NO_STREAM, PACKAGED, about, aimed, own_name, turn
 
 TEXTS = {
     "Go on with: engagement-platform checkpoint reset --at latest": "checkpoint reset --stream orders --at latest",
@@ -60,7 +60,7 @@ def test_every_command_that_is_aimed_takes_the_option_and_no_other_is() -> None:
         assert isinstance(command, click.Group) == (name in {*GROUPS, "stream"})
         for inner in command.commands.values() if isinstance(command, click.Group) else [command]:
             takes = any("--stream" in parameter.opts for parameter in inner.params)
-            assert takes == (name not in COMMON), f"{name} {inner.name}"
+            assert takes == (name not in OF_NO_STREAM), f"{name} {inner.name}"
 
 
 def test_the_packaged_stream_has_bare_names_and_the_first_minute() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.unsettled_days import GRACE, MAX_DAYS, unsettled
+from engagement_platform.domain.days import GRACE, MAX_DAYS, unsettled
 
 FIRST = date(2020, 1, 1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

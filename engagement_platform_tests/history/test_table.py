@@ -3,7 +3,7 @@
 import sqlglot
 
 from engagement_platform.domain.columns import Base, Column, Schema, Type
-from engagement_platform.domain.comparison import comparison_of
+from engagement_platform.domain.reconciliation import comparison_of
 from engagement_platform.history.table import figures_of_day, statement
 from engagement_platform_tests.streams import ENGAGEMENT, ORDERS, PACKAGED, PINGS
 

@@ -13,10 +13,8 @@ from dagster_shared.check import CheckError
 from engagement_platform.definitions import shared
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.orchestration.broken import broken_of
-from engagement_platform.orchestration.each_stream import for_each_stream
-from engagement_platform.orchestration.location import location
-from engagement_platform.orchestration.of_stream import definitions_of, told_apart
+from engagement_platform.orchestration.failures import for_each_stream
+from engagement_platform.orchestration.location import broken_of, definitions_of, location, told_apart
 from engagement_platform.settings import Settings
 from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, made, write_folder
 
@@ -132,7 +130,7 @@ def test_a_stream_that_dagster_refuses_is_broken_alone(monkeypatch: pytest.Monke
             raise dg.DagsterInvalidDefinitionError("It is no name.")
         return dg.Definitions()
 
-    monkeypatch.setattr("engagement_platform.orchestration.of_stream.definitions_of", refused)
+    monkeypatch.setattr("engagement_platform.orchestration.location.definitions_of", refused)
     present = told_apart({"engagement": PACKAGED, "orders": ORDERS, "pings": PINGS})
     assert present.usable == [PACKAGED, PINGS]
     assert "Dagster refuses it: It is no name." in present.broken["orders"].what
@@ -149,7 +147,7 @@ def test_a_stream_that_fails_keeps_no_other_from_its_turn(monkeypatch: pytest.Mo
             raise SettingsError("It is away.", "Look: engagement-platform doctor")
         done.append(settings.stream)
 
-    module = "engagement_platform.orchestration.each_stream"
+    module = "engagement_platform.orchestration.failures"
     monkeypatch.setattr(
         f"{module}.streams", lambda: {**dict.fromkeys(["engagement", "orders", "pings"]), "broken": UNREADABLE}
     )
@@ -172,7 +170,7 @@ def test_whatever_dagster_raises_for_a_stream_stops_that_stream_alone(
             raise error
         return definitions_of(stream)
 
-    monkeypatch.setattr("engagement_platform.orchestration.of_stream.definitions_of", refusing)
+    monkeypatch.setattr("engagement_platform.orchestration.location.definitions_of", refusing)
     loaded = location({"engagement": PACKAGED, "orders": ORDERS, "pings": PINGS}, shared)
     said = f"Dagster refuses it: {error}"
     assert_broken(loaded, {"orders": said}, {"engagement", "pings"})
@@ -207,8 +205,8 @@ def test_what_conflicts_only_in_the_whole_stops_the_later_stream_alone(
         own = definitions_of(stream)
         return dg.Definitions.merge(own, more) if stream is ORDERS else own
 
-    monkeypatch.setattr("engagement_platform.orchestration.of_stream.definitions_of", conflicting)
-    monkeypatch.setattr("engagement_platform.orchestration.of_stream._names", lambda _: iter(()))
+    monkeypatch.setattr("engagement_platform.orchestration.location.definitions_of", conflicting)
+    monkeypatch.setattr("engagement_platform.orchestration.location._names", lambda _: iter(()))
     loaded = location({"engagement": PACKAGED, "orders": ORDERS, "pings": PINGS}, shared)
     assert_broken(loaded, {"orders": "Dagster refuses it"}, {"engagement", "pings"})
 

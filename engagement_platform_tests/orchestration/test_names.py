@@ -7,7 +7,7 @@ import dagster as dg
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.orchestration.assets import sources_of
-from engagement_platform.orchestration.of_stream import definitions_of
+from engagement_platform.orchestration.location import definitions_of
 from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, made
 

@@ -17,7 +17,7 @@ from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.assets import streamed_key
-from engagement_platform.orchestration.of_stream import definitions_of
+from engagement_platform.orchestration.location import definitions_of
 from engagement_platform.orchestration.retention import prune_engagement_stream_runs
 from engagement_platform.orchestration.stream_job import stream_job_of
 from engagement_platform.orchestration.warehouse.checks import days_known_of

@@ -9,7 +9,7 @@ from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.errors import EngagementError, StreamStopped
-from engagement_platform.domain.kept_schemas import NOTHING_KEPT
+from engagement_platform.domain.schema_history import NOTHING_KEPT
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import Settings

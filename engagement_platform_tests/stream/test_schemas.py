@@ -27,9 +27,9 @@ from engagement_platform.domain.checkpoint import messages_of, schemas_of
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.kept_schemas import NOTHING_KEPT
 from engagement_platform.domain.loop_state import Activity
 from engagement_platform.domain.messages import schema_header
+from engagement_platform.domain.schema_history import NOTHING_KEPT
 from engagement_platform.domain.table import Table
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.history.replay import replay

@@ -30,7 +30,7 @@ class Stored:
     at: str
     """Every event that arrived before is settled, in UTC; empty when nobody wrote it down."""
     credit: int | None = None
-    """How many events may become dead letters, as `domain.delivery.credit` counts them."""
+    """How many events may become dead letters, as `domain.delivery.blame` counts them."""
     tried: str = ""
     """For how long events behind it were tried, as `domain.delivery.tries` writes it."""
 

@@ -8,6 +8,7 @@ redirects are not followed. What is told of a failure never holds a secret, not 
 
 import http.client
 import re
+import socket
 import ssl
 import threading
 import time
@@ -18,16 +19,18 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import requests
 import urllib3
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from engagement_platform import __version__
 from engagement_platform.adapters.partner import secrets
 from engagement_platform.adapters.partner.connection import Exchange, ExchangeAdapter
 from engagement_platform.adapters.partner.replies import NoReply
 from engagement_platform.domain import signing
+from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
 from engagement_platform.domain.disclosure import body_of, object_of
-from engagement_platform.domain.errors import SettingsError
+from engagement_platform.domain.errors import EngagementError, SettingsError, Unavailable
 from engagement_platform.settings import STREAM, Api
 
 _MIN_VALUE, _MIN_PART = 6, 16
@@ -193,3 +196,37 @@ def _words(api: Api, token: str | None) -> list[str]:
     words |= {value for _, value in parse_qsl(address.query) if len(value) >= _MIN_VALUE}
     words |= {part for part in address.path.split("/") if len(part) >= _MIN_PART}
     return sorted(words - {""}, key=len, reverse=True)
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def reach(api: Api) -> str:
+    """Connect to the partner's host, or to the proxy, with TLS where it is used; return what answered.
+
+    Raises SettingsError when a secret or the authority's file cannot be used, EngagementError when the certificate is
+    not trusted, and Unavailable when nobody listens.
+    """
+    Partner(api).close()
+    proxy = api.proxy.get_secret_value()
+    address = urlsplit(proxy or api.url.get_secret_value())
+    host, port = address.hostname or "", address.port or _PORTS[address.scheme]
+    name = api.variable("proxy" if proxy else "url")
+    try:
+        with socket.create_connection((host, port), api.connect_timeout_seconds) as connection:
+            if address.scheme == "https":
+                trusted = ssl.create_default_context(cafile=str(api.ca_file or DEFAULT_CA_BUNDLE_PATH))
+                trusted.wrap_socket(connection, server_hostname=host).close()
+    except ssl.SSLCertVerificationError as error:
+        raise EngagementError(
+            f"The certificate of {host} is not trusted: {error.verify_message}.",
+            f"Where its authority is not a public one, name its file in {api.variable('ca_file')}.",
+        ) from None
+    except OSError as error:
+        raise Unavailable(
+            f"The partner's API does not answer: {host}, port {port}: {error.strerror or error}.",
+            f"Check {name}, and the way out of this network. Events wait in Kafka meanwhile.",
+        ) from None
+    if proxy:
+        return f"the proxy for the partner's API answers: {host}, port {port}"
+    return f"the partner's API answers: {origin(api.url.get_secret_value())}"

@@ -9,7 +9,7 @@ from psycopg.rows import RowFactory, class_row, dict_row
 
 from engagement_platform.adapters import bounded, sql
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.platform_schema import COMMON, schema_of
+from engagement_platform.domain.stream_names import COMMON, schema_of
 from engagement_platform.settings import Settings
 
 T = TypeVar("T")

@@ -1,10 +1,11 @@
-"""What operators have decided to let a loop give up: so many messages, within the hour.
+"""What a loop may give up: what operators have decided, within the hour, and what the limit of rejections leaves it.
 
 A decision is taken up once, by the loop that stands still at the time; what it has not used it gives back.
 """
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Store
+from engagement_platform.domain.rejections import FIRST
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "decisions.sql")
@@ -29,3 +30,16 @@ class Decisions(Store):
     def give_back(self, subject: str, events: int) -> None:
         """Leave to the next run what is not used up of the last decision."""
         self.session.execute(_SQL["give_back"], subject=subject, events=events)
+
+
+class RejectionCredit(Store):
+    """The table of credits, counted in accepted messages: so the limit holds over leases and drains."""
+
+    def left(self, loop: str) -> int:
+        """Return what a loop has left."""
+        row = self.session.one(_SQL["left"], loop=loop)
+        return FIRST.credit if row is None else int(row["credit"])
+
+    def change(self, loop: str, by: int) -> None:
+        """Add to what a loop has left, or take from it; two processes of a hand-over may both do so."""
+        self.session.execute(_SQL["change"], loop=loop, change=by, first=FIRST.credit, most=FIRST.max_credit)

@@ -13,3 +13,14 @@ RETURNING events;
 INSERT INTO {schema}.forward_decision (consumer_group, events, who, decided_at)
 SELECT consumer_group, %(events)s, who, decided_at FROM {schema}.forward_decision
  WHERE consumer_group = %(subject)s AND taken_at IS NOT NULL ORDER BY decided_at DESC LIMIT 1;
+
+-- name: left
+-- What a loop has left; no row where it has never given anything up.
+SELECT credit FROM {schema}.rejection_credit WHERE loop = %(loop)s;
+
+-- name: change
+-- Add to what a loop has left, or take from it; :first is what one has that has never given anything up.
+INSERT INTO {schema}.rejection_credit AS kept (loop, credit)
+VALUES (%(loop)s, least(%(most)s, greatest(0, %(first)s + %(change)s)))
+    ON CONFLICT (loop) DO UPDATE
+   SET credit = least(%(most)s, greatest(0, kept.credit + %(change)s)), changed_at = now();

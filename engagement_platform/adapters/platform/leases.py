@@ -12,6 +12,8 @@ from psycopg.types.json import Jsonb
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.domain.leases import SILENT_AFTER, Lease, LeaseSnapshot, Loop, Watch, go_on_watching
+from engagement_platform.domain.progress import Figures, from_object, total
+from engagement_platform.domain.status import LoopStatus
 
 _SQL = sql.load(__package__, "leases.sql")
 
@@ -99,3 +101,19 @@ def _loop(row: Mapping[str, Any]) -> Loop:
         ended_at=row["ended_at"],
         connected=row["connected"],
     )
+
+
+def loops_of(session: Session, run_id: str) -> dict[str, LoopStatus]:
+    """Return the loops of a run by name. Raises Unavailable."""
+    return {row.loop: row for row in session.objects(LoopStatus, _SQL["loops"], run_id=run_id)}
+
+
+def totals(session: Session) -> dict[str, Figures]:
+    """Return what each loop has done in all runs that are still noted: counters and latencies go on over hand-overs.
+
+    Raises Unavailable.
+    """
+    runs: dict[str, list[Figures]] = {}
+    for row in session.all(_SQL["all_runs"]):
+        runs.setdefault(row["loop"], []).append(from_object(row["progress"]))
+    return {loop: total(figures) for loop, figures in runs.items()}

@@ -105,3 +105,13 @@ DELETE FROM {schema}.stream_loop
 DELETE FROM {schema}.stream_lease
  WHERE claimed_at < now() - make_interval(hours => %(hours)s)
    AND epoch < (SELECT max(epoch) FROM {schema}.stream_lease);
+
+-- name: loops
+-- The loops of one run: their last sign of life, and what they have done since they started.
+SELECT loop, extract(epoch FROM now() - heartbeat_at)::float AS silent_seconds, ended_at IS NOT NULL AS ended, progress
+  FROM {schema}.stream_loop
+ WHERE run_id = %(run_id)s;
+
+-- name: all_runs
+-- What the loops of all runs that are still noted have done, in the order of time.
+SELECT loop, progress FROM {schema}.stream_loop ORDER BY heartbeat_at;

@@ -16,6 +16,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.batches import Ranges
+from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "loads.sql")
 
@@ -134,3 +135,10 @@ def _load(row: dict[str, Any]) -> LoadRow:
     unseen_at = {int(partition): moment for partition, moment in row["unseen_at"].items()}
     made = {"ranges": ranges, "next_offsets": next_offsets, "unseen_at": unseen_at, "days": tuple(row["days"])}
     return LoadRow(**(row | made))
+
+
+def offsets_of_stage(settings: Settings, topic_id: str) -> dict[int, int]:
+    """Return partition -> offset with which the stage's next batch begins; nothing before its first batch."""
+    with Session(settings, "status") as session:
+        row = session.one(_SQL["offsets_of_stage"], topic_id=topic_id)
+    return {} if row is None else {int(partition): offset for partition, offset in row["next_offsets"].items()}

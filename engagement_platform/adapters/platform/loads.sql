@@ -64,3 +64,9 @@ DELETE FROM {schema}.warehouse_load AS load
  WHERE closed_at < now() - make_interval(hours => %(hours)s)
    AND version < (SELECT max(version) FROM {schema}.warehouse_load AS later
                    WHERE later.table_id = load.table_id AND later.writer = load.writer);
+
+-- name: offsets_of_stage
+-- Where the stage goes on in a topic: behind the last batch that was entered, open or not.
+SELECT next_offsets FROM {schema}.warehouse_load
+ WHERE topic_id = %(topic_id)s
+ ORDER BY opened_at DESC, version DESC LIMIT 1;

@@ -5,7 +5,7 @@ Every operation raises Unavailable when the database does not answer, and connec
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Store
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Pause
 
 _SQL = sql.load(__package__, "pauses.sql")
 

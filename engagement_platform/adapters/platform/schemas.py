@@ -14,7 +14,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Store
 from engagement_platform.domain.columns import Schema, decoded, encoded
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.kept_schemas import Numbered
+from engagement_platform.domain.schema_history import Numbered
 
 log = logging.getLogger(__name__)
 

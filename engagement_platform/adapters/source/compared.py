@@ -1,7 +1,7 @@
 """What a day is compared by, as PostgreSQL computes it, and how that is told of two rows that they are the same.
 
-The digest of a row is made of texts that PostgreSQL, BigQuery and DuckDB write alike: `domain.comparison` says of which
-columns. The warehouse's half of the same digest is in `history.table`.
+The digest of a row is made of texts that PostgreSQL, BigQuery and DuckDB write alike: `domain.reconciliation` says of
+which columns. The warehouse's half of the same digest is in `history.table`.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.selected import fitting, value_of
 from engagement_platform.adapters.sql import identifier
 from engagement_platform.domain.columns import Base, Column
-from engagement_platform.domain.comparison import Comparison
+from engagement_platform.domain.reconciliation import Comparison
 
 _SQL = sql.load(__package__, "compared.sql")
 _TEXTS = {

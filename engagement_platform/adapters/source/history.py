@@ -17,10 +17,10 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.rows import BEYOND_JSON
 from engagement_platform.adapters.source.selected import carried, is_one, selected, unfit, without_nan
 from engagement_platform.domain.columns import Column, Schema
-from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.reconciliation import Comparison
 from engagement_platform.domain.redrive import SourceEvent
 
 if TYPE_CHECKING:

@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engagement_platform.domain.delivery.blame import HALVE_AFTER, Blame
-from engagement_platform.domain.delivery.breaker import BreakerState
-from engagement_platform.domain.delivery.charges import Charges
-from engagement_platform.domain.delivery.gate import Gate
-from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.gate import MAX_RETRY_AFTER_SECONDS, BreakerState, Gate, pause
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
-from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy, Settled
-from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS, pause
+from engagement_platform.domain.delivery.parcels import Charges, Failed, Outgoing, Parcel, Policy, Settled
 from engagement_platform.domain.delivery.tries import Tried
 from engagement_platform.domain.delivery.waiting import Waiting
 

@@ -1,10 +1,80 @@
-"""What is sent in one request, how it has fared, and what becomes of its events."""
+"""Events on their way out: in lanes, in the parcel of one request, and for how long they were tried in vain."""
 
-from collections.abc import Hashable
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
-from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.tries import Tried
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One event to deliver."""
+
+    id: int
+    lane: Hashable
+    """The content that its order is kept for."""
+    value: bytes
+    """The message's value, JSON."""
+    record_position: tuple[str, int, int]
+    """Topic, partition and offset."""
+    arrived: float
+    """When it was read, by the clock of the loop."""
+    unseen_at: int | None = None
+    """As in the message's header, in microseconds since 1970."""
+    tried: Tried | None = None
+    """How it fared in earlier runs."""
+
+
+class Lanes:
+    """Waiting events by content.
+
+    A lane holds the events of one content in their order. It is either free, or taken by the one parcel that is under
+    way with events of it, so no two parcels with events of one content are ever under way together.
+    """
+
+    def __init__(self) -> None:
+        self._free: OrderedDict[Hashable, deque[Outgoing]] = OrderedDict()  # whose turn is next
+        self._taken: dict[Hashable, deque[Outgoing]] = {}
+        self._ready = 0
+
+    @property
+    def ready(self) -> int:
+        """How many events could leave now."""
+        return self._ready
+
+    def add(self, event: Outgoing) -> None:
+        """Let an event wait behind those of its content."""
+        if event.lane in self._taken:
+            self._taken[event.lane].append(event)
+            return
+        self._free.setdefault(event.lane, deque()).append(event)
+        self._ready += 1
+
+    def waits_since(self) -> float | None:
+        """Return when the event arrived that has its turn next; None when no lane is free."""
+        for lane in self._free.values():
+            return lane[0].arrived
+        return None
+
+    def take(self, most: int) -> tuple[Outgoing, ...]:
+        """Return up to `most` events, and take their lanes. Lanes have their turns one after the other."""
+        chosen: list[Outgoing] = []
+        while self._free and len(chosen) < most:
+            name, lane = self._free.popitem(last=False)
+            self._ready -= len(lane)
+            chosen.extend(lane.popleft() for _ in range(min(len(lane), most - len(chosen))))
+            self._taken[name] = lane
+        return tuple(chosen)
+
+    def release(self, lanes: Iterable[Hashable]) -> None:
+        """Free the lanes of a parcel that has arrived; those with events that wait have their turn last."""
+        for name in set(lanes):
+            waiting = self._taken.pop(name)
+            if waiting:
+                self._free[name] = waiting
+                self._ready += len(waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +151,42 @@ def by_size(parcel: Parcel) -> tuple[int, int]:
 def part_of(parcel: Parcel, events: tuple[Outgoing, ...], behind: tuple[tuple[Outgoing, ...], ...] = ()) -> Parcel:
     """Return a part of a parcel: tried anew, its time as far gone as the parcel's."""
     return replace(parcel, events=events, behind=behind, tries=0, failures=0, not_before=0.0, is_probe=False)
+
+
+class Charges:
+    """The events that were tried in vain, and since when, by a clock that stands still while the partner is down.
+
+    An event's time is over after `retry` seconds.
+    """
+
+    def __init__(self, retry: float) -> None:
+        self._retry = retry
+        self._tried_since: dict[tuple[str, int, int], tuple[float, datetime]] = {}
+        """Topic, partition and offset -> what the clock showed at the first try, and when that was."""
+
+    def charge(self, parcel: Parcel, clock: float) -> bool:
+        """Count the time of a try in vain; return whether the time of one of the events is over."""
+        oldest = clock
+        for event in parcel.events:
+            before = event.tried
+            seconds, first = (before.seconds, datetime.fromtimestamp(before.first, UTC)) if before else (0, None)
+            since = (parcel.clock - seconds, first or parcel.first_try or datetime.fromtimestamp(0, UTC))
+            oldest = min(oldest, self._tried_since.setdefault(event.record_position, since)[0])
+        return clock - oldest >= self._retry
+
+    def first_try(self, event: Outgoing) -> datetime | None:
+        """Return when an event was tried first, in this run or an earlier one; None where it was not charged."""
+        charged = self._tried_since.get(event.record_position)
+        return None if charged is None else charged[1]
+
+    def forget(self, events: Iterable[Outgoing]) -> None:
+        """Let go of events that are settled."""
+        for event in events:
+            self._tried_since.pop(event.record_position, None)
+
+    def tried(self, clock: float) -> dict[tuple[str, int, int], Tried]:
+        """Return topic, partition and offset -> for how long it was tried."""
+        return {
+            position: Tried(max(0, int(clock - began)), max(0, int(first.timestamp())))
+            for position, (began, first) in self._tried_since.items()
+        }

@@ -1,7 +1,6 @@
 """What waits to be sent: new events, and parcels that rest before they are sent again, perhaps in halves."""
 
-from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
-from engagement_platform.domain.delivery.parcels import Parcel, Policy, by_size, part_of
+from engagement_platform.domain.delivery.parcels import Lanes, Outgoing, Parcel, Policy, by_size, part_of
 
 
 class Waiting:

@@ -11,15 +11,14 @@ import psycopg
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.adapters.platform.loop_status import loops_of
+from engagement_platform.adapters.platform.leases import Leases, loops_of
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.redis.views import Ranked, Views
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.errors import EngagementError, Unavailable
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Pause
 from engagement_platform.domain.status import LoopStatus, Summary, summarize
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import NAMES

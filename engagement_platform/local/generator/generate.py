@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from random import Random
 
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.local.generator.pacing import Pacer
 from engagement_platform.local.generator.plans import Plan, Workload, plans
 from engagement_platform.local.generator.sessions import Item, Sessions
-from engagement_platform.local.generator.writer import Note, Writer, fill_catalogue
+from engagement_platform.local.generator.writer import Note, Pacer, Writer, fill_catalogue
 
 _LAST_TRANSACTIONS_SECONDS = 0.8
 

@@ -8,11 +8,10 @@ from engagement_platform.adapters.platform.due_days import Due, DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
-from engagement_platform.domain.days import ONE_DAY, bounds
+from engagement_platform.domain.days import MAX_DAYS, ONE_DAY, bounds, unsettled
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.stream_names import own_name, turn
-from engagement_platform.domain.unsettled_days import MAX_DAYS, unsettled
 from engagement_platform.orchestration.private import AssetJob
 from engagement_platform.orchestration.runs import UNFINISHED, runs_of
 from engagement_platform.orchestration.warehouse.days import is_known

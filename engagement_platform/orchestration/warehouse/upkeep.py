@@ -8,7 +8,7 @@ from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.adapters.platform.run_beats import RunBeats
-from engagement_platform.orchestration.each_stream import for_each_stream
+from engagement_platform.orchestration.failures import for_each_stream
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.settings import Settings
 

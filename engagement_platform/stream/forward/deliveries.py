@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from engagement_platform.domain.delivery.dispatch import Dispatch
-from engagement_platform.domain.delivery.lanes import Outgoing
 from engagement_platform.domain.delivery.outcome import NoAnswer, judge
-from engagement_platform.domain.delivery.parcels import Settled
+from engagement_platform.domain.delivery.parcels import Outgoing, Settled
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control

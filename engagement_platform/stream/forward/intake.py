@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.dispatch import Dispatch
-from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.parcels import Outgoing
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.progress import REJECTED
 from engagement_platform.settings import Settings

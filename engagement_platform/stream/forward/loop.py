@@ -16,8 +16,8 @@ from contextlib import suppress
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.streams import stream_of
-from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import Dispatch
+from engagement_platform.domain.delivery.gate import BreakerState
 from engagement_platform.domain.delivery.parcels import Policy
 from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.loop_state import Activity, LoopState

@@ -2,8 +2,8 @@
 
 import logging
 
-from engagement_platform.domain.delivery.breaker import BreakerState
 from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch
+from engagement_platform.domain.delivery.gate import BreakerState
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity, LoopState, state_of
 

@@ -5,8 +5,7 @@ import logging
 from engagement_platform.domain.checkpoint import Checkpoint, MessageSchema, messages_of, schemas_of
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import Unavailable
-from engagement_platform.domain.kept_schemas import keep
-from engagement_platform.domain.schema_history import SchemaHistory
+from engagement_platform.domain.schema_history import SchemaHistory, keep
 from engagement_platform.settings import Settings
 from engagement_platform.stream.numbering import note
 

@@ -10,8 +10,7 @@ import time
 from collections.abc import Mapping
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
-from engagement_platform.adapters.platform.loads import LoadRow
-from engagement_platform.adapters.platform.loop_status import offsets_of_stage
+from engagement_platform.adapters.platform.loads import LoadRow, offsets_of_stage
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.progress import BATCHES, EVENTS, REJECTED, ROWS
 from engagement_platform.settings import Settings

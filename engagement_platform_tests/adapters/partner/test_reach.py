@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engagement_platform.adapters.partner.reach import reach
+from engagement_platform.adapters.partner.client import reach
 from engagement_platform.domain.errors import EngagementError, SettingsError, Unavailable
 from engagement_platform.local.receiver import Receiver
 from engagement_platform_tests.partner import over_tls, partner_settings

@@ -18,9 +18,9 @@ from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.adapters.warehouse.schema import arrow_schema
-from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.errors import EngagementError, Refused, SettingsError, StreamStopped, Unavailable
+from engagement_platform.domain.reconciliation import comparison_of
 from engagement_platform.local.demo.figures import SourceRows
 from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.settings import Settings

@@ -14,8 +14,8 @@ from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.console import doctor
-from engagement_platform.domain.comparison import Comparison
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Unavailable
+from engagement_platform.domain.reconciliation import Comparison
 from engagement_platform.settings import Settings
 from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streams import ENGAGEMENT, ENGAGEMENT_EVENTS

@@ -29,8 +29,8 @@ from engagement_platform.adapters.source.rows import Limits
 from engagement_platform.adapters.warehouse.port import Load, Replacement, Warehouse
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.batches import Lines, Rejected
-from engagement_platform.domain.comparison import comparison_of
 from engagement_platform.domain.days import bounds
+from engagement_platform.domain.reconciliation import comparison_of
 from engagement_platform.domain.stream_table import table_of
 from engagement_platform.history.table import figures_of_day
 from engagement_platform_tests.adapters.source.typed import DAY, EVERY_TYPE, Carried, make_table, stream

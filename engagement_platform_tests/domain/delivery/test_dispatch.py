@@ -11,13 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement_platform.domain.delivery import credit
-from engagement_platform.domain.delivery.breaker import BreakerState
+from engagement_platform.domain.delivery import blame
 from engagement_platform.domain.delivery.dispatch import LOOK_AGAIN_SECONDS, Dispatch
-from engagement_platform.domain.delivery.lanes import Outgoing
+from engagement_platform.domain.delivery.gate import MAX_RETRY_AFTER_SECONDS, BreakerState
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, judge
-from engagement_platform.domain.delivery.parcels import Failed, Parcel, Policy
-from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS
+from engagement_platform.domain.delivery.parcels import Failed, Outgoing, Parcel, Policy
 from engagement_platform.domain.delivery.tries import Tried
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -113,7 +111,7 @@ def test_halving_finds_exactly_the_events_that_are_refused(
     ids = set(range(len(lanes)))
     bad = ids & poison
     world.run_until(lambda: world.dispatch.is_idle or world.now > 300)
-    assert len(world.dead) <= len(world.delivered) + credit.FIRST_CREDIT, "more was given up than the partner took"
+    assert len(world.dead) <= len(world.delivered) + blame.FIRST_CREDIT, "more was given up than the partner took"
     world.dispatch.give_up(len(bad), world.now)  # what is left over without anything that the partner takes
     world.run()
     assert set(world.dead) == bad
@@ -304,7 +302,7 @@ def test_a_partner_that_asks_for_patience_gets_it_also_when_the_time_of_the_even
         before = len(world.sent)
         world.step()
         minutes[int(world.now // 60)] += len(world.sent) - before
-    assert len(world.dead) <= credit.FIRST_CREDIT
+    assert len(world.dead) <= blame.FIRST_CREDIT
     assert world.dispatch.blame.is_refusing
     assert max(minutes.values()) <= 64
     world.partner = lambda _: Answer(200)
@@ -330,7 +328,7 @@ def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests
         world.dispatch.add(outgoing(number, number % contents))
     while world.now < 600:
         world.step()
-    assert len(world.dead) <= credit.FIRST_CREDIT
+    assert len(world.dead) <= blame.FIRST_CREDIT
     assert world.dispatch.blame.is_refusing
     assert world.dispatch.blame.stopped == f"status {status}"
     assert len(world.sent) < 30 + in_flight + 600 / LOOK_AGAIN_SECONDS
@@ -338,7 +336,7 @@ def test_a_partner_that_refuses_everything_gets_no_event_buried_and_few_requests
     began = world.now
     world.run()
     assert {*world.delivered, *world.dead} == set(range(1_000))
-    assert len(world.dead) <= credit.FIRST_CREDIT
+    assert len(world.dead) <= blame.FIRST_CREDIT
     assert world.now - began < 2 * LOOK_AGAIN_SECONDS + 15
     assert not world.dispatch.blame.is_refusing
     assert order_holds(world)
@@ -355,7 +353,7 @@ def test_a_partner_that_begins_to_refuse_everything_gets_some_events_buried_at_m
         world.dispatch.add(outgoing(number, number % 50))
     while world.now < 600:
         world.step()
-    assert len(world.dead) <= credit.MAX_CREDIT
+    assert len(world.dead) <= blame.MAX_CREDIT
     assert world.dispatch.blame.is_refusing
     world.partner = lambda _: Answer(200)
     world.run()
@@ -385,7 +383,7 @@ def test_an_operator_can_let_what_is_refused_become_dead_letters() -> None:
         world.dispatch.add(outgoing(number, number % 10))
     while world.now < 60:
         world.step()
-    assert len(world.dead) <= credit.FIRST_CREDIT
+    assert len(world.dead) <= blame.FIRST_CREDIT
     decided = len(world.dead) + 60
     world.dispatch.give_up(60, world.now)
     began = world.now
@@ -408,7 +406,7 @@ def test_an_operator_can_give_up_what_is_answered_with_any_failure(answer: Answe
         world.dispatch.add(outgoing(number, number % 10))
     while world.now < 60:
         world.step()
-    assert len(world.dead) <= credit.FIRST_CREDIT
+    assert len(world.dead) <= blame.FIRST_CREDIT
     world.dispatch.give_up(30, world.now)
     world.run_until(lambda: len(world.dead) == 30)
 

@@ -5,11 +5,16 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.delivery.breaker import Breaker, BreakerState
-from engagement_platform.domain.delivery.lanes import Lanes, Outgoing
+from engagement_platform.domain.delivery.gate import (
+    MAX_RETRY_AFTER_SECONDS,
+    MAX_RETRY_SECONDS,
+    Breaker,
+    BreakerState,
+    Rate,
+    pause,
+)
+from engagement_platform.domain.delivery.parcels import Lanes, Outgoing
 from engagement_platform.domain.delivery.prefix import Prefix
-from engagement_platform.domain.delivery.rates import Rate
-from engagement_platform.domain.delivery.retry_delay import MAX_RETRY_AFTER_SECONDS, MAX_RETRY_SECONDS, pause
 
 jitters = st.floats(0, 1, exclude_max=True)
 

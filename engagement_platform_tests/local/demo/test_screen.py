@@ -7,8 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from engagement_platform.adapters.redis.views import Ranked
-from engagement_platform.domain.loop_state import Activity, LoopState, to_object
-from engagement_platform.domain.pauses import Pause
+from engagement_platform.domain.loop_state import Activity, LoopState, Pause, to_object
 from engagement_platform.domain.status import LoopStatus, Summary
 from engagement_platform.local.demo.figures import Away, Figures, Handled
 from engagement_platform.local.demo.screen import Meter, Totals, View, duration, isolated, line, screen

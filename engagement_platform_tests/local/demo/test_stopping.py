@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from engagement_platform.local.demo.stopping import SIGNALS, Stopped, stoppable
+from engagement_platform.local.demo.demo import SIGNALS, Stopped, stoppable
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.local.generator.pacing import CATCH_UP_SECONDS, Pacer
+from engagement_platform.local.generator.writer import CATCH_UP_SECONDS, Pacer
 
 
 class Clock:

@@ -10,7 +10,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.definitions import definitions
-from engagement_platform.orchestration.warehouse.queue import obstacles
+from engagement_platform.orchestration.warehouse.backfill import obstacles
 from engagement_platform.settings import Settings
 
 LIMITED = {

@@ -9,7 +9,7 @@ from engagement_platform.adapters.kafka.group import GroupReader, note_of
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.console.forward import forward as command
-from engagement_platform.domain.delivery import credit, dispatch
+from engagement_platform.domain.delivery import blame, dispatch
 from engagement_platform.domain.delivery.tries import from_text
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity, in_words
@@ -36,12 +36,12 @@ def test_a_partner_that_refuses_everything_is_said_and_events_wait(
         wait_for(lambda: control.progress.state.kind is kind, "it to say so")
         assert f"status {status}" in in_words(control.progress.state)
         assert control.progress.state.since <= time.time()
-        wait_for(lambda: (control.progress.lag or 0) >= 1_000 - credit.FIRST_CREDIT, "the lag")
+        wait_for(lambda: (control.progress.lag or 0) >= 1_000 - blame.FIRST_CREDIT, "the lag")
         receiver.behave(Behaviour())
         wait_for(lambda: control.progress.lag == 0, "all events")
         wait_for(lambda: control.progress.state.kind is Activity.STREAMS, "it to go on")
     assert received(receiver) | letter_ids(to()) == set(ids)
-    assert len(letter_ids(to())) <= (credit.FIRST_CREDIT if status == 422 else 0)
+    assert len(letter_ids(to())) <= (blame.FIRST_CREDIT if status == 422 else 0)
     assert not out_of_order(receiver.deliveries)
 
 
@@ -56,7 +56,7 @@ def test_a_drain_ends_with_the_reason_and_loses_nothing(
     receiver.behave(Behaviour())
     drain(forward.run, to())
     assert received(receiver) | letter_ids(to()) == set(ids)
-    assert len(letter_ids(to())) <= credit.FIRST_CREDIT
+    assert len(letter_ids(to())) <= blame.FIRST_CREDIT
 
 
 def test_each_run_begins_with_what_the_one_before_left(
@@ -69,7 +69,7 @@ def test_each_run_begins_with_what_the_one_before_left(
     for _ in range(2):
         with pytest.raises(StreamStopped, match="status 422"):
             drain(forward.run, to(api_batch_size=1))
-        assert len(letter_ids(to())) == credit.FIRST_CREDIT
+        assert len(letter_ids(to())) == blame.FIRST_CREDIT
     receiver.behave(Behaviour())
     drain(forward.run, to())
     assert received(receiver) | letter_ids(to()) == set(ids)
@@ -85,7 +85,7 @@ def test_a_partner_that_begins_to_refuse_everything_gets_few_letters(to: To, rec
         receiver.behave(Behaviour())
         wait_for(lambda: control.progress.lag == 0, "the others")
     assert received(receiver) | letter_ids(to()) == set(ids)
-    assert len(letter_ids(to())) <= credit.MAX_CREDIT
+    assert len(letter_ids(to())) <= blame.MAX_CREDIT
 
 
 def test_an_operator_lets_refused_events_become_letters(to: To, receiver: Receiver, in_environment: None) -> None:

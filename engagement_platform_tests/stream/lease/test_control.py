@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.adapters.platform.loop_status import loops_of
+from engagement_platform.adapters.platform.leases import Leases, loops_of
 from engagement_platform.domain.errors import EngagementError, Superseded
 from engagement_platform.domain.progress import EVENTS, OPEN_IDS, from_object
 from engagement_platform.settings import Settings

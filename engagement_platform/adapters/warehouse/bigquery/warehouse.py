@@ -16,10 +16,27 @@ from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, dige
 from engagement_platform.adapters.warehouse.bigquery.present import PresentTables
 from engagement_platform.adapters.warehouse.bigquery.replacements import Replacements
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, size_of
-from engagement_platform.adapters.warehouse.bigquery.snapshot import BigQuerySnapshot
 from engagement_platform.adapters.warehouse.port import Load, NumberTaken, Parameter, Replacement, Warehouse
 from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
+
+
+class BigQuerySnapshot:
+    """Keeps the promises of `port.Snapshot` for the seven days, at most, that BigQuery keeps what was.
+
+    https://cloud.google.com/bigquery/docs/access-historical-data
+    """
+
+    def __init__(self, jobs: Jobs, table: str) -> None:
+        self._jobs = jobs
+        # BigQuery's clock: a moment that lies ahead of it is refused.
+        [now] = queries.answer(jobs, "SELECT CURRENT_TIMESTAMP() AS moment", {}).column("moment").to_pylist()
+        self.name = f"`{table}` FOR SYSTEM_TIME AS OF TIMESTAMP '{now.isoformat(sep=' ')}'"
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """Return BigQuery's answer. A query without a filter on the day of the table fails."""
+        return queries.answer(self._jobs, sql, parameters or {})
+
 
 _LOAD = "engagement_load"
 

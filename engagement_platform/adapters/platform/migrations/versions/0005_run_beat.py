@@ -1,7 +1,7 @@
 """The heartbeats of the processes that work on runs of the warehouse. They are of Dagster, not of a stream."""
 
 from engagement_platform.adapters.platform.migrate import execute, schema_in_hand
-from engagement_platform.domain.platform_schema import COMMON
+from engagement_platform.domain.stream_names import COMMON
 
 revision = "0005"
 down_revision = "0004"

@@ -3,7 +3,7 @@
 import hashlib
 
 from engagement_platform.adapters.platform.migrate import execute, schema_in_hand
-from engagement_platform.domain.platform_schema import COMMON
+from engagement_platform.domain.stream_names import COMMON
 
 revision = "0008"
 down_revision = "0007"
