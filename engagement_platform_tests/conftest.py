@@ -23,6 +23,7 @@ from engagement_platform.local import stack as local_stack
 from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings, variable
+from engagement_platform_tests import broker
 from engagement_platform_tests.kafka_classes import learn
 from engagement_platform_tests.shell import forget
 from engagement_platform_tests.streams import PACKAGED
@@ -144,18 +145,40 @@ def reachable_folder() -> Path:
     return folder
 
 
+BROKER = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each process of the session where the Kafka of all of them is."""
+    if BROKER not in node.config.stash:
+        node.config.stash[BROKER] = reachable_folder()
+    node.workerinput["broker"] = str(node.config.stash[BROKER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End that Kafka behind all processes."""
+    if BROKER in config.stash:
+        _end_servers(config.stash[BROKER])
+        shutil.rmtree(config.stash[BROKER], ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def stack_folder() -> Path:
-    learn()
     return reachable_folder()
 
 
 @pytest.fixture(scope="session")
-def stack(stack_folder: Path) -> Iterator[Endpoints]:
+def stack(stack_folder: Path, request: pytest.FixtureRequest) -> Iterator[Endpoints]:
     """The servers that all tests share. A test that breaks a server uses `own_stack`."""
+    shared = getattr(request.config, "workerinput", {}).get("broker")
+    if shared is not None:
+        broker.join(Path(shared), stack_folder)
     try:
         yield local_stack.up(stack_folder, durable=False, use_usual_ports=False)
     finally:
+        if shared is not None:
+            broker.leave(stack_folder)
         local_stack.reset(stack_folder)
 
 
