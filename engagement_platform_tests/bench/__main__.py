@@ -23,6 +23,7 @@ from engagement_platform_tests.bench import (
     bench_rebuild,
     bench_recovery,
     bench_relay,
+    bench_rest,
     bench_tally,
     bench_upkeep,
     bench_warehouse,
@@ -40,6 +41,7 @@ BENCHMARKS: Mapping[str, Callable[[Endpoints], Sequence[Figure]]] = {
     "rebuild": bench_rebuild.run,
     "backfill": bench_backfill.run,
     "recovery": lambda _: bench_recovery.run(),
+    "rest": bench_rest.run,
     "upkeep": lambda _: bench_upkeep.run(),
 }
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -113,17 +112,21 @@ def as_stored(columns: pa.Schema, table: Table, batch: pa.RecordBatch) -> pa.Rec
     given = {name: batch.column(name) for name in batch.schema.names}
     if day_column(table) == DERIVED_DAY:
         given[DERIVED_DAY] = days_of(table, batch)
-    arrays = [
-        given[column.name].cast(column.type) if column.name in given else pa.nulls(batch.num_rows, column.type)
-        for column in columns
-    ]
+    arrays = []
+    for column in columns:
+        array = given.get(column.name)
+        if array is None:
+            array = pa.nulls(batch.num_rows, column.type)
+        arrays.append(array if array.type == column.type else array.cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=columns)
 
 
 def days_of(table: Table, batch: pa.RecordBatch) -> pa.Array:
     """Return the day of each row, in UTC."""
     moments = batch.column(table.day)
-    return moments if pa.types.is_date(moments.type) else pc.floor_temporal(moments, unit="day").cast(pa.date32())
+    if pa.types.is_date(moments.type):
+        return moments
+    return moments.cast(pa.timestamp("us")).cast(pa.date32())  # without a zone, which Arrow would look up for each row
 
 
 def predicate(table: Table, day: date) -> str:

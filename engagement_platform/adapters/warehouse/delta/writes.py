@@ -14,7 +14,7 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.stream import DayStream
@@ -24,6 +24,14 @@ from engagement_platform.domain.table import Table
 
 LOAD_ID = "engagementLoadId"
 """Under this name the id of a load stands in its commit."""
+
+_OF_A_DAY = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    max_row_group_size=1 << 17,
+    default_column_properties=ColumnProperties(statistics_enabled="CHUNK"),
+)
+"""How the files of a day are written: half the size of Delta's default for less CPU, and little of them in memory."""
 
 
 def append(handle: DeltaTable, load: Load, rows: pa.RecordBatch, path: str) -> None:
@@ -93,6 +101,7 @@ def replace(handle: DeltaTable, replacement: Replacement, rows: pa.RecordBatchRe
                     stream.reader(),
                     mode="overwrite",
                     predicate=predicate(replacement.table, replacement.day),
+                    writer_properties=_OF_A_DAY,
                     commit_properties=_transaction(replacement, _written(replacement)),
                 )
         except Exception as error:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from pyarrow import parquet
 
 from engagement_platform.adapters.warehouse.delta import upkeep
 from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import TableUnusable
+from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform_tests.adapters.warehouse.rows import DAY, NEXT_DAY, batch, event, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ids, load, replacement
 from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
@@ -143,3 +145,13 @@ def test_tables_of_others_in_the_folder_are_left_alone(folder: Path, warehouse: 
     warehouse.upkeep()
     assert (folder / "notes.txt").exists()
     assert (folder / "drafts").exists()
+
+
+def test_a_day_is_written_small_and_in_parts(folder: Path, warehouse: DeltaWarehouse) -> None:
+    schema = arrow_schema(ENGAGEMENT_EVENTS)
+    row = pa.RecordBatch.from_pylist([event(1)], schema)
+    rows = pa.Table.from_batches([row] * 2).take([0] * 150_000).to_reader()
+    warehouse.replace_day(replacement(1), rows)
+    written = parquet.ParquetFile(next(iter(files(folder)))).metadata
+    assert written.row_group(0).column(0).compression == "ZSTD"
+    assert max(written.row_group(number).num_rows for number in range(written.num_row_groups)) <= 1 << 17
