@@ -4,12 +4,13 @@ A statement follows its name, `-- name: latest_lease`, and its description, comm
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
+_PLACEHOLDER = re.compile(rb"%\((\w+)\)s|%%")
 
 
 @cache
@@ -35,6 +36,13 @@ def filled(template: str, values: Mapping[str, object]) -> str:
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", str(value))
     return template
+
+
+def numbered(statement: bytes) -> tuple[Sequence[str], bytes]:
+    """Return the names of a statement's parameters, and the statement with `$1` and so on where they stood."""
+    names = list(dict.fromkeys(name.decode() for name in _PLACEHOLDER.findall(statement) if name))
+    numbers = {name.encode(): b"$%d" % at for at, name in enumerate(names, 1)}
+    return names, _PLACEHOLDER.sub(lambda one: numbers[one[1]] if one[1] else b"%", statement)
 
 
 def identifier(name: str) -> str:

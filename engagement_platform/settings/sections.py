@@ -101,7 +101,6 @@ class Relay(Section, alias_generator="relay_{}".format):
     )
     batch_rows: int = Field(2_000, ge=1, description="Most events in one read and one Kafka transaction.")
     batch_bytes: int = Field(16 << 20, ge=1, description="Most bytes of messages in one Kafka transaction.")
-    busy_poll_ms: float = Field(10, gt=0, description="Pause between polls while events come, in milliseconds.")
     idle_poll_ms: float = Field(50, gt=0, description="Longest pause between polls while none come, in milliseconds.")
 
 

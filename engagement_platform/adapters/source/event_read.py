@@ -1,13 +1,12 @@
 """The read of the relay: events by their ids, enriched, and with what tells that all of them are of one schema."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.pq.abc import PGresult
-from psycopg.rows import RowMaker
 
 from engagement_platform.adapters import sql, sqlstate
 from engagement_platform.adapters.source import session
@@ -15,6 +14,7 @@ from engagement_platform.adapters.source.describe import Described, Description,
 from engagement_platform.adapters.source.doubled import doubled
 from engagement_platform.adapters.source.look import SQL, UNCHANGED, Look, look
 from engagement_platform.adapters.source.origin import Origin
+from engagement_platform.adapters.source.planned import Planned
 from engagement_platform.adapters.source.rows import BEYOND_JSON, Altered, Limits, Row, Rows
 from engagement_platform.adapters.sqlstate import Meaning
 from engagement_platform.domain.errors import StreamStopped
@@ -25,7 +25,9 @@ _SQL = sql.load(__package__, "relay.sql")
 _READ = _SQL["read"].replace("{wanted}", _SQL["wanted"]).replace("{unchanged}", UNCHANGED)
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
-_STREAM_ROWS = 200
+_PART_ROWS = 200
+_COLUMNS = ("id", "key", "value", "bytes", "has_timestamp", "form", "last_given", "unchanged")
+"""What a read has before the event's columns."""
 
 
 class EventRead:
@@ -39,7 +41,8 @@ class EventRead:
         self._form: Description | None = None
         self._first_wanted = origin.statement(_FIRST_WANTED).encode()
         self._rows_of = origin.statement(SQL["rows_of"]).encode()
-        self._filled_for, self._filled = "", b""
+        self._planned = Planned(connection)
+        self._filled: tuple[tuple[str, int], bytes] = ("", 0), b""
 
     @property
     def described(self) -> Description:
@@ -47,6 +50,10 @@ class EventRead:
         if self._form is None:
             self._form = usable(self._origin, self._connection)
         return self._form
+
+    def expire(self) -> None:
+        """Have PostgreSQL plan the next read anew."""
+        self._planned.expire()
 
     def rows(self, hi: int, probes: Sequence[IdRange], limits: Limits, seen: Look) -> Rows:
         """Return the events above `hi` and those in `probes`, as the source was `seen`. Raises as `Source.read`."""
@@ -61,7 +68,12 @@ class EventRead:
         }
         with session.reaching(self._origin), self._explained(seen):
             try:
-                return self._stream(parameters, limits, form, seen)
+                return self._read(parameters, limits, form, seen)
+            except psycopg.errors.FeatureNotSupported:  # "cached plan must not change result type"
+                if self._planned.is_new:
+                    raise
+                self._planned.expire()  # a plan of now tells what has changed
+                return self._read(parameters, limits, form, seen)
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
                 if limits.rows > 1:
                     return self.rows(hi, probes, replace(limits, rows=limits.rows // 2), seen)
@@ -77,12 +89,17 @@ class EventRead:
         row = self._connection.execute(statement, parameters or None).fetchone()
         return None if row is None else row[0]
 
-    def _statement(self, last_given: str) -> bytes:
-        """Return the read; another one only where the sequence has another name, or may be seen or not any more."""
-        if last_given != self._filled_for:
+    def _statement(self, last_given: str, rows: int) -> bytes:
+        """Return the read; another one only where the sequence has another name, or may be seen or not any more.
+
+        How many rows it may return stands in it: a plan that does not know would be made for a tenth of the table.
+        """
+        filled_for, statement = self._filled
+        if filled_for != (last_given, rows):
             read = _READ.replace("{form}", session.form(self._origin)).replace("{last_given}", last_given)
-            self._filled_for, self._filled = last_given, self._origin.statement(read).encode()
-        return self._filled
+            statement = self._origin.statement(read.replace("%(rows)s", str(rows))).encode()
+            self._filled = (last_given, rows), statement
+        return statement
 
     @contextmanager
     def _explained(self, seen: Look) -> Iterator[None]:
@@ -108,37 +125,37 @@ class EventRead:
         if seen.sees_sequence and seen.last_given != look(self._origin, self._connection).last_given:
             raise Altered from None
 
-    def _stream(self, parameters: dict[str, Any], limits: Limits, form: Description, seen: Look) -> Rows:
-        rows: list[Row] = []
-        total, last = 0, None
-        is_cut, twice = False, None
-        with self._connection.cursor(binary=form.has_binary_form, row_factory=_row) as cursor:
-            for row in cursor.stream(self._statement(seen.last_given), parameters, size=_STREAM_ROWS):
-                if row.form != self._fit:
-                    raise session.changed()
-                if not rows:
-                    self._require(form, cursor.pgresult)
-                if row.id == last:
-                    twice = row
+    def _read(self, parameters: dict[str, Any], limits: Limits, form: Description, seen: Look) -> Rows:
+        statement = self._statement(seen.last_given, limits.rows)
+        parts = self._planned.parts(statement, parameters, _PART_ROWS, binary=form.has_binary_form)
+        rows, given = _Rows(limits.bytes), EVERYTHING if seen.sees_sequence else None
+        with closing(parts):
+            for part in parts:
+                if not rows.rows and part.ntuples:
+                    given = self._judged(form, part)
+                if not rows.take(part, _VALUES[form.has_binary_form]):
                     break
-                if is_cut := total >= limits.bytes:
-                    break
-                rows.append(row)
-                last = row.id
-                total += len(row.value)
-        if twice is not None:
-            raise self._doubled(twice)
-        if rows and not rows[0].unchanged:
-            raise Altered
-        given = None if not seen.sees_sequence else rows[0].last_given if rows else EVERYTHING
-        return Rows(rows, is_cut or len(rows) == limits.rows, given)
+        if rows.twice is not None:
+            raise self._doubled(rows.twice)
+        return Rows(rows.rows, rows.is_cut or len(rows.rows) == limits.rows, given if seen.sees_sequence else None)
 
-    def _require(self, form: Description, answer: PGresult | None) -> None:
+    def _judged(self, form: Description, part: PGresult) -> int | None:
+        """Return the id that the sequence gave last. Raises Unavailable and Altered where the source was changed."""
+        value = _VALUES[form.has_binary_form]
+        fit, given, unchanged = (part.get_value(0, at) for at in range(5, 8))
+        if value.number(fit) != self._fit:
+            raise session.changed()
+        self._require(form, part)
+        if not value.truth(unchanged):
+            raise Altered
+        return value.number(given)
+
+    def _require(self, form: Description, answer: PGresult) -> None:
         """Raise Altered where a read has other columns than were described; they are described again when asked for.
 
         PostgreSQL tells the columns with each answer, for the moment for which it has planned the read.
         """
-        if answer is None or _types(columns_of(answer, len(Row._fields))) != _types(form.columns):
+        if _types(columns_of(answer, len(_COLUMNS))) != _types(form.columns):
             self._form = None
             raise Altered
 
@@ -166,10 +183,53 @@ def _types(columns: Sequence[Described]) -> list[tuple[str, int, int]]:
     return [(column.name, column.type, column.modifier) for column in columns]
 
 
-def _row(_: psycopg.Cursor[Any]) -> RowMaker[Row]:
-    return _made
+class _Values(NamedTuple):
+    """How the values of an answer are read."""
+
+    number: Callable[[bytes | None], int | None]
+    raw: Callable[[bytes | None], bytes | None]
+    truth: Callable[[bytes | None], bool | None]
 
 
-def _made(values: Sequence[Any]) -> Row:
-    """Make a row of what is read of it; the nulls behind that are there for their columns' types."""
-    return Row._make(values[: len(Row._fields)])
+_VALUES = {
+    True: _Values(
+        lambda value: None if value is None else int.from_bytes(value, "big", signed=True),
+        lambda value: value,
+        lambda value: None if value is None else value == b"\x01",
+    ),
+    False: _Values(
+        lambda value: None if value is None else int(value),
+        lambda value: None if value is None else bytes.fromhex(value[2:].decode()),
+        lambda value: None if value is None else value == b"t",
+    ),
+}
+"""Whether they have a binary form -> how."""
+
+
+class _Rows:
+    """The rows of an answer, until there are enough bytes of them, or one comes twice."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.rows: list[Row] = []
+        self.is_cut = False
+        self.twice: Row | None = None
+        self._left = most_bytes
+
+    def take(self, part: PGresult, value: _Values) -> bool:
+        """Take rows; say whether there may be more."""
+        number, raw, truth = value
+        rows, get = self.rows, part.get_value
+        last = rows[-1].id if rows else None
+        for at in range(part.ntuples):
+            values = number(get(at, 0)), raw(get(at, 1)), raw(get(at, 2)), number(get(at, 3)), truth(get(at, 4))
+            row = Row._make(values)
+            if row.id == last:
+                self.twice = row
+                return False
+            if self._left <= 0:
+                self.is_cut = True
+                return False
+            rows.append(row)
+            last = row.id
+            self._left -= len(row.value)
+        return True

@@ -48,6 +48,7 @@ class Source:
         """Look anew at what the ids come from. Raises StreamStopped when polling this source cannot be exact."""
         with session.reaching(self._origin):
             self._look = look(self._origin, self._connection)
+        self._events.expire()
         return self.identity
 
     @property

@@ -1,11 +1,12 @@
 -- name: prepare_session
--- Every read of the relay is a look-up by id. Without these a prepared statement may turn, at its sixth call, into a
--- plan that scans the table. Behind somebody's table lock the relay says so, and does not wait in silence. A
+-- Every read of the relay is a look-up by id. Without these a prepared statement may turn into a plan that scans the
+-- table, or is planned anew with each use, which takes longer than the read. Behind somebody's table lock the relay says so, and does not wait in silence. A
 -- sequence can only be scanned: before PostgreSQL 18 that counts as so costly a plan that each read would be compiled.
 SET jit = off;
 SET enable_seqscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
+SET plan_cache_mode = force_generic_plan;
 SET lock_timeout = '5s';
 SET statement_timeout = '20s'
 
@@ -42,14 +43,15 @@ SELECT {unchanged} AS unchanged, lock.virtualtransaction AS virtual, lock.pid IS
                            WHERE {id} BETWEEN missing.first AND missing.last ORDER BY {id} LIMIT %(rows)s) AS probe
       ORDER BY probe.id LIMIT %(rows)s)
     UNION ALL
-    (SELECT {id} AS id FROM {table} WHERE {id} > %(hi)s ORDER BY {id} LIMIT %(rows)s)
+    (SELECT {id} AS id FROM {table} WHERE {id} > %(hi)s::bigint ORDER BY {id} LIMIT %(rows)s)
 
 -- name: read
 -- The wanted events as one snapshot sees them: at most :rows, ascending.
 -- A message over :max_bytes is cut to an excerpt: it cannot be sent anyway. The form is found once, if there is a row,
 -- and so is which id the sequence had given last, asked after the snapshot was taken, and whether table and sequence are
 -- still those of the last look. Behind these come the event's columns, always null: their names and types, which
--- PostgreSQL tells with each answer, are those of the message. (OFFSET 0: else they would be planned with the rest.)
+-- PostgreSQL tells with each answer, are those of the message. (OFFSET 0: else they would be planned with the rest, and
+-- the message written once for each time that it stands here.)
 WITH wanted AS MATERIALIZED ({wanted})
 SELECT chosen.id,
        convert_to(event.{key}::text, 'UTF8') AS key,
@@ -63,7 +65,7 @@ SELECT chosen.id,
        typed.*
   FROM (SELECT id FROM wanted ORDER BY id LIMIT %(rows)s) AS chosen
   JOIN ({enriched}) AS event ON event.{id} = chosen.id
- CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json) AS message
+ CROSS JOIN LATERAL (SELECT convert_to(row_to_json(event)::text, 'UTF8') AS json OFFSET 0) AS message
   LEFT JOIN (SELECT * FROM ({enriched}) AS event WHERE false OFFSET 0) AS typed ON true
  ORDER BY chosen.id
 

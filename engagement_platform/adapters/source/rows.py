@@ -22,10 +22,6 @@ class Row(NamedTuple):
     bytes: int
     has_timestamp: bool | None
     """Whether RFC 3339 can carry event_ts."""
-    form: int = 0
-    """The tables and types that the read was planned for."""
-    last_given: int | None = None
-    unchanged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _IMPATIENT = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count"
 def form(origin: Origin) -> str:
     """Return a statement that gives one number: the tables and types it was planned for. The relay's reads carry it."""
     tables = origin.stream.tables
-    parts = [f"'{table}'::regclass::oid" for table in tables]
+    parts = [f"to_regclass('{table}')::oid" for table in tables]  # asked with each use: a plan may keep a constant
     joins = []
     for number, (table, columns) in enumerate(tables.items()):
         names = ", ".join(sql.identifier(column.name) for column in columns)

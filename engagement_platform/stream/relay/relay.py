@@ -1,22 +1,21 @@
 """One relay that owns the stream: it polls the source and takes the ledger's four steps."""
 
 import time
+from functools import partial
 
 from engagement_platform.adapters.source.rows import Altered, Rows
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, opens_gaps, worth_probing
 from engagement_platform.domain.progress import EVENTS, OPEN_IDS, REJECTED
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backoff import Backoff
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.relay.clients import Clients
 from engagement_platform.stream.relay.numbers import Numbers
+from engagement_platform.stream.relay.pace import Pace
 from engagement_platform.stream.relay.publisher import Publisher, now
+from engagement_platform.stream.relay.read_ahead import Batch, ReadAhead, reading_ahead
 from engagement_platform.stream.relay.source_watch import SourceWatch, require_few_foreign
 from engagement_platform.stream.supervisor import Supervision
-
-IDLE_FACTOR = 1.2
-"""By which the pauses between polls grow while no events come."""
 
 
 class Relay:
@@ -42,24 +41,25 @@ class Relay:
         self._watch = watch
         self.ledger = ledger
         self._publisher = publisher
+        self._ahead: ReadAhead | None = None
 
     def run(self, supervision: Supervision) -> None:
         """Poll until the lease is over or, when draining, until a poll was not cut off."""
-        pauses = Backoff(
-            self._settings.relay.busy_poll_ms / 1000, self._settings.relay.idle_poll_ms / 1000, IDLE_FACTOR
-        )
+        with reading_ahead() as self._ahead:
+            self._poll_on(supervision)
+        if not self._publisher.has_written(self.ledger):
+            self._publisher.write_checkpoint(self.ledger)
+
+    def _poll_on(self, supervision: Supervision) -> None:
+        pace = Pace(self._settings.relay.idle_poll_ms / 1000)
         while not self._control.should_stop():
             started = time.monotonic()
             rows = self.poll()
             supervision.works(but=self._publisher.limit.state(self._control.progress.lag))
             if self._control.drain and not rows.cut:
                 break
-            if rows.rows:
-                pauses.reset()
             if not rows.cut:
-                self._control.wait(max(0.0, started + pauses.pause() - time.monotonic()))
-        if not self._publisher.has_written(self.ledger):
-            self._publisher.write_checkpoint(self.ledger)
+                self._control.wait(pace.pause(time.monotonic() - started, has_events=bool(rows.rows)))
 
     def poll(self) -> Rows:
         """Look at the source where that is due, take the ledger's four steps once, and publish what was found."""
@@ -79,6 +79,9 @@ class Relay:
             return Rows([], cut=True)
 
     def _look(self) -> None:
+        """Look at the source, without what was read ahead: ledger and number of the schema may be others now."""
+        if self._ahead is not None:
+            self._ahead.drop()
         was = self._watch.identity
         self.ledger = self._watch.look(self.ledger)
         if self._watch.identity != was:
@@ -97,39 +100,44 @@ class Relay:
         self._schema, self._publisher.messages = schema, messages
 
     def _step(self, *, everything: bool) -> Rows:
-        started = now()
-        source, publisher = self._clients.source, self._publisher
-        before = source.holders() if self.ledger.gaps else NOBODY
-        probes = worth_probing(self.ledger, before, everything=everything)
-        rows = source.read(self.ledger.hi, probes, self._clients.limits)
-        if self._watch.is_set_back(rows) or source.schema is not self._schema:
+        batch = self._ahead.take() if self._ahead is not None else None
+        batch = batch or self._read(self.ledger, everything=everything)
+        rows, ledger, publisher = batch.rows, batch.ledger, self._publisher
+        if self._watch.is_set_back(rows) or batch.schema is not self._schema:
             raise Altered
-        seen = Seen([row.id for row in rows.rows], rows.cut, rows.last_given)
-        after = source.holders() if opens_gaps(self.ledger, seen) else NOBODY
-        ledger = absorb(self.ledger, before, seen, after)
         if rows.rows:
-            require_few_foreign(ledger, source.table)
+            require_few_foreign(ledger, self._clients.source.table)
             self._watch.note(rows)
+            if rows.cut and self._ahead is not None:
+                self._ahead.start(partial(self._read, ledger, everything=self._control.drain))
             rejected = publisher.publish(rows.rows, ledger, self._schema.time)
             self._control.progress.count(REJECTED, rejected)
         self.ledger = ledger
-        self._report(rows)
+        self._report(batch)
         if not rows.cut:
-            publisher.unseen_at = started
+            publisher.unseen_at = batch.started
         if publisher.is_due and not publisher.has_written(ledger):
             publisher.write_checkpoint(ledger)
         return rows
 
-    def _report(self, rows: Rows) -> None:
-        progress = self._control.progress
-        progress.lag = self._lag(rows)
+    def _read(self, ledger: Ledger, *, everything: bool) -> Batch:
+        """Read what follows a ledger, and return it with the ledger after it. Uses nothing but the source."""
+        started, source = now(), self._clients.source
+        before = source.holders() if ledger.gaps else NOBODY
+        rows = source.read(ledger.hi, worth_probing(ledger, before, everything=everything), self._clients.limits)
+        seen = Seen([row.id for row in rows.rows], rows.cut, rows.last_given)
+        after = source.holders() if opens_gaps(ledger, seen) else NOBODY
+        return Batch(started, rows, absorb(ledger, before, seen, after), source.schema, self._lag(rows))
+
+    def _report(self, batch: Batch) -> None:
+        progress, rows = self._control.progress, batch.rows.rows
+        progress.lag = batch.lag
         progress.set(OPEN_IDS, self.ledger.open_ids)
-        if rows.rows:
-            progress.count(EVENTS, len(rows.rows))
-            progress.latency.add((now() - self._publisher.unseen_at) / 1_000_000, len(rows.rows))
+        if rows:
+            progress.count(EVENTS, len(rows))
+            progress.latency.add((now() - self._publisher.unseen_at) / 1_000_000, len(rows))
 
     def _lag(self, rows: Rows) -> int:
-        """Return how many ids lie behind a read that was cut off, foreign ones not counted."""
         if not rows.cut or not rows.rows:
             return 0
         highest = self._clients.source.highest_id()

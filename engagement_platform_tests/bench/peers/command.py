@@ -22,7 +22,7 @@ import psycopg
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import stack
 from engagement_platform_tests.bench.figures import Figure, table
-from engagement_platform_tests.bench.peers import connect, harness, relays, ticking
+from engagement_platform_tests.bench.peers import connect, cycle, harness, relays, ticking
 from engagement_platform_tests.bench.peers.harness import Bench, Contender, Load
 from engagement_platform_tests.bench.peers.rebuilds import rebuilds
 from engagement_platform_tests.bench.peers.report import Report, figures_of
@@ -81,6 +81,12 @@ class Run:
                 self._report.rebuilds.append(result)
                 _show(f"{result.name}, a day of {result.rows:,} rows", figures_of(result))
 
+    def cycle(self) -> None:
+        """Measure the parts of the relay's cycle. They are no result to compare: the report does without them."""
+        for client in cycle.CLIENTS:
+            with self._each():
+                _show(f"relay, {client}: its cycle", cycle.cycles(self._bench, client, self._load))
+
     def _those(self, contenders: Sequence[Callable[[], Contender]]) -> Iterator[Contender]:
         """Yield those that can be had and are asked for."""
         for make in contenders:
@@ -109,6 +115,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "catch-up": Run.catch_up,
     "instead": Run.instead,
     "rebuild": Run.rebuild,
+    "cycle": Run.cycle,
 }
 
 

@@ -5,7 +5,7 @@ says where, and by which process. What it is makes no difference here.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from engagement_platform_tests.bench.peers.results import (
     RELAY,
     CaughtUp,
     Ends,
+    Note,
     Streamed,
     Window,
 )
@@ -94,6 +95,13 @@ class Load:
 
 def stream(bench: Bench, contender: Contender, load: Load) -> Streamed:
     """Measure a steady load, once the relay and the servers are warm. Raises results.NothingSeen."""
+    return observed(bench, contender, load)[0]
+
+
+def observed(
+    bench: Bench, contender: Contender, load: Load
+) -> tuple[Streamed, Sequence[Note], Mapping[int, int], Window]:
+    """Do the same, and return what it was made of: the commits, when each id was seen first, and the time measured."""
     workload = Workload(load.rate, writers=4, seed=7)
     with (
         own_place(bench.endpoints, start="earliest") as place,
@@ -110,7 +118,8 @@ def stream(bench: Bench, contender: Contender, load: Load) -> Streamed:
         notes = generator.stop()
         _settle(sightings.count, sum(len(note.ids) for note in notes))
     window = Window(int(before.at * 1e9), int(after.at * 1e9))
-    return results.streamed(contender.name, notes, sightings.seen, window, before.until(after))
+    result = results.streamed(contender.name, notes, sightings.seen, window, before.until(after))
+    return result, notes, results.first_seen(sightings.seen), window
 
 
 def catch_up(bench: Bench, contender: Contender, events: int) -> CaughtUp:

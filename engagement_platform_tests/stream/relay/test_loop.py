@@ -580,10 +580,10 @@ def test_the_read_uses_the_index_however_often_it_is_called(settings: Settings, 
     with reader.open_source(origin(source_db.dsn)) as source:
         for _ in range(8):
             source.read(19_990, probes, limits)
-        parameters = {"hi": 1, "firsts": [1], "lasts": [2], "rows": 10, "max_bytes": 10}
+        parameters = {"hi": 1, "firsts": [1], "lasts": [2], "max_bytes": 10}
         parameters |= source._look.marks_of_change
         source._connection.execute("SET plan_cache_mode = force_generic_plan")
-        statement = source._events._statement(source._look.last_given).replace(
+        statement = source._events._statement(source._look.last_given, 10).replace(
             session.form(origin(source_db.dsn)).encode(), b"0"
         )  # it reads no row of the tables
         plan = source._connection.execute(b"EXPLAIN " + statement, parameters).fetchall()
