@@ -79,8 +79,7 @@ def backfill(
 
     settings = settings_of(stream)
     if target != "warehouse":
-        asked = backfills.Asked(since, until, by, ids)
-        backfills.replay_events(settings, asked, to_api=target == "api", dry_run=dry_run)
+        backfills.replay_events(settings, since, until, by, ids, to_api=target == "api", dry_run=dry_run)
         return
     days = [] if since is None else backfills.days_between(settings.stream, since, until)
     assets = None

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import click
@@ -66,12 +65,8 @@ def run(
             return
         if not detach:
             sys.exit(0 if watch(settings, dagster, graph, backfill_id) else 1)
-        _say_what_is_in_the_way(settings, dagster, backfill_id)
-
-
-def _say_what_is_in_the_way(settings: Settings, dagster: dg.DagsterInstance, backfill_id: str) -> None:
-    for obstacle in obstacles(dagster, settings, backfill_id):
-        click.echo(obstacle)
+        for obstacle in obstacles(dagster, settings, backfill_id):
+            click.echo(obstacle)
 
 
 def _failed_days(seen: backfills.Progress) -> list[date]:
@@ -81,23 +76,15 @@ def _failed_days(seen: backfills.Progress) -> list[date]:
     return failed
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which events the options ask for."""
-
-    since: str | None
-    until: str | None
-    by: str
-    ids: str | None
-
-
-def replay_events(settings: Settings, asked: Asked, *, to_api: bool, dry_run: bool) -> None:
+def replay_events(
+    settings: Settings, since: str | None, until: str | None, by: str, ids: str | None, *, to_api: bool, dry_run: bool
+) -> None:
     """Publish events again, for outside readers or the partner; Redis and the warehouse ignore them."""
-    if asked.since is None and asked.ids is None:
+    if since is None and ids is None:
         raise click.UsageError("--to replay-topic and --to api need --since or --ids.")
     if to_api and not settings.api.url.get_secret_value():
         raise SettingsError("There is no partner to deliver to.", f"Set {settings.variable_of('api_url')}.")
-    chosen, what = _numbered(asked.ids) if asked.ids is not None else _within(settings, asked)
+    chosen, what = _numbered(ids) if ids is not None else _within(settings, since or "", until, by)
     goal = settings.topics.replays + (", for the partner" if to_api else "")
     if dry_run:
         click.echo(f"Events {what} would be published to {goal}.")
@@ -115,13 +102,14 @@ def _numbered(text: str) -> tuple[Chosen, str]:
     return [int(part) for part in parts], f"with the ids {text}"
 
 
-def _within(settings: Settings, asked: Asked) -> tuple[Chosen, str]:
+def _within(settings: Settings, since: str, until: str | None, by: str) -> tuple[Chosen, str]:
     """Return the events of the time that the options name. Raises click.UsageError, EngagementError."""
-    begin, end = span(asked.since or "", asked.until)
-    if asked.by == "event-time":
+    begin, end = span(since, until)
+    if by == "event-time":
         return Happened(begin, end), f"that happened from {begin} to before {end}"
-    until = None if asked.until is None else end
-    chosen, when = between(settings, begin, until), f"from {begin} to {'now' if until is None else f'before {end}'}"
+    published_until = None if until is None else end
+    when = f"from {begin} to {'now' if until is None else f'before {end}'}"
+    chosen = between(settings, begin, published_until)
     if isinstance(chosen, Published):
         return chosen, f"published {when}"
     click.echo(f"No checkpoint is kept from before {begin}: the events that happened since are taken, too.")

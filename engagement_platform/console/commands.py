@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from engagement_platform.console.doctor import Effective
-    from engagement_platform.console.finding import Finding
     from engagement_platform.domain.checkpoint import Checkpoint
-
-_MARKS = {"ok": "[green]✓[/]", "note": "[dim]-[/]", "warning": "[yellow]![/]", "fault": "[red]✗[/]"}
 
 
 @click.command()
@@ -27,7 +24,7 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
 
     from engagement_platform.console import doctor as examination
     from engagement_platform.console.doctor import effective
-    from engagement_platform.console.finding import Finding
+    from engagement_platform.console.finding import Finding, show
     from engagement_platform.console.streams import settings_or_errors
     from engagement_platform.domain.errors import EngagementError
     from engagement_platform.settings import about
@@ -42,29 +39,20 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
             console.print(f"[bold]{name}[/]")
         with about(name):
             if isinstance(settings, EngagementError):
-                faults += _show_finding(console, Finding("fault", settings.what, settings.todo))
+                faults += show(console, Finding("fault", settings.what, settings.todo), settings.what)
                 continue
             examine = examination.examine_stream if common_seen else examination.examine
             common_seen = True
-            faults += sum(_show_finding(console, finding) for finding in examine(settings))
+            faults += sum(show(console, finding, finding.what) for finding in examine(settings))
         new = [one for one in effective(settings) if one not in shown]
         _show_settings(console, new, all_settings=all_settings)
         shown += new
     if not common_seen:
-        faults += sum(_show_finding(console, finding) for finding in examination.examine_common())
+        faults += sum(show(console, finding, finding.what) for finding in examination.examine_common())
     if faults:
         console.print(f"[red]{faults} to mend.[/]")
         sys.exit(1)
     console.print("[green]Everything needed is there.[/]")
-
-
-def _show_finding(console: "Console", finding: "Finding") -> bool:
-    """Print what was looked at; return whether it is a fault."""
-    console.print(_MARKS[finding.level], end=" ")
-    console.print(finding.what, highlight=False, markup=False, soft_wrap=True)
-    if finding.todo:
-        console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    return finding.level == "fault"
 
 
 def _show_settings(console: "Console", settings: list["Effective"], *, all_settings: bool) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engagement_platform.console.finding import Finding
 from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.event_stream import EventStream, flaws_of, stream_of
-from engagement_platform.domain.folder_findings import FolderFinding, Level
 from engagement_platform.domain.marts import marts_of
 from engagement_platform.domain.stream_form import Flaw
 from engagement_platform.domain.toml_lines import line_of
@@ -50,7 +50,7 @@ def _read(path: Path) -> str | None:
         raise EngagementError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def findings_of(texts: Texts) -> list[FolderFinding]:
+def findings_of(texts: Texts) -> list[Finding]:
     """Return what is wrong with the files by themselves."""
     return [*_of_toml(texts), *_of_statement(texts), *_of_marts(texts)]
 
@@ -69,12 +69,12 @@ def stream_in(texts: Texts) -> EventStream | None:
         return stream_of(toml | {"marts": {}}, statement_text.statement_of(texts.enriched), {}, TOML)
 
 
-def of_flaw(texts: Texts, flaw: Flaw) -> FolderFinding:
+def of_flaw(texts: Texts, flaw: Flaw) -> Finding:
     """Return what to tell of a flaw in stream.toml, with its line."""
     if not flaw.path and flaw.what.startswith("marts/"):
         file, _, what = flaw.what.partition(": ")
-        return FolderFinding(Level.FAULT, what, "", file)
-    return FolderFinding(Level.FAULT, str(flaw), "", TOML, line_of(texts.toml or "", flaw.path))
+        return Finding("fault", what, "", file)
+    return Finding("fault", str(flaw), "", TOML, line_of(texts.toml or "", flaw.path))
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
@@ -84,52 +84,48 @@ def _parsed(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _of_toml(texts: Texts) -> Iterator[FolderFinding]:
+def _of_toml(texts: Texts) -> Iterator[Finding]:
     if texts.toml is None:
-        yield FolderFinding(Level.FAULT, "there is no stream.toml", "engagement-platform stream init writes one.", TOML)
+        yield Finding("fault", "there is no stream.toml", "engagement-platform stream init writes one.", TOML)
         return
     try:
         toml = tomllib.loads(texts.toml)
     except tomllib.TOMLDecodeError as error:
         match = _AT_LINE.search(str(error))
         line = int(match[1]) if match and match[1] else len(texts.toml.splitlines())
-        yield FolderFinding(
-            Level.FAULT, f"it is no TOML: {_AT_LINE.sub('', str(error)).strip()}", "Mend the line.", TOML, line
-        )
+        yield Finding("fault", f"it is no TOML: {_AT_LINE.sub('', str(error)).strip()}", "Mend the line.", TOML, line)
         return
     yield from (of_flaw(texts, flaw) for flaw in flaws_of(toml, texts.marts, complete=True))
     if (stream := stream_in(texts)) is not None:
         yield from _of_same_values(texts, stream)
 
 
-def _of_same_values(texts: Texts, stream: EventStream) -> Iterator[FolderFinding]:
+def _of_same_values(texts: Texts, stream: EventStream) -> Iterator[Finding]:
     own = stream.own_version
     for version, other in stream.same_values.items():
         line = line_of(texts.toml or "", ("warehouse", "same_values", version))
         if not _HASH.fullmatch(version) or not _HASH.fullmatch(other):
-            yield FolderFinding(
-                Level.FAULT, f"{version} = {other!r} are no two versions of enriched.sql", "", TOML, line
-            )
+            yield Finding("fault", f"{version} = {other!r} are no two versions of enriched.sql", "", TOML, line)
         elif version != own:
-            yield FolderFinding(
-                Level.WARNING,
+            yield Finding(
+                "warning",
                 f"same_values is for another enriched.sql: this one's version is {own}",
                 "Where this text gives every row the values of the former one, name its version; else remove the line.",
                 TOML,
                 line,
             )
         elif other == own:
-            yield FolderFinding(Level.WARNING, "same_values says that this version is itself", "Remove it.", TOML, line)
+            yield Finding("warning", "same_values says that this version is itself", "Remove it.", TOML, line)
 
 
-def _of_statement(texts: Texts) -> Iterator[FolderFinding]:
+def _of_statement(texts: Texts) -> Iterator[Finding]:
     if texts.enriched is None:
         todo = "It is one SELECT, whose columns are those of the message."
-        yield FolderFinding(Level.FAULT, "there is no enriched.sql", todo, ENRICHED)
+        yield Finding("fault", "there is no enriched.sql", todo, ENRICHED)
         return
     text = statement_text.statement_of(texts.enriched)
     if not text.strip():
-        yield FolderFinding(Level.FAULT, "it has no statement", "Write one SELECT.", ENRICHED)
+        yield Finding("fault", "it has no statement", "Write one SELECT.", ENRICHED)
     calls = statement_text.calls_in(text)
     for name in sorted(calls & statement_text.BY_CHANCE):
         yield by_chance(text, name)
@@ -138,10 +134,10 @@ def _of_statement(texts: Texts) -> Iterator[FolderFinding]:
         yield by_time(text, name)
 
 
-def by_chance(text: str, name: str) -> FolderFinding:
+def by_chance(text: str, name: str) -> Finding:
     """Return what to tell of a function that gives another value at each call."""
-    return FolderFinding(
-        Level.FAULT,
+    return Finding(
+        "fault",
         f"{name}() gives another value at each call: a message would differ from the row of a rebuild",
         "Leave it out, or let the application write the value into the table.",
         ENRICHED,
@@ -149,10 +145,10 @@ def by_chance(text: str, name: str) -> FolderFinding:
     )
 
 
-def by_time(text: str, name: str) -> FolderFinding:
+def by_time(text: str, name: str) -> Finding:
     """Return what to tell of what gives another value at another time or in another session."""
-    return FolderFinding(
-        Level.FAULT,
+    return Finding(
+        "fault",
         f"{name} gives another value at another time or in another session: a message would differ from the row of a "
         "rebuild",
         "Leave it out, or compute it from columns of the row.",
@@ -161,41 +157,41 @@ def by_time(text: str, name: str) -> FolderFinding:
     )
 
 
-def _of_marts(texts: Texts) -> Iterator[FolderFinding]:
+def _of_marts(texts: Texts) -> Iterator[Finding]:
     from engagement_platform.adapters.warehouse.delta.dry import parameters_of
 
     try:
         marts_of({}, {name: statement_text.statement_of_bigquery(text) for name, text in texts.marts.items()})
     except SettingsError as error:
-        yield FolderFinding(Level.FAULT, error.what, error.todo, "marts")
+        yield Finding("fault", error.what, error.todo, "marts")
     for name, text in texts.marts.items():
         file = f"marts/{name}.sql"
         try:
             parameters = parameters_of(statement_text.statement_of_bigquery(text))
         except EngagementError as error:
-            yield FolderFinding(Level.FAULT, error.what, error.todo, file)
+            yield Finding("fault", error.what, error.todo, file)
             continue
         if not {"begin", "end"} <= parameters:
-            yield FolderFinding(
-                Level.WARNING,
+            yield Finding(
+                "warning",
                 "it does not ask for @begin and @end, so that each day reads the whole table",
                 "Write WHERE … >= @begin AND … < @end over the time of the events.",
                 file,
             )
 
 
-def of_mart(name: str, columns: Mapping[str, str]) -> Iterator[FolderFinding]:
+def of_mart(name: str, columns: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is wrong with the columns that a mart gives: name -> type."""
     file = f"marts/{name}.sql"
     if columns.get(_DAY_OF_MART) != "DATE":
-        yield FolderFinding(
-            Level.FAULT,
+        yield Finding(
+            "fault",
             "it gives no column day of type DATE, which says of which day a row is",
             "Select @day AS day.",
             file,
         )
     for column in columns:
         if not _MART_COLUMNS.fullmatch(column):
-            yield FolderFinding(
-                Level.FAULT, f"its column {column} has a name that warehouses do not take", "Give it one with AS.", file
+            yield Finding(
+                "fault", f"its column {column} has a name that warehouses do not take", "Give it one with AS.", file
             )

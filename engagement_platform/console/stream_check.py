@@ -11,13 +11,13 @@ from engagement_platform.adapters.source.describe import Description, described
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.statement import examine, relations_of
 from engagement_platform.console import folder_check
+from engagement_platform.console.finding import Finding, Level, show
 from engagement_platform.console.folder_check import ENRICHED, TOML, Texts, of_flaw, of_mart
 from engagement_platform.console.source_checks import of_source
 from engagement_platform.console.statement_check import findings_of, findings_of_relations
 from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.folder_findings import FolderFinding, Level
 from engagement_platform.domain.marts import Mart
 from engagement_platform.domain.stream_rules import meanings_left_over, meanings_to_write
 from engagement_platform.domain.stream_table import table_of
@@ -35,15 +35,8 @@ def report(folder: Path, *, offline: bool) -> bool:
     console = Console()
     texts = folder_check.texts_of(folder)
     findings = list(all_findings(texts, offline=offline))
-    for finding in findings:
-        mark = "[red]✗[/]" if finding.level is Level.FAULT else "[yellow]![/]"
-        console.print(mark, end=" ")
-        console.print(f"{finding.where}: {finding.what}", highlight=False, markup=False, soft_wrap=True)
-        if finding.todo:
-            console.print(f"    {finding.todo}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    faults = sum(finding.level is Level.FAULT for finding in findings)
-    warnings = len(findings) - faults
-    if warnings:
+    faults = sum(show(console, finding, f"{finding.where}: {finding.what}") for finding in findings)
+    if warnings := len(findings) - faults:
         console.print(f"[yellow]{warnings} to look at.[/]")
     if faults:
         console.print(f"[red]{faults} to mend.[/]")
@@ -54,7 +47,7 @@ def report(folder: Path, *, offline: bool) -> bool:
     return not faults
 
 
-def all_findings(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
+def all_findings(texts: Texts, *, offline: bool) -> Iterator[Finding]:
     """Yield what is wrong, the files first."""
     seen = set[tuple[str, int | None, str]]()
     for finding in _all(texts, offline=offline):
@@ -64,7 +57,7 @@ def all_findings(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
             yield finding
 
 
-def _all(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
+def _all(texts: Texts, *, offline: bool) -> Iterator[Finding]:
     yield from folder_check.findings_of(texts)
     stream = folder_check.stream_in(texts)
     if stream is None or offline or not stream.enriched.strip():
@@ -73,24 +66,24 @@ def _all(texts: Texts, *, offline: bool) -> Iterator[FolderFinding]:
         yield from _online(texts, stream)
 
 
-def _online(texts: Texts, stream: EventStream) -> Iterator[FolderFinding]:
+def _online(texts: Texts, stream: EventStream) -> Iterator[Finding]:
     try:
         origin = Origin(source_dsn_of(stream.name), stream)
         yield from _at_source(origin)
         yield from _of_statement(texts, origin)
     except EngagementError as error:
-        yield FolderFinding(Level.FAULT, error.what, error.todo)
+        yield Finding("fault", error.what, error.todo)
 
 
-def _at_source(origin: Origin) -> Iterator[FolderFinding]:
+def _at_source(origin: Origin) -> Iterator[Finding]:
     """Yield what `doctor` says of the source."""
     for finding in of_source(origin):
-        if finding.level in ("fault", "warning", "note"):
-            level = Level.FAULT if finding.level == "fault" else Level.WARNING
-            yield FolderFinding(level, finding.what.removeprefix("source: "), finding.todo)
+        if finding.level != "ok":
+            level: Level = "fault" if finding.level == "fault" else "warning"
+            yield Finding(level, finding.what.removeprefix("source: "), finding.todo)
 
 
-def _of_statement(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
+def _of_statement(texts: Texts, origin: Origin) -> Iterator[Finding]:
     with closing(session.connect(origin.dsn, "stream", patience=session.LOOKUP_SECONDS)) as connection:
         relations = relations_of(origin, connection)
         yield from findings_of_relations(origin.stream.enriched, relations)
@@ -102,8 +95,7 @@ def _of_statement(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
             yield _unusable(error)
             return
         yield from (
-            FolderFinding(Level.FAULT, fault, "", ENRICHED, _line_of(origin.stream, fault))
-            for fault in description.faults
+            Finding("fault", fault, "", ENRICHED, _line_of(origin.stream, fault)) for fault in description.faults
         )
         yield from (of_flaw(texts, flaw) for flaw in description.flaws)
         yield from _of_meanings(texts, origin.stream, description)
@@ -113,12 +105,12 @@ def _of_statement(texts: Texts, origin: Origin) -> Iterator[FolderFinding]:
             yield from findings_of(origin.stream, examine(origin, connection, description.columns, readable=readable))
 
 
-def _unusable(error: StreamStopped) -> FolderFinding:
+def _unusable(error: StreamStopped) -> Finding:
     said = _CANNOT.sub("", error.what)
     line = _LINE.match(said)
     if line is None:
-        return FolderFinding(Level.FAULT, said, error.todo, ENRICHED)
-    return FolderFinding(Level.FAULT, f"{said[line.end() :]} ({line[2]})", "Mend the line.", ENRICHED, int(line[1]))
+        return Finding("fault", said, error.todo, ENRICHED)
+    return Finding("fault", f"{said[line.end() :]} ({line[2]})", "Mend the line.", ENRICHED, int(line[1]))
 
 
 def _line_of(stream: EventStream, fault: str) -> int | None:
@@ -127,17 +119,17 @@ def _line_of(stream: EventStream, fault: str) -> int | None:
     return statement_text.line_with(stream.enriched, named[1]) if named else None
 
 
-def _of_meanings(texts: Texts, stream: EventStream, description: Description) -> Iterator[FolderFinding]:
+def _of_meanings(texts: Texts, stream: EventStream, description: Description) -> Iterator[Finding]:
     for name in meanings_to_write(stream, description.schema):
         line = line_of(texts.toml or "", ("columns",))
-        yield FolderFinding(Level.WARNING, f"columns: {name} has no meaning", f'Write {name} = "…".', TOML, line)
+        yield Finding("warning", f"columns: {name} has no meaning", f'Write {name} = "…".', TOML, line)
     for name in meanings_left_over(stream, description.schema):
         line = line_of(texts.toml or "", ("columns", name))
         what = f"columns.{name}: enriched.sql has no such column"
-        yield FolderFinding(Level.WARNING, what, "Remove the line, or select the column.", TOML, line)
+        yield Finding("warning", what, "Remove the line, or select the column.", TOML, line)
 
 
-def _of_marts(texts: Texts, stream: EventStream, description: Description) -> Iterator[FolderFinding]:
+def _of_marts(texts: Texts, stream: EventStream, description: Description) -> Iterator[Finding]:
     from engagement_platform.adapters.warehouse.delta.dry import columns_of, parameters_of
 
     day, at = date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)
@@ -151,7 +143,7 @@ def _of_marts(texts: Texts, stream: EventStream, description: Description) -> It
         try:
             given = columns_of(query, tables, {"day": day, "begin": at, "end": at})
         except EngagementError as error:
-            yield FolderFinding(Level.FAULT, error.what, error.todo, f"marts/{name}.sql")
+            yield Finding("fault", error.what, error.todo, f"marts/{name}.sql")
         else:
             yield from of_mart(name, given)
             yield from _of_stated(texts, mart, given)
@@ -159,7 +151,7 @@ def _of_marts(texts: Texts, stream: EventStream, description: Description) -> It
                 tables.append(mart.stated or mart.table(given))
 
 
-def _of_stated(texts: Texts, mart: Mart, given: Mapping[str, str]) -> Iterator[FolderFinding]:
+def _of_stated(texts: Texts, mart: Mart, given: Mapping[str, str]) -> Iterator[Finding]:
     """Yield how the columns that stream.toml states for a mart are not those that its query gives."""
     if mart.stated is None:
         return
@@ -167,4 +159,4 @@ def _of_stated(texts: Texts, mart: Mart, given: Mapping[str, str]) -> Iterator[F
     for name in stated ^ given.keys():
         line = line_of(texts.toml or "", ("marts", mart.name, "columns", name))
         there = "the query does not give it" if name in stated else "the query gives it, and it is not listed"
-        yield FolderFinding(Level.FAULT, f"marts.{mart.name}.columns.{name}: {there}", "", TOML, line)
+        yield Finding("fault", f"marts.{mart.name}.columns.{name}: {there}", "", TOML, line)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -96,8 +95,4 @@ def _sums(diff: DayDiff, stream: EventStream) -> Iterator[str]:
     measures = {measure.column for measure in stream.views.measures}
     for name, (before, after) in diff.sums.items():
         if name in measures or name in diff.columns or before != after:
-            yield f"sum of {name}: {before} -> {after}{_change(after - before)}"
-
-
-def _change(by: Decimal) -> str:
-    return f" ({by:+})" if by else ""
+            yield f"sum of {name}: {before} -> {after}" + (f" ({after - before:+})" if before != after else "")

@@ -13,7 +13,7 @@ from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
-from engagement_platform.adapters.platform.dead_letters import Ended, open_actions
+from engagement_platform.adapters.platform.dead_letters import open_actions
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.source.origin import origin_of
@@ -66,7 +66,7 @@ def redrive(
             if not dry_run:
                 letters.actions.begin("redrive", [letter for letter, _ in plans], who, why)
                 _carry_out(settings, plans, readers)
-                letters.actions.end([Ended(one.letter.address, one.done, one.note) for one in told])
+                letters.actions.end([(one.letter.address, one.done, one.note) for one in told])
             done += sum(one.done for one in told)
             failed += sum(not one.done for one in told)
             tell(told)

@@ -13,12 +13,11 @@ from typing import Any
 import msgspec
 
 from engagement_platform.domain import stream_form
-from engagement_platform.domain.checks import Checks, Joined
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.marts import Mart, flaws_of_marts, marts_of
 from engagement_platform.domain.source_tables import Form, Needed, Tables
 from engagement_platform.domain.statement_text import formula_of
-from engagement_platform.domain.stream_form import Flaw, Folder, flaws_of_form
+from engagement_platform.domain.stream_form import Checks, Flaw, Folder, Joined, SourceTable, flaws_of_form
 
 COUNT = "count"
 """The measure that every stream has: how many events."""
@@ -29,18 +28,6 @@ _STREAM = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 """A stream's name stands before `_` or `__` in names of schemas, variables, assets, jobs and ops."""
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """A dimension's or a measure's name stands in names of keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTable:
-    """The append-only table in which the events appear."""
-
-    name: str
-    """As SQL writes it, with its schema where that is not in the search_path."""
-    id: str
-    """The column that a sequence with CACHE 1 numbers."""
-    time: str
-    """The column with the time of the event, timestamptz: it decides the day, and the place in the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +130,7 @@ def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], 
     return EventStream(
         name=folder.name,
         meaning=folder.meaning,
-        source=SourceTable(folder.source.table, folder.source.id, folder.source.time),
+        source=folder.source,
         enriched=enriched,
         key=folder.message.key,
         views=Views(dimensions, (Measure(COUNT, None), *summed)),
@@ -154,7 +141,7 @@ def stream_of(toml: Mapping[str, Any], enriched: str, marts: Mapping[str, str], 
         tables=_tables(folder),
         marts=marts_of(folder.marts, marts),
         same_values=folder.warehouse.same_values,
-        checks=folder.checks.value(),
+        checks=folder.checks,
     )
 
 
@@ -241,13 +228,13 @@ def _tables(folder: Folder) -> Tables:
         )
         for table, columns in folder.tables.items()
     }
-    listed = {column.name for column in tables.get(source.table, ())}
+    listed = {column.name for column in tables.get(source.name, ())}
     always = (
         Needed(source.id, Form.WHOLE, "Numbers the events.", nullable=False),
         Needed(source.time, Form.TIME, "When it happened.", nullable=False),
     )
-    tables[source.table] = (
-        *tables.get(source.table, ()),
+    tables[source.name] = (
+        *tables.get(source.name, ()),
         *(column for column in always if column.name not in listed),
     )
     return tables

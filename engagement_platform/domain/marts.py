@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from engagement_platform.domain import stream_form
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.statement_text import code_and_names_of_bigquery, formula_of_bigquery
+from engagement_platform.domain.statement_text import BIGQUERY, code_and_names_of, formula_of
 from engagement_platform.domain.stream_form import Flaw
 from engagement_platform.domain.table import Column, Kind, Table
 
@@ -57,7 +57,7 @@ class Mart:
     @property
     def code_version(self) -> str:
         """What changes with the formula, and not with its comments."""
-        return hashlib.sha256(formula_of_bigquery(self.query).encode()).hexdigest()[:12]
+        return hashlib.sha256(formula_of(self.query, BIGQUERY).encode()).hexdigest()[:12]
 
     def table(self, given: Mapping[str, str]) -> Table:
         """Return the table as the query gives it: name -> type of the local engine. Raises SettingsError."""
@@ -128,7 +128,7 @@ def _column(name: str, form: stream_form.MartColumn) -> Column | None:
 
 def _read_by(query: str, names: set[str]) -> tuple[str, ...]:
     """Return which of these tables stand behind a FROM or JOIN."""
-    tables = [part for listed in _READ.findall(code_and_names_of_bigquery(query)) for part in listed.split(",")]
+    tables = [part for listed in _READ.findall(code_and_names_of(query, BIGQUERY)) for part in listed.split(",")]
     read = {table.split()[0].strip("`").rsplit(".", maxsplit=1)[-1].strip("`") for table in tables}
     return tuple(sorted(read & names))
 

@@ -25,18 +25,15 @@ class Form(Enum):
 
         Texts are all that is read as text: varchar, char, citext and enums. Whole numbers are those of any width.
         """
-        match self:
-            case Form.WHOLE:
-                return type_name in {"smallint", "integer", "bigint"}
-            case Form.UUID:
-                return type_name == "uuid"
-            case Form.TEXT:
-                return category in {"S", "E"}
-            case Form.TIME:
-                return type_name == "timestamp with time zone"
-            case Form.JSON:
-                # Not json: its text is kept as written, line breaks and doubled keys too, and it cannot be compared.
-                return type_name == "jsonb"
+        return category in {"S", "E"} if self is Form.TEXT else type_name in _TYPES[self]
+
+
+_TYPES = {
+    Form.WHOLE: ("smallint", "integer", "bigint"),
+    Form.UUID: ("uuid",),
+    Form.TIME: ("timestamp with time zone",),
+    Form.JSON: ("jsonb",),  # not json: its text is kept as written, doubled keys too, and it cannot be compared
+}
 
 
 @dataclass(frozen=True, slots=True)

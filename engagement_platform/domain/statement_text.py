@@ -25,14 +25,14 @@ class Part(Enum):
 
 Pieces = Iterator[tuple[Part, str]]
 
-_POSTGRES = re.compile(
+POSTGRES = re.compile(
     r"""(?P<text>(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'(?:\s*\n\s*'(?:[^'\\]|\\.|'')*')* | '(?:[^']|'')*'
         | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)
     | (?P<name>"(?:[^"]|"")*")
     | (?P<comment>--[^\n\r]* | /\*)""",
     re.VERBOSE | re.DOTALL,
 )
-_BIGQUERY = re.compile(
+BIGQUERY = re.compile(
     r"""(?P<text>'{3}(?:[^\\]|\\.)*?'{3} | "{3}(?:[^\\]|\\.)*?"{3} | '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*")
     | (?P<name>`(?:[^`\\]|\\.)*`)
     | (?P<comment>(?:--|\#)[^\n]* | /\*.*?\*/)""",
@@ -43,19 +43,10 @@ _OPEN = "/*"
 _BRACKETS = re.compile(r"/\*|\*/")
 
 
-def pieces_of(text: str) -> Pieces:
-    """Yield the pieces of a statement of PostgreSQL, in their order: together they are the text."""
-    return _pieces(text, _POSTGRES)
-
-
-def pieces_of_bigquery(text: str) -> Pieces:
-    """Yield the same of a statement in BigQuery's dialect."""
-    return _pieces(text, _BIGQUERY)
-
-
-def _pieces(text: str, not_code: re.Pattern[str]) -> Pieces:
+def pieces_of(text: str, dialect: re.Pattern[str] = POSTGRES) -> Pieces:
+    """Yield the pieces of a statement, in their order: together they are the text."""
     at = 0
-    while match := not_code.search(text, at):
+    while match := dialect.search(text, at):
         begin, end = match.span()
         if match[0] == _OPEN:
             end = _end_of_comment(text, begin)
@@ -122,31 +113,22 @@ def statement_of(text: str) -> str:
 
 def statement_of_bigquery(text: str) -> str:
     """Return a statement in BigQuery's dialect with blanks for its comments, without final semicolon."""
-    return _kept(pieces_of_bigquery(text), *_NO_COMMENT).strip().removesuffix(";")
+    return _kept(pieces_of(text, BIGQUERY), *_NO_COMMENT).strip().removesuffix(";")
 
 
-def code_and_names_of_bigquery(text: str) -> str:
-    """Return a statement in BigQuery's dialect with blanks for texts and comments."""
-    return _kept(pieces_of_bigquery(text), Part.CODE, Part.NAME)
+def code_and_names_of(text: str, dialect: re.Pattern[str] = POSTGRES) -> str:
+    """Return a statement with blanks for texts and comments."""
+    return _kept(pieces_of(text, dialect), Part.CODE, Part.NAME)
 
 
 def _kept(pieces: Pieces, *parts: Part) -> str:
     return "".join(piece if part in parts else _NO_LINE_BREAK.sub(" ", piece) for part, piece in pieces)
 
 
-def formula_of(text: str) -> str:
+def formula_of(text: str, dialect: re.Pattern[str] = POSTGRES) -> str:
     """Return what a statement computes, whatever its comments, line breaks and blanks; texts and quoted names stay."""
-    return _formula(pieces_of(text))
-
-
-def formula_of_bigquery(text: str) -> str:
-    """Return the same of a statement in BigQuery's dialect."""
-    return _formula(pieces_of_bigquery(text))
-
-
-def _formula(pieces: Pieces) -> str:
     parts, code = list[str](), ""
-    for part, piece in pieces:
+    for part, piece in pieces_of(text, dialect):
         if part in (Part.CODE, Part.COMMENT):
             code += piece if part is Part.CODE else " "
         else:
@@ -171,8 +153,7 @@ def times_read(text: str, relation: str) -> int:
 
 
 def _read_in(text: str) -> list[str]:
-    without = _kept(pieces_of(text), Part.CODE, Part.NAME)
-    return [re.sub(r"\s*\.\s*", ".", match[1]) for match in _READ.finditer(without)]
+    return [re.sub(r"\s*\.\s*", ".", match[1]) for match in _READ.finditer(code_and_names_of(text))]
 
 
 def changing_words(text: str) -> list[str]:

@@ -7,16 +7,18 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from engagement_platform.domain import checks
 from engagement_platform.domain.source_tables import Form
 
 
-class Source(msgspec.Struct, forbid_unknown_fields=True):
-    """[source]."""
+class SourceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[source]: the append-only table in which the events appear."""
 
-    table: str
+    name: str = msgspec.field(name="table")
+    """As SQL writes it, with its schema where that is not in the search_path."""
     id: str
+    """The column that a sequence with CACHE 1 numbers."""
     time: str
+    """The column with the time of the event, timestamptz: it decides the day, and the place in the window."""
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,24 +75,24 @@ class Mart(msgspec.Struct, forbid_unknown_fields=True):
     clustered_by: tuple[str, ...] = ()
 
 
-class Joined(msgspec.Struct, forbid_unknown_fields=True):
-    """[checks.joined.NAME]."""
+class Joined(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[checks.joined.NAME]: an event that names a row of another table has that row's columns."""
 
     column: str
+    """The column that names the row."""
     brings: str
+    """A column that the row brings and that is never null there."""
 
 
-class Checks(msgspec.Struct, forbid_unknown_fields=True):
-    """[checks]."""
+class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[checks]: what is checked of a stream's days, beyond ids and days, only because its folder says so."""
 
     unit: str | None = None
+    """What the first sum of the views counts, in words; without it, the measure's name."""
     joined: dict[str, Joined] = {}
+    """Name of what is joined -> how that is seen."""
     known_values: dict[str, tuple[str, ...]] = {}
-
-    def value(self) -> checks.Checks:
-        """Return what it says."""
-        joined = {name: checks.Joined(entry.column, entry.brings) for name, entry in self.joined.items()}
-        return checks.Checks(self.unit, joined, self.known_values)
+    """Column -> the texts that are expected in it. Others are carried all the same, and said."""
 
 
 class Folder(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,7 +100,7 @@ class Folder(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     meaning: str
-    source: Source
+    source: SourceTable
     message: Message
     views: Views
     warehouse: Warehouse
@@ -149,7 +151,7 @@ def _flaws_of_table(value: Any, of: type[msgspec.Struct], path: Path) -> Iterato
     if not isinstance(value, Mapping):
         yield Flaw(path, "must be a table")
         return
-    fields = {field.name: field for field in msgspec.structs.fields(of)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(of)}
     for key in value.keys() - fields.keys():
         yield Flaw((*path, key), f"unknown field `{key}`{_suggested(key, fields.keys() - value.keys(), fields)}")
     for name, field in fields.items():
@@ -160,8 +162,8 @@ def _flaws_of_table(value: Any, of: type[msgspec.Struct], path: Path) -> Iterato
 
 
 def _suggested(key: str, free: Any, known: Any) -> str:
-    close = difflib.get_close_matches(key, sorted(free), n=1, cutoff=0.6)
-    return f": is `{close[0]}` meant?" if close else f"; it may have {', '.join(sorted(known))}"
+    close = _closest(key, free)
+    return f": is `{close}` meant?" if close else f"; it may have {', '.join(sorted(known))}"
 
 
 def _in_words(said: str) -> str:
@@ -171,5 +173,9 @@ def _in_words(said: str) -> str:
 
 def near(name: str, names: Any) -> str:
     """Return ` (is `x` meant?)` where one of the names is like this one; else nothing."""
-    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
-    return f" (is {close[0]} meant?)" if close else ""
+    close = _closest(name, names)
+    return f" (is {close} meant?)" if close else ""
+
+
+def _closest(name: str, names: Any) -> str:
+    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)), "")

@@ -6,6 +6,7 @@ rebuilt nobody could tell any more what Redis and the partner never got.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -113,15 +114,12 @@ def _on_any_day(stream: EventStream, warehouse: Warehouse, ids: set[int]) -> set
 def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -> set[int]:
     """Return which of the ids are in messages that the stage has not loaded yet."""
     last = loads.last_load(table_id, WRITER)
-    reader = TopicReader(settings.kafka, settings.topics.events)
     id_of = IdReader(stream_of(settings).source.id).id_of
-    try:
+    with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
         begins = reader.beginning_offsets()
         if last is not None and last.topic_id == reader.topic_id:
             begins = {p: max(begin, last.next_offsets.get(p, 0)) for p, begin in begins.items()}
         return {number for record in _records(reader, begins) if (number := id_of(record.value or b"")) in among}
-    finally:
-        reader.close()
 
 
 def _records(reader: TopicReader, begins: Mapping[int, int]) -> Iterator[Record]:
@@ -139,10 +137,7 @@ def _records(reader: TopicReader, begins: Mapping[int, int]) -> Iterator[Record]
 
 def dead_letters(settings: Settings, among: set[int]) -> set[int]:
     """Return which of the ids are dead letters on their way to the warehouse; reads the topic to its end."""
-    reader = TopicReader(settings.kafka, settings.topics.dead_letters)
-    try:
+    with closing(TopicReader(settings.kafka, settings.topics.dead_letters)) as reader:
         letters = (dead_letter_of(record).content for record in _records(reader, reader.beginning_offsets()))
         ids = {letter.event_id for letter in letters if letter.source in _EXCUSED_BY}
-    finally:
-        reader.close()
     return {number for number in ids if number is not None and number in among}

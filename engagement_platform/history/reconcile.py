@@ -8,6 +8,7 @@ not come that far in time, an event that it is still to bring is neither there n
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -47,11 +48,6 @@ _POLL_SECONDS = 0.25
 _LOOKED_UP = 10_000
 
 _MAX_VALUES = 1_000
-
-
-def reconcile(settings: Settings, day: date, patience: float = PATIENCE_SECONDS) -> Findings:
-    """Return how a day of the warehouse differs from the source: `reconcile_days` of one day."""
-    return reconcile_days(settings, [day], patience)[0]
 
 
 def reconcile_days(settings: Settings, days: Sequence[date], patience: float = PATIENCE_SECONDS) -> list[Findings]:
@@ -182,11 +178,8 @@ def wait_for_stream(settings: Settings, table_id: str, ids: "np.ndarray[Any, Any
     deadline = time.monotonic() + patience
     if not _until(lambda: _published(settings, ids), deadline):
         return False
-    reader = TopicReader(settings.kafka, settings.topics.events)
-    try:
+    with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
         ends = reader.end_offsets()
-    finally:
-        reader.close()
     with Loads.opened(settings, "reconcile") as loads:
         return _until(lambda: _loaded(loads, table_id, ends), deadline)
 

@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import shutil
-import signal
 import subprocess
 import uuid
 import warnings
@@ -17,6 +16,7 @@ from kafka.errors import KafkaError
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.postgres import missing_extra
+from engagement_platform.local.server import Server
 from engagement_platform.local.state import StackState
 
 USUAL_PORTS = {"kafka": 9092, "kafka_controller": 9093}
@@ -55,25 +55,19 @@ log.cleaner.threads=1
 """
 
 
-class Kafka:
+class Kafka(Server):
     """The server process."""
 
     name = "kafka"
     ports = tuple(USUAL_PORTS)
-    stop_signal = signal.SIGTERM
+    _patience = 90
 
     def __init__(self, state: StackState) -> None:
-        self._state = state
+        super().__init__(state)
         self._home = state.folder / self.name
-        self.daemon = state.daemon(self.name)
-
-    def start(self) -> None:
-        """Start the broker, formatting its storage at the first start, and return when it is open for clients."""
-        if not self.daemon.is_running:
-            self._spawn()
-        self.daemon.wait_until(self._answers, 90)
 
     def _spawn(self) -> None:
+        """Start the broker, formatting its storage at the first start."""
         java = [_java(), *_JAVA_OPTIONS, "-cp", class_path()]
         data = self._home / "data"
         if not (data / "meta.properties").exists():
@@ -84,7 +78,7 @@ class Kafka:
     @property
     def bootstrap_servers(self) -> str:
         """The address of the broker."""
-        return f"127.0.0.1:{self._state.ports[self.name]}"
+        return f"127.0.0.1:{self._port}"
 
     def _write_properties(self, name: str, data: Path) -> Path:
         self._home.mkdir(parents=True, exist_ok=True)
@@ -112,8 +106,6 @@ class Kafka:
         unfinished.rename(data)
 
     def _answers(self) -> bool:
-        if not self.daemon.listens_on(self._state.ports[self.name]):
-            return False
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
         try:
             client = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2_000)

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.generator.source_tables import create_source_tables
-from engagement_platform.local.process import Daemon
+from engagement_platform.local.server import Server
 from engagement_platform.local.state import StackState, write_private
 
 USUAL_PORTS = {"postgres": 5432}
@@ -31,43 +31,40 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-class Postgres:
+class Postgres(Server):
     """The server process and its databases."""
 
     name = "postgres"
     ports = tuple(USUAL_PORTS)
     stop_signal = signal.SIGINT  # fast shutdown: ends the sessions, keeps the data
 
+    _patience = 60
+
     def __init__(self, state: StackState) -> None:
-        self._state = state
+        super().__init__(state)
         self._user = _unprivileged_user()
-        self.daemon: Daemon = state.daemon(self.name)
 
     def start(self) -> None:
         """Start the server, make the databases on the first start, and return when both answer."""
-        if not self.daemon.is_running:
-            home = self._home()
-            if not (home / "data" / "PG_VERSION").exists():
-                self._initialise(home)
-            _forget_killed(home / "data")
-            self._spawn(home)
-        self.daemon.wait_until(self._answers, 60)
+        super().start()
         self._create_databases()
 
-    def _spawn(self, home: Path) -> None:
+    def _spawn(self) -> None:
+        home = self._home()
+        if not (home / "data" / "PG_VERSION").exists():
+            self._initialise(home)
+        _forget_killed(home / "data")
         settings = (*_SETTINGS, *(() if self._state.durable else _NOT_DURABLE))
-        address = ("-h", "127.0.0.1", "-p", str(self._state.ports[self.name]))
+        address = ("-h", "127.0.0.1", "-p", str(self._port))
         options = [word for setting in settings for word in ("-c", setting)]
         command = [self._binaries() / "postgres", "-D", home / "data", *address, *options]
         self.daemon.spawn(command, folder=home, user=self._user)
 
     def url(self, user: str, database: str) -> str:
         """Return the address of a database for a role."""
-        return f"postgresql://{user}:{quote(self._state.password(user))}@127.0.0.1:{self._state.ports[self.name]}/{database}"
+        return f"postgresql://{user}:{quote(self._state.password(user))}@127.0.0.1:{self._port}/{database}"
 
     def _answers(self) -> bool:
-        if not self.daemon.listens_on(self._state.ports[self.name]):
-            return False
         try:
             psycopg.connect(self.url("postgres", "postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:

@@ -132,12 +132,6 @@ class Daemon:
         """Let a frozen process go on."""
         self.signal(SIGCONT)
 
-    def signal_group(self, number: int) -> None:
-        """Send a signal to everything that the process started and that stayed in its session."""
-        process = self.process()
-        if process is not None:
-            os.killpg(process.pid, number)
-
     def stop(self, number: int = SIGTERM, seconds: float = 20) -> None:
         """End the process: ask, wait, then kill. Returns when it is gone and its file is removed."""
         process = self.process()

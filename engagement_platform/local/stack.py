@@ -10,7 +10,7 @@ from typing import Protocol
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import httpbin, kafka, postgres, state, valkey
-from engagement_platform.local.process import Daemon
+from engagement_platform.local.server import Server
 from engagement_platform.local.state import StackState
 from engagement_platform.orchestration.instance import home_of
 
@@ -18,29 +18,6 @@ USUAL_PORTS = {**postgres.USUAL_PORTS, **kafka.USUAL_PORTS, **valkey.USUAL_PORTS
 _PORT_TRIES = 5
 _IN_USE = ("address already in use", "address in use")
 LAYERS = ("postgres", "kafka", "valkey", "httpbin")
-
-
-class Server(Protocol):
-    """One server of the stack. `start` returns when it answers; starting one that runs does nothing."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in the state folder."""
-
-    @property
-    def ports(self) -> tuple[str, ...]:
-        """The names of its ports in the state folder."""
-
-    @property
-    def stop_signal(self) -> int:
-        """The signal that ends it without loss."""
-
-    @property
-    def daemon(self) -> Daemon:
-        """Its process."""
-
-    def start(self) -> None:
-        """Start, and return when it answers. Raises EngagementError."""
 
 
 class Progress(Protocol):

@@ -1,6 +1,6 @@
 """What an operator does when forward stands still where it cannot go on: let it begin elsewhere."""
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -20,8 +20,7 @@ def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, 
     ensure_replay_topic(settings)
     done = {}
     for topic in (settings.topics.events, settings.topics.replays):
-        reader = GroupReader(settings.kafka, topic, settings.topics.forward_group)
-        try:
+        with closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)) as reader:
             if topic == settings.topics.replays and _is_usable(reader):
                 continue
             latest = at == "latest" and topic == settings.topics.events
@@ -30,8 +29,6 @@ def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, 
             reader.store(done[topic], dict.fromkeys(done[topic], note_of(reader.topic_id, settled_to)))
             with suppress(Unavailable):  # it is looked at only where Kafka has no offsets, and written anew by forward
                 forwarded.write(settings, topic, forwarded.Position(reader.topic_id, done[topic], settled_to))
-        finally:
-            reader.close()
     return done
 
 

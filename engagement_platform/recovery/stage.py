@@ -1,5 +1,6 @@
 """What an operator does when the stage stands still: begin with a new topic, or give a load up."""
 
+from contextlib import closing
 from datetime import date
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
@@ -25,11 +26,8 @@ def restart(settings: Settings) -> list[date]:
     warehouse = open_warehouse(settings)
     table = table_now(settings)
     table_id = warehouse.ensure(table)
-    reader = TopicReader(settings.kafka, settings.topics.events)
-    try:
+    with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
         topic_id, offsets = reader.topic_id, reader.beginning_offsets()
-    finally:
-        reader.close()
     with Loads.opened(settings, "restart") as loads:
         days = [day for load in loads.open_loads(table_id) for day in _close(warehouse, loads, load, table)]
         last = loads.last_load(table_id, WRITER)

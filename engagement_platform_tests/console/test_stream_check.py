@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from engagement_platform.cli import group
 from engagement_platform.console import folder_check
+from engagement_platform.console.finding import Finding
 from engagement_platform.console.stream_check import all_findings
-from engagement_platform.domain.folder_findings import FolderFinding, Level
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.shop import make_shop, order
 
@@ -91,7 +91,7 @@ def change(folder: Path, file: str, old: str, new: str) -> None:
     (folder / file).write_text(text.replace(old, new))
 
 
-def found(folder: Path, *, offline: bool = False) -> list[FolderFinding]:
+def found(folder: Path, *, offline: bool = False) -> list[Finding]:
     return list(all_findings(folder_check.texts_of(folder), offline=offline))
 
 
@@ -256,7 +256,7 @@ def test_each_fault_at_the_source_is_said_with_its_line(folder: Path, others: ps
         for name, text in whole.items():
             (folder / name).write_text(text)
         change(folder, file, old, new)
-        faults = [each for each in found(folder) if each.level is Level.FAULT]
+        faults = [each for each in found(folder) if each.level == "fault"]
         assert any(said in each.what and line in (None, each.line) for each in faults), (new, said, line, faults)
 
 
@@ -308,7 +308,7 @@ def test_what_works_and_should_be_looked_at_is_no_fault(folder: Path, others: ps
         folder, "stream.toml", "[columns]\n", '[warehouse.same_values]\n0123456789ab = "0123456789ac"\n\n[columns]\n'
     )
     findings = found(folder)
-    assert {each.level for each in findings} == {Level.WARNING}
+    assert {each.level for each in findings} == {"warning"}
     said = " ".join(each.what for each in findings)
     for what in (
         "no index on shop.orders.placed_at",
@@ -326,7 +326,7 @@ def test_what_works_and_should_be_looked_at_is_no_fault(folder: Path, others: ps
 @pytest.mark.servers
 def test_what_the_source_does_not_give_is_said_as_doctor_does(folder: Path, owner: psycopg.Connection[Any]) -> None:
     owner.execute("ALTER SEQUENCE shop.orders_order_no_seq CACHE 5")
-    (cache,) = (each for each in found(folder) if each.level is Level.FAULT)
+    (cache,) = (each for each in found(folder) if each.level == "fault")
     assert "CACHE 5" in cache.what
     assert "ALTER SEQUENCE" in cache.todo
     owner.execute("REVOKE SELECT ON shop.orders FROM engagement_reader")

@@ -21,7 +21,7 @@ from engagement_platform.domain.reconciliation import named
 from engagement_platform.domain.removal import RemovalRefused
 from engagement_platform.history.erase import days_of_user
 from engagement_platform.history.rebuild import rebuild_days
-from engagement_platform.history.reconcile import reconcile, strange_days
+from engagement_platform.history.reconcile import reconcile_days, strange_days
 from engagement_platform.history.replay import replay
 from engagement_platform.local.receiver import Behaviour, Receiver
 from engagement_platform.settings import Settings
@@ -46,7 +46,7 @@ def streamed(under: Under) -> None:
 
 
 def findings(under: Under, day: date = DAY) -> Any:
-    return reconcile(under.settings, day, 0)
+    return reconcile_days(under.settings, [day], 0)[0]
 
 
 def test_relay_publishes_each_event_once_under_its_key_whatever_the_order_of_commits(under: Under) -> None:

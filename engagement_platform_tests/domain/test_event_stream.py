@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from engagement_platform.domain.errors import SettingsError
-from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, SourceTable, Views, stream_of
+from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, Views, stream_of
+from engagement_platform.domain.stream_form import SourceTable
 from engagement_platform_tests.streams import PACKAGED
 
 ORDERS: dict[str, Any] = {

@@ -1,5 +1,7 @@
 """What the text of a statement tells by itself."""
 
+from functools import partial
+
 import psycopg
 import pytest
 from hypothesis import given
@@ -101,7 +103,7 @@ def test_what_is_never_closed_is_left_to_the_server() -> None:
 
 
 def test_the_formula_in_the_dialect_of_bigquery() -> None:
-    of = text.formula_of_bigquery
+    of = partial(text.formula_of, dialect=text.BIGQUERY)
     assert of("SELECT a, # one\n  b -- two") == of("SELECT a, b") == "SELECT a, b"
     assert of("SELECT a /* b /* c */ + d") == "SELECT a + d", "comments do not nest there"
     assert text.statement_of_bigquery("-- one\nSELECT '''\n-- a''' # two\n;") == "SELECT '''\n-- a'''      \n"

@@ -14,9 +14,9 @@ from deltalake import DeltaTable, write_deltalake
 from engagement_platform.adapters.kafka.plain import send_dead_letters
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.dead_letters import DeadLetter
-from engagement_platform.domain.reconciliation import NAMED, Ids, Sums, named
+from engagement_platform.domain.reconciliation import NAMED, Findings, Ids, Sums, named
 from engagement_platform.history.rebuild import rebuild_days
-from engagement_platform.history.reconcile import reconcile, strange_days
+from engagement_platform.history.reconcile import PATIENCE_SECONDS, reconcile_days, strange_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loop as stage
@@ -29,6 +29,10 @@ from engagement_platform_tests.warehouse import DAY, NEXT, write
 def writer(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(source_db.writer_dsn, autocommit=True) as connection:
         yield connection
+
+
+def reconcile(settings: Settings, day: date, patience: float = PATIENCE_SECONDS) -> Findings:
+    return reconcile_days(settings, [day], patience)[0]
 
 
 def stream(settings: Settings) -> None:

@@ -40,14 +40,9 @@ def connect_platform(settings: Settings, purpose: str) -> psycopg.Connection[Any
     )
 
 
-def own_schema(settings: Settings) -> str:
-    """Return the schema of the settings' stream."""
-    return schema_of(settings.stream)
-
-
 def schemas_used(settings: Settings) -> tuple[str, ...]:
     """Return the schemas that the stream's processes use: that of all streams, and its own."""
-    return tuple(dict.fromkeys((COMMON, own_schema(settings))))
+    return tuple(dict.fromkeys((COMMON, schema_of(settings.stream))))
 
 
 @contextmanager
@@ -80,7 +75,7 @@ class Session:
         self._settings = settings
         self._purpose = purpose
         self._prepare = prepare
-        self._schema = {"schema": own_schema(settings)}
+        self._schema = {"schema": schema_of(settings.stream)}
         self._connection: psycopg.Connection[Any] | None = None
         self.connections = 0
         """How often it has connected."""
@@ -158,7 +153,10 @@ class Session:
 
 
 class Store:
-    """What is kept in some tables, over a session that several stores may share."""
+    """What is kept in some tables, over a session that several stores may share.
+
+    Every operation raises Unavailable when the database does not answer, and connects anew the next time.
+    """
 
     def __init__(self, session: Session) -> None:
         self.session = session

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from engagement_platform.adapters.platform.connection import CONNECT_SECONDS, Session
 from engagement_platform.adapters.repeated import Repeated
@@ -13,7 +14,7 @@ Write = Callable[[Session], None]
 
 
 class Copier:
-    """Writes what is new from a thread of its own, about once a second.
+    """Writes what is new from a thread of its own, about once a second, while the block runs.
 
     `news` returns what is to be written at this moment, `last_news` what is at the end. A write that raises comes again
     with the next news, over a new connection.
@@ -32,11 +33,11 @@ class Copier:
         self._last_news = last_news or news
         self._thread = Repeated(purpose, lambda: self._write(news()), WRITE_SECONDS, log=log, at_end=self._end)
 
-    def start(self) -> None:
-        """Begin."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Write what is left, within a few seconds; a database that is away is not waited for."""
         self._thread.close(CONNECT_SECONDS + 1 if self._thread.works else 0.0)
 

@@ -1,11 +1,7 @@
-"""What was done with dead letters, by whom, when and why: rows beside the topic, which is append-only.
-
-Every operation raises Unavailable when the database does not answer.
-"""
+"""What was done with dead letters, by whom, when and why: rows beside the topic, which is append-only."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Literal
 
 from engagement_platform.adapters import sql
@@ -16,15 +12,6 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "dead_letters.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What came of an action on a letter."""
-
-    address: Address
-    done: bool
-    note: str
 
 
 class DeadLetterActions(Store):
@@ -51,13 +38,13 @@ class DeadLetterActions(Store):
         """Note, all at once, that letters need nothing any more."""
         with self.session.transaction():
             self.begin("discard", letters, who, why)
-            self.end([Ended(letter.address, done=True, note="") for letter in letters])
+            self.end([(letter.address, True, "") for letter in letters])
 
-    def end(self, ended: Sequence[Ended]) -> None:
-        """Note what came of the actions that are open."""
-        outcomes = ["done" if action.done else "failed" for action in ended]
-        of_letters = self._of([action.address for action in ended])
-        self.session.execute(_SQL["end"], **of_letters, outcomes=outcomes, notes=[action.note for action in ended])
+    def end(self, ended: Sequence[tuple[Address, bool, str]]) -> None:
+        """Note what came of the actions that are open: of which letter, whether it is done, and a note."""
+        outcomes = ["done" if done else "failed" for _, done, _ in ended]
+        of_letters = self._of([address for address, _, _ in ended])
+        self.session.execute(_SQL["end"], **of_letters, outcomes=outcomes, notes=[note for _, _, note in ended])
 
     def _of(self, addresses: Sequence[Address]) -> Mapping[str, object]:
         return {

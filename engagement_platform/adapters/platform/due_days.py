@@ -1,7 +1,4 @@
-"""The days that have to be rebuilt, and why, until they are.
-
-Every operation raises Unavailable when the database does not answer, and connects anew the next time.
-"""
+"""The days that have to be rebuilt, and why, until they are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -136,8 +136,5 @@ def _is_new(position: Position, written: Position | None) -> bool:
 def open_positions(settings: Settings) -> Iterator[Positions]:
     """Keep the copy while the block runs."""
     positions = Positions(settings)
-    positions.copier.start()
-    try:
+    with positions.copier:
         yield positions
-    finally:
-        positions.copier.close()

@@ -1,7 +1,4 @@
-"""The lease in the platform's database: what is read for the decisions of `domain.leases`, and the writes they lead to.
-
-Every operation raises Unavailable when the database does not answer, and connects anew the next time.
-"""
+"""The lease in the platform's database: what the decisions of `domain.leases` ask for, and the writes they lead to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

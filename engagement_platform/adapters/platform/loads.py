@@ -1,7 +1,6 @@
 """What was loaded into the warehouse: the durable rows from which a writer goes on, and by which rebuilds know it.
 
 A load enters its row while it shares the locks of its days, a rebuild while it owns the lock of its day (`rebuilds`).
-Every operation raises Unavailable when the database does not answer, and connects anew the next time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -112,8 +112,5 @@ class Mirror:
 def open_mirror(settings: Settings) -> Iterator[Mirror]:
     """Run a mirror while the block runs."""
     mirror = Mirror(settings)
-    mirror.copier.start()
-    try:
+    with mirror.copier:
         yield mirror
-    finally:
-        mirror.copier.close()

@@ -1,7 +1,4 @@
-"""Which loops are paused, as rows in the platform's database; those of the past stay there.
-
-Every operation raises Unavailable when the database does not answer, and connects anew the next time.
-"""
+"""Which loops are paused, as rows in the platform's database; those of the past stay there."""
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Store

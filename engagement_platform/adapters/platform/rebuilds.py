@@ -1,8 +1,7 @@
 """The rebuilds of days, and what they cover: the rows by which a live load knows what is in the table already.
 
 A rebuild enters its row while it owns the lock of its day, a load while it shares the locks of its days (`loads`). The
-locks only order the rows; what is promised stands in the rows, which outlive every session. Every operation raises
-Unavailable when the database does not answer, and connects anew the next time.
+locks only order the rows; what is promised stands in the rows, which outlive every session.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""The heartbeats of the processes that work on runs of the warehouse, as rows in the platform's database.
-
-Every operation raises Unavailable when the database does not answer, and connects anew the next time.
-"""
+"""The heartbeats of the processes that work on runs of the warehouse, as rows in the platform's database."""
 
 import os
 import socket

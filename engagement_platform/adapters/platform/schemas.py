@@ -1,7 +1,4 @@
-"""The forms that a stream's messages have had: each has a number, which stands in the header of its messages.
-
-Every operation raises Unavailable when the database does not answer, and connects anew the next time.
-"""
+"""The forms that a stream's messages have had: each has a number, which stands in the header of its messages."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,7 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.domain.checkpoint import SourceIdentity
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.event_stream import SourceTable
+from engagement_platform.domain.stream_form import SourceTable
 
 SQL = sql.load(__package__, "look.sql")
 UNCHANGED = SQL["unchanged"]

@@ -33,20 +33,8 @@ _KINDS = re.compile(
     r"currency|language|locale|state|severity|level|priority|role|browser|os|brand)$"
 )
 """What events are counted by, as far as a name tells."""
-_GENERIC = {
-    "name",
-    "title",
-    "slug",
-    "label",
-    "code",
-    "kind",
-    "type",
-    "status",
-    "state",
-    "description",
-    "category",
-    "id",
-}
+_GENERIC_WORDS = "name title slug label code kind type status state description category id"
+_GENERIC = frozenset(_GENERIC_WORDS.split())
 
 
 def own(facts: SourceFacts, number: str, time: str, kept: Set[str]) -> Iterator[Selected]:

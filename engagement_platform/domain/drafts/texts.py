@@ -27,7 +27,7 @@ _OF_BIGQUERY = frozenset(_OF_BIGQUERY_WORDS.split())
 def files_of(draft: Draft) -> dict[str, str]:
     """Return path within the folder -> text."""
     return {
-        "stream.toml": _toml(draft),
+        "stream.toml": "\n".join(_lines_of_toml(draft)) + "\n",
         "enriched.sql": _enriched(draft),
         f"marts/{_mart_name(draft)}.sql": _mart(draft),
     }
@@ -44,10 +44,6 @@ def _key(name: str) -> str:
 
 def _list(names: Sequence[str]) -> str:
     return f"[{', '.join(map(_text, names))}]"
-
-
-def _toml(draft: Draft) -> str:
-    return "\n".join(_lines_of_toml(draft)) + "\n"
 
 
 def _lines_of_toml(draft: Draft) -> Iterator[str]:

@@ -77,6 +77,7 @@ FIRST_EVENT_SECONDS = 120
 _SCREEN_SECONDS = 0.5
 _LINE_SECONDS = 5.0
 _INTERRUPTED = 130
+_LAST_WORDS = "Everything is stopped. `make demo` goes on where this ended; `engagement-platform reset` forgets it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +96,11 @@ def run(options: Options, console: Console) -> int:
     with stoppable() as stop, exclusive(options.folder.absolute(), "demo"):
         try:
             with ExitStack() as stack_of_parts:
-                stack_of_parts.callback(_last_words, console)
+                stack_of_parts.callback(_say, console, _LAST_WORDS)
                 code = _Demo(options, console, stop, stack_of_parts).run()
         except Stopped:
             code = _INTERRUPTED
         return 0 if stop.requested and options.seconds is None else code
-
-
-def _last_words(console: Console) -> None:
-    _say(
-        console, "Everything is stopped. `make demo` goes on where this ended; `engagement-platform reset` forgets it."
-    )
 
 
 def _say(console: Console, text: str) -> None:
@@ -227,7 +222,7 @@ class _Demo:
             rate=seen.noted / flowed,
         )
         self._write(figures)
-        broken = faults(figures)
+        broken = list(faults(figures))
         for sentence in broken or ["Nothing was lost, nothing doubled, nothing late."]:
             _say(self._console, sentence)
         return 1 if broken else 0

@@ -106,9 +106,8 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
     with closing(session.connect(origin.dsn, "demo")) as source, session.reaching(origin):
         base = _lowest(source, origin.stream)
         committed = _source_ids(source, origin.stream, base)
-        topic = Topic(settings, base)
         reading = 30 + committed.total / 10_000
-        try:
+        with closing(Topic(settings, base)) as topic:
             topic.read_to_end(time.monotonic() + reading)
             dead = dead_letters(settings)
             differences = _until(
@@ -121,8 +120,6 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
                 lambda compared: not compared[0],
                 began + patience - time.monotonic(),
             )
-        finally:
-            topic.close()
     return Reconciliation(
         committed=committed.total,
         in_kafka=topic.ids.total,
@@ -160,15 +157,12 @@ def _compare_redis(
 
 def _settled_snapshot(settings: Settings, ends: dict[int, int]) -> Snapshot:
     """Return the views once they have counted everything before `ends`; after ten seconds as they are."""
-    views = Views.connect(settings)
-    try:
+    with closing(Views.connect(settings)) as views:
         return _until(
             views.snapshot,
             lambda seen: all(seen.offsets.get(partition, 0) >= end for partition, end in ends.items()),
             10,
         )
-    finally:
-        views.close()
 
 
 def recount(
@@ -206,10 +200,9 @@ def _by(dimension: Dimension, stream: EventStream) -> compose.Composed:
 
 def dead_letters(settings: Settings) -> set[int]:
     """Return the ids of all dead letters."""
-    reader = TopicReader(settings.kafka, settings.topics.dead_letters)
     ids: set[int] = set()
     deadline = time.monotonic() + 30
-    try:
+    with closing(TopicReader(settings.kafka, settings.topics.dead_letters)) as reader:
         reader.seek(reader.beginning_offsets())
         ends = reader.end_offsets()
         while any(position < ends.get(p, 0) for p, position in reader.positions().items()):
@@ -219,8 +212,6 @@ def dead_letters(settings: Settings) -> set[int]:
                 )
             if time.monotonic() > deadline:
                 raise Unavailable("The dead letters could not be read in time.", "Compare again when Kafka is idle.")
-    finally:
-        reader.close()
     return ids
 
 

@@ -56,12 +56,8 @@ def describe(difference: KeyDifference) -> str:
     )
 
 
-def faults(figures: dict[str, Any]) -> list[str]:
-    """Return a sentence for each promise that was broken; none when the run was good."""
-    return list(_faults(figures))
-
-
-def _faults(figures: dict[str, Any]) -> Iterator[str]:
+def faults(figures: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each promise that was broken; none when the run was good."""
     if not figures["committed"] or not figures["measured"]:
         yield "Nothing flowed: no event was seen from its commit to Redis."
     if figures["lost"]:

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from engagement_platform.domain.checks import Joined
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Ids
+from engagement_platform.domain.stream_form import Joined
 from engagement_platform.domain.stream_names import PACKAGED, aimed, own_name
 from engagement_platform.history.reconcile import NewValue, new_values, reconcile_days, strange_days
 from engagement_platform.orchestration.failures import explained

@@ -17,7 +17,8 @@ from engagement_platform.adapters.kafka.topics import ensure_topics, existing_to
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.local import kafka as local_kafka
 from engagement_platform.local import stack as local_stack
-from engagement_platform.local.stack import Endpoints, Server
+from engagement_platform.local.server import Server
+from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.conftest import CLIENTS
 from engagement_platform_tests.adapters.kafka.topic import eventually

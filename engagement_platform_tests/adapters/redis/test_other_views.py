@@ -10,8 +10,9 @@ from engagement_platform.adapters.redis.counted import UNSAID, counted_by
 from engagement_platform.adapters.redis.counts import Applied, Counts
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped
-from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, SourceTable
+from engagement_platform.domain.event_stream import Dimension, EventStream, Measure
 from engagement_platform.domain.event_stream import Views as Counted
+from engagement_platform.domain.stream_form import SourceTable
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform_tests.adapters.redis.server import Server, settings_for
 from engagement_platform_tests.adapters.redis.tallied import WINDOW, Tallied, event, make

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from engagement_platform.domain.columns import Type, parsed
-from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, SourceTable, Views
+from engagement_platform.domain.event_stream import Dimension, EventStream, Measure, Views
 from engagement_platform.domain.source_tables import Form, Needed
+from engagement_platform.domain.stream_form import SourceTable
 
 DAY = date(2026, 3, 1)
 

@@ -76,7 +76,8 @@ def test_a_timed_run_proves_that_nothing_was_lost_by_a_kill_of_everything(folder
     demo.kill()
     demo.communicate()
     for name in ("postgres", "kafka", "valkey"):
-        stack.server(folder, name).daemon.signal_group(signal.SIGKILL)
+        if process := stack.server(folder, name).daemon.process():
+            os.killpg(process.pid, signal.SIGKILL)
     report = tmp_path / "report.json"
     timed = begin(folder, "--for", "10", "--rate", "100", "--report", str(report))
     said, _ = timed.communicate(timeout=400)

@@ -27,7 +27,7 @@ def test_the_promised_fields_are_there() -> None:
 
 
 def test_a_good_run_has_no_faults() -> None:
-    assert faults(made()) == []
+    assert list(faults(made())) == []
 
 
 DIFFERENCE = KeyDifference("content", "a", (8, 10), (7, 10))
@@ -47,7 +47,7 @@ DIFFERENCE = KeyDifference("content", "a", (8, 10), (7, 10))
     ],
 )
 def test_every_broken_promise_has_its_sentence(figures: dict[str, Any], sentence: str) -> None:
-    broken = faults(figures)
+    broken = list(faults(figures))
     assert len(broken) == 1
     assert sentence in broken[0]
 
