@@ -11,10 +11,11 @@ from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.location import location
 from engagement_platform.orchestration.retention import (
+    keep_warehouse_small,
+    keep_warehouse_small_hourly,
     prune_engagement_stream_runs,
     prune_engagement_stream_runs_daily,
 )
-from engagement_platform.orchestration.warehouse.upkeep import keep_warehouse_small, keep_warehouse_small_hourly
 
 
 def shared(streams: Sequence[EventStream]) -> dg.Definitions:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from engagement_platform.adapters.source import session
+from engagement_platform.adapters.source.look import Surroundings, look_around
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.reader import open_source
-from engagement_platform.adapters.source.surroundings import Surroundings, look_around
 from engagement_platform.console.finding import Finding
 from engagement_platform.domain.source_tables import Sight, faults, faults_of
 from engagement_platform.domain.sql_names import written

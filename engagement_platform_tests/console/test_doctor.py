@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.source import surroundings
+from engagement_platform.adapters.source import look
 from engagement_platform.adapters.source.reader import Source
 from engagement_platform.console import commands, doctor
 from engagement_platform.console.doctor import effective
@@ -223,7 +223,7 @@ def test_a_connection_that_breaks_is_a_fault(settings: Settings, monkeypatch: py
     def breaks(*_: object) -> None:
         raise psycopg.OperationalError("the server closed the connection\nunexpectedly")
 
-    monkeypatch.setattr(surroundings, "_is", breaks)
+    monkeypatch.setattr(look, "_is", breaks)
     found = faults(settings)
     assert any(
         "The source does not answer (OperationalError: the server closed the connection unex" in f for f in found

@@ -10,10 +10,9 @@ from engagement_platform.adapters.sql import bare, identifier
 from engagement_platform.domain.columns import Base, Column, Schema, Type, faults_of
 from engagement_platform.domain.drafts.draft import draft_of
 from engagement_platform.domain.drafts.texts import files_of
-from engagement_platform.domain.drafts.values import Wishes, is_of
+from engagement_platform.domain.drafts.values import ColumnFacts, ForeignKey, SourceFacts, TableFacts, Wishes, is_of
 from engagement_platform.domain.event_stream import flaws_of, stream_of
 from engagement_platform.domain.stream_rules import flaws_of_columns, meanings_left_over, meanings_to_write
-from engagement_platform.domain.table_facts import ColumnFacts, ForeignKey, SourceFacts, TableFacts
 
 NAMES = st.sampled_from(
     [

@@ -17,7 +17,7 @@ from engagement_platform.definitions import definitions
 from engagement_platform.domain.workers import BEGIN, BOOT, SILENT
 from engagement_platform.orchestration.dead_runs import end_dead_runs, kept, remembered
 from engagement_platform.orchestration.living import beating, subject_of
-from engagement_platform.orchestration.warehouse.upkeep import keep_warehouse_small
+from engagement_platform.orchestration.retention import keep_warehouse_small
 from engagement_platform.settings import Settings
 from engagement_platform_tests.streaming import wait_for
 

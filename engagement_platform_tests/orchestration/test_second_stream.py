@@ -18,11 +18,10 @@ from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.assets import streamed_key
 from engagement_platform.orchestration.location import definitions_of
-from engagement_platform.orchestration.retention import prune_engagement_stream_runs
+from engagement_platform.orchestration.retention import keep_warehouse_small, prune_engagement_stream_runs
 from engagement_platform.orchestration.stream_job import stream_job_of
 from engagement_platform.orchestration.warehouse.checks import days_known_of
 from engagement_platform.orchestration.warehouse.events import events_key
-from engagement_platform.orchestration.warehouse.upkeep import keep_warehouse_small
 from engagement_platform.settings import Settings, load
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import NAMES

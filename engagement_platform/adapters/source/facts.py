@@ -13,9 +13,9 @@ from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.describe import catalog_of
 from engagement_platform.adapters.sql import filled
 from engagement_platform.domain.columns import Base, Type
+from engagement_platform.domain.drafts.values import ColumnFacts, ForeignKey, SourceFacts, TableFacts
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.source_types import SourceType, Uncarried, type_of
-from engagement_platform.domain.table_facts import ColumnFacts, ForeignKey, SourceFacts, TableFacts
 
 _SQL = sql.load(__package__, "facts.sql")
 _COUNTED = {Base.TEXT, Base.CHAR, Base.BOOLEAN, Base.UUID, Base.INTEGER, Base.DATE}

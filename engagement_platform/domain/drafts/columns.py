@@ -9,9 +9,16 @@ from dataclasses import replace
 
 from engagement_platform.domain.columns import Base, reserved_by_warehouse
 from engagement_platform.domain.drafts.source import slug
-from engagement_platform.domain.drafts.values import Join, Selected, is_of
+from engagement_platform.domain.drafts.values import (
+    ColumnFacts,
+    ForeignKey,
+    Join,
+    Selected,
+    SourceFacts,
+    TableFacts,
+    is_of,
+)
 from engagement_platform.domain.sql_names import RESERVED
-from engagement_platform.domain.table_facts import ColumnFacts, ForeignKey, SourceFacts, TableFacts
 
 MAX_JOINED = 6
 MAX_VALUES = 200

@@ -3,10 +3,9 @@
 import re
 
 from engagement_platform.domain.columns import Base, reserved_by_warehouse
-from engagement_platform.domain.drafts.values import is_of
+from engagement_platform.domain.drafts.values import ColumnFacts, SourceFacts, TableFacts, is_of
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import is_name
-from engagement_platform.domain.table_facts import ColumnFacts, SourceFacts, TableFacts
 
 _HAPPENED = re.compile(r"occur|happen|event|placed|recorded|created|insert|logged|received|started|^at$|^ts$|timestamp")
 _NOT_HAPPENED = re.compile(r"updat|modif|chang|delet|expir|valid|due|birth|publish|cancel|finish|ended|until|sched")

@@ -38,7 +38,7 @@ def generate(
     dsn: str,
 ) -> None:
     """Write made-up engagement events to the source database, until stopped."""
-    from engagement_platform.local.generator.generate import generate as run
+    from engagement_platform.local.generator.writer import generate as run
 
     stop = threading.Event()
     _stop_on_signals(stop)

@@ -30,13 +30,13 @@ from engagement_platform.domain.progress import (
     RETRIES,
 )
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import beyond
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
 from engagement_platform.stream.forward.clients import Clients, connected
 from engagement_platform.stream.forward.deliveries import Deliveries
 from engagement_platform.stream.forward.intake import Intake
 from engagement_platform.stream.forward.offsets import Offsets
+from engagement_platform.stream.lag import beyond
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import Supervision, supervise

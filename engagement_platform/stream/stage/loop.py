@@ -14,8 +14,8 @@ from engagement_platform.adapters.platform.loads import LoadRow, offsets_of_stag
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.progress import BATCHES, EVENTS, REJECTED, ROWS
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.lag import backlog_behind, lag_behind
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.stage import batch_files

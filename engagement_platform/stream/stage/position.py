@@ -2,21 +2,38 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
+from engagement_platform.adapters.platform import published
 from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow
 from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.source.origin import origin_of
+from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.columns import Schema
+from engagement_platform.domain.coverage import Coverage, common
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.stage.batch import WRITER, Batch
 from engagement_platform.stream.stage.clients import POLL_MS, Clients
-from engagement_platform.stream.stage.expired import read_before
 from engagement_platform.stream.stage.open_loads import settle_load
+
+CLOCKS_APART_US = 60_000_000
+"""How far the clocks of two relays may be apart whose headers and checkpoints are compared."""
+
+
+def read_before(settings: Settings, last: LoadRow, partitions: Iterable[int]) -> Coverage:
+    """Return ids that were published before every message that the loads up to the last one have not read."""
+    moments = [last.unseen_at.get(partition, 0) for partition in partitions]
+    then = published.before_unseen(settings, min(moments, default=0) - CLOCKS_APART_US)
+    if then is not None:
+        return Coverage(then.hi, tuple(missing_ranges(then)))
+    # No checkpoint is so old. Then those from the last load on, and what was open when the first one was kept.
+    loaded, kept = Coverage((last.lowest_id or 0) - 1), published.generations(settings)
+    return common(loaded, Coverage(kept[0][0].hi, tuple(missing_ranges(kept[0][0])))) if kept else loaded
+
 
 log = logging.getLogger("engagement_platform.stage")
 

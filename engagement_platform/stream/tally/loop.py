@@ -20,9 +20,9 @@ from engagement_platform.domain.playback import Playbacks
 from engagement_platform.domain.progress import EVENTS, FUTURE, LATE, UNREADABLE
 from engagement_platform.domain.windows import aggregate
 from engagement_platform.settings import Settings
-from engagement_platform.stream.backlog import backlog_behind, lag_behind
 from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.lag import backlog_behind, lag_behind
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.clients import connected

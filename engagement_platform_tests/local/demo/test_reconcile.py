@@ -14,8 +14,8 @@ from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.local.demo.compare import events_off
 from engagement_platform.local.demo.reconcile import Reconciliation, reconcile
-from engagement_platform.local.generator.generate import generate
 from engagement_platform.local.generator.plans import Workload
+from engagement_platform.local.generator.writer import generate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.tally import loop as tally

@@ -13,8 +13,8 @@ import pytest
 
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.local.generator import notes
-from engagement_platform.local.generator.generate import Outcome, generate
 from engagement_platform.local.generator.plans import Workload
+from engagement_platform.local.generator.writer import Outcome, generate
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import wait_for
 

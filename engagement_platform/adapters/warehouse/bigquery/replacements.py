@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 from google.cloud import bigquery
 
-from engagement_platform.adapters.warehouse.bigquery import queries, tables
+from engagement_platform.adapters.warehouse.bigquery import tables
 from engagement_platform.adapters.warehouse.bigquery.failures import blaming_sql, explained
-from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, digest
+from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, config_of, digest
 from engagement_platform.adapters.warehouse.bigquery.present import PresentTables
 from engagement_platform.adapters.warehouse.bigquery.rows import parquet_of, size_of
 from engagement_platform.adapters.warehouse.bigquery.turns import Turns
@@ -65,7 +65,7 @@ class Replacements:
         whole = f"SELECT *, {', '.join(others)} FROM (\n{sql}\n)" if others else sql  # noqa: S608
 
         def send(job_id: str, labels: Mapping[str, str]) -> Job:
-            config = queries.config(self._jobs, parameters)
+            config = config_of(self._jobs, parameters)
             config.destination = self._partition(replacement)
             config.create_disposition = bigquery.CreateDisposition.CREATE_NEVER
             config.write_disposition = bigquery.WriteDisposition.WRITE_TRUNCATE

@@ -10,9 +10,9 @@ from typing import IO
 import pyarrow as pa
 from google.cloud import bigquery
 
-from engagement_platform.adapters.warehouse.bigquery import queries, tables
+from engagement_platform.adapters.warehouse.bigquery import tables
 from engagement_platform.adapters.warehouse.bigquery.client import DatasetAddress, Patience, address_of, open_client
-from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, digest, failure_of
+from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, answer, digest, failure_of
 from engagement_platform.adapters.warehouse.bigquery.present import PresentTables
 from engagement_platform.adapters.warehouse.bigquery.replacements import Replacements
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, size_of
@@ -30,12 +30,12 @@ class BigQuerySnapshot:
     def __init__(self, jobs: Jobs, table: str) -> None:
         self._jobs = jobs
         # BigQuery's clock: a moment that lies ahead of it is refused.
-        [now] = queries.answer(jobs, "SELECT CURRENT_TIMESTAMP() AS moment", {}).column("moment").to_pylist()
+        [now] = answer(jobs, "SELECT CURRENT_TIMESTAMP() AS moment", {}).column("moment").to_pylist()
         self.name = f"`{table}` FOR SYSTEM_TIME AS OF TIMESTAMP '{now.isoformat(sep=' ')}'"
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """Return BigQuery's answer. A query without a filter on the day of the table fails."""
-        return queries.answer(self._jobs, sql, parameters or {})
+        return answer(self._jobs, sql, parameters or {})
 
 
 _LOAD = "engagement_load"
@@ -99,7 +99,7 @@ class BigQueryWarehouse:
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """Return BigQuery's answer. A query without a filter on the day of a table fails."""
-        return queries.answer(self._jobs, sql, parameters or {})
+        return answer(self._jobs, sql, parameters or {})
 
     def snapshot(self, table: str) -> BigQuerySnapshot:
         """Return a table as it is at this moment of BigQuery's clock."""

@@ -12,7 +12,6 @@ from deltalake import DeltaTable
 
 from engagement_platform.adapters.warehouse.delta import ndjson, queries, tables, upkeep, writes
 from engagement_platform.adapters.warehouse.delta.failures import explained
-from engagement_platform.adapters.warehouse.delta.snapshot import DeltaSnapshot
 from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.port import (
     Conflict,
@@ -25,6 +24,21 @@ from engagement_platform.adapters.warehouse.port import (
 from engagement_platform.domain.errors import Unavailable, redact
 from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
+
+
+class DeltaSnapshot:
+    """Keeps the promises of `port.Snapshot` for `upkeep.KEPT_HOURS`: so long no file of the version is removed."""
+
+    def __init__(self, storage: Storage, table: str) -> None:
+        self.name = table
+        self._storage = storage
+        self._handles = {table: queries.existing(storage, table)}
+
+    def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
+        """Return the answer of DuckDB over that version."""
+        with queries.answered(self._storage, sql, parameters, handles=self._handles) as rows:
+            return rows.read_all()
+
 
 _RETIRE_TRIES = 20
 

@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.fs import DeltaStorageHandler
 
-from engagement_platform.adapters.warehouse.delta.dataset import files_of
+from engagement_platform.adapters.warehouse.delta.queries import files_of
 
 
 @pytest.fixture
