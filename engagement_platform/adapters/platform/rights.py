@@ -11,12 +11,8 @@ from engagement_platform.adapters.sqlstate import one_line
 from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Settings
 
-VERSION_TABLE = "schema_version"
-"""Not alembic's usual name: Dagster keeps its own version under that in the same database, and where the role has the
-name of this schema, a search for the one would find the other.
-"""
 HEAD = "0009"
-"""The newest migration in `migrations/versions`; a test holds it against the folder."""
+"""The newest migration in `migrations`; a test holds it against the folder."""
 
 _SQL = sql.load(__package__, "rights.sql")
 
