@@ -24,7 +24,7 @@ COMMANDS = {
     "stream": ("console.stream:stream", "Write the folder of a stream over your own table, check it, try it out."),
     "checkpoint": ("console.commands:checkpoint", "Show or mend where the relay stands."),
     "views": ("console.commands:views", "Mend the views in Redis."),
-    "forward": ("console.forward:forward", "Mend where forward, which delivers to the partner, stands."),
+    "forward": ("console.give_up:forward", "Mend where forward, which delivers to the partner, stands."),
     "warehouse": ("console.warehouse:warehouse", "Show or mend what is loaded into the warehouse."),
     "backfill": ("console.backfill:backfill", "Rebuild days of the warehouse from the source, beside the stream."),
     "dead-letters": (

@@ -32,5 +32,5 @@ def table_now(settings: Settings, session: Session | None = None, *, known: Sche
 
 def _forms(session: Session) -> list[Schema]:
     with suppress(NoTable):
-        return [numbered.schema for numbered in Schemas(session).all()]
+        return [*Schemas(session).all().values()]
     return []

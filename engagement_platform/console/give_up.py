@@ -1,6 +1,6 @@
-"""engagement-platform give-up: a loop that stands still because of what is rejected gives it up, and goes on."""
+"""The commands give-up, for any loop, and forward: what a loop that stands still gives up, and where forward begins."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -45,3 +45,44 @@ def decide(settings: "Settings", loop: str, events: int | None, *, yes: bool) ->
 _WAIT_FOR = {"forward": "the partner"}
 _LETTERS = "that are rejected become dead letters"
 _BECOME = {"forward": "become dead letters when the partner refuses them", "tally": "that are none are not counted"}
+
+
+@click.group()
+def forward() -> None:
+    """Mend where forward, which delivers to the partner's API, stands in Kafka; give up what the partner refuses."""
+
+
+@forward.command()
+@click.option(
+    "--at",
+    type=click.Choice(["earliest", "latest"]),
+    required=True,
+    help="At the oldest messages that Kafka still has, or behind the newest.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@of_stream
+def restart(*, at: Literal["earliest", "latest"], yes: bool, stream: str | None) -> None:
+    """Let forward begin elsewhere. Replays and redrives that wait stay where they can be used."""
+    settings = settings_of(stream)
+    if not yes:
+        again = "What was delivered already is delivered again, with the same keys."
+        never = "What waits in the topic is not delivered."
+        click.confirm(f"{again if at == 'earliest' else never} Go on?", abort=True)
+    from engagement_platform.recovery import forward as recovery
+
+    for topic, offsets in recovery.restart(settings, at).items():
+        listed = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
+        click.echo(f"{topic}: forward goes on from the offsets {listed}")
+
+
+@forward.command("give-up")
+@click.option("--events", type=click.IntRange(1), help="At most so many; by default as many as wait now.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@of_stream
+def give_up_refused(*, events: int | None, yes: bool, stream: str | None) -> None:
+    """Let events that the partner refuses become dead letters, where forward keeps them as it refuses all of them.
+
+    Those that it takes are delivered. Forward begins with it within seconds, if it stands still within the hour. The
+    same as: engagement-platform give-up forward
+    """
+    decide(settings_of(stream), "forward", events, yes=yes)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import date
 
 from engagement_platform.adapters.platform.connection import Session
@@ -42,21 +43,21 @@ class TakenForDead(Unavailable):
         )
 
 
+@dataclass(eq=False)
 class OpenDays:
     """The rows of one run's rebuilds of a table. Steps raise TakenForDead where the row is no longer ours."""
 
-    def __init__(
-        self, settings: Settings, warehouse: Warehouse, loads: Loads, *, table: Table, table_id: str, run_id: str
-    ) -> None:
-        self._settings = settings
-        self._warehouse = warehouse
-        self._loads = loads
-        self._rebuilds = Rebuilds(loads.session)
-        self._table = table
-        self._table_id = table_id
-        self._run_id = run_id
-        self._silence = Silence()
-        self._open: dict[date, int] = {}
+    settings: Settings
+    warehouse: Warehouse
+    loads: Loads
+    table: Table
+    table_id: str
+    run_id: str
+    _silence: Silence = field(default_factory=Silence, init=False)
+    _open: dict[date, int] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._rebuilds = Rebuilds(self.loads.session)
 
     @property
     def numbers(self) -> Mapping[date, int]:
@@ -71,7 +72,7 @@ class OpenDays:
         """
         self._open.clear()
         try:
-            with _beating(self._settings, self._open):
+            with _beating(self.settings, self._open):
                 for day in days:
                     self._open[day] = self._begin(day)
                 self._settle_live_loads()
@@ -99,23 +100,23 @@ class OpenDays:
 
     def give_up(self, day: date) -> None:
         """Close the row of a day that stays as it is."""
-        settle_rebuild(self._warehouse, self._rebuilds, self._rebuilds.get(self._open[day]), self._table)
+        settle_rebuild(self.warehouse, self._rebuilds, self._rebuilds.get(self._open[day]), self.table)
         del self._open[day]
 
     def _begin(self, day: date) -> int:
         """Enter the rebuild of a day. Waits for one that is under way, and settles one whose process is gone."""
         deadline = time.monotonic() + _ANOTHER_SECONDS
         while True:
-            opened = self._rebuilds.begin(self._table_id, day, self._run_id)
+            opened = self._rebuilds.begin(self.table_id, day, self.run_id)
             if opened is not None:
                 return opened.number
-            others = self._rebuilds.all_open(self._table_id, [day])
+            others = self._rebuilds.all_open(self.table_id, [day])
             self._wait_for(others, deadline)
 
     def _wait_for(self, others: Sequence[RebuildRow], deadline: float) -> None:
         for other in others:
-            if other.run_id == self._run_id or self._silence.is_dead(other, SILENT_SECONDS, time.monotonic()):
-                settle_rebuild(self._warehouse, self._rebuilds, other, self._table)
+            if other.run_id == self.run_id or self._silence.is_dead(other, SILENT_SECONDS, time.monotonic()):
+                settle_rebuild(self.warehouse, self._rebuilds, other, self.table)
             elif time.monotonic() > deadline:
                 raise EngagementError(
                     f"Run {other.run_id} has been rebuilding {other.day} for over an hour.",
@@ -126,17 +127,17 @@ class OpenDays:
     def _settle_live_loads(self) -> None:
         """See that no live load of the days is open: the stage finishes it, or it is completed here."""
         deadline = time.monotonic() + _LIVE_LOAD_SECONDS
-        while loads := self._loads.open_loads(self._table_id, list(self._open)):
+        while loads := self.loads.open_loads(self.table_id, list(self._open)):
             if time.monotonic() > deadline:
                 for load in loads:
-                    settle_load(self._warehouse, self._loads, load, self._settings)
+                    settle_load(self.warehouse, self.loads, load, self.settings)
             time.sleep(_POLL_SECONDS)
 
     def _settle_own(self) -> None:
         for number in self._open.values():
             row = self._rebuilds.get(number)
             if row.state == "open":
-                settle_rebuild(self._warehouse, self._rebuilds, row, self._table)
+                settle_rebuild(self.warehouse, self._rebuilds, row, self.table)
 
 
 @contextmanager

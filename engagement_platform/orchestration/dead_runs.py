@@ -5,8 +5,6 @@ container), the run stays as it was for ever. What the sensor reports as failed,
 of `dagster.yaml`; streaming jobs are exempt, for their own sensors replace their runs.
 """
 
-from datetime import datetime
-
 import dagster as dg
 import msgspec
 
@@ -90,27 +88,14 @@ def reason(seen: Seen) -> str:
     return f"Its process has given no sign of life since {seen.beat_at:%H:%M:%S} UTC: it was killed, or its machine."
 
 
-class _Note(msgspec.Struct):
-    """A memory as the sensor's cursor keeps it."""
-
-    looked_at: datetime
-    runs: dict[str, tuple[datetime | None, datetime, bool]]
-
-
 def kept(memory: Memory) -> str:
     """Return a memory as a cursor."""
-    note = _Note(
-        memory.looked_at, {run_id: (seen.beat_at, seen.since, seen.started) for run_id, seen in memory.runs.items()}
-    )
-    return msgspec.json.encode(note).decode()
+    return msgspec.json.encode(memory).decode()
 
 
 def remembered(cursor: str | None) -> Memory | None:
     """Return the memory that a cursor holds; None for one that cannot be read."""
-    if not cursor:
-        return None
     try:
-        note = msgspec.json.decode(cursor, type=_Note)
+        return msgspec.json.decode(cursor or "", type=Memory)
     except msgspec.DecodeError:
         return None
-    return Memory(note.looked_at, {run_id: Seen(*seen) for run_id, seen in note.runs.items()})

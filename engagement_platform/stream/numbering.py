@@ -11,7 +11,7 @@ from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.connection import NoTable
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.schemas import NumberedSchema, Schemas
+from engagement_platform.adapters.platform.schemas import Schemas
 from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.streams import stream_of
@@ -19,7 +19,7 @@ from engagement_platform.domain.checkpoint import MessageSchema, messages_of, sc
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
-from engagement_platform.domain.schema_history import Refusal, SchemaHistory, change, takes_all
+from engagement_platform.domain.schema_history import Numbered, Refusal, SchemaHistory, change, takes_all
 from engagement_platform.settings import Settings
 
 
@@ -46,14 +46,14 @@ def note(settings: Settings, schema: Schema, messages: MessageSchema) -> SchemaH
 
 
 def _noted(store: Schemas, stream: EventStream, schema: Schema, messages: MessageSchema) -> SchemaHistory:
-    def require_compatible(kept: Sequence[NumberedSchema]) -> None:
-        refusals = change(_history(kept), schema, takes_all=takes_all(stream), in_use=messages.hash).refusals
+    def require_compatible(kept: Numbered) -> None:
+        refusals = change(SchemaHistory(kept), schema, takes_all=takes_all(stream), in_use=messages.hash).refusals
         if refusals:
             raise _refused(stream, refusals)
 
     at_least = messages.number if messages.hash == schema.hash else messages.highest + 1
     store.note(schema, require_compatible, at_least=at_least, published=schemas_of(messages))
-    return _history(store.all())
+    return SchemaHistory(store.all())
 
 
 def _refused(stream: EventStream, refusals: Sequence[Refusal]) -> StreamStopped:
@@ -63,10 +63,6 @@ def _refused(stream: EventStream, refusals: Sequence[Refusal]) -> StreamStopped:
         f"In that order: {'; '.join(dict.fromkeys(one.todo for one in refusals))}. Or ask the source's owner to undo"
         " the change. The stream then goes on by itself from where it was.",
     )
-
-
-def _history(kept: Sequence[NumberedSchema]) -> SchemaHistory:
-    return SchemaHistory({one.number: one.schema for one in kept})
 
 
 def number_now(settings: Settings, schema: Schema) -> int:
@@ -84,10 +80,10 @@ def history_of(settings: Settings) -> SchemaHistory:
     """
     with Schemas.opened(settings, "schemas") as store:
         try:
-            history = _history(store.all())
+            history = SchemaHistory(store.all())
         except NoTable:
             ensure_schema(settings)
-            history = _history(store.all())
+            history = SchemaHistory(store.all())
     if history.numbered:
         return history
     history, messages = history_put_back(settings)
@@ -103,7 +99,7 @@ def history_put_back(settings: Settings) -> tuple[SchemaHistory, MessageSchema]:
     numbered = schemas_of(messages)
     with Schemas.opened(settings, "schemas") as store:
         store.put_back(numbered)
-        return SchemaHistory({**numbered, **_history(store.all()).numbered}), messages
+        return SchemaHistory({**numbered, **store.all()}), messages
 
 
 def history_at_hand(settings: Settings, numbers: Set[int] = frozenset()) -> SchemaHistory:

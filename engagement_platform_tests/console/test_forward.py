@@ -1,7 +1,7 @@
 from click.testing import CliRunner
 
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.console.forward import forward
+from engagement_platform.console.give_up import forward
 from engagement_platform.settings import Settings
 from engagement_platform_tests.stream.forward.support import publish
 

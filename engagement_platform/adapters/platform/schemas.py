@@ -1,9 +1,7 @@
 """The forms that a stream's messages have had: each has a number, which stands in the header of its messages."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,26 +17,17 @@ _SQL = sql.load(__package__, "schemas.sql")
 _NOTHING: Numbered = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class NumberedSchema:
-    """A form of the messages with its number."""
-
-    number: int
-    schema: Schema
-    noted_at: datetime
-
-
 class Schemas(Store):
     """The table of forms. A form has one number for ever, and a later form a higher one."""
 
-    def all(self) -> list[NumberedSchema]:
+    def all(self) -> dict[int, Schema]:
         """Return every form, in the order of the numbers. Raises StreamStopped for one of a later version."""
-        return [_numbered(row) for row in self.session.all(_SQL["all"])]
+        return {row["number"]: _decoded(row) for row in self.session.all(_SQL["all"])}
 
     def note(
         self,
         schema: Schema,
-        require: Callable[[Sequence[NumberedSchema]], object] = lambda _: None,
+        require: Callable[[Numbered], object] = lambda _: None,
         *,
         at_least: int = 1,
         published: Numbered = _NOTHING,
@@ -77,9 +66,9 @@ class Schemas(Store):
             log.warning("The platform database had lost what schema %s is: it has it again.", numbers)
 
 
-def _numbered(row: Mapping[str, Any]) -> NumberedSchema:
+def _decoded(row: Mapping[str, Any]) -> Schema:
     try:
-        return NumberedSchema(row["number"], decoded(row["form"]), row["noted_at"])
+        return decoded(row["form"])
     except (ValueError, KeyError) as error:
         raise StreamStopped(
             f"The form of messages with number {row['number']} is of a later version of the platform.",

@@ -2,7 +2,7 @@
 
 -- name: all
 -- Every form, in the order of the numbers.
-SELECT number, form, noted_at FROM {schema}.stream_schema ORDER BY number;
+SELECT number, form FROM {schema}.stream_schema ORDER BY number;
 
 -- name: noting
 -- Let one after the other note forms, until the transaction ends, so that each sees what was noted before.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Rejected
@@ -28,30 +29,20 @@ _BUSY_POLL_MS = 25
 _FULL_WAIT_SECONDS = 0.01
 
 
+@dataclass(eq=False)
 class Intake:
     """Adds what the topics have to the dispatch. Messages that are no events become dead letters, a few at most."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        topics: Mapping[str, Topic],
-        dispatch: Dispatch,
-        progress: Progress,
-        *,
-        readers: Readers,
-        limit: RejectionLimit,
-        dead_letters: DeadLetterWriter,
-    ) -> None:
-        self._readers = readers
-        self._settings = settings
-        self._topics = topics
-        self._dispatch = dispatch
-        self._progress = progress
-        self._limit = limit
-        self._dead_letters = dead_letters
-        self._is_full = False
-        self._stopped: StreamStopped | None = None
-        """Why no more messages are read."""
+    settings: Settings
+    topics: Mapping[str, Topic]
+    dispatch: Dispatch
+    progress: Progress
+    readers: Readers
+    limit: RejectionLimit
+    dead_letters: DeadLetterWriter
+    _is_full: bool = False
+    _stopped: StreamStopped | None = None
+    """Why no more messages are read."""
 
     def take(self) -> float:
         """Take in messages; return for how many seconds outcomes are to be waited for before the next time.
@@ -60,13 +51,13 @@ class Intake:
         delivered, so that they are not delivered again when the loop goes on.
         """
         if self._stopped is not None:
-            if self._dispatch.is_idle:
+            if self.dispatch.is_idle:
                 raise self._stopped
             return _BUSY_POLL_MS / 1_000
         self._hold_when_full()
-        patience = 0 if self._is_full else _IDLE_POLL_MS if self._dispatch.is_idle else _BUSY_POLL_MS
-        for topic in self._topics.values():
-            records = topic.poll(patience if topic.name == self._settings.topics.events else 0)
+        patience = 0 if self._is_full else _IDLE_POLL_MS if self.dispatch.is_idle else _BUSY_POLL_MS
+        for topic in self.topics.values():
+            records = topic.poll(patience if topic.name == self.settings.topics.events else 0)
             try:
                 self._add(topic, records)
             except StreamStopped as error:
@@ -75,25 +66,25 @@ class Intake:
         return _FULL_WAIT_SECONDS if self._is_full else 0.0
 
     def _hold_when_full(self) -> None:
-        held, span = self._dispatch.held, sum(topic.span for topic in self._topics.values())
+        held, span = self.dispatch.held, sum(topic.span for topic in self.topics.values())
         is_full = held.events >= _MAX_EVENTS or held.bytes >= _MAX_BYTES or span >= _MAX_SPAN
         if is_full != self._is_full:
             self._is_full = is_full
-            for topic in self._topics.values():
+            for topic in self.topics.values():
                 topic.reader.hold(holding=is_full)
 
     def _add(self, topic: Topic, records: list[Record]) -> None:
         """Add messages, all or none of them. Raises StreamStopped when too many are no events."""
-        self._readers.meet(header for record in records for header in record.headers)
-        lines = self._readers.lines
+        self.readers.meet(header for record in records for header in record.headers)
+        lines = self.readers.lines
         checked = [outgoing(r, time.monotonic(), lines, topic.tried_before(r.partition, r.offset)) for r in records]
         rejected = [(one, record) for one, record in zip(checked, records, strict=True) if isinstance(one, Rejected)]
-        self._limit.require(judged(records, checked), rejected[0][0].reason if rejected else "")
+        self.limit.require(judged(records, checked), rejected[0][0].reason if rejected else "")
         for event in checked:
             if isinstance(event, Outgoing):
-                self._dispatch.add(event)
-        self._dead_letters.keep_rejected([one for one, _ in rejected])
+                self.dispatch.add(event)
+        self.dead_letters.keep_rejected([one for one, _ in rejected])
         for _, record in rejected:  # only now, for their offsets may be stored from here on
             topic.settle(record.partition, record.offset)
-        self._limit.done()
-        self._progress.count(REJECTED, len(rejected))
+        self.limit.done()
+        self.progress.count(REJECTED, len(rejected))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key
 from engagement_platform.adapters.kafka.producer import Message
@@ -25,31 +26,23 @@ CHECKPOINT_SECONDS = 1.0
 """How often a checkpoint is written when only the ledger changed, without events."""
 
 
+@dataclass(eq=False)
 class Publisher:
     """Says all that the checkpoint says: what is in Kafka, of which source, and of which schema messages are."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        clients: Clients,
-        watch: SourceWatch,
-        limit: RejectionLimit,
-        messages: MessageSchema,
-        *,
-        unseen_at: int,
-        generation: int = 0,
-    ) -> None:
-        self._settings = settings
-        self._clients = clients
-        self._watch = watch
-        self.limit = limit
-        self.messages = messages
-        """Which schema messages have from here on."""
-        self.unseen_at = unseen_at
-        """When the last poll that was not cut off began: what it did not see was committed later."""
-        self._generation = generation
-        self._written: Ledger | None = None
-        self._key = key(settings)
+    settings: Settings
+    clients: Clients
+    watch: SourceWatch
+    limit: RejectionLimit
+    messages: MessageSchema
+    """Which schema messages have from here on."""
+    unseen_at: int
+    """When the last poll that was not cut off began: what it did not see was committed later."""
+    generation: int = 0
+    _written: Ledger | None = None
+
+    def __post_init__(self) -> None:
+        self._key = key(self.settings)
         self._checkpoints = Interval(CHECKPOINT_SECONDS, is_due=False)
 
     @property
@@ -75,17 +68,17 @@ class Publisher:
         Raises StreamStopped, before anything of them is published, where those would be too many.
         """
         common = headers(self.messages.number, self.unseen_at)
-        largest = self._clients.limits.message_bytes
+        largest = self.clients.limits.message_bytes
         reasons = [fault(row.bytes, largest, row.has_timestamp, time_column) for row in rows]
         self.limit.require(*judged([row.id for row in rows], reasons))
         messages = []
         for row, reason in zip(rows, reasons, strict=True):
             if reason is None:
-                messages.append(Message(self._settings.topics.events, row.key, row.value, common))
+                messages.append(Message(self.settings.topics.events, row.key, row.value, common))
             else:
-                letter = dead_letter(row.id, reason, row.value, now(), self._clients.largest_letter)
+                letter = dead_letter(row.id, reason, row.value, now(), self.clients.largest_letter)
                 log.warning("event %d is a dead letter: %s", row.id, reason)
-                messages.append(Message(self._settings.topics.dead_letters, b"%d" % row.id, encode_dead_letter(letter)))
+                messages.append(Message(self.settings.topics.dead_letters, b"%d" % row.id, encode_dead_letter(letter)))
         self._commit(messages, ledger)
         self.limit.done()
         return len(reasons) - reasons.count(None)
@@ -95,22 +88,22 @@ class Publisher:
         self._commit([], ledger)
 
     def _commit(self, messages: list[Message], ledger: Ledger) -> None:
-        watch = self._watch
+        watch = self.watch
         record = checkpoints.of(
             ledger,
             watch.identity,
             self.unseen_at,
-            self._generation,
+            self.generation,
             numbered=watch.numbered,
             marks=marking.encode(watch.marks),
             marked_by=watch.marked_by,
             schema=self.messages,
         )
         value = checkpoints.to_bytes(record)
-        self._clients.producer.commit([*messages, Message(self._settings.topics.checkpoint, self._key, value)])
+        self.clients.producer.commit([*messages, Message(self.settings.topics.checkpoint, self._key, value)])
         self._written = ledger
         self._checkpoints.restart()
-        self._clients.mirror.record(record)
+        self.clients.mirror.record(record)
 
 
 def now() -> int:

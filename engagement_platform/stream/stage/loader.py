@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from engagement_platform.adapters.platform.loads import LoadRow
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
@@ -25,27 +25,20 @@ from engagement_platform.stream.supervisor import Supervision
 _REBUILD_PAUSE = 0.1
 
 
+@dataclass(eq=False)
 class Loader:
     """Loads the batches of one stage."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        control: Control,
-        clients: Clients,
-        position: Position,
-        *,
-        supervision: Supervision,
-        limit: RejectionLimit,
-    ) -> None:
-        self._settings = settings
-        self._control = control
-        self._clients = clients
-        self._supervision = supervision
-        self._limit = limit
-        self._position = position
-        self._dead_letters = DeadLetterWriter(settings, WRITER)
-        self._silence = Silence()
+    settings: Settings
+    control: Control
+    clients: Clients
+    position: Position
+    supervision: Supervision
+    limit: RejectionLimit
+    _silence: Silence = field(default_factory=Silence, init=False)
+
+    def __post_init__(self) -> None:
+        self._dead_letters = DeadLetterWriter(self.settings, WRITER)
 
     def load(self) -> LoadRow | None:
         """Enter the batch that was gathered, send it, and begin the next one behind it.
@@ -53,58 +46,58 @@ class Loader:
         Returns what was loaded; None when another stage has entered that version. Raises StreamStopped when too many
         messages of the batch are no events, and Unavailable.
         """
-        self._clients.reader.verify()
+        self.clients.reader.verify()
         lines, load = self._judged()
         chosen = self._enter(load, lines)
         if chosen is None:
-            self._position.resume()
+            self.position.resume()
             return None
-        self._limit.done()
+        self.limit.done()
         if chosen:
-            self._control.expect(SLOW_SECONDS)
+            self.control.expect(SLOW_SECONDS)
             deliver(
-                self._clients.warehouse,
-                self._clients.loads,
+                self.clients.warehouse,
+                self.clients.loads,
                 load,
                 chosen,
-                self._settings,
-                schema=self._position.schema,
+                self.settings,
+                schema=self.position.schema,
             )
-        self._position.entered(load)
+        self.position.entered(load)
         return replace(load, rows=len(chosen))
 
     def _judged(self) -> tuple[list[Line], LoadRow]:
         """Return the lines of the batch and its row, with what was rejected among the dead letters."""
-        batch, reader = self._position.batch, self._clients.reader
+        batch, reader = self.position.batch, self.clients.reader
         lines, rejected = batch.split()
         ranges = {p: (begin, batch.ends[p]) for p, begin in batch.begins.items() if batch.ends[p] > begin}
-        self._limit.require(Judged(batch.sizes, batch.rejected), rejected[0].reason if rejected else "")
-        self._bury(rejected[batch.buried :], name_of(self._settings.topics.events, ranges))
+        self.limit.require(Judged(batch.sizes, batch.rejected), rejected[0].reason if rejected else "")
+        self._bury(rejected[batch.buried :], name_of(self.settings.topics.events, ranges))
         batch.buried = len(rejected)
         return lines, LoadRow(
-            table_id=self._clients.table_id,
+            table_id=self.clients.table_id,
             writer=WRITER,
-            version=self._position.version + 1,
-            load_id=load_id(self._clients.table_id, reader.topic_id, ranges),
+            version=self.position.version + 1,
+            load_id=load_id(self.clients.table_id, reader.topic_id, ranges),
             topic_id=reader.topic_id,
             ranges=ranges,
             next_offsets=batch.ends,
             days=tuple(sorted({line.day for line in lines})),
             rows=len(lines),
             rejected=len(rejected),
-            unseen_at=self._position.unseen_at(),
+            unseen_at=self.position.unseen_at(),
         )
 
     def _bury(self, rejected: Sequence[Rejected], name: str) -> None:
         """Keep what was rejected where people find it. A stage that dies after this does it again."""
         if rejected:
-            batch_files.keep_rejected(batch_files.folder_of(self._settings), name, rejected)
+            batch_files.keep_rejected(batch_files.folder_of(self.settings), name, rejected)
             self._dead_letters.keep_rejected(rejected)
 
     def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:
         """Enter a load with the lines that no rebuilt day holds; return them. None when it was not entered."""
-        while not self._control.should_stop():
-            with self._clients.loads.admission(load.table_id, load.days) as admission:
+        while not self.control.should_stop():
+            with self.clients.loads.admission(load.table_id, load.days) as admission:
                 if not admission.rebuilds:
                     chosen = uncovered(lines, admission.coverages)
                     ids = [line.id for line in chosen]
@@ -126,11 +119,11 @@ class Loader:
         days = ", ".join(str(rebuild.day) for rebuild in rebuilds)
         reason = "a live load of that day comes after it"
         state = LoopState(Activity.WAITS, time.time(), f"the rebuild of {days}", reason)
-        self._supervision.works(but=state)
+        self.supervision.works(but=state)
         for rebuild in rebuilds:
             if self._silence.is_dead(rebuild, SILENT_SECONDS, time.monotonic()):
-                self._control.expect(SLOW_SECONDS)
+                self.control.expect(SLOW_SECONDS)
                 settle_rebuild(
-                    self._clients.warehouse, Rebuilds(self._clients.loads.session), rebuild, self._clients.table
+                    self.clients.warehouse, Rebuilds(self.clients.loads.session), rebuild, self.clients.table
                 )
-        self._control.wait(_REBUILD_PAUSE)
+        self.control.wait(_REBUILD_PAUSE)

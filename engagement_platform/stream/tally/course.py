@@ -7,6 +7,7 @@ continued are built anew from Kafka beside the live ones.
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.redis.counts import Counts, Refused, ViewsState
@@ -27,27 +28,20 @@ LOOK_SECONDS = 2.0
 """How often Redis is asked whether it evicts keys."""
 
 
+@dataclass(eq=False)
 class Course:
     """Leads the position of one tally to where the state in Redis says that it goes on."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        control: Control,
-        reader: TopicReader,
-        counts: Counts,
-        *,
-        position: Position,
-        watch: TopicWatch,
-        builds: Spacing,
-    ) -> None:
-        self._control = control
-        self._reader = reader
-        self._counts = counts
-        self._position = position
-        self._watch = watch
-        self._builds = builds
-        self._window = window_of(settings.views)
+    settings: Settings
+    control: Control
+    reader: TopicReader
+    counts: Counts
+    position: Position
+    watch: TopicWatch
+    builds: Spacing
+
+    def __post_init__(self) -> None:
+        self._window = window_of(self.settings.views)
         self._looks = Interval(LOOK_SECONDS, is_due=False)
 
     def guarded(self, act: Callable[[], None]) -> None:
@@ -56,9 +50,9 @@ class Course:
             act()
         except OffsetsExpired as error:
             self._require_lease()
-            self._reader.verify()  # else the offsets are missing because the topic is another one
+            self.reader.verify()  # else the offsets are missing because the topic is another one
             log.warning("%s The window is built anew.", error.what)
-            self._position.target.discard()
+            self.position.target.discard()
             self._space_builds()
             self._begin_build(self._agreed_state())
 
@@ -71,8 +65,8 @@ class Course:
 
         A build goes on from what was built: it may take longer than connections hold.
         """
-        if (state := self._position.target.built_so_far()) is not None:
-            self._position.read_from(state.offsets)
+        if (state := self.position.target.built_so_far()) is not None:
+            self.position.read_from(state.offsets)
         else:
             self.resume()
 
@@ -83,40 +77,40 @@ class Course:
         """
         if self._looks.is_due:
             self._look_at_redis()
-        if self._position.target.is_outrun():
+        if self.position.target.is_outrun():
             self._replaced("raced")
-        self._position.follow_new_partitions()
+        self.position.follow_new_partitions()
 
     def promote_when_caught_up(self) -> None:
         """Put a build that has caught up in the place of the live views."""
         if (
-            self._position.target.is_build
-            and (why := self._position.target.promote_when_caught_up(self._position.offsets)) is not None
+            self.position.target.is_build
+            and (why := self.position.target.promote_when_caught_up(self.position.offsets)) is not None
         ):
             self._replaced(why)
 
     def refused(self, outcome: Refused) -> None:
         """Go where the present state leads after Redis took no batch, unless this run has been superseded."""
         self._require_lease()
-        self._control.progress.count(REFUSED)
-        if self._position.target.is_build:
+        self.control.progress.count(REFUSED)
+        if self.position.target.is_build:
             log.warning("the build of new views was lost (%s); it begins again", outcome.reason)
         self.resume()
 
     def _agreed_state(self) -> ViewsState:
         """Return the state of the live views once Redis' clock agrees with Kafka's."""
-        return self._position.clocks.agreed_state(self._require_lease)
+        return self.position.clocks.agreed_state(self._require_lease)
 
     def _look_at_redis(self) -> None:
         self._looks.restart()
-        if self._position.target.may_lack_keys():
+        if self.position.target.may_lack_keys():
             self._require_lease()
             log.warning("Redis has evicted keys, perhaps of the views. They are built anew.")
             self.resume()
 
     def _resume(self, state: ViewsState) -> None:
         """Leave the target, a build with all its keys, for where the state leads."""
-        self._position.target.discard()
+        self.position.target.discard()
         decision = self._decide(state)
         if decision is Resume.BUILD and self._space_builds():
             state = self._agreed_state()
@@ -124,50 +118,50 @@ class Course:
         match decision:
             case Resume.STOP:
                 raise TopicChanged(
-                    f"Redis has counted the topic {state.topic_id}, but Kafka has {self._reader.topic_id}."
+                    f"Redis has counted the topic {state.topic_id}, but Kafka has {self.reader.topic_id}."
                 )
             case Resume.BUILD:
                 self._begin_build(state)
             case Resume.CONTINUE:
-                self._position.target.take_live(state)
-                self._position.read_from(state.offsets)
+                self.position.target.take_live(state)
+                self.position.read_from(state.offsets)
 
     def _decide(self, state: ViewsState) -> Resume:
         return resume(
             generation=state.generation,
-            same_topic=state.topic_id == self._reader.topic_id,
-            same_window=self._counts.fits(state),
+            same_topic=state.topic_id == self.reader.topic_id,
+            same_window=self.counts.fits(state),
             has_offsets=bool(state.offsets),
             ahead_ms=state.as_of_ms - state.now_ms,
-            may_lack=may_lack(state.evictions, self._counts.evictions()),
+            may_lack=may_lack(state.evictions, self.counts.evictions()),
         )
 
     def _space_builds(self) -> bool:
         """Wait before a build that follows others closely; say whether time has passed."""
-        pause = self._builds.pause()
+        pause = self.builds.pause()
         if pause:
             log.warning("views were built a short time ago; they are built again in %.1f s", pause)
-            self._control.wait(pause)
+            self.control.wait(pause)
         return pause > 0
 
     def _begin_build(self, state: ViewsState) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
-        self._watch.require(User.BUILD)
-        state = self._position.clocks.state_to_build_on(state, self._require_lease)
-        start = self._reader.offsets_at(self._window.replay_from(state.now_ms))
-        self._position.target.begin(state.generation, start)
-        self._position.read_from(start)
+        self.watch.require(User.BUILD)
+        state = self.position.clocks.state_to_build_on(state, self._require_lease)
+        start = self.reader.offsets_at(self._window.replay_from(state.now_ms))
+        self.position.target.begin(state.generation, start)
+        self.position.read_from(start)
         log.info("building new views from the offsets %s", start)
 
     def _replaced(self, why: str) -> None:
         """Give the build up: another tally's views are live, or its own have expired."""
         log.info("the new views were not needed (%s)", why)
-        self._position.target.discard()
+        self.position.target.discard()
         self._require_lease()
         self.resume()
 
     def _require_lease(self) -> None:
         """Raise Superseded when another run has taken over. Redis decides, so the platform database may be down."""
         with suppress(Unavailable):
-            if not self._control.owns_lease():
+            if not self.control.owns_lease():
                 raise Superseded("another run has taken over")

@@ -17,7 +17,7 @@ from engagement_platform.adapters.platform.connection import connect_platform
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.history import Happened
 from engagement_platform.cli import group as commands
-from engagement_platform.console.forward import forward as command
+from engagement_platform.console.give_up import forward as command
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.history.replay import replay

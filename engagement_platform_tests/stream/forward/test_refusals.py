@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from engagement_platform.adapters.kafka.group import GroupReader, note_of
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.console.forward import forward as command
+from engagement_platform.console.give_up import forward as command
 from engagement_platform.domain.delivery import blame, dispatch
 from engagement_platform.domain.delivery.tries import from_text
 from engagement_platform.domain.errors import StreamStopped
