@@ -6,25 +6,20 @@ import dagster as dg
 
 from engagement_platform.adapters.streams import streams
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.orchestration import retention
 from engagement_platform.orchestration.assets import sources_of
 from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.living import in_one_living_process
 from engagement_platform.orchestration.location import location
-from engagement_platform.orchestration.retention import (
-    keep_warehouse_small,
-    keep_warehouse_small_hourly,
-    prune_engagement_stream_runs,
-    prune_engagement_stream_runs_daily,
-)
 
 
 def shared(streams: Sequence[EventStream]) -> dg.Definitions:
     """Return what streams share."""
     return dg.Definitions(
         assets=sources_of(streams),
-        jobs=[prune_engagement_stream_runs, keep_warehouse_small],
+        jobs=[retention.prune_engagement_stream_runs, retention.keep_warehouse_small],
         sensors=[end_dead_runs],
-        schedules=[prune_engagement_stream_runs_daily, keep_warehouse_small_hourly],
+        schedules=[retention.prune_engagement_stream_runs_daily, retention.keep_warehouse_small_hourly],
         # One process for a run of the warehouse's assets: they follow each other, and a process each would cost
         # seconds.
         executor=in_one_living_process,

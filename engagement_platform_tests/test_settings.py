@@ -16,8 +16,6 @@ from engagement_platform.domain.errors import SettingsError
 from engagement_platform.local import commands as local_commands
 from engagement_platform.settings import (
     FIELDS,
-    OWN,
-    SHARED,
     STREAM,
     Settings,
     about,
@@ -27,7 +25,7 @@ from engagement_platform.settings import (
     streams_with_settings,
     variable,
 )
-from engagement_platform.settings.settings import PATHS
+from engagement_platform.settings.settings import OWN, PATHS, SHARED
 from engagement_platform_tests.passwords import CANARY, passwords, quoted
 
 _COMMON = {

@@ -13,12 +13,7 @@ from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.adapters.streams import settings_of_location, streams
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import SILENT, Memory, Seen, judge
-from engagement_platform.orchestration.private import (
-    location_of_run,
-    location_of_sensor,
-    report_canceled,
-    report_failed,
-)
+from engagement_platform.orchestration import private
 from engagement_platform.orchestration.runs import ACTIVE, runs_of
 from engagement_platform.orchestration.stream_job import job_name
 
@@ -66,8 +61,8 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 def at_work(context: dg.SensorEvaluationContext) -> list[dg.DagsterRun]:
     """Return the runs of this code location that Dagster takes for at work."""
     runs = runs_of(context.instance, dg.RunsFilter(statuses=list(ACTIVE)), limit=_MAX_RUNS)
-    location = location_of_sensor(context)
-    return [run for run in runs if location is None or location_of_run(run) in (None, location)]
+    location = private.location_of_sensor(context)
+    return [run for run in runs if location is None or private.location_of_run(run) in (None, location)]
 
 
 def report_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, seen: Seen) -> None:
@@ -76,9 +71,9 @@ def report_dead(instance: dg.DagsterInstance, run: dg.DagsterRun, seen: Seen) ->
     if present is None or present.is_finished:
         return
     if present.status is dg.DagsterRunStatus.CANCELING:
-        report_canceled(instance, present, reason(seen))
+        private.report_canceled(instance, present, reason(seen))
     else:
-        report_failed(instance, present, reason(seen))
+        private.report_failed(instance, present, reason(seen))
 
 
 def reason(seen: Seen) -> str:

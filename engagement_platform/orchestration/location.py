@@ -7,52 +7,44 @@ import dagster as dg
 
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.orchestration import dead_letters
 from engagement_platform.orchestration.assets import streamed_of
-from engagement_platform.orchestration.dead_letters import (
-    count_dead_letters_hourly_of,
-    count_dead_letters_of,
-    dead_letters_by_day_of,
-    dead_letters_key,
-    redrive_dead_letters_of,
-)
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS
 from engagement_platform.orchestration.sensors import keep_stream_alive_of, sensor_name
 from engagement_platform.orchestration.stream_job import TAGS, job_name, stream_job_of
+from engagement_platform.orchestration.warehouse import schedules
 from engagement_platform.orchestration.warehouse.checks import days_known_of, reconciliation_of, values_known_of
 from engagement_platform.orchestration.warehouse.events import events_key, events_of
 from engagement_platform.orchestration.warehouse.marts import mart_key, marts_of
-from engagement_platform.orchestration.warehouse.schedules import (
-    rebuild_days_that_are_due_of,
-    refresh_late_days_of,
-    refresh_marts_of,
-    refresh_today_of,
-    settle_day_of,
-    settle_yesterday_of,
-)
 from engagement_platform.orchestration.warehouse.staged import report_staged_days_of
 
 
 def definitions_of(stream: EventStream) -> dg.Definitions:
     """Return what Dagster has of a stream alone; the tables of the source may be shared."""
     return dg.Definitions(
-        assets=[*streamed_of(stream), dead_letters_by_day_of(stream), events_of(stream), *marts_of(stream)],
+        assets=[
+            *streamed_of(stream),
+            dead_letters.dead_letters_by_day_of(stream),
+            events_of(stream),
+            *marts_of(stream),
+        ],
         asset_checks=[reconciliation_of(stream), days_known_of(stream), *values_known_of(stream)],
         jobs=[
             stream_job_of(stream),
-            count_dead_letters_of(stream),
-            redrive_dead_letters_of(stream),
-            settle_day_of(stream),
-            *([refresh_marts_of(stream)] if stream.marts else []),
+            dead_letters.count_dead_letters_of(stream),
+            dead_letters.redrive_dead_letters_of(stream),
+            schedules.settle_day_of(stream),
+            *([schedules.refresh_marts_of(stream)] if stream.marts else []),
         ],
         sensors=[
             keep_stream_alive_of(stream),
-            rebuild_days_that_are_due_of(stream),
+            schedules.rebuild_days_that_are_due_of(stream),
             report_staged_days_of(stream),
         ],
         schedules=[
-            count_dead_letters_hourly_of(stream),
-            settle_yesterday_of(stream),
-            *([refresh_late_days_of(stream), refresh_today_of(stream)] if stream.marts else []),
+            dead_letters.count_dead_letters_hourly_of(stream),
+            schedules.settle_yesterday_of(stream),
+            *([schedules.refresh_late_days_of(stream), schedules.refresh_today_of(stream)] if stream.marts else []),
         ],
     )
 
@@ -117,7 +109,7 @@ def _keys(stream: EventStream) -> list[dg.AssetKey]:
     """Return the keys of a stream's assets, of which a definition may be refused where two are the same."""
     return [
         *(spec.key for spec in streamed_of(stream)),
-        dead_letters_key(stream),
+        dead_letters.dead_letters_key(stream),
         events_key(stream),
         *map(mart_key, stream.marts),
     ]

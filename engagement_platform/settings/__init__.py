@@ -15,43 +15,20 @@ from engagement_platform.settings.environment import (
     stream_folders,
     streams_with_settings,
 )
-from engagement_platform.settings.section import STREAM, Section, variable
-from engagement_platform.settings.sections import (
-    Api,
-    BigQuery,
-    Kafka,
-    Lease,
-    Platform,
-    Redis,
-    Relay,
-    Source,
-    Stage,
-    Topics,
-    Views,
-    Warehouse,
-)
-from engagement_platform.settings.settings import FIELDS, OWN, SHARED, Settings, default_of
+from engagement_platform.settings.section import STREAM, variable
+from engagement_platform.settings.sections import Api, Kafka, Redis, Topics, Views
+from engagement_platform.settings.settings import FIELDS, Settings, default_of
 
 __all__ = [
     "ADDRESSES",
     "FIELDS",
-    "OWN",
-    "SHARED",
     "STREAM",
     "Api",
-    "BigQuery",
     "Kafka",
-    "Lease",
-    "Platform",
     "Redis",
-    "Relay",
-    "Section",
     "Settings",
-    "Source",
-    "Stage",
     "Topics",
     "Views",
-    "Warehouse",
     "about",
     "default_of",
     "first_day",

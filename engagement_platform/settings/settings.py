@@ -7,40 +7,26 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
+from engagement_platform.settings import sections
 from engagement_platform.settings.section import STREAM, Section, Shared
-from engagement_platform.settings.sections import (
-    Api,
-    BigQuery,
-    History,
-    Kafka,
-    Lease,
-    Platform,
-    Redis,
-    Relay,
-    Source,
-    Stage,
-    Topics,
-    Views,
-    Warehouse,
-)
 
 
 class Settings(Section):
     """The effective configuration of one stream. Made from settings by name: `Settings.of(lease_seconds=60, …)`."""
 
-    source: Source
-    platform: Platform
-    kafka: Kafka
-    redis: Redis
-    topics: Topics
-    relay: Relay
-    lease: Lease
-    views: Views
-    api: Api
-    warehouse: Warehouse
-    bigquery: BigQuery
-    stage: Stage
-    history: History
+    source: sections.Source
+    platform: sections.Platform
+    kafka: sections.Kafka
+    redis: sections.Redis
+    topics: sections.Topics
+    relay: sections.Relay
+    lease: sections.Lease
+    views: sections.Views
+    api: sections.Api
+    warehouse: sections.Warehouse
+    bigquery: sections.BigQuery
+    stage: sections.Stage
+    history: sections.History
     state_dir: Shared[Path] = Field(
         Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
     )

@@ -155,7 +155,8 @@ class Session:
 class Store:
     """What is kept in some tables, over a session that several stores may share.
 
-    Every operation raises Unavailable when the database does not answer, and connects anew the next time.
+    Every operation raises Unavailable when the database does not answer, and connects anew the next time. Every time in
+    it is the database's.
     """
 
     def __init__(self, session: Session) -> None:

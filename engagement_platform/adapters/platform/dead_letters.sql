@@ -1,5 +1,3 @@
--- Statements of what was done with dead letters. Every time is the database's.
-
 -- name: actions
 -- What was done with the letters of a topic, those of one address after each other.
 SELECT partition, "offset", kind, who, why, begun_at, ended_at, outcome, note

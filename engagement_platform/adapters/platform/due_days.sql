@@ -1,5 +1,3 @@
--- Statements of the days that have to be rebuilt. Every time is the database's.
-
 -- name: forget
 -- Forget what was noted of a day before a time, as before the begin of a rebuild that is done.
 DELETE FROM {schema}.day_due WHERE table_id = %(table_id)s AND day = %(day)s AND since <= %(before)s::timestamptz;

@@ -1,5 +1,3 @@
--- Statements of the lease. Every time is the database's.
-
 -- name: register
 -- Enter a loop of a run. All loops of a run await the same epoch: the one after the highest at the run's start, or 0 when
 -- another run waits for it already and lives, so that this one is surplus. (A run that drains does not wait.)

@@ -1,5 +1,3 @@
--- Statements of the warehouse's loads. Every time is the database's.
-
 -- name: last
 -- The latest load of a writer, open or not.
 SELECT * FROM {schema}.warehouse_load

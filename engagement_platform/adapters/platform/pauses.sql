@@ -1,5 +1,3 @@
--- Statements of pauses. Every time is the database's.
-
 -- name: present
 -- The loops that are paused now.
 SELECT loop, paused_at AS since, paused_by AS who, why

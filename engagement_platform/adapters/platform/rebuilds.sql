@@ -1,5 +1,3 @@
--- Statements of the rebuilds of days. Every time is the database's.
-
 -- name: share_days
 -- Keep rebuilds of these days from being opened until the transaction ends. `locks` are numbers of days.
 SELECT pg_advisory_xact_lock_shared(hashtext(%(table_id)s), lock) FROM unnest(%(locks)s::int[]) AS lock ORDER BY lock;

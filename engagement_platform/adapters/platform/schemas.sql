@@ -1,5 +1,3 @@
--- Statements of the forms that a stream's messages have had. Every time is the database's.
-
 -- name: all
 -- Every form, in the order of the numbers.
 SELECT number, form FROM {schema}.stream_schema ORDER BY number;

@@ -23,14 +23,7 @@ from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import Dimension, EventStream
 from engagement_platform.domain.records import IdReader
 from engagement_platform.domain.windows import NONE, Adds, Window, nothing
-from engagement_platform.local.demo.compare import (
-    IdCounts,
-    KeyDifference,
-    TopicDifference,
-    compare_ids,
-    compare_views,
-    total,
-)
+from engagement_platform.local.demo import compare
 from engagement_platform.settings import Settings
 from engagement_platform.stream.topic_watch import window_of
 
@@ -49,13 +42,13 @@ class Reconciliation:
     """Rows of the source."""
     in_kafka: int
     """Events in the topic."""
-    topic: TopicDifference
+    topic: compare.TopicDifference
     first_id: int
     """The id from which on the topic could be compared; 0 when all of it is still there."""
     dead_letters: int
     in_window: int
     """Rows of the source that the views should count."""
-    views: tuple[KeyDifference, ...]
+    views: tuple[compare.KeyDifference, ...]
     snapshot: Snapshot
 
 
@@ -69,7 +62,7 @@ class Topic:
         self._reader.seek(begin)
         self._expired = {partition for partition, offset in begin.items() if offset > 0}
         self._oldest: dict[int, list[int]] = {partition: [] for partition in begin}
-        self.ids = IdCounts(base)
+        self.ids = compare.IdCounts(base)
 
     @property
     def first_id(self) -> int:
@@ -141,18 +134,18 @@ def _until(look: Callable[[], _T], is_good: Callable[[_T], bool], seconds: float
 
 
 def _compare_topic(
-    committed: IdCounts, topic: Topic, dead: set[int], deadline: float
-) -> tuple[TopicDifference, dict[int, int]]:
+    committed: compare.IdCounts, topic: Topic, dead: set[int], deadline: float
+) -> tuple[compare.TopicDifference, dict[int, int]]:
     ends = topic.read_to_end(deadline)
-    return compare_ids(committed, topic.ids, dead, topic.first_id), ends
+    return compare.compare_ids(committed, topic.ids, dead, topic.first_id), ends
 
 
 def _compare_redis(
     settings: Settings, source: psycopg.Connection[Any], stream: EventStream, ends: dict[int, int], dead: set[int]
-) -> tuple[list[KeyDifference], Snapshot, int]:
+) -> tuple[list[compare.KeyDifference], Snapshot, int]:
     snapshot = _settled_snapshot(settings, ends)
     expected = recount(source, stream, window_of(settings.views), snapshot, dead)
-    return compare_views(expected, snapshot.views), snapshot, total(expected)
+    return compare.compare_views(expected, snapshot.views), snapshot, compare.total(expected)
 
 
 def _settled_snapshot(settings: Settings, ends: dict[int, int]) -> Snapshot:
@@ -220,8 +213,8 @@ def _lowest(source: psycopg.Connection[Any], stream: EventStream) -> int:
     return int(row[0]) if row else 0
 
 
-def _source_ids(source: psycopg.Connection[Any], stream: EventStream, base: int) -> IdCounts:
-    ids = IdCounts(base)
+def _source_ids(source: psycopg.Connection[Any], stream: EventStream, base: int) -> compare.IdCounts:
+    ids = compare.IdCounts(base)
     with source.transaction(), source.cursor("ids") as cursor:
         cursor.execute(_statement("ids", stream))
         while rows := cursor.fetchmany(_ROWS):

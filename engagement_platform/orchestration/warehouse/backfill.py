@@ -12,19 +12,10 @@ import dagster as dg
 
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.orchestration import private
 from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.graphql import literal, mutate
 from engagement_platform.orchestration.living import subject_of
-from engagement_platform.orchestration.private import (
-    AssetGraph,
-    Backfill,
-    Parts,
-    backfill_of,
-    is_off,
-    latest_backfills,
-    limit_of_tag,
-    signs_of_daemons,
-)
 from engagement_platform.orchestration.runs import ACTIVE, runs_of
 from engagement_platform.settings import Settings
 
@@ -48,13 +39,13 @@ class Holder:
 def obstacles(instance: dg.DagsterInstance, settings: Settings, backfill_id: str) -> list[str]:
     """Return what keeps a backfill waiting, a sentence each; nothing when it goes on as it should."""
     holders = holders_of(instance, settings)
-    limit = limit_of_tag(instance, BACKFILL)
+    limit = private.limit_of_tag(instance, BACKFILL)
     said = [
         *_daemon(silence_of_daemon(instance)),
         *queue_in_words(holders, limit, backfill_id),
         *(_silent(one) for one in holders if _is_silent(one)),
     ]
-    if any(_is_silent(one) for one in holders) and is_off(instance, end_dead_runs.name):
+    if any(_is_silent(one) for one in holders) and private.is_off(instance, end_dead_runs.name):
         said.append(
             f"The sensor {end_dead_runs.name} is off, so nobody ends dead runs. Turn it on: in Dagster, Automation."
         )
@@ -63,7 +54,7 @@ def obstacles(instance: dg.DagsterInstance, settings: Settings, backfill_id: str
 
 def silence_of_daemon(instance: dg.DagsterInstance) -> float:
     """Return for how many seconds the daemon that starts runs has been silent."""
-    signs = signs_of_daemons(instance)
+    signs = private.signs_of_daemons(instance)
     return time.time() - min(signs.get(name, 0.0) for name in _DAEMONS)
 
 
@@ -141,14 +132,14 @@ class Progress:
         return [day for day, day_state in self.days.items() if day_state is state]
 
 
-def states(assets: Iterable[Parts]) -> dict[date, DayState]:
+def states(assets: Iterable[private.Parts]) -> dict[date, DayState]:
     """Return the state of each day over all assets: failed when one has failed, done when all are done."""
     every = list(assets)
     days = sorted({day for parts in every for day in parts.targeted})
     return {date.fromisoformat(day): _state([parts for parts in every if day in parts.targeted], day) for day in days}
 
 
-def _state(every: Sequence[Parts], day: str) -> DayState:
+def _state(every: Sequence[private.Parts], day: str) -> DayState:
     if any(day in parts.failed and day not in parts.done for parts in every):
         return DayState.FAILED
     if all(day in parts.done for parts in every):
@@ -191,7 +182,7 @@ def start(
     return str(answer["backfillId"])
 
 
-def progress(instance: dg.DagsterInstance, graph: AssetGraph, backfill_id: str) -> Progress:
+def progress(instance: dg.DagsterInstance, graph: private.AssetGraph, backfill_id: str) -> Progress:
     """Return how far a backfill is. Raises EngagementError when there is none of that id."""
     backfill = _get(instance, backfill_id, graph)
     return Progress(
@@ -205,9 +196,9 @@ def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:
         mutate(f"cancelPartitionBackfill(backfillId: {literal(backfill_id)})", "CancelBackfillSuccess { backfillId }")
 
 
-def _get(instance: dg.DagsterInstance, backfill_id: str, graph: AssetGraph | None = None) -> Backfill:
-    backfill = backfill_of(instance, backfill_id, graph)
+def _get(instance: dg.DagsterInstance, backfill_id: str, graph: private.AssetGraph | None = None) -> private.Backfill:
+    backfill = private.backfill_of(instance, backfill_id, graph)
     if backfill is None:
-        latest = ", ".join(other.backfill_id for other in latest_backfills(instance, 5))
+        latest = ", ".join(other.backfill_id for other in private.latest_backfills(instance, 5))
         raise EngagementError(f"There is no backfill {backfill_id}.", f"The latest are: {latest or 'none'}.")
     return backfill

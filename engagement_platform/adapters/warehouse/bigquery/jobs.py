@@ -75,12 +75,16 @@ class Jobs:
 
     def once(self, job_id: str, send: Callable[[], Job], doing: str) -> Job:
         """Send a job, unless its id is taken, and return the job of that id when it has ended."""
+        return self.ended(self.sent(job_id, send, doing))
+
+    def sent(self, job_id: str, send: Callable[[], Job], doing: str) -> Job:
+        """Send a job, unless its id is taken, and return the job of that id, whoever sent it."""
         deadline = time.monotonic() + self.patience.retries
         while True:
             # The look-up can be behind the refusal: then it finds nothing, and the job is sent, and refused, again.
             job = self.insert(send, doing) or self.find(job_id)
             if job is not None:
-                return self.ended(job)
+                return job
             if time.monotonic() > deadline:
                 raise Unavailable(
                     f"BigQuery says that job {job_id} exists, but does not find it.", "It is tried again."

@@ -16,14 +16,12 @@ Turns are taken without a gap, so the last one is found by doubling and halving:
 instance has seen before. BigQuery forgets jobs after 180 days; a process that was frozen for longer is not kept out.
 """
 
-import time
 from collections.abc import Callable, Mapping
 
 from google.cloud import bigquery
 
 from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, failure_of
 from engagement_platform.adapters.warehouse.port import Overtaken, Replacement
-from engagement_platform.domain.errors import Unavailable
 
 _NUMBER = "engagement_number"
 _ATTEMPT = "engagement_attempt"
@@ -115,15 +113,7 @@ class Turns:
     def _take(self, send: Callable[[str], Job], doing: str) -> None:
         """Take the turn behind the last one, or leave it to a faster one; whose it is, shows at the next look."""
         job_id = self._id(self._taken + 1)
-        if self._jobs.insert(lambda: send(job_id), doing) is not None:
-            return
-        deadline = time.monotonic() + self._jobs.patience.retries
-        while self._jobs.find(job_id) is None:  # the look-up can be behind the refusal
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    f"BigQuery says that job {job_id} exists, but does not find it.", "It is tried again."
-                )
-            time.sleep(self._jobs.patience.poll)
+        self._jobs.sent(job_id, lambda: send(job_id), doing)
 
     def _id(self, turn: int) -> str:
         return f"{self._name}_{turn}"
