@@ -34,12 +34,13 @@ def _upgrade(connection: psycopg.Connection, schema: str) -> None:
     def execute(statement: str) -> psycopg.Cursor:
         return connection.execute(sql.filled(statement, {"schema": schema, "version": HEAD}).encode())
 
-    files = resources.files(__package__).joinpath("migrations").iterdir()
+    folder = resources.files(__package__).joinpath("migrations")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     with connection.transaction():
         execute(_SQL["lock"])
         execute(_SQL["prepare"])
         version = execute(_SQL["version"]).fetchone()
-        for file in sorted(files, key=lambda file: file.name):
+        for file in files:
             if file.name[:4] > (version[0] if version else ""):
                 execute(file.read_text(encoding="utf-8"))
         execute(_SQL["note"])
