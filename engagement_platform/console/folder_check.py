@@ -12,8 +12,7 @@ from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.event_stream import EventStream, flaws_of, stream_of
 from engagement_platform.domain.marts import marts_of
-from engagement_platform.domain.stream_form import Flaw
-from engagement_platform.domain.toml_lines import line_of
+from engagement_platform.domain.stream_form import Flaw, line_of
 
 TOML, ENRICHED = "stream.toml", "enriched.sql"
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")

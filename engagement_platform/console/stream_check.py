@@ -19,9 +19,9 @@ from engagement_platform.domain import statement_text
 from engagement_platform.domain.errors import EngagementError, StreamStopped
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.marts import Mart
+from engagement_platform.domain.stream_form import line_of
 from engagement_platform.domain.stream_rules import meanings_left_over, meanings_to_write
 from engagement_platform.domain.stream_table import table_of
-from engagement_platform.domain.toml_lines import line_of
 from engagement_platform.settings import about, source_dsn_of
 
 _LINE = re.compile(r"line (\d+) \((.*?)\): ")

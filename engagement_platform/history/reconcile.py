@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from engagement_platform.adapters.figures import Figures, doubled_ids, figures_of
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.loads import Loads
@@ -42,6 +41,8 @@ from engagement_platform.stream.stage.batch import WRITER
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from engagement_platform.adapters.figures import Figures
 
 PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.25
@@ -96,16 +97,20 @@ class _Sides:
         self.schema = _within(schema_now(self.origin), table)
         self.comparison = comparison_of(self.origin.stream, self.schema, own_columns(self.origin))
 
-    def source(self, day: date) -> Figures:
+    def source(self, day: date) -> "Figures":
         """Read a day of the source, in a snapshot of its own."""
+        from engagement_platform.adapters.figures import doubled_ids, figures_of  # noqa: PLC0415, as it loads Arrow
+
         with open_history(self.origin) as history:
             figures = figures_of(history.figures(day, self.comparison), self.comparison)
         if (twice := doubled_ids(figures)).size:
             raise brought_twice(self.origin.stream, int(twice[0]))
         return figures
 
-    def table(self, day: date) -> Figures:
+    def table(self, day: date) -> "Figures":
         """Read a day of the warehouse."""
+        from engagement_platform.adapters.figures import figures_of  # noqa: PLC0415
+
         begin, end = bounds(day)
         question = figures_of_day(self.origin.stream, self.comparison)
         answer = self.warehouse.query(question, {"begin": begin, "end": end})
@@ -118,7 +123,7 @@ def _within(schema: Schema, table: Table) -> Schema:
     return replace(schema, columns=tuple(column for column in schema.columns if column.name in names))
 
 
-def _compare(sides: _Sides, day: date, source: Figures, sure: Coverage | None = None) -> Findings:
+def _compare(sides: _Sides, day: date, source: "Figures", sure: Coverage | None = None) -> Findings:
     """Compare a day. With `sure`, the stream is behind: only what that coverage holds can be said to be missing."""
     import numpy as np  # noqa: PLC0415
 

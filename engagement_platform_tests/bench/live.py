@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from engagement_platform.local.demo.programs import Measuring
-from engagement_platform.local.demo.sightings import Quantiles
+from engagement_platform.local.demo.visibility import Quantiles
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench.figures import Figure

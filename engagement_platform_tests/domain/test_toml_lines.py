@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.toml_lines import line_of
+from engagement_platform.domain.stream_form import line_of
 
 TEXT = '''name = "orders"
 meaning = """

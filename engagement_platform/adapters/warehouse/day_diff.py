@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.event_stream import EventStream
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
 
 CHUNK_ROWS = 100_000
 _NAMED = 5
@@ -66,7 +66,7 @@ class DayDiff:
 
 def day_in_warehouse(
     warehouse: Warehouse, stream: EventStream, day: date, rows: int = CHUNK_ROWS
-) -> "Iterator[pa.Table]":
+) -> Iterator[pa.Table]:
     """Yield the rows that the warehouse has for a day, ascending by id, in chunks of so many rows; one at least.
 
     All of it is of one moment, however the table is written to meanwhile. The table is not touched: a column that the
@@ -96,7 +96,7 @@ def _chunk_of(stream: EventStream, table: str, rows: int) -> str:
     )
 
 
-def compare(number: str, before: "Iterator[pa.Table]", after: "Iterator[pa.Table]", examples: int) -> DayDiff:
+def compare(number: str, before: Iterator[pa.Table], after: Iterator[pa.Table], examples: int) -> DayDiff:
     """Compare two readings, each of one chunk at least; `number` is the name of the id, which both have."""
     diff = DayDiff()
     for one, other in _aligned(number, before, after):
@@ -105,14 +105,12 @@ def compare(number: str, before: "Iterator[pa.Table]", after: "Iterator[pa.Table
     return diff
 
 
-def _ids(table: "pa.Table", number: str) -> "np.ndarray[Any, Any]":
+def _ids(table: pa.Table, number: str) -> np.ndarray[Any, Any]:
     ids: np.ndarray[Any, Any] = table.column(number).to_numpy()
     return ids
 
 
-def _aligned(
-    number: str, before: "Iterator[pa.Table]", after: "Iterator[pa.Table]"
-) -> "Iterator[tuple[pa.Table, pa.Table]]":
+def _aligned(number: str, before: Iterator[pa.Table], after: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Yield chunks of both with the same range of ids."""
     one, other = next(before, None), next(after, None)
     if one is None or other is None:
@@ -128,22 +126,20 @@ def _aligned(
         one, other = _filled(one, before), _filled(other, after)
 
 
-def _filled(chunk: "pa.Table | None", following: "Iterator[pa.Table]") -> "pa.Table | None":
+def _filled(chunk: pa.Table | None, following: Iterator[pa.Table]) -> pa.Table | None:
     while chunk is not None and not chunk.num_rows:
         chunk = next(following, None)
     return chunk
 
 
-def _split(chunk: "pa.Table | None", number: str, top: int, empty: "pa.Table") -> "tuple[pa.Table, pa.Table | None]":
-    import numpy as np  # noqa: PLC0415
-
+def _split(chunk: pa.Table | None, number: str, top: int, empty: pa.Table) -> tuple[pa.Table, pa.Table | None]:
     if chunk is None:
         return empty, None
     at = int(np.searchsorted(_ids(chunk, number), top, side="right"))
     return chunk.slice(0, at), chunk.slice(at)
 
 
-def _compare_types(diff: DayDiff, before: "pa.Schema", after: "pa.Schema") -> None:
+def _compare_types(diff: DayDiff, before: pa.Schema, after: pa.Schema) -> None:
     for name in after.names:
         if name not in before.names:
             diff.added[name] = str(after.field(name).type)
@@ -151,27 +147,25 @@ def _compare_types(diff: DayDiff, before: "pa.Schema", after: "pa.Schema") -> No
             diff.retyped[name] = (str(before.field(name).type), str(after.field(name).type))
 
 
-def _same_type(one: "pa.DataType", other: "pa.DataType") -> bool:
-    import pyarrow.types as of  # noqa: PLC0415
-
-    if of.is_decimal(one) and of.is_decimal(other):
+def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
+    if pa.types.is_decimal(one) and pa.types.is_decimal(other):
         return one == other or str(one) == _OF_BIGQUERY
     plain = str(one).removeprefix("large_") == str(other).removeprefix("large_")
     return bool(
-        plain or (of.is_timestamp(one) and of.is_timestamp(other)) or (of.is_integer(one) and of.is_integer(other))
+        plain
+        or (pa.types.is_timestamp(one) and pa.types.is_timestamp(other))
+        or (pa.types.is_integer(one) and pa.types.is_integer(other))
     )
 
 
 class _Chunk:
     """The same range of ids in both readings."""
 
-    def __init__(self, diff: DayDiff, number: str, before: "pa.Table", after: "pa.Table", examples: int) -> None:
+    def __init__(self, diff: DayDiff, number: str, before: pa.Table, after: pa.Table, examples: int) -> None:
         self._diff, self._number, self._examples = diff, number, examples
         self._before, self._after = before, after
 
     def compare(self) -> None:
-        import numpy as np  # noqa: PLC0415
-
         diff = self._diff
         diff.before_rows += self._before.num_rows
         diff.after_rows += self._after.num_rows
@@ -191,15 +185,14 @@ class _Chunk:
         common, at, later_at = np.intersect1d(ids, later, assume_unique=True, return_indices=True)
         self._compare_values(common, first[at], later_first[later_at])
 
-    def _name(self, what: str, ids: "np.ndarray[Any, Any]") -> int:
+    def _name(self, what: str, ids: np.ndarray[Any, Any]) -> int:
         names = self._diff.named.setdefault(what, [])
         names += ids[: max(_NAMED - len(names), 0)].tolist()
         return len(ids)
 
     def _compare_values(
-        self, ids: "np.ndarray[Any, Any]", at: "np.ndarray[Any, Any]", later_at: "np.ndarray[Any, Any]"
+        self, ids: np.ndarray[Any, Any], at: np.ndarray[Any, Any], later_at: np.ndarray[Any, Any]
     ) -> None:
-        import numpy as np  # noqa: PLC0415
 
         before, after = self._before.take(at), self._after.take(later_at)
         differs = np.zeros(len(ids), bool)
@@ -215,7 +208,7 @@ class _Chunk:
         self._diff.rows += int(differs.sum())
 
     def _note(
-        self, name: str, ids: "np.ndarray[Any, Any]", different: "np.ndarray[Any, Any]", one: Any, other: Any
+        self, name: str, ids: np.ndarray[Any, Any], different: np.ndarray[Any, Any], one: Any, other: Any
     ) -> None:
         column = self._diff.columns.setdefault(name, ColumnDiff())
         rows = different.nonzero()[0]
@@ -232,28 +225,19 @@ class _Chunk:
                     self._diff.sums[name] = (was[0] + _sum(columns[0]), was[1] + _sum(columns[1]))
 
 
-def _is_number(of: "pa.DataType") -> bool:
-    from pyarrow import types  # noqa: PLC0415
-
-    return bool(types.is_integer(of) or types.is_decimal(of))
+def _is_number(of: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(of) or pa.types.is_decimal(of))
 
 
 def _sum(column: Any) -> Decimal:
     """Return the exact sum."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
-
     scale = column.type.scale if pa.types.is_decimal(column.type) else 0
     total = pc.sum(column.cast(pa.decimal256(76, scale))).as_py()
     return Decimal(0) if total is None else Decimal(total)
 
 
-def _equal(one: Any, other: Any) -> "np.ndarray[Any, Any]":
+def _equal(one: Any, other: Any) -> np.ndarray[Any, Any]:
     """Return for each place whether both have the same value, as booleans."""
-    import numpy as np  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
-
     one, other = _comparable(one, other)
     nulls, other_nulls = (pc.is_null(values).to_numpy(zero_copy_only=False) for values in (one, other))
     if pa.types.is_floating(one.type):
@@ -267,8 +251,6 @@ def _equal(one: Any, other: Any) -> "np.ndarray[Any, Any]":
 
 def _comparable(one: Any, other: Any) -> tuple[Any, Any]:
     """Return both in one type: numbers as the wider one, else as texts where the types differ."""
-    import pyarrow as pa  # noqa: PLC0415
-
     if one.type == other.type:
         return one, other
     if _is_number(one.type) and _is_number(other.type):
@@ -282,8 +264,6 @@ def _comparable(one: Any, other: Any) -> tuple[Any, Any]:
 
 
 def _texts(values: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415
-
     return pa.array([None if value is None else _said(value) for value in values.to_pylist()], pa.string())
 
 

@@ -16,8 +16,7 @@ from engagement_platform.adapters.redis.views import Views
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.records import IdReader
-from engagement_platform.local.demo import sightings
-from engagement_platform.local.demo.visibility import Visibility
+from engagement_platform.local.demo.visibility import Sighting, Visibility, encode, sighting
 from engagement_platform.local.generator import notes
 from engagement_platform.settings import Settings, load
 
@@ -85,10 +84,10 @@ class Measurement:
         for record in records:
             self._seen.message(partition, record.offset, self._id_of(record.value or b"") or 0)
 
-    def tell(self, *, final: bool = False) -> sightings.Sighting:
+    def tell(self, *, final: bool = False) -> Sighting:
         """Return what has been seen."""
         with self._lock:
-            return sightings.sighting(self._seen, time.time_ns(), time.process_time(), final=final)
+            return sighting(self._seen, time.time_ns(), time.process_time(), final=final)
 
 
 def main() -> None:
@@ -126,8 +125,8 @@ def _again(measurement: Measurement, reader: TopicReader) -> TopicReader:
     return fresh
 
 
-def _tell(what: sightings.Sighting) -> None:
-    os.write(sys.stdout.fileno(), sightings.encode(what) + b"\n")
+def _tell(what: Sighting) -> None:
+    os.write(sys.stdout.fileno(), encode(what) + b"\n")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ import psutil
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import state
-from engagement_platform.local.demo import sightings
-from engagement_platform.local.demo.sightings import Sighting
+from engagement_platform.local.demo.visibility import Sighting, decode
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.process import Daemon, ticks
 
@@ -247,7 +246,7 @@ class Measuring:
     def _listen(self) -> None:
         lines: IO[bytes] | None = self._reader.stdout if self._reader else None
         for line in lines or ():
-            self.seen = sightings.decode(line)
+            self.seen = decode(line)
             self._told.set()
 
     def _close_notes(self) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 
 from engagement_platform.local.demo.compare import KeyDifference, events_off, total
 from engagement_platform.local.demo.reconcile import Reconciliation
-from engagement_platform.local.demo.sightings import Sighting
-from engagement_platform.local.demo.visibility import PROMISE_MS
+from engagement_platform.local.demo.visibility import PROMISE_MS, Sighting
 
 _SHOWN = 20
 

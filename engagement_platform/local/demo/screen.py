@@ -14,7 +14,7 @@ from engagement_platform.adapters.redis.views import Ranked
 from engagement_platform.domain.loop_state import clock, in_short
 from engagement_platform.domain.status import LoopStatus, loop_in_words
 from engagement_platform.local.demo.figures import Figures
-from engagement_platform.local.demo.sightings import Quantiles, Sighting
+from engagement_platform.local.demo.visibility import Quantiles, Sighting
 
 _RATE_SECONDS = 5
 _LRM, _FSI, _PDI = "\u200e", "\u2068", "\u2069"

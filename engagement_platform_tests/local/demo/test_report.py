@@ -6,7 +6,7 @@ from engagement_platform.adapters.redis.views import Snapshot
 from engagement_platform.local.demo.compare import KeyDifference, TopicDifference
 from engagement_platform.local.demo.reconcile import Reconciliation
 from engagement_platform.local.demo.report import faults, report
-from engagement_platform.local.demo.sightings import Quantiles, Sighting
+from engagement_platform.local.demo.visibility import Quantiles, Sighting
 
 SNAPSHOT = Snapshot({}, {}, {"content": {"a": [7, 10], "(none)": [2, 0]}, "device": {}}, {})
 SEEN = Sighting(noted=9, measured=9, latency_ms=Quantiles(1.0, 2.0, 3.0, 4.0), slowest=((4.0, 5, 6),), final=True)

@@ -11,7 +11,7 @@ from engagement_platform.domain.loop_state import Activity, LoopState, Pause, to
 from engagement_platform.domain.status import LoopStatus, Summary
 from engagement_platform.local.demo.figures import Away, Figures, Handled
 from engagement_platform.local.demo.screen import Meter, Totals, View, duration, isolated, line, screen
-from engagement_platform.local.demo.sightings import Quantiles, Sighting
+from engagement_platform.local.demo.visibility import Quantiles, Sighting
 
 ARABIC = "حكايات المدينة القديمة"
 
