@@ -20,8 +20,7 @@ from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.domain.reconciliation import Ids
 from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage.open_loads import settle_load
-from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
+from engagement_platform.stream.stage.open_loads import SILENT_SECONDS, Silence, settle_load, settle_rebuild
 
 log = logging.getLogger("engagement_platform.rebuild")
 

@@ -23,7 +23,7 @@ from engagement_platform.history import open_days, rebuild
 from engagement_platform.history.rebuild import rebuild_days
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
-from engagement_platform.stream.stage import loader, open_rebuilds
+from engagement_platform.stream.stage import loader, open_loads
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase, origin
 from engagement_platform_tests.streaming import drain, running, wait_for
@@ -446,6 +446,6 @@ def test_settling_a_rebuild_that_another_has_settled_is_harmless(settings: Setti
     warehouse = open_warehouse(settings)
     row = rebuilds.begin(warehouse.ensure(ENGAGEMENT_EVENTS), DAY, "killed")
     assert row is not None
-    open_rebuilds.settle_rebuild(warehouse, rebuilds, row, ENGAGEMENT_EVENTS)
-    open_rebuilds.settle_rebuild(open_warehouse(settings), rebuilds, row, ENGAGEMENT_EVENTS)
+    open_loads.settle_rebuild(warehouse, rebuilds, row, ENGAGEMENT_EVENTS)
+    open_loads.settle_rebuild(open_warehouse(settings), rebuilds, row, ENGAGEMENT_EVENTS)
     assert rebuilds.get(row.number).state == "abandoned"

@@ -17,8 +17,7 @@ from engagement_platform.stream.rejection_limit import RejectionLimit
 from engagement_platform.stream.stage import batch_files
 from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform.stream.stage.clients import Clients
-from engagement_platform.stream.stage.open_loads import deliver
-from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, Silence, settle_rebuild
+from engagement_platform.stream.stage.open_loads import SILENT_SECONDS, Silence, deliver, settle_rebuild
 from engagement_platform.stream.stage.position import SLOW_SECONDS, Position
 from engagement_platform.stream.supervisor import Supervision
 

@@ -1,18 +1,96 @@
-"""Where the tally stands: what it counts into, and the offsets that Redis holds for that."""
+"""Where the tally stands: what it counts into, be it views that are being built, and the offsets that Redis holds."""
 
 import logging
 from collections.abc import Mapping
+from uuid import uuid4
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.topics import written_ends
-from engagement_platform.adapters.redis.counts import Counts
+from engagement_platform.adapters.redis.counts import Counts, ViewsState
 from engagement_platform.adapters.repeated import Interval
+from engagement_platform.domain.playback import Evictions, may_lack
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.tally.build import Target, reached
 from engagement_platform.stream.tally.clocks import ClockWatch
 
 log = logging.getLogger("engagement_platform.tally")
+
+FRESH_SECONDS = 1.0
+"""A build has caught up when it reached ends that were read this short a time ago."""
+
+
+class Target:
+    """The generation that is counted into. A build stands beside the live views until it has caught up.
+
+    Methods raise Unavailable, and StreamStopped where Redis refuses.
+    """
+
+    def __init__(self, counts: Counts, reader: TopicReader) -> None:
+        self._counts = counts
+        self._reader = reader
+        self.generation = ""
+        self.is_build = False
+        self._base: str | None = None
+        """The live generation when the build began: only in its place may it be put."""
+        self._evictions: Evictions | None = None
+        """What the server had evicted when the build of the generation began."""
+        self._goal: Mapping[int, int] = {}
+        self._goal_age = Interval(FRESH_SECONDS, is_due=True)
+
+    def take_live(self, state: ViewsState) -> None:
+        """Count into the live views from now on."""
+        self.generation, self.is_build, self._evictions = state.generation or "", False, state.evictions
+
+    def begin(self, base: str | None, start: Mapping[int, int]) -> None:
+        """Begin to build a generation from the offsets `start`, in place of the live generation `base`."""
+        self.generation, self.is_build, self._base = uuid4().hex, True, base
+        self._evictions = self._counts.evictions()
+        self._counts.begin(self.generation, self._reader.topic_id, start, self._evictions)
+        self._read_goal()
+
+    def discard(self) -> None:
+        """Remove a build with all its keys; the live views stay."""
+        if self.is_build:
+            self._counts.discard(self.generation)
+            self.generation, self.is_build = "", False
+
+    def built_so_far(self) -> ViewsState | None:
+        """Return the state of the build; None when there is none, or Redis has it no more."""
+        if not self.is_build:
+            return None
+        state = self._counts.state(self.generation)
+        return state if state.generation == self.generation else None
+
+    def is_outrun(self) -> bool:
+        """Say whether another tally has replaced the live views since the build began."""
+        return self.is_build and self._counts.state().generation != self._base
+
+    def may_lack_keys(self) -> bool:
+        """Say whether Redis has evicted keys since the generation was begun. Raises StreamStopped while it may."""
+        return may_lack(self._evictions, self._counts.evictions())
+
+    def promote_when_caught_up(self, offsets: Mapping[int, int]) -> str | None:
+        """Put a build that has caught up in the place of the live views; return why it was not wanted, if so."""
+        if not reached(offsets, self._goal):
+            return None
+        if self._goal_age.is_due:
+            self._read_goal()
+            return None
+        result = self._counts.promote(self.generation, self._base)
+        if result != "promoted":
+            return result
+        self.is_build = False
+        log.info("new views are live")
+        return None
+
+    def _read_goal(self) -> None:
+        self._goal, self._goal_age = self._reader.end_offsets(), Interval(FRESH_SECONDS, is_due=False)
+
+
+def reached(offsets: Mapping[int, int], goal: Mapping[int, int]) -> bool:
+    """Say whether the offsets are at or behind the goal in each of its partitions."""
+    return all(offsets.get(partition, 0) >= end for partition, end in goal.items())
+
 
 SLIDE_SECONDS = 0.5
 """How often the window slides, and as_of advances, when no events come."""

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from engagement_platform.adapters.platform.rebuilds import RebuildRow
-from engagement_platform.stream.stage.open_rebuilds import SILENT_SECONDS, WATCH_SECONDS, Silence
+from engagement_platform.stream.stage.open_loads import SILENT_SECONDS, WATCH_SECONDS, Silence
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

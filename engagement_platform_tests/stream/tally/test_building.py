@@ -17,7 +17,7 @@ from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
-from engagement_platform.stream.tally import build, clients
+from engagement_platform.stream.tally import clients, position
 from engagement_platform.stream.topic_watch import window_of
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
@@ -154,14 +154,14 @@ def test_a_build_that_was_lost_begins_again(
 ) -> None:
     """Its process stood still for longer than the build lives."""
     sent = topic.send(event(n) for n in range(100))
-    monkeypatch.setattr(build, "FRESH_SECONDS", -1.0)  # so that it is never promoted
+    monkeypatch.setattr(position, "FRESH_SECONDS", -1.0)  # so that it is never promoted
     running = start()
     pattern = f"{{{settings.redis.namespace}}}:build:*"
     eventually(lambda: list(client.scan_iter(pattern)))
     for key in list(client.scan_iter(pattern)):
         client.unlink(key)
     eventually(lambda: running.control.progress.detail.get("refused"))
-    monkeypatch.setattr(build, "FRESH_SECONDS", 1.0)
+    monkeypatch.setattr(position, "FRESH_SECONDS", 1.0)
     becomes_exact(views, sent, settings)
 
 
@@ -172,7 +172,7 @@ def builds(client: redis.Redis, settings: Settings) -> set[str]:
 
 @pytest.fixture
 def endless_builds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(position, "FRESH_SECONDS", -1.0)
 
 
 @pytest.mark.usefixtures("endless_builds")
