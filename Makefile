@@ -59,7 +59,7 @@ bench: .venv/installed
 peers: bench
 	@:
 
-# Minutes of delivery to a partner that misbehaves, is away, and a forward that is killed.
+# Minutes of delivery to a partner that misbehaves, is away, of a forward that is killed, and of more than is possible.
 soak: .venv/installed
 	$(BIN)/python -m engagement_platform_tests.soak $(ARGS)
 

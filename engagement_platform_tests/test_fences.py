@@ -18,11 +18,11 @@ from kafka.cluster import ClusterMetadata
 from kafka.net.connection import KafkaConnection
 from kafka.net.manager import KafkaConnectionManager
 
-from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.orchestration.runs import ACTIVE, ENDED, UNFINISHED
 from engagement_platform_tests.fences import PACKAGE, imports, is_private, missing, own_names, private_attributes
 
 KAFKA, DAGSTER = "adapters/kafka/kafka_python/private.py", "orchestration/private.py"
+KAFKA_RECORDS = "adapters/kafka/kafka_python/records.py"
 NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     KAFKA: {
         "kafka.net.compat.KafkaNetClient": ("_manager", "cluster", "close"),
@@ -30,12 +30,21 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "kafka.net.connection.KafkaConnection": ("_sasl_authenticate", "init_future"),
         "kafka.future.Future": ("failed", "exception"),
         "kafka.cluster.ClusterMetadata": ("config", "topic_id", "partitions_for_topic", "add_listener"),
-        "kafka.KafkaConsumer": ("_cluster",),
+        "kafka.KafkaConsumer": ("_cluster", "_fetcher"),
         "kafka.KafkaProducer": ("_transaction_manager", "_sender"),
         "kafka.producer.transaction_manager.TransactionManager": ("begin_commit", "last_error"),
         "kafka.producer.transaction_manager.TransactionalRequestResult": ("wait",),
         "kafka.producer.sender.Sender": ("wakeup", "force_close"),
-        "kafka.consumer.fetcher.ConsumerRecord": tuple(name for name in vars(Record) if not name.startswith("_")),
+        "kafka.consumer.fetcher.Fetcher": ("PartitionRecords",),
+    },
+    KAFKA_RECORDS: {
+        "kafka.consumer.fetcher": ("Fetcher", "IsolationLevel"),
+        "kafka.consumer.fetcher.Fetcher": (
+            "_unpack_records", "_consume_aborted_transactions_up_to", "_contains_abort_marker", "_is_batch_aborted",
+            "aborted_producer_ids", "next_fetch_offset", "leader_epoch", "records_read", "bytes_read", "drain",
+        ),
+        "kafka.record.default_records.DefaultRecordBatch": ("_buffer", "_pos", "records_count", "is_control_batch"),
+        "kafka.record.util": ("decode_varint",),
     },
     DAGSTER: {
         "dagster._core.definitions.assets.graph.base_asset_graph.BaseAssetGraph": (),
@@ -63,7 +72,7 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "adapters/warehouse/bigquery/client.py": {"google.cloud.client.Client": ("_credentials",)},
 }  # fmt: skip
-LIBRARIES = {KAFKA: "kafka-python", DAGSTER: "dagster"}
+LIBRARIES = {KAFKA: "kafka-python", KAFKA_RECORDS: "kafka-python", DAGSTER: "dagster"}
 
 OFFERED = ("kafka", "kafka.admin", "kafka.errors", "kafka.partitioner", "confluent_kafka", "confluent_kafka.admin")
 """The modules in which clients of Kafka offer something. Dagster offers all that it does at its top."""

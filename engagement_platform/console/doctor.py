@@ -14,6 +14,8 @@ from pydantic import SecretStr
 from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
 from engagement_platform.adapters.partner.client import reach
 from engagement_platform.adapters.platform import mirror
+from engagement_platform.adapters.platform.connection import Session
+from engagement_platform.adapters.platform.leases import Leases, loops_of
 from engagement_platform.adapters.platform.rights import read_rights
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
@@ -25,11 +27,12 @@ from engagement_platform.console.finding import Finding, Level
 from engagement_platform.console.source_checks import of_source
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.errors import EngagementError, Unavailable, redact
+from engagement_platform.domain.status import overload_in_words
 from engagement_platform.domain.table import Table
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.history.table import tables_of
 from engagement_platform.settings import ADDRESSES, FIELDS, Settings
-from engagement_platform.stream.registry import LOOPS
+from engagement_platform.stream.registry import LOOPS, NAMES
 from engagement_platform.stream.topic_watch import names_of, window_of
 
 
@@ -106,6 +109,15 @@ def _platform(settings: Settings) -> Iterator[Finding]:
         else:
             state = "is there, with the rights for it" if rights.is_there else "is made at the first start"
             yield Finding("ok", f"platform database: answers; the schema {rights.schema} {state}")
+
+
+def _load(settings: Settings) -> Iterator[Finding]:
+    """Tell whether more is offered than is done; a database that cannot tell has a finding of its own."""
+    with suppress(EngagementError), Session(settings, "doctor") as session:
+        lease = Leases(session).latest().lease
+        loops = loops_of(session, lease.run_id) if lease else {}
+        if overload := overload_in_words([loops[name] for name in NAMES if name in loops]):
+            yield Finding("warning", overload, "More processors; see docs/operating.md, More than it can do.")
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
@@ -226,6 +238,7 @@ def _dagster_settings(file: Path) -> Iterator[Finding]:
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _source,
     _platform,
+    _load,
     _kafka,
     _redis,
     _warehouse,

@@ -77,15 +77,18 @@ def object_of(value: bytes, event_id: int, disclosure: Disclosure) -> bytes:
     Values are passed on as they stand in the message, to the last digit.
     """
     parts, aside = decoded(_parts.decode, value)
-    shown = [b'"%s":"%s"' % (KEY.encode(), event_key(disclosure.stream, event_id).encode())]
-    for name in parts if disclosure.fields is None else disclosure.fields:
-        if name == disclosure.user and disclosure.user_id == "drop":
-            continue
-        raw = aside.get(name) or bytes(parts.get(name, _MISSING))
-        if name == disclosure.user and disclosure.user_id == "hash" and raw != b"null":
-            raw = b'"%s"' % hashed(_text_of(raw), disclosure.hash_key).encode()
-        shown.append(b'"%s":%s' % (name.encode(), raw))
-    return b"{%s}" % b",".join(shown)
+    for name, text in aside.items():
+        parts[name] = msgspec.Raw(text)
+    if disclosure.fields is not None:
+        parts = {name: parts.get(name, _MISSING) for name in disclosure.fields}
+    user = disclosure.user
+    if user in parts and disclosure.user_id == "drop":
+        del parts[user]
+    elif user in parts and disclosure.user_id == "hash" and (raw := bytes(parts[user])) != b"null":
+        parts[user] = msgspec.Raw(b'"%s"' % hashed(_text_of(raw), disclosure.hash_key).encode())
+    fields = msgspec.json.encode(parts)[1:-1]  # as they stand: a `Raw` is written as it was read
+    key = b'"%s":"%s"' % (KEY.encode(), event_key(disclosure.stream, event_id).encode())
+    return b"{%s,%s}" % (key, fields) if fields else b"{%s}" % key
 
 
 def _text_of(raw: bytes) -> str:

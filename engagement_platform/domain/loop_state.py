@@ -18,6 +18,10 @@ class Activity(StrEnum):
     """It connects for the first time."""
     STREAMS = "streams"
     """It handles events as they come."""
+    SATURATED = "saturated"
+    """It handles events as fast as it can, and more come: Redis is behind. It catches up by itself when fewer come."""
+    GIVES_WAY = "gives way"
+    """It handles events, and takes less than it could while Redis is behind."""
     WAITS = "waits"
     """A server does not answer, or something that ends by itself is in the way. It goes on by itself."""
     REFUSED = "refused"
@@ -32,8 +36,11 @@ class Activity(StrEnum):
     """It has nothing to do by its settings."""
 
 
-HEALTHY = frozenset({Activity.STARTS, Activity.STREAMS, Activity.STANDS_BY, Activity.IDLE})
+HEALTHY = frozenset({Activity.STARTS, Activity.STREAMS, Activity.GIVES_WAY, Activity.STANDS_BY, Activity.IDLE})
 """Activities that nobody has to be told of. A pause stands still too, but somebody wants it."""
+
+STREAMING = frozenset({Activity.STREAMS, Activity.SATURATED, Activity.GIVES_WAY})
+"""Activities in which events pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,11 @@ class LoopState:
     def is_healthy(self) -> bool:
         """Say whether the loop handles events, or is right not to."""
         return self.kind in HEALTHY
+
+    @property
+    def is_streaming(self) -> bool:
+        """Say whether events pass the loop."""
+        return self.kind in STREAMING
 
     def about(self, other: "LoopState") -> bool:
         """Say whether this state continues the other: `since` then stays."""
@@ -80,19 +92,18 @@ def in_words(state: LoopState) -> str:
             return str(state.kind)
         case Activity.IDLE:
             return f"idle: {reason}"
-        case Activity.WAITS:
-            return f"waits for {state.subject} {since} ({reason})" if state.subject else f"waits {since}: {reason}"
+        case Activity.WAITS | Activity.SATURATED | Activity.GIVES_WAY:
+            return f"{in_short(state)} {since} ({reason})" if state.subject else f"{state.kind} {since}: {reason}"
         case Activity.REFUSED:
             return f"refused by {state.subject or 'a server'} {since} ({reason}). {state.remedy}".strip()
         case Activity.PAUSED:
             return f"paused {state.reason}"
-        case Activity.STOPPED:
-            return f"stopped {since}: {reason}. {state.remedy}".strip()
+    return f"stopped {since}: {reason}. {state.remedy}".strip()
 
 
 def in_short(state: LoopState) -> str:
     """Say what a loop is doing without the reason, for a cell of a table."""
-    preposition = {Activity.WAITS: " for", Activity.REFUSED: " by"}.get(state.kind, "")
+    preposition = {Activity.WAITS: " for", Activity.REFUSED: " by", Activity.GIVES_WAY: " to"}.get(state.kind, "")
     return f"{state.kind}{preposition} {state.subject}" if preposition and state.subject else str(state.kind)
 
 

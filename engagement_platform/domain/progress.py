@@ -69,7 +69,15 @@ COUNTERS = (
 LAG = Gauge("lag", "events", "Events that wait; unknown where nobody can tell.")
 OPEN_IDS = Gauge("open_ids", "ids", "relay: ids that it has passed and that may still be committed.")
 IN_FLIGHT = Gauge("in_flight", "requests", "forward: requests under way.")
-GAUGES = (LAG, OPEN_IDS, IN_FLIGHT)
+BEHIND = Gauge(
+    "behind", "seconds", "tally: how long ago, at most, what it counted last was committed; 0 while nothing waits."
+)
+OFFERED = Gauge(
+    "offered", "events/s", "What came in, over about ten seconds: what was done, and by how much more waits."
+)
+DONE = Gauge("done", "events/s", "Events handled, over about ten seconds.")
+SHARE = Gauge("share", "of 1", "stage, forward: the part of its time that it may use; below 1 while Redis is behind.")
+GAUGES = (LAG, OPEN_IDS, IN_FLIGHT, BEHIND, OFFERED, DONE, SHARE)
 
 BREAKER = Choice("breaker", ("closed", "open", "probing"), "forward: what the circuit breaker lets through.")
 CHOICES = (BREAKER,)

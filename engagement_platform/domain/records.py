@@ -197,10 +197,16 @@ def _bytes(name: str, text: str) -> bytes:
 
 def _numeric(name: str, of: Type) -> Callable[[Decimal], Decimal]:
     scale, before = of.scale, of.precision - of.scale
+    usual = Decimal(1)
+    """The last number that fitted as it was: most have as many digits behind the point as the one before."""
 
     def fitting(number: Decimal) -> Decimal:
+        nonlocal usual
+        if number.same_quantum(usual) and number.adjusted() < before:
+            return number
         exponent = number.as_tuple().exponent
         if isinstance(exponent, int) and -scale <= exponent <= 0 and number.adjusted() < before:
+            usual = number
             return number
         fitted = _fitted(number, scale, before)
         if fitted is None:

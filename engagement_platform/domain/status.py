@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from engagement_platform.domain.leases import SILENT_AFTER, LeaseSnapshot, alive, silence
-from engagement_platform.domain.loop_state import Activity, LoopState, Pause, in_words
-from engagement_platform.domain.progress import LAG, Figures, from_object
+from engagement_platform.domain.loop_state import Activity, LoopState, Pause, clock, in_words
+from engagement_platform.domain.progress import BEHIND, DONE, LAG, OFFERED, Figures, from_object
 
 STARTS_WITHIN_SECONDS = 30.0
 """A loop of the run that streams connects in less; one that takes longer stands still."""
@@ -67,10 +67,40 @@ def summarize(
     now = snapshot.now.timestamp()
     still = [name for name in names if stands_still(loops.get(name), pauses.get(name), now)]
     if not still:
+        if overload := overload_in_words([loops[name] for name in names if name in loops]):
+            return Summary(well=False, sentence=overload)
         return Summary(well=True, sentence=f"All well. {lease_in_words(snapshot)}")
     sentences = "; ".join(f"{name} {loop_in_words(loops.get(name), pauses.get(name))}" for name in still)
     verb = "stands" if len(still) == 1 else "stand"
     return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {sentences}")
+
+
+def overload_in_words(loops: Sequence[LoopStatus]) -> str | None:
+    """Say since when more is offered than is done, and how much; None while the stream keeps up.
+
+    Offered is what comes in where events begin, done is what arrives in Redis.
+    """
+    saturated = next((loop for loop in loops if _is_saturated(loop)), None)
+    if saturated is None or saturated.state is None:
+        return None
+    figures, since = saturated.figures, clock(saturated.state.since)
+    offered, done, behind = loops[0].figures.gauge(OFFERED), figures.gauge(DONE), figures.gauge(BEHIND) or 0.0
+    waiting = sum(loop.lag or 0 for loop in loops[: loops.index(saturated) + 1])
+    if done and waiting:
+        behind = min(behind, waiting / done)  # of a relay that reads without a pause it is known with a delay
+    return (
+        f"Saturated since {since}, offered {_rate(offered)}/s, done {_rate(done)}/s, Redis is {behind:,.1f} s behind."
+        " Nothing is lost: it is all caught up when fewer events come."
+    )
+
+
+def _rate(rate: float | None) -> str:
+    return "?" if rate is None else f"{rate:,.0f}"
+
+
+def _is_saturated(loop: LoopStatus) -> bool:
+    is_there = not (loop.ended or loop.is_silent)
+    return is_there and loop.state is not None and loop.state.kind is Activity.SATURATED
 
 
 def sum_up(streams: Mapping[str, Summary]) -> Summary:
@@ -80,8 +110,8 @@ def sum_up(streams: Mapping[str, Summary]) -> Summary:
     still = [name for name, summary in streams.items() if not summary.well]
     if not still:
         return Summary(well=True, sentence=f"All well: {', '.join(streams)} stream.")
-    verb = "stands" if len(still) == 1 else "stand"
-    return Summary(well=False, sentence=f"{len(still)} of {len(streams)} streams {verb} still: {', '.join(still)}")
+    verb = "is" if len(still) == 1 else "are"
+    return Summary(well=False, sentence=f"{len(still)} of {len(streams)} streams {verb} not well: {', '.join(still)}")
 
 
 def stands_still(status: LoopStatus | None, pause: Pause | None, now: float) -> bool:
@@ -93,7 +123,7 @@ def stands_still(status: LoopStatus | None, pause: Pause | None, now: float) -> 
         return False
     if state.kind is Activity.STARTS:
         return now - state.since > STARTS_WITHIN_SECONDS
-    return not state.is_healthy
+    return not (state.is_healthy or state.is_streaming)
 
 
 def lease_in_words(snapshot: LeaseSnapshot) -> str:

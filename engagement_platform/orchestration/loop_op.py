@@ -53,8 +53,6 @@ def loop_op(stream: EventStream, loop: Loop, run_loop: RunLoop, loops: Sequence[
     )
     def op(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         in_own_process = multiprocessing.parent_process() is not None
-        if in_own_process:
-            os.nice(loop.niceness)
         with explained(stream.name):
             settings = load(stream.name)
         if loop.name == loops[0]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from engagement_platform.adapters.repeated import Repeated
-from engagement_platform.domain.loop_state import Activity, LoopState, in_words
+from engagement_platform.domain.loop_state import LoopState, in_words
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.stream.progress import Progress
 
@@ -37,7 +37,7 @@ class Reporter:
     def report(self, *, last: bool = False) -> dg.AssetMaterialization | dg.AssetObservation | None:
         """Return what there is to tell. The `last` report tells of events that no other has told of."""
         state = self._progress.state
-        if state.kind is Activity.STREAMS or (last and self._progress.events > self._before.count(EVENTS)):
+        if state.is_streaming or (last and self._progress.events > self._before.count(EVENTS)):
             self._told = None
             return dg.AssetMaterialization(self._asset, metadata=self._figures())
         if state.is_healthy or (self._told is not None and state.about(self._told)):

@@ -29,6 +29,9 @@ class Control(Protocol):
     def owns_lease(self) -> bool:
         """Ask the platform database whether no later epoch has been claimed. Raises Unavailable."""
 
+    def behind(self) -> float:
+        """Return by how many seconds Redis is behind, as far as others have to take less for it. Cheap."""
+
     def wait(self, seconds: float) -> bool:
         """Pause, at most until it is time to stop; return should_stop()."""
 
@@ -43,6 +46,8 @@ class Standalone:
         self.drain = drain
         self.progress = Progress()
         self.stop = threading.Event()
+        self.redis_is_behind = 0.0
+        """What `behind` returns."""
         self._until = until
 
     def claim(self) -> None:
@@ -55,6 +60,10 @@ class Standalone:
     def owns_lease(self) -> bool:
         """Nobody else is there."""
         return True
+
+    def behind(self) -> float:
+        """Return what was set: there is no tally that tells it."""
+        return self.redis_is_behind
 
     def wait(self, seconds: float) -> bool:
         """Pause, or stop at once when told."""

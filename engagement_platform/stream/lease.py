@@ -11,12 +11,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.leases import Leases, loop_of
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.repeated import Interval, Repeated
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
 from engagement_platform.domain.latency import Recent
 from engagement_platform.domain.leases import (
+    HURRIED,
     ClaimState,
     LeaseSnapshot,
     alive,
@@ -26,7 +27,9 @@ from engagement_platform.domain.leases import (
     pause_before_claim,
 )
 from engagement_platform.domain.loop_state import Activity, LoopState, state_of
-from engagement_platform.domain.progress import to_object
+from engagement_platform.domain.overload import TOLD_WITHIN, behind_of
+from engagement_platform.domain.progress import DONE, EVENTS, OFFERED, to_object
+from engagement_platform.domain.rates import Rates
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
 from engagement_platform.stream.progress import Progress
@@ -65,7 +68,7 @@ class LeaseControl:
         """Called from the heartbeat's thread when the loop hangs."""
         self.drain = lease_seconds == 0
         self.progress = Progress()
-        self._recent = Recent()
+        self._recent, self._rates = Recent(), Rates()
         self.stop = Stop()
         self.run_id = run_id
         self.loop = loop
@@ -79,6 +82,8 @@ class LeaseControl:
         self._keeper = _Keeper(settings, self)
         self.last_asked = time.monotonic()
         """When the loop last showed that it is not hung, by the monotonic clock."""
+        self.redis: tuple[float, float] = (0.0, 0.0)
+        """By how many seconds Redis is behind, and until when that holds, by the monotonic clock."""
 
     def claim(self) -> None:
         """Wait for the run's turn and take it, or join the run when it has it already.
@@ -103,6 +108,11 @@ class LeaseControl:
         lease = self._leases.latest().lease
         return lease is None or lease.run_id == self.run_id
 
+    def behind(self) -> float:
+        """Return by how many seconds Redis is behind, as the tally of the run told a moment ago; else 0."""
+        behind, until = self.redis
+        return behind if time.monotonic() < until else 0.0
+
     def wait(self, seconds: float) -> bool:
         """Pause, at most until it is time to stop; return should_stop()."""
         self.last_asked = time.monotonic() + max(seconds, 0.0)
@@ -115,8 +125,13 @@ class LeaseControl:
 
     def told(self) -> dict[str, object]:
         """Return what the loop has done, as the platform database keeps it."""
-        figures = self.progress.figures()
-        return to_object(replace(figures, recent_latency=self._recent.of(figures.latency, time.monotonic())))
+        figures, now = self.progress.figures(), time.monotonic()
+        rate = self._rates.of(figures.count(EVENTS), self.progress.lag, now)
+        rates = {} if rate is None else {DONE: round(rate.done, 1)}
+        if rate is not None and rate.offered is not None:
+            rates[OFFERED] = round(rate.offered, 1)
+        recent = self._recent.of(figures.latency, now)
+        return to_object(replace(figures, gauges={**figures.gauges, **rates}, recent_latency=recent))
 
     def start(self) -> None:
         """Register as waiting and begin to beat. Waits for the platform database."""
@@ -212,7 +227,9 @@ class _Keeper:
 
     def _beat_when_due(self) -> None:
         control = self._control
-        if self._beats.is_due and time.monotonic() - control.last_asked < HUNG_SECONDS:
+        is_due = self._beats.is_due or control.progress.is_news
+        if is_due and time.monotonic() - control.last_asked < HUNG_SECONDS:
+            control.progress.is_news = False
             self._leases.beat(control.run_id, control.loop, self._awaits, control.told())
             self._beats.restart()
 
@@ -225,6 +242,9 @@ class _Keeper:
     def _look(self) -> None:
         if self._control.epoch is None:
             return
+        if self._control.loop not in HURRIED:
+            tally = loop_of(self._leases.session, self._control.run_id, "tally")
+            self._control.redis = behind_of(tally), time.monotonic() + TOLD_WITHIN
         snapshot = self._leases.latest()
         if snapshot.lease is not None and snapshot.lease.run_id != self._control.run_id:
             self._control.stop.set(f"Run {snapshot.lease.run_id} has taken over.")

@@ -93,6 +93,10 @@ class _Turn:
         """Ask the platform database whether no later epoch has been claimed. Raises Unavailable."""
         return self._control.owns_lease()
 
+    def behind(self) -> float:
+        """Return by how many seconds Redis is behind."""
+        return self._control.behind()
+
     def wait(self, seconds: float) -> bool:
         """Pause, at most until it is time to stop; return should_stop()."""
         end = time.monotonic() + seconds

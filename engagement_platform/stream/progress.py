@@ -15,6 +15,8 @@ class Progress:
         self.offsets: dict[int, int] = {}
         """Partition -> offset of the next event to handle, as far as the loop has come. The relay has none."""
         self.state = LoopState(Activity.STARTS, time.time())
+        self.is_news = False
+        """Whether others have to know how the loop stands before its next regular heartbeat."""
         self.latency = Histogram()
         """From commit (an upper bound) to the loop's effect, in seconds."""
         self._counters: dict[Counter, int] = {}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from engagement_platform.domain.leases import HURRIED
 from engagement_platform.domain.redrive import Sink
 from engagement_platform.domain.stream_names import own_name
 from engagement_platform.domain.topics import Topic, User
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from engagement_platform.domain.event_stream import EventStream
     from engagement_platform.settings import Settings
     from engagement_platform.stream.control import Control
-
-_PATIENT = 10
-"""The niceness of loops whose readers wait for seconds: where a burst takes all processors, Redis goes first."""
 
 
 class Module(Protocol):
@@ -63,11 +59,6 @@ class Loop:
     def is_pausable(self) -> bool:
         """Whether it may stand still while the others run."""
         return bool(self.pause)
-
-    @property
-    def niceness(self) -> int:
-        """How far its process leaves the processor to others."""
-        return 0 if self.name in HURRIED else _PATIENT
 
     def asset_of(self, stream: "EventStream") -> tuple[str, ...]:
         """Return the key of the asset of a stream. Where nothing in it is the stream's, its name comes in front."""

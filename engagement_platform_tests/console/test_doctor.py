@@ -13,6 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, ensure_topics
+from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source import look
 from engagement_platform.adapters.source.reader import Source
@@ -38,6 +39,17 @@ def test_a_working_installation_has_no_faults(settings: Settings) -> None:
     ensure_topics(settings)
     assert faults(settings) == []
     assert any("nothing is forwarded" in finding.what for finding in doctor.examine(settings))
+
+
+def test_a_stream_that_is_offered_more_than_it_can_do_is_a_warning(settings: Settings) -> None:
+    ensure_schema(settings)
+    state = {"kind": "saturated", "since": 0, "subject": "Redis", "reason": "Redis is 3 s behind"}
+    with Leases.opened(settings, "test") as leases:
+        leases.claim("a", leases.register("a", "tally"), 60, ["tally"])
+        leases.beat("a", "tally", 1, {"state": state, "behind": 3.0, "done": 10.0})
+    warnings = [finding.what for finding in doctor.examine(settings) if finding.level == "warning"]
+    begin = "Saturated since 1970-01-01 00:00:00 UTC"
+    assert any(begin in warning and "offered ?/s, done 10/s, Redis is 3.0 s behind" in warning for warning in warnings)
 
 
 def test_a_missing_right_names_the_grant(settings: Settings, source_db: SourceDatabase) -> None:

@@ -69,7 +69,7 @@ def test_status_shows_each_stream_below_a_sentence_on_all(settings: Settings) ->
     shown = use("status")
     assert shown.exit_code == 1, "one of them stands still"
     lines = shown.output.splitlines()
-    assert lines[0] == "1 of 2 streams stands still: orders"
+    assert lines[0] == "1 of 2 streams is not well: orders"
     assert [line for line in lines if line.startswith("engagement: All well.")]
     assert "orders: Nothing has streamed yet." in lines
     assert use("status", "--stream", "engagement").exit_code == 0
@@ -93,7 +93,7 @@ def test_status_and_doctor_show_the_others_where_one_cannot_be_read(
     monkeypatch.setenv("ENGAGEMENT_ORDERS__REDIS_URL", "nonsense")
     shown = use("status")
     assert shown.exit_code == 1
-    assert shown.output.splitlines()[0] == "2 of 3 streams stand still: orders, broken"
+    assert shown.output.splitlines()[0] == "2 of 3 streams are not well: orders, broken"
     assert "ENGAGEMENT_ORDERS__REDIS_URL" in shown.output
     assert "stream.toml is no TOML" in shown.output
     examined = use("doctor")

@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement_platform.domain.disclosure import Disclosure, body_of, fields_of, object_of
+from engagement_platform.domain.disclosure import Disclosure, UserId, body_of, fields_of, hashed, object_of
+from engagement_platform.domain.signing import event_key
 from engagement_platform_tests.streams import ENGAGEMENT
 
 FIELDS = ENGAGEMENT.names
@@ -122,3 +124,41 @@ def test_a_field_that_a_message_of_an_older_form_lacks_is_null() -> None:
     assert object_of(b'{"id":7}', 7, Disclosure(fields=("id", "device"))).endswith(b'"id":7,"device":null}')
     hashed_id = Disclosure("engagement", ("user_id",), "user_id", "hash", b"key")
     assert object_of(b'{"id":7}', 7, hashed_id).endswith(b'"user_id":null}')
+
+
+def spelled_out(value: bytes, event_id: int, disclosure: Disclosure) -> bytes:
+    """What `object_of` says, one field after the other."""
+    parts = {name: bytes(raw) for name, raw in msgspec.json.decode(value, type=dict[str, msgspec.Raw]).items()}
+    shown = [b'"key":"%s"' % event_key(disclosure.stream, event_id).encode()]
+    for name in parts if disclosure.fields is None else disclosure.fields:
+        raw = parts.get(name, b"null")
+        if name == disclosure.user and disclosure.user_id == "drop":
+            continue
+        if name == disclosure.user and disclosure.user_id == "hash" and raw != b"null":
+            text = msgspec.json.decode(raw) if raw.startswith(b'"') else raw.decode()
+            raw = json.dumps(hashed(text, disclosure.hash_key)).encode()
+        shown.append(json.dumps(name, ensure_ascii=False).encode() + b":" + raw)
+    return b"{" + b",".join(shown) + b"}"
+
+
+names = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["u", "key"])
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(names, any_json, max_size=6),
+    st.sampled_from([None, 2]),
+    st.none() | st.lists(names, max_size=4, unique=True),
+    st.sampled_from(["keep", "drop", "hash"]),
+)
+def test_every_value_is_passed_on_to_the_byte_as_it_stands(
+    event: dict[str, Any], indent: int | None, fields: list[str] | None, user_id: UserId
+) -> None:
+    value = json.dumps(event, indent=indent, ensure_ascii=indent is None).encode("utf-8", "surrogatepass")
+    chosen = None if fields is None else tuple(fields)
+    disclosure = Disclosure("orders", chosen, "u", user_id, b"a key")
+    assert object_of(value, 7, disclosure) == spelled_out(value, 7, disclosure)

@@ -119,3 +119,23 @@ def test_the_json_schema_says_names_types_and_meanings() -> None:
     assert made["properties"]["at"] == {"type": "string", "format": "date-time"}
     assert made["properties"]["y"] == {}
     assert made["additionalProperties"] is True
+
+
+numbers = st.builds(
+    lambda sign, digits, exponent: Decimal((sign, digits, exponent)),
+    st.integers(0, 1),
+    st.lists(st.integers(0, 9), min_size=1, max_size=12).map(tuple),
+    st.integers(-6, 3),
+)
+
+
+@given(st.lists(numbers, max_size=12))
+def test_whether_a_number_fits_does_not_depend_on_those_before_it(decimals: list[Decimal]) -> None:
+    column = Column("n", parsed("numeric(8,3)"))
+    schema = replace(ENGAGEMENT, columns=(*ENGAGEMENT.columns, column))
+    lines = Lines(schema)
+    for number in decimals:
+        value = (
+            json.dumps({"id": 1, "event_ts": "2026-01-01T00:00:00Z", "n": "~"}).replace('"~"', f"{number:f}").encode()
+        )
+        assert lines.of(value) == Lines(schema).of(value)

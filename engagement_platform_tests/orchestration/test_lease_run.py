@@ -75,8 +75,8 @@ def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_pat
     until(lambda: all(pids(tmp_path, loop) for loop in NAMES), 60)
     assert alive(leases.snapshot()), "the ops run side by side"
     assert leases.snapshot().epoch == 1
-    niceness = {loop: os.getpriority(os.PRIO_PROCESS, pids(tmp_path, loop)[0]) for loop in NAMES}
-    assert niceness["relay"] == niceness["tally"] < niceness["stage"] == niceness["forward"], "Redis goes first"
+    niceness = {os.getpriority(os.PRIO_PROCESS, pids(tmp_path, loop)[0]) for loop in NAMES}
+    assert len(niceness) == 1, "a heartbeat that is starved costs a healthy run its lease"
 
     os.kill(pids(tmp_path, "relay")[0], signal.SIGKILL)
     until(lambda: len(pids(tmp_path, "relay")) == 2, 10)

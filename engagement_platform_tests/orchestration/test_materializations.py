@@ -5,7 +5,7 @@ import time
 import dagster as dg
 import pytest
 
-from engagement_platform.domain.loop_state import Activity, LoopState
+from engagement_platform.domain.loop_state import STREAMING, Activity, LoopState
 from engagement_platform.domain.progress import EVENTS, OPEN_IDS
 from engagement_platform.orchestration.materializations import Reporter
 from engagement_platform.stream.progress import Progress
@@ -46,7 +46,15 @@ def test_a_loop_that_streams_without_events_keeps_its_asset_up_to_date() -> None
     assert figures(Reporter(ASSET, streaming()))["events"] == 0
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Activity if kind is not Activity.STREAMS])
+@pytest.mark.parametrize("kind", [Activity.SATURATED, Activity.GIVES_WAY])
+def test_a_loop_through_which_events_pass_materializes_and_says_how(kind: Activity) -> None:
+    progress = streaming(events=5)
+    reporter = Reporter(ASSET, progress)
+    progress.enter(LoopState(kind, time.time(), "Redis", "it is 3 s behind"))
+    assert str(kind) in str(figures(reporter)["state"])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Activity if kind not in STREAMING])
 def test_a_loop_that_does_not_stream_materializes_nothing_and_says_once_why(kind: Activity) -> None:
     progress = streaming()
     reporter = Reporter(ASSET, progress)

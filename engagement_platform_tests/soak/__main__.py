@@ -16,11 +16,13 @@ from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench.figures import Figure, table
 from engagement_platform_tests.soak import soaks
 from engagement_platform_tests.soak.leases import leases
+from engagement_platform_tests.soak.overload import overload
 
 SOAKS: Mapping[str, Callable[[Endpoints], list[Figure]]] = {
     "misbehaving": lambda endpoints: soaks.misbehaving(endpoints, seconds=300, rate=500, every=4, away=60),
     "outage": lambda endpoints: soaks.outage(endpoints, seconds=120, rate=500),
     "kills": lambda endpoints: soaks.kills(endpoints, times=40, rate=500),
+    "overload": lambda endpoints: overload(endpoints, seconds=120),
     "leases": lambda endpoints: leases(endpoints, seconds=600, lease=20),
 }
 

@@ -60,12 +60,6 @@ def test_what_is_missing_of_a_dead_letter_is_where_its_loop_brings_events() -> N
     assert registry.lacking()["relay"] == set(Sink)
 
 
-def test_a_loop_whose_readers_wait_for_seconds_leaves_the_processor_to_others() -> None:
-    for loop in LOOPS:
-        assert (loop.niceness == 0) == (loop.name in HURRIED)
-    assert Loop("another", "", "", (), "").niceness > 0, "a new sink does not cost the others their lease"
-
-
 def test_it_names_the_loops_without_a_client() -> None:
     program = f"import sys, engagement_platform.stream.registry; print(set({HEAVY}) & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

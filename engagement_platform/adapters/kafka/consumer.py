@@ -5,6 +5,7 @@ Offsets are the caller's business, and one that does not exist is an error. A gr
 
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from engagement_platform.adapters.kafka.client import client_of
 from engagement_platform.adapters.kafka.identity import topic_id
@@ -33,6 +34,13 @@ def latest_arrival(records: Mapping[int, list[Record]]) -> int | None:
     return max((one.timestamp for one in lasts if one.timestamp_type == _LOG_APPEND_TIME), default=None)
 
 
+class _Stand(NamedTuple):
+    """Where a reader stands after a poll, by partition: the end of what is written, and the offset of what is next."""
+
+    ends: dict[int, int | None]
+    positions: dict[int, int]
+
+
 class TopicReader:
     """Reads all partitions of a topic, or some of them.
 
@@ -55,6 +63,8 @@ class TopicReader:
         fetching = Fetching(min_bytes, max_wait_ms, max_records, max_partition_bytes, REFRESH_MS)
         self._consumer = client_of(kafka).open_consumer(kafka, topic, fetching, group)
         self.topic_id = self._consumer.state().topic_id
+        self._stand: _Stand | None = None
+        """Asked of the client once for each poll: it is a call for each partition."""
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -63,6 +73,7 @@ class TopicReader:
 
     def seek(self, offsets: Mapping[int, int]) -> None:
         """Read from these offsets on: partition -> offset. Other partitions are not read any more."""
+        self._stand = None
         self._consumer.assign(offsets)
 
     def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
@@ -71,6 +82,7 @@ class TopicReader:
         Kafka is asked by the topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes
         something lasting of the messages calls `verify` between the poll and that.
         """
+        self._stand = None
         try:
             polled = self._consumer.poll(timeout_ms)
         except OffsetsExpired:
@@ -81,22 +93,26 @@ class TopicReader:
 
     def positions(self) -> dict[int, int]:
         """Return partition -> offset of the next message. Markers of transactions count as offsets, too."""
-        return self._consumer.positions()
+        return dict(self._standing().positions)
 
     def waiting(self) -> int:
         """Return how many offsets lie between the positions and the ends as the last answers told them."""
-        ends = self._consumer.known_ends()
-        return sum(max(0, (ends[p] or 0) - position) for p, position in self._consumer.positions().items())
+        ends, positions = self._standing()
+        return sum(max(0, (ends[p] or 0) - position) for p, position in positions.items())
 
     def is_at_end(self) -> bool:
         """Say whether everything was read up to the ends that Kafka told in answers to reads from these positions."""
-        return self._at_ends() == self._consumer.known_ends().keys()
+        return self._at_ends() == self._standing().ends.keys()
 
     def _at_ends(self) -> frozenset[int]:
         """Return the partitions of which everything was read, as the last answers told."""
-        ends = self._consumer.known_ends()
-        positions = self._consumer.positions()
+        ends, positions = self._standing()
         return frozenset(p for p, end in ends.items() if end is not None and positions[p] >= end)
+
+    def _standing(self) -> "_Stand":
+        if self._stand is None:
+            self._stand = _Stand(self._consumer.known_ends(), self._consumer.positions())
+        return self._stand
 
     def end_offsets(self) -> dict[int, int]:
         """Return partition -> end of what is committed, for all partitions."""

@@ -105,6 +105,11 @@ def loops_of(session: Session, run_id: str) -> dict[str, LoopStatus]:
     return {row.loop: row for row in session.objects(LoopStatus, _SQL["loops"], run_id=run_id)}
 
 
+def loop_of(session: Session, run_id: str, loop: str) -> LoopStatus | None:
+    """Return one loop of a run, without its latencies; None where it has not begun. Cheap. Raises Unavailable."""
+    return next(iter(session.objects(LoopStatus, _SQL["one_loop"], run_id=run_id, loop=loop)), None)
+
+
 def totals(session: Session) -> dict[str, Figures]:
     """Return what each loop has done in all runs that are still noted: counters and latencies go on over hand-overs.
 

@@ -110,6 +110,13 @@ SELECT loop, extract(epoch FROM now() - heartbeat_at)::float AS silent_seconds, 
   FROM {schema}.stream_loop
  WHERE run_id = %(run_id)s;
 
+-- name: one_loop
+-- One loop of a run; what it told without the latencies.
+SELECT loop, extract(epoch FROM now() - heartbeat_at)::float AS silent_seconds, ended_at IS NOT NULL AS ended,
+       progress - 'latency' - 'recent_latency' AS progress
+  FROM {schema}.stream_loop
+ WHERE run_id = %(run_id)s AND loop = %(loop)s;
+
 -- name: all_runs
 -- What the loops of all runs that are still noted have done, in the order of time.
 SELECT loop, progress FROM {schema}.stream_loop ORDER BY heartbeat_at;

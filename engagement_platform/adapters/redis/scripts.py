@@ -14,11 +14,16 @@ def source(name: str) -> str:
     return "\n".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
 
 
+@cache
+def digest(text: str) -> str:
+    """Return the hash under which a server knows a script."""
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 def run(client: redis.Redis, name: str, keys: list[str], *args: bytes | str) -> object:
     """Run a script. A server that does not know it, new or restarted, is sent the text."""
     text = source(name)
-    digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     try:
-        return client.evalsha(digest, len(keys), *keys, *args)
+        return client.evalsha(digest(text), len(keys), *keys, *args)
     except redis.exceptions.NoScriptError:
         return client.eval(text, len(keys), *keys, *args)

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -89,6 +90,6 @@ class Deliveries:
     def _note(self, delivered: list[Outgoing], dead: int) -> None:
         progress, now_us = self._control.progress, time.time_ns() // 1_000
         progress.count(EVENTS, len(delivered) + dead)
-        for event in delivered:
-            if event.unseen_at is not None:
-                progress.latency.add((now_us - event.unseen_at) / 1_000_000)
+        for unseen_us, times in Counter(event.unseen_at for event in delivered).items():
+            if unseen_us is not None:
+                progress.latency.add((now_us - unseen_us) / 1_000_000, times)

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engagement_platform.adapters.kafka.record import Record
+from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.batches import Rejected
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.parcels import Outgoing
@@ -41,6 +42,8 @@ class Intake:
     limit: RejectionLimit
     dead_letters: DeadLetterWriter
     _is_full: bool = False
+    _replays: Interval = field(default_factory=lambda: Interval(_IDLE_POLL_MS / 1_000, is_due=True))
+    """When to look for replays, which mostly are none."""
     _stopped: StreamStopped | None = None
     """Why no more messages are read."""
 
@@ -57,7 +60,12 @@ class Intake:
         self._hold_when_full()
         patience = 0 if self._is_full else _IDLE_POLL_MS if self.dispatch.is_idle else _BUSY_POLL_MS
         for topic in self.topics.values():
-            records = topic.poll(patience if topic.name == self.settings.topics.events else 0)
+            is_live = topic.name == self.settings.topics.events
+            if not is_live and not self._replays.is_due:
+                continue
+            records = topic.poll(patience if is_live else 0)
+            if not is_live and not records:
+                self._replays.restart()
             try:
                 self._add(topic, records)
             except StreamStopped as error:

@@ -36,12 +36,16 @@ from engagement_platform.stream.forward.clients import Clients, connected
 from engagement_platform.stream.forward.deliveries import Deliveries
 from engagement_platform.stream.forward.intake import Intake
 from engagement_platform.stream.forward.offsets import Offsets
+from engagement_platform.stream.give_way import GiveWay
 from engagement_platform.stream.lag import beyond
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import Supervision, supervise
 
 log = logging.getLogger("engagement_platform.forward")
+
+_REST_SECONDS = 0.05
+"""How soon requests are begun whose time has come, while nothing more is read."""
 
 LOOKS_OF_A_DRAIN = 4
 """So often a run that drains looks whether a partner that refuses everything takes an event again."""
@@ -152,6 +156,7 @@ class _Forward:
         )
         self._deliveries = Deliveries(settings, control, clients, self._topics, self._dispatch)
         self._standstill = standstill.Standstill(self._dispatch)
+        self._give_way = GiveWay(control)
         self._down_since: float | None = None
 
     def run(self) -> None:
@@ -188,7 +193,8 @@ class _Forward:
     def _step(self) -> None:
         self._deliveries.take_outcomes(0.0)
         self._deliveries.send()
-        if (seconds := self._intake.take()) > 0:
+        rest = self._give_way.seconds()
+        if (seconds := min(rest, _REST_SECONDS) if rest else self._intake.take()) > 0:
             self._deliveries.take_outcomes(seconds)
         if self._offsets.is_due:
             now = time.monotonic()
@@ -198,7 +204,8 @@ class _Forward:
 
     def _state(self) -> LoopState | None:
         """Return why nothing is delivered, or no more is read."""
-        return self._standstill.state(time.time()) or self._limit.state(self._control.progress.lag)
+        lag = self._control.progress.lag
+        return self._standstill.state(time.time()) or self._limit.state(lag) or self._give_way.state()
 
     def _follow_decisions(self, now: float) -> None:
         """Give up what an operator has decided to give up; it is looked for while nothing is delivered."""

@@ -15,6 +15,7 @@ from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.progress import BATCHES, EVENTS, REJECTED, ROWS
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.give_way import GiveWay
 from engagement_platform.stream.lag import backlog_behind, lag_behind
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
@@ -29,6 +30,9 @@ log = logging.getLogger("engagement_platform.stage")
 
 _MAX_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
+
+_REST_SECONDS = 0.25
+"""How soon it looks again whether Redis has caught up."""
 
 
 def run(settings: Settings, control: Control) -> None:
@@ -80,6 +84,7 @@ class _Stage:
         self._position = Position(settings, control, clients, readers)
         self._loader = Loader(settings, control, clients, self._position, supervision=supervision, limit=limit)
         self._failures = FailureStreak(supervision)
+        self._give_way = GiveWay(control)
 
     def run(self) -> None:
         drain_to = self._reader.end_offsets() if self._control.drain else {}
@@ -99,6 +104,10 @@ class _Stage:
         position = self._position
         if self._failures.has_failed:
             position.take_up()
+        elif rest := self._give_way.seconds():
+            self._tell()
+            self._control.wait(min(rest, _REST_SECONDS))
+            return False
         position.follow_new_partitions()
         if not self._is_full():  # as a batch stays that could not be loaded
             position.gather()
@@ -108,9 +117,14 @@ class _Stage:
             if (load := self._loader.load()) is not None:
                 self._report(batch, load)
         self._failures.worked()
-        self._control.progress.lag = self._reader.waiting() + position.batch.messages
-        self._supervision.works(but=self._limit.state(self._control.progress.lag))
+        self._tell()
         return drained
+
+    def _tell(self) -> None:
+        """Tell how much waits, and what the loop does."""
+        lag = self._reader.waiting() + self._position.batch.messages
+        self._control.progress.lag = lag
+        self._supervision.works(but=self._limit.state(lag) or self._give_way.state())
 
     def _is_full(self) -> bool:
         batch = self._position.batch

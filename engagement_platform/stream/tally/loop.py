@@ -16,8 +16,10 @@ from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Re
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.loop_state import LoopState
+from engagement_platform.domain.overload import GIVES_WAY_FROM, Saturation
 from engagement_platform.domain.playback import Playbacks
-from engagement_platform.domain.progress import EVENTS, FUTURE, LATE, UNREADABLE
+from engagement_platform.domain.progress import BEHIND, EVENTS, FUTURE, LATE, UNREADABLE
 from engagement_platform.domain.windows import aggregate
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Spacing
@@ -88,6 +90,7 @@ class _Tally:
         self._counts = counts
         self._position = position
         self._course = course
+        self._behind, self._saturation = 0.0, Saturation()
 
     def run(self, supervision: Supervision, limit: RejectionLimit) -> None:
         position, course, failures = self._position, self._course, FailureStreak(supervision)
@@ -101,7 +104,7 @@ class _Tally:
                     failures.failed(error)
                     continue
                 failures.worked()
-                supervision.works(but=limit.state(self._control.progress.lag))
+                supervision.works(but=limit.state(self._control.progress.lag) or self._overload())
                 if self._control.drain and position.has_reached(drain_to):
                     return
         finally:
@@ -147,9 +150,22 @@ class _Tally:
         progress.lag = lag
         for counter, number in ((LATE, outcome.late), (FUTURE, outcome.future), (UNREADABLE, unreadable)):
             progress.count(counter, number)
-        now_us = time.time_ns() // 1_000
-        for unseen_us, times in unseen_at(records).items():
+        now_us, unseen = time.time_ns() // 1_000, unseen_at(records)
+        for unseen_us, times in unseen.items():
             progress.latency.add((now_us - unseen_us) / 1_000_000, times)
+        if unseen or not lag:
+            self._note_behind((now_us - max(unseen)) / 1_000_000 if unseen else 0.0)
+
+    def _note_behind(self, behind: float) -> None:
+        """Note how far Redis is behind; who has to give way is told soon."""
+        progress, before = self._control.progress, self._behind
+        self._behind, self._saturation = behind, self._saturation.after(behind, time.time())
+        progress.set(BEHIND, round(max(0.0, behind), 3))
+        if (before >= GIVES_WAY_FROM) != (behind >= GIVES_WAY_FROM):
+            progress.is_news = True
+
+    def _overload(self) -> LoopState | None:
+        return self._saturation.state(self._behind, time.time())
 
 
 def _topic_mismatch(what: str) -> StreamStopped:

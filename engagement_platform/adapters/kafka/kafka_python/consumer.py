@@ -16,7 +16,8 @@ from kafka.errors import (
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.kafka_python.connection import connect
 from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
-from engagement_platform.adapters.kafka.kafka_python.private import Cluster, cluster_of
+from engagement_platform.adapters.kafka.kafka_python.private import Cluster, cluster_of, read_records_by
+from engagement_platform.adapters.kafka.kafka_python.records import PartitionRecords
 from engagement_platform.adapters.kafka.notes import ended_by_zero, whole
 from engagement_platform.adapters.kafka.port import Fetching, NoteTooLong, OffsetsExpired, TopicState
 from engagement_platform.adapters.kafka.record import Record
@@ -45,6 +46,7 @@ class KafkaPythonConsumer:
             max_partition_fetch_bytes=fetching.max_partition_bytes,
             max_poll_records=fetching.max_records,
         )
+        read_records_by(self._consumer, PartitionRecords)
         try:
             self._state = self._meet_topic()
         except BaseException:

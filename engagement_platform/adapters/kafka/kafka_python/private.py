@@ -1,7 +1,7 @@
 """What the platform takes from inside kafka-python: names that its documentation does not offer.
 
-Only this file touches them, and a new version may move any: a test names those that are gone. What the public interface
-lacks is said at each function.
+Only this file and `records` touch them, and a new version may move any: a test names those that are gone. What the
+public interface lacks is said at each function.
 """
 
 from collections.abc import Callable
@@ -79,6 +79,11 @@ def cluster_of(consumer: KafkaConsumer) -> Cluster:
     """Return what a consumer knows of topics."""
     cluster: Cluster = consumer._cluster
     return cluster
+
+
+def read_records_by(consumer: KafkaConsumer, kind: type) -> None:
+    """Let a consumer read the records that it has fetched by another class than its own, which it has no option for."""
+    consumer._fetcher.PartitionRecords = kind
 
 
 def commit_within(producer: KafkaProducer, seconds: float) -> bool:
