@@ -34,7 +34,7 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "kafka.KafkaProducer": ("_transaction_manager", "_sender"),
         "kafka.producer.transaction_manager.TransactionManager": ("begin_commit", "last_error"),
         "kafka.producer.transaction_manager.TransactionalRequestResult": ("wait",),
-        "kafka.producer.sender.Sender": ("wakeup", "force_close"),
+        "kafka.producer.sender.Sender": ("config", "wakeup", "force_close"),
         "kafka.consumer.fetcher.Fetcher": ("PartitionRecords",),
     },
     KAFKA_RECORDS: {

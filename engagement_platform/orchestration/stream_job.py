@@ -21,6 +21,7 @@ PRELOADED = (
     "rich.traceback",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "engagement_platform.definitions",
+    *(loop.module for loop in LOOPS),
     "engagement_platform.adapters.kafka.preloaded",
     "engagement_platform.orchestration.freeze",
 )
@@ -47,7 +48,7 @@ def job_name(stream: str) -> str:
 
 def stream_job_of(stream: EventStream, run: Mapping[str, RunLoop] | None = None) -> dg.JobDefinition:
     """Return the job. Its config is `lease_seconds`, for all ops alike; `run` are other functions of its loops."""
-    functions = run or {loop.name: loop.imported().run for loop in LOOPS}
+    functions = run or {loop.name: loop.run for loop in LOOPS}
     ops = [loop_op(stream, loop, functions[loop.name], NAMES).alias(loop.name) for loop in LOOPS]
     first, *others = ops
 

@@ -74,6 +74,10 @@ class Loop:
             dimensions=", ".join(dimension.name for dimension in stream.views.dimensions),
         )
 
+    def run(self, settings: "Settings", control: "Control") -> None:
+        """Run it. Its module, and the clients that it takes, are only imported where it runs."""
+        self.imported().run(settings, control)
+
     def imported(self) -> Module:
         """Import its module."""
         return cast("Module", import_module(self.module))

@@ -23,7 +23,7 @@ from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.orchestration.private import AssetJob
 from engagement_platform.orchestration.stream_job import PRELOADED
 from engagement_platform.orchestration.warehouse.schedules import QUEUE, queued
-from engagement_platform.stream.registry import NAMES
+from engagement_platform.stream.registry import LOOPS, NAMES
 from engagement_platform_tests.streams import PACKAGED, write_folder
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +113,13 @@ def test_heavy_modules_stay_out_and_no_environment_is_needed() -> None:
     assert "engagement_platform.definitions" in PRELOADED
     done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_dagster_loads_takes_no_client_of_a_loop() -> None:
+    program = "import sys, engagement_platform.definitions as _; print({'kafka', 'redis', 'requests'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    assert {loop.module for loop in LOOPS} < {*PRELOADED}  # before an op is forked
 
 
 def test_without_the_packaged_stream_dagster_has_but_what_is_of_the_others(

@@ -109,3 +109,11 @@ def stop_sending(producer: KafkaProducer) -> None:
     sending.
     """
     producer._sender.force_close()
+
+
+def look_for_work(producer: KafkaProducer, milliseconds: int) -> None:
+    """Let a producer's sender look so often whether it is answered, while it has no transaction to send in.
+
+    What is asked of it wakes it, so that nothing waits for the next look. Only a new producer takes the option.
+    """
+    producer._sender.config["retry_backoff_ms"] = milliseconds

@@ -16,12 +16,19 @@ from engagement_platform.adapters.kafka.kafka_python.errors import refusal, unav
 from engagement_platform.adapters.kafka.kafka_python.private import (
     commit_within,
     failure_of_transaction,
+    look_for_work,
     stop_sending,
 )
 from engagement_platform.adapters.kafka.port import Fenced, Message
 from engagement_platform.settings import Kafka
 
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
+
+
+_LOOK_MS = 5
+"""How often the client looks for an answer. 100, its default, makes the 95th percentile of a transaction 120 ms."""
+_RESTING_LOOK_MS = 100
+"""The same of a producer that has fenced nobody yet: the relay of a run that waits has one for ten minutes."""
 
 
 @lru_cache(maxsize=65_536)
@@ -40,6 +47,7 @@ class KafkaPythonFencedProducer:
 
     def fence(self) -> None:
         """Shut out every earlier producer of this transactional id; what it left open is aborted. Raises Fenced."""
+        look_for_work(self._producer, _LOOK_MS)
         with self._translated():
             self._producer.init_transactions()
 
@@ -107,10 +115,11 @@ def open_fenced(
         batch_size=262_144,
         max_request_size=largest_message + 262_144,
         max_block_ms=connection.MAX_BLOCK_MS,
-        retry_backoff_ms=5,  # 100, the default, makes the 95th percentile of a transaction 120 ms
+        retry_backoff_ms=_LOOK_MS,
         request_timeout_ms=connection.MAX_BLOCK_MS,
         delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
     )
+    look_for_work(producer, _RESTING_LOOK_MS)
     opened = KafkaPythonFencedProducer(kafka, producer, transactional_id)
     try:
         for topic in topics:

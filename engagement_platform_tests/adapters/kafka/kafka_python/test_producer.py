@@ -90,3 +90,13 @@ def test_partitions_that_the_topic_has_lost_are_an_outage(
     with pytest.raises(Unavailable, match="Unrecognized partition"):
         producer.commit([Message(settings.topics.events, b"%d" % n, b"") for n in range(20)])
     assert left(settings) == []
+
+
+def test_one_that_has_fenced_nobody_yet_looks_seldom_for_answers(settings: Settings) -> None:
+    ensure_topics(settings)
+    with open_producer(settings, 1_000_000) as producer:
+        assert isinstance(producer, KafkaPythonFencedProducer)
+        looks = producer._producer._sender.config
+        assert looks["retry_backoff_ms"] == 100
+        producer.fence()
+        assert looks["retry_backoff_ms"] == 5

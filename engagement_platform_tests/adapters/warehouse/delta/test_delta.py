@@ -155,3 +155,9 @@ def test_a_day_is_written_small_and_in_parts(folder: Path, warehouse: DeltaWareh
     written = parquet.ParquetFile(next(iter(files(folder)))).metadata
     assert written.row_group(0).column(0).compression == "ZSTD"
     assert max(written.row_group(number).num_rows for number in range(written.num_row_groups)) <= 1 << 17
+
+
+def test_what_queries_take_is_loaded_by_the_first_query() -> None:
+    module = "engagement_platform.adapters.warehouse.delta.warehouse"
+    program = f"import sys, {module}; print({{'duckdb', 'sqlglot'}} & {{*sys.modules}})"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.strip() == b"set()"
