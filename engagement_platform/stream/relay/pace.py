@@ -2,8 +2,10 @@
 
 SHORTEST_IDLE = 0.004
 """Seconds after a first poll that brought nothing."""
-LONGEST_BUSY = 0.05
-"""Seconds after which a busy relay polls again at the latest, whatever a cycle costs."""
+BUSY_SHARE = 0.5
+"""Of what a cycle costs: the pause after it."""
+LONGEST_BUSY = 0.005
+"""Seconds after which a busy relay polls again at the latest: events wait for dear cycles, and not for pauses."""
 IDLE_FACTOR = 1.2
 """By which the pauses between polls grow while no events come."""
 _WEIGHT = 1 / 8
@@ -13,9 +15,9 @@ _WEIGHT = 1 / 8
 class Pace:
     """Pauses that follow from what cycles cost.
 
-    After a cycle that published, the relay rests for as long as such cycles take: half of its time is left to others,
-    and a transaction that has become dear, on a busy machine or with a slow broker, takes more events with it. After a
-    poll that brought nothing, which is cheap, it polls again soon, then ever later.
+    After a cycle that published, the relay rests for half as long as such cycles take of late: a third of its time is
+    left to others, and a transaction takes the more events with it the dearer it is. After a poll that brought nothing,
+    which is cheap, it polls again soon, then ever later.
     """
 
     def __init__(self, longest: float) -> None:
@@ -28,7 +30,7 @@ class Pace:
         if has_events:
             self._next = SHORTEST_IDLE
             self._cost += (took - self._cost) * _WEIGHT
-            return min(self._cost, LONGEST_BUSY)
+            return min(self._cost * BUSY_SHARE, LONGEST_BUSY)
         pause = min(self._next, self._longest)
         self._next = pause * IDLE_FACTOR
         return pause

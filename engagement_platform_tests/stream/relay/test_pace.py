@@ -8,21 +8,22 @@ from engagement_platform.stream.relay.pace import LONGEST_BUSY, SHORTEST_IDLE, P
 
 
 @given(cost=st.floats(0.001, 0.5), others=st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=20))
-def test_a_busy_relay_rests_for_as_long_as_its_cycles_take(cost: float, others: list[tuple[float, bool]]) -> None:
+def test_a_busy_relay_rests_for_half_as_long_as_its_cycles_take(cost: float, others: list[tuple[float, bool]]) -> None:
     pace = Pace(0.05)
     for took, has_events in others:
-        assert 0 <= pace.pause(took, has_events=has_events) <= LONGEST_BUSY
+        pause = pace.pause(took, has_events=has_events)
+        assert 0 <= pause <= (LONGEST_BUSY if has_events else 0.05)
     for _ in range(100):
         pause = pace.pause(cost, has_events=True)
-    assert pause == pytest.approx(min(cost, LONGEST_BUSY), rel=0.01)
+    assert pause == pytest.approx(min(cost / 2, LONGEST_BUSY), rel=0.01)
 
 
 def test_one_cycle_that_hangs_does_not_slow_down_those_after_it() -> None:
     pace = Pace(0.05)
     for _ in range(50):
         pace.pause(0.006, has_events=True)
-    assert pace.pause(0.030, has_events=True) < 0.010
-    assert pace.pause(0.006, has_events=True) < 0.009
+    assert pace.pause(0.030, has_events=True) < 0.005
+    assert pace.pause(0.006, has_events=True) < 0.0045
 
 
 def test_a_relay_without_events_polls_ever_later_and_soon_again_once_there_was_one() -> None:
