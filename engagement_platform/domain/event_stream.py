@@ -23,11 +23,9 @@ COUNT = "count"
 """The measure that every stream has: how many events."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""A table's name."""
+"""A table's name; and a dimension's or a measure's, which stands in names of keys."""
 _STREAM = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 """A stream's name stands before `_` or `__` in names of schemas, variables, assets, jobs and ops."""
-_DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""A dimension's or a measure's name stands in names of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +171,11 @@ def _names(folder: Folder) -> Iterator[Flaw]:
         form = "a-z, 0-9 and _, beginning with a letter, 40 at most"
         yield Flaw(("warehouse", "table"), f"{folder.warehouse.table!r} is no name: {form}")
     for name in (*folder.checks.joined, *filter(None, [folder.checks.unit])):
-        if not _DIMENSION.fullmatch(name):
+        if not _NAME.fullmatch(name):
             yield Flaw(("checks",), f"{name!r} is no name, which stands in that of a check: a-z, 0-9 and _, 40 at most")
     for kind, names in (("dimensions", folder.views.dimensions), ("measures", folder.views.measures)):
         for name in names:
-            if not _DIMENSION.fullmatch(name):
+            if not _NAME.fullmatch(name):
                 yield Flaw(("views", kind, name), f"{name!r} is no name: a-z, 0-9 and _, 40 at most")
 
 
