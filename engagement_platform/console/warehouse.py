@@ -22,10 +22,9 @@ def warehouse() -> None:
 @of_stream
 def status(*, stream: str | None) -> None:
     """Show the last load, what is open, and which days wait for a rebuild."""
-    from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.loads import Loads
     from engagement_platform.adapters.platform.migrate import ensure_schema
-    from engagement_platform.adapters.platform.rebuilds import Rebuilds
+    from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
     from engagement_platform.adapters.stream_table import table_now
     from engagement_platform.adapters.warehouse.connect import open_warehouse
     from engagement_platform.stream.stage.batch import WRITER
@@ -103,8 +102,8 @@ def give_up(load_id: str, *, yes: bool, stream: str | None) -> None:
 @of_stream
 def not_due(day: datetime, *, stream: str | None) -> None:
     """Forget that a day has to be rebuilt, and leave it as it is."""
-    from engagement_platform.adapters.platform.due_days import DueDays
     from engagement_platform.adapters.platform.migrate import ensure_schema
+    from engagement_platform.adapters.platform.rebuilds import DueDays
     from engagement_platform.adapters.stream_table import table_now
     from engagement_platform.adapters.warehouse.connect import open_warehouse
 

@@ -14,7 +14,7 @@ from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
 from engagement_platform.adapters.platform.dead_letters import open_actions
-from engagement_platform.adapters.platform.due_days import DueDays
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.source.history import messages_of
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now

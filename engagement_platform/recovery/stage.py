@@ -4,9 +4,9 @@ from contextlib import closing
 from datetime import date
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Load, Warehouse

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from engagement_platform.adapters import streams
 from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.adapters.platform.dead_letters import DeadLetterActions, open_actions
-from engagement_platform.adapters.platform.due_days import DueDays
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.dead_letters import redrive
 from engagement_platform.dead_letters.list import dead_letters_of
 from engagement_platform.dead_letters.redrive import Redriven

@@ -7,9 +7,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
-from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.console.warehouse import warehouse
 from engagement_platform.domain.removal import RemovalRefused

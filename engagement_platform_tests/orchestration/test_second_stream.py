@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.streams import stream_named
 from engagement_platform.definitions import definitions
 from engagement_platform.domain.errors import StreamStopped, Unavailable

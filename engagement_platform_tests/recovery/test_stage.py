@@ -5,8 +5,8 @@ import psycopg
 import pytest
 
 from engagement_platform.adapters.kafka.topics import ensure_topics
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.recovery import stage as stage_recovery

@@ -1,4 +1,4 @@
-"""The rebuilds of days, and what they cover: the rows by which a live load knows what is in the table already.
+"""The days that have to be rebuilt, the rebuilds, and what they cover: by which a live load knows what is in the table.
 
 A rebuild enters its row while it owns the lock of its day, a load while it shares the locks of its days (`loads`). The
 locks only order the rows; what is promised stands in the rows, which outlive every session.
@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Store
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.ids import decode, encode
 from engagement_platform.domain.reconciliation import Ids
@@ -22,6 +21,32 @@ _SQL = sql.load(__package__, "rebuilds.sql")
 
 _LOCKS_OF_A_TABLE = 256
 """Days share locks, so that a batch of events with wild times does not use up the server's room for locks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A day that has to be rebuilt."""
+
+    day: date
+    reason: str
+    since: datetime
+
+
+class DueDays(Store):
+    """The table of days that have to be rebuilt."""
+
+    def note(self, table_id: str, days: Iterable[date], reason: str) -> None:
+        """Note that days have to be rebuilt."""
+        self.session.execute(_SQL["due_note"], table_id=table_id, days=list(days), reason=reason)
+
+    def forget(self, table_id: str, day: date, noted_before: datetime | None = None) -> None:
+        """Forget that a day has to be rebuilt, unless that was noted later than a time."""
+        before = "infinity" if noted_before is None else noted_before
+        self.session.execute(_SQL["due_forget"], table_id=table_id, day=day, before=before)
+
+    def all(self) -> list[Due]:
+        """Return the days that have to be rebuilt, ascending."""
+        return self.session.objects(Due, _SQL["due_all"])
 
 
 @dataclass(frozen=True, slots=True)

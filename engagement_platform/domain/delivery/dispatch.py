@@ -12,9 +12,8 @@ from datetime import datetime
 from engagement_platform.domain.delivery.blame import HALVE_AFTER, Blame
 from engagement_platform.domain.delivery.gate import MAX_RETRY_AFTER_SECONDS, BreakerState, Gate, pause
 from engagement_platform.domain.delivery.outcome import Outcome, Verdict
-from engagement_platform.domain.delivery.parcels import Charges, Failed, Outgoing, Parcel, Policy, Settled
+from engagement_platform.domain.delivery.parcels import Charges, Failed, Outgoing, Parcel, Policy, Settled, Waiting
 from engagement_platform.domain.delivery.tries import Tried
-from engagement_platform.domain.delivery.waiting import Waiting
 
 LOOK_AGAIN_SECONDS = 10.0
 """How often it is tried whether a person has acted, or a partner that refused everything takes an event again."""

@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from engagement_platform.adapters.platform.due_days import Due, DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rebuilds import Due, DueDays, Rebuilds
 from engagement_platform.domain.days import MAX_DAYS, ONE_DAY, bounds, unsettled
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream

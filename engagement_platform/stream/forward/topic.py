@@ -11,8 +11,7 @@ from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform.forwarded import Position
 from engagement_platform.domain.batches import Lines, Rejected
 from engagement_platform.domain.delivery.parcels import Outgoing
-from engagement_platform.domain.delivery.prefix import Prefix
-from engagement_platform.domain.delivery.tries import Tried, from_text, to_text
+from engagement_platform.domain.delivery.tries import Prefix, Tried, from_text, to_text
 from engagement_platform.domain.messages import HEADER_TO, HEADER_UNSEEN_AT, TO_API
 from engagement_platform.domain.rejections import Judged
 

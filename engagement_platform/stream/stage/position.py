@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.platform import published
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.checkpoint import missing_ranges

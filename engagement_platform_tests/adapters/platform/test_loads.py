@@ -7,10 +7,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.settings import Settings

@@ -6,9 +6,9 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import NoTable, Session, connect_platform
 from engagement_platform.adapters.platform.dead_letters import open_actions
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.pauses import Pauses
+from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.domain.errors import EngagementError, Unavailable
 from engagement_platform.settings import Settings
 

@@ -15,12 +15,11 @@ from psycopg.conninfo import make_conninfo
 from engagement_platform.adapters.platform import forwarded, mirror, published
 from engagement_platform.adapters.platform.dead_letters import open_actions
 from engagement_platform.adapters.platform.decisions import RejectionCredit
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.adapters.platform.rights import HEAD, read_rights
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity

@@ -14,7 +14,7 @@ from engagement_platform.domain.delivery.gate import (
     pause,
 )
 from engagement_platform.domain.delivery.parcels import Lanes, Outgoing
-from engagement_platform.domain.delivery.prefix import Prefix
+from engagement_platform.domain.delivery.tries import Prefix
 
 jitters = st.floats(0, 1, exclude_max=True)
 

@@ -4,9 +4,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import LoadRow, Loads
-from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.warehouse.days import is_known
 from engagement_platform.orchestration.warehouse.schedules import request

@@ -19,10 +19,9 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.kafka.topics import ensure_topics
-from engagement_platform.adapters.platform.due_days import DueDays
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.rebuilds import Rebuilds
+from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.domain.coverage import Coverage
