@@ -29,7 +29,7 @@ CATCH_UP_SECONDS = 600.0
 
 def overload(endpoints: Endpoints, seconds: float) -> list[Figure]:
     """Find out how much is possible, offer twice of that, and wait until all of it is everywhere."""
-    with own_place(endpoints) as place, Receiver() as partner:
+    with own_place(endpoints, start="earliest") as place, Receiver() as partner:
         variables = environment(endpoints, place.settings.state_dir, place.settings)
         variables |= {"ENGAGEMENT_API_URL": partner.url}
         with processes(variables, LOOPS) as running, Session(place.settings, "soak") as session:
