@@ -44,7 +44,12 @@ def _figures(
     running: Mapping[str, subprocess.Popen[bytes]],
     seconds: float,
 ) -> Iterator[Figure]:
-    possible = _offer(place, session, FIRST_PER_SECOND, FIRST_SECONDS)[-1].figures.count(EVENTS) / FIRST_SECONDS
+    _offer(place, session, 100.0, 1.0)
+    _await_all(place, partner, session)  # all of it has begun
+    before = _tally(session).figures.count(EVENTS)
+    possible = (
+        _offer(place, session, FIRST_PER_SECOND, FIRST_SECONDS)[-1].figures.count(EVENTS) - before
+    ) / FIRST_SECONDS
     _await_all(place, partner, session)
     before = _tally(session).figures.count(EVENTS)
     looks = _offer(place, session, TIMES_TOO_MUCH * possible, seconds)
