@@ -62,12 +62,14 @@ class Progress:
         """Be in a state from now on; it keeps its beginning while it is about the same."""
         if state.about(self.state):
             state = replace(state, since=self.state.since)
+        else:
+            self.is_news = True
         self.state = state
 
     def streams(self) -> None:
         """Handle events as they come. Cheap, for it is called with each batch."""
         if self.state.kind is not Activity.STREAMS:
-            self.state = LoopState(Activity.STREAMS, time.time())
+            self.enter(LoopState(Activity.STREAMS, time.time()))
 
     def figures(self) -> Figures:
         """Return the values at this moment."""

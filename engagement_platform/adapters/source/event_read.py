@@ -26,6 +26,8 @@ _READ = _SQL["read"].replace("{wanted}", _SQL["wanted"]).replace("{unchanged}", 
 _FIRST_WANTED = _SQL["first_wanted"].replace("{wanted}", _SQL["wanted"])
 
 _PART_ROWS = 200
+_PLANS = 3
+"""Of one read, where the columns of the result are others each time that the plan before is used."""
 _COLUMNS = ("id", "key", "value", "bytes", "has_timestamp", "form", "last_given", "unchanged")
 """What a read has before the event's columns."""
 
@@ -68,11 +70,10 @@ class EventRead:
         }
         with session.reaching(self._origin), self._explained(seen):
             try:
-                return self._read(parameters, limits, form, seen)
-            except psycopg.errors.FeatureNotSupported:  # "cached plan must not change result type"
-                if self._planned.is_new:
-                    raise
-                self._planned.expire()  # a plan of now tells what has changed
+                for _ in range(_PLANS - 1):
+                    with suppress(psycopg.errors.FeatureNotSupported):  # "cached plan must not change result type"
+                        return self._read(parameters, limits, form, seen)
+                    self._planned.expire()  # a plan of now tells what has changed
                 return self._read(parameters, limits, form, seen)
             except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
                 if limits.rows > 1:
