@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from engagement_platform.adapters.kafka.client import client_of
-from engagement_platform.adapters.kafka.identity import topic_id
 from engagement_platform.adapters.kafka.port import Fetching, OffsetsExpired, TopicState
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.refusals import no_answer
+from engagement_platform.adapters.kafka.topics import topic_id
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.settings import Kafka
 
@@ -47,21 +47,12 @@ class TopicReader:
     Methods raise Unavailable when Kafka does not answer, OffsetsExpired and TopicChanged. Not thread-safe.
     """
 
-    def __init__(
-        self,
-        kafka: Kafka,
-        topic: str,
-        *,
-        min_bytes: int = 1,
-        max_wait_ms: int = 500,
-        max_records: int = 5_000,
-        max_partition_bytes: int = 4 << 20,
-        group: str | None = None,
-    ) -> None:
+    def __init__(self, kafka: Kafka, topic: str, *, group: str | None = None, **fetching: int) -> None:
+        """Connect. `fetching` is what `port.Fetching` has, but for `refresh_ms`."""
         self._kafka = kafka
         self.topic = topic
-        fetching = Fetching(min_bytes, max_wait_ms, max_records, max_partition_bytes, REFRESH_MS)
-        self._consumer = client_of(kafka).open_consumer(kafka, topic, fetching, group)
+        how = Fetching(refresh_ms=REFRESH_MS, **fetching)
+        self._consumer = client_of(kafka).open_consumer(kafka, topic, how, group)
         self.topic_id = self._consumer.state().topic_id
         self._stand: _Stand | None = None
         """Asked of the client once for each poll: it is a call for each partition."""
@@ -102,9 +93,9 @@ class TopicReader:
 
     def is_at_end(self) -> bool:
         """Say whether everything was read up to the ends that Kafka told in answers to reads from these positions."""
-        return self._at_ends() == self._standing().ends.keys()
+        return self.at_end() == self._standing().ends.keys()
 
-    def _at_ends(self) -> frozenset[int]:
+    def at_end(self) -> frozenset[int]:
         """Return the partitions of which everything was read, as the last answers told."""
         ends, positions = self._standing()
         return frozenset(p for p, end in ends.items() if end is not None and positions[p] >= end)

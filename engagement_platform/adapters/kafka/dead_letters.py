@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -86,8 +86,5 @@ def _stand_in(record: Record, reason: str) -> DeadLetter:
 @contextmanager
 def open_dead_letters(kafka: Kafka, topic: str) -> Iterator[DeadLetterReader]:
     """Connect to the topic of letters. Raises Unavailable, also when there is no such topic."""
-    reader = TopicReader(kafka, topic)
-    try:
+    with closing(TopicReader(kafka, topic)) as reader:
         yield DeadLetterReader(reader)
-    finally:
-        reader.close()

@@ -44,13 +44,13 @@ def note_of(topic_id: str, settled_to: datetime | None, credit: int | None = Non
 class GroupReader(TopicReader):
     """A `TopicReader` of one topic, the topic of events or that of replays, with a group for its offsets."""
 
-    def __init__(self, kafka: Kafka, topic: str, group: str, *, max_records: int = 2_000) -> None:
+    def __init__(self, kafka: Kafka, topic: str, group: str) -> None:
         super().__init__(
             kafka,
             topic,
             min_bytes=1 << 17,
             max_wait_ms=_MAX_WAIT_MS,
-            max_records=max_records,
+            max_records=2_000,
             max_partition_bytes=1 << 20,
             group=group,
         )
@@ -86,10 +86,6 @@ class GroupReader(TopicReader):
             )
         offsets = {partition: one.offset for partition, one in stored.items()}
         self.seek(dict.fromkeys(self.partitions, 0) | offsets if offsets else self.beginning_offsets())
-
-    def at_end(self) -> frozenset[int]:
-        """Return the partitions of which everything was read, as the last answers told."""
-        return self._at_ends()
 
     def follow_new_partitions(self) -> frozenset[int]:
         """Read partitions that were added, from their beginning, beside the others; return them."""

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 from engagement_platform.adapters.kafka.client import client_of
 from engagement_platform.adapters.kafka.port import Admin, NewTopic
-from engagement_platform.adapters.kafka.refusals import no_answer, right_refused
+from engagement_platform.adapters.kafka.refusals import missing_topic, no_answer, right_refused
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.settings import Kafka, Settings, Topics
 
@@ -22,10 +22,11 @@ def topics_to_make(topics: Topics) -> dict[str, NewTopic]:
     kept = {"retention.ms": str(WEEK_MS), "segment.ms": str(WEEK_MS // 7)}
     # Small segments, so that compaction keeps up with a checkpoint for every transaction.
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "delete.retention.ms": "60000"}
+    replicas = topics.replication_factor
     return {
-        topics.events: _topic(topics, topics.partitions, by_arrival | kept),
-        topics.checkpoint: _topic(topics, 1, compacted),
-        topics.dead_letters: _topic(topics, 1, by_arrival | {"retention.ms": "-1"}),
+        topics.events: NewTopic(topics.partitions, replicas, by_arrival | kept),
+        topics.checkpoint: NewTopic(1, replicas, compacted),
+        topics.dead_letters: NewTopic(1, replicas, by_arrival | {"retention.ms": "-1"}),
     }
 
 
@@ -34,10 +35,6 @@ def ensure_replay_topic(settings: Settings) -> None:
     with admin(settings.kafka) as client:
         if settings.topics.replays not in client.topics():
             client.create({settings.topics.replays: topics_to_make(settings.topics)[settings.topics.events]})
-
-
-def _topic(topics: Topics, partitions: int, configs: dict[str, str]) -> NewTopic:
-    return NewTopic(partitions, topics.replication_factor, configs)
 
 
 @contextmanager
@@ -51,6 +48,18 @@ def existing_topics(kafka: Kafka) -> frozenset[str]:
     """Return the names of the topics that Kafka shows to this user. Raises Unavailable."""
     with admin(kafka) as client:
         return client.topics()
+
+
+def topic_id(kafka: Kafka, topic: str) -> str:
+    """Return the UUID of a topic, as text: a recreated topic has the same name and offsets, but another one.
+
+    Raises Unavailable when Kafka or the topic is not there.
+    """
+    with admin(kafka) as client:
+        identity = client.topic_id(topic)
+    if identity is None:
+        raise missing_topic(kafka, topic)
+    return identity
 
 
 def ensure_topics(settings: Settings) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from engagement_platform.adapters.kafka import connection, consumer
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
-from engagement_platform.adapters.kafka.identity import topic_id
 from engagement_platform.adapters.kafka.record import Record
+from engagement_platform.adapters.kafka.topics import topic_id
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.conftest import CLIENTS

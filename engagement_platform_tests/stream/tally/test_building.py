@@ -9,8 +9,8 @@ import redis
 from pydantic import SecretStr
 
 from engagement_platform.adapters.kafka import consumer
-from engagement_platform.adapters.kafka.identity import topic_id
 from engagement_platform.adapters.kafka.kafka_python.consumer import KafkaPythonConsumer
+from engagement_platform.adapters.kafka.topics import topic_id
 from engagement_platform.adapters.redis.counts import Applied, Batch, Counts, Refused
 from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views

@@ -22,12 +22,10 @@ class KafkaPythonAdmin:
         self._client = connect(KafkaAdminClient, kafka, request_timeout_ms=connection.MAX_BLOCK_MS)
 
     def topics(self) -> frozenset[str]:
-        """Return the names of the topics that Kafka shows to this user."""
         with self._reaching():
             return frozenset(self._client.list_topics())
 
     def create(self, topics: Mapping[str, NewTopic]) -> None:
-        """Create topics, in one request, and wait until they can be used. Those that exist stay as they are."""
         wanted = {
             name: {
                 "num_partitions": topic.partitions,
@@ -43,7 +41,6 @@ class KafkaPythonAdmin:
                 self._client.wait_for_topics(list(topics))  # another process was faster
 
     def topic_id(self, topic: str) -> str | None:
-        """Return the UUID of a topic, as text; None where Kafka shows no such topic."""
         with self._reaching():
             described = self._client.describe_topics([topic])
         identity = described[0]["topic_id"] if described else None
@@ -60,13 +57,11 @@ class KafkaPythonAdmin:
         return {topic: {name: entry["value"] for name, entry in shown.get(topic, {}).items()} for topic in topics}
 
     def written_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return partition -> end of all that is written, open transactions included."""
         latest = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in partitions}
         with self._reaching():
             return {at.partition: end.offset for at, end in self._client.list_partition_offsets(latest).items()}
 
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
-        """Return partition -> the latest timestamp of its messages, in ms; None for an empty one."""
         newest = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}
         with self._reaching():
             offsets = self._client.list_partition_offsets(newest)
@@ -76,7 +71,6 @@ class KafkaPythonAdmin:
         }
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
     @contextmanager
@@ -85,8 +79,3 @@ class KafkaPythonAdmin:
             yield
         except KafkaError as error:
             raise unavailable(self._kafka, error) from error
-
-
-def open_admin(kafka: Kafka) -> KafkaPythonAdmin:
-    """Open an admin client: see `port.Client`."""
-    return KafkaPythonAdmin(kafka)

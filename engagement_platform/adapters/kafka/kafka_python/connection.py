@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from engagement_platform.adapters import keepalive
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.kafka_python.errors import refusal, unavailable
-from engagement_platform.adapters.kafka.kafka_python.private import Network, look_up_only, make_network, note_failures
+from engagement_platform.adapters.kafka.kafka_python.private import look_up_only, make_network, note_failures
 from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Kafka
 
@@ -56,7 +56,7 @@ def connect(kind: Callable[..., Client], kafka: Kafka, **chosen: Any) -> Client:
 
     with ExitStack() as undo:
 
-        def open_network(**configs: Any) -> Network:
+        def open_network(**configs: Any) -> Any:
             network = make_network(configs)
             # A constructor that raises closes nothing: a thread and four file descriptors would stay.
             undo.callback(network.close)

@@ -28,7 +28,7 @@ from engagement_platform.settings import Kafka
 class KafkaPythonConsumer:
     """What `port.Consumer` says. The client's own thread looks the topic up."""
 
-    def __init__(self, kafka: Kafka, topic: str, fetching: Fetching, group: str | None) -> None:
+    def __init__(self, kafka: Kafka, topic: str, fetching: Fetching, group: str | None = None) -> None:
         self._kafka = kafka
         self._topic = topic
         self._consumer = connect(
@@ -73,56 +73,46 @@ class KafkaPythonConsumer:
         self._state = self._read_state(cluster) or self._state
 
     def state(self) -> TopicState:
-        """Return what the topic was at the last look."""
         return self._state
 
     def assign(self, offsets: Mapping[int, int]) -> None:
-        """Read from these offsets on: partition -> offset."""
         self._consumer.assign([self._at(partition) for partition in offsets])
         for partition, offset in offsets.items():
             self._consumer.seek(self._at(partition), offset)
 
     def hold(self, *, holding: bool) -> None:
-        """Stop fetching what is assigned, or go on."""
         act = self._consumer.pause if holding else self._consumer.resume
         act(*self._consumer.assignment())
 
     def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
-        """Return messages by partition, as soon as there are any. Raises OffsetsExpired."""
         with self._reaching():
             polled = self._consumer.poll(timeout_ms)
         return {at.partition: records for at, records in polled.items()}
 
     def positions(self) -> dict[int, int]:
-        """Return partition -> offset of the next message, behind markers of transactions."""
         with self._reaching():
             return {at.partition: self._consumer.position(at, timeout_ms=0) for at in self._consumer.assignment()}
 
     def known_ends(self) -> dict[int, int | None]:
-        """Return partition -> end of what is written, as the last answer to a read told it."""
         return {at.partition: self._consumer.highwater(at) for at in self._consumer.assignment()}
 
     def end_offsets(self, partitions: Collection[int]) -> dict[int, int]:
-        """Return partition -> end of what is committed."""
         with self._reaching():
             ends = self._consumer.end_offsets([self._at(p) for p in partitions], connection.MAX_BLOCK_MS)
         return {at.partition: offset for at, offset in ends.items()}
 
     def beginning_offsets(self, partitions: Collection[int]) -> dict[int, int]:
-        """Return partition -> oldest offset there is."""
         with self._reaching():
             first = self._consumer.beginning_offsets([self._at(p) for p in partitions], connection.MAX_BLOCK_MS)
         return {at.partition: offset for at, offset in first.items()}
 
     def offsets_at(self, partitions: Collection[int], arrived_ms: int) -> dict[int, int | None]:
-        """Return partition -> offset of the first message of that time or later."""
         times = {self._at(p): arrived_ms for p in partitions}
         with self._reaching():
             offsets = self._consumer.offsets_for_times(times, connection.MAX_BLOCK_MS)
         return {at.partition: None if offset is None else offset.offset for at, offset in offsets.items()}
 
     def stored(self, partitions: Collection[int]) -> dict[int, tuple[int, str]]:
-        """Return partition -> offset and note that the group stores."""
         with self._reaching():
             committed = {
                 p: self._consumer.committed(self._at(p), metadata=True, timeout_ms=connection.MAX_BLOCK_MS)
@@ -131,7 +121,6 @@ class KafkaPythonConsumer:
         return {p: (one.offset, whole(one.metadata or "")) for p, one in committed.items() if one is not None}
 
     def store(self, offsets: Mapping[int, tuple[int, str]]) -> None:
-        """Have the group store partition -> offset and note. Raises NoteTooLong."""
         records = {
             self._at(p): OffsetAndMetadata(offset, ended_by_zero(note), -1) for p, (offset, note) in offsets.items()
         }
@@ -142,7 +131,6 @@ class KafkaPythonConsumer:
                 raise NoteTooLong(str(error)) from error
 
     def close(self) -> None:
-        """Close the connections."""
         self._consumer.close(autocommit=False, timeout_ms=1_000)
 
     def _at(self, partition: int) -> TopicPartition:
@@ -156,8 +144,3 @@ class KafkaPythonConsumer:
             raise OffsetsExpired(f"Kafka does not have the offsets to read from: {error}.") from error
         except KafkaError as error:
             raise unavailable(self._kafka, error) from error
-
-
-def open_consumer(kafka: Kafka, topic: str, fetching: Fetching, group: str | None = None) -> KafkaPythonConsumer:
-    """Open a consumer: see `port.Client`."""
-    return KafkaPythonConsumer(kafka, topic, fetching, group)

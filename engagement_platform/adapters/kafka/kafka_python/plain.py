@@ -36,7 +36,6 @@ class KafkaPythonPlainProducer:
         )
 
     def send_all(self, messages: Iterable[Message]) -> int:
-        """Send messages as they come; return how many Kafka has, which is all of them."""
         unconfirmed: deque[Any] = deque()
         confirmed = 0
         try:
@@ -52,10 +51,4 @@ class KafkaPythonPlainProducer:
             raise unavailable(self._kafka, error) from error
 
     def close(self) -> None:
-        """Close the connections."""
         self._producer.close(timeout=1)
-
-
-def open_plain(kafka: Kafka, largest_message: int) -> KafkaPythonPlainProducer:
-    """Open a producer: see `port.Client`."""
-    return KafkaPythonPlainProducer(kafka, largest_message)

@@ -11,13 +11,6 @@ from kafka import KafkaConsumer, KafkaProducer, errors
 from kafka.net.compat import KafkaNetClient
 
 
-class Network(Protocol):
-    """What a client reaches Kafka by. Clients take one as `kafka_client`, which is public; to make one is not."""
-
-    def close(self) -> None:
-        """Close all sockets, and end the thread."""
-
-
 class Cluster(Protocol):
     """What a client knows of topics. `KafkaConsumer` tells no topic's identity, and nobody of a change."""
 
@@ -31,10 +24,12 @@ class Cluster(Protocol):
         """Have a function called with the cluster whenever topics were looked up."""
 
 
-def make_network(configs: dict[str, Any]) -> Network:
-    """Return what a client reaches Kafka by. Whoever makes it closes it where the client's constructor raises."""
-    network: Network = KafkaNetClient(**configs)
-    return network
+def make_network(configs: dict[str, Any]) -> Any:
+    """Return what a client reaches Kafka by. Clients take one as `kafka_client`, which is public; to make one is not.
+
+    Whoever makes it closes it, with all sockets and the thread, where the client's constructor raises.
+    """
+    return KafkaNetClient(**configs)
 
 
 def look_up_only(network: Any) -> None:

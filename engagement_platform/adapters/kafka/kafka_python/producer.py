@@ -24,7 +24,6 @@ from engagement_platform.settings import Kafka
 
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
-
 _LOOK_MS = 5
 """How often the client looks for an answer. 100, its default, makes the 95th percentile of a transaction 120 ms."""
 _RESTING_LOOK_MS = 100
@@ -40,19 +39,38 @@ def _partition(key: bytes, partitions: int) -> int:
 class KafkaPythonFencedProducer:
     """What `port.FencedProducer` says."""
 
-    def __init__(self, kafka: Kafka, producer: KafkaProducer, transactional_id: str) -> None:
+    def __init__(self, kafka: Kafka, transactional_id: str, topics: Collection[str], largest_message: int) -> None:
         self._kafka = kafka
         self._transactional_id = transactional_id
-        self._producer = producer
+        self._producer = connect(
+            KafkaProducer,
+            kafka,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=kafka.transaction_timeout_ms,
+            acks="all",
+            metrics_enabled=False,
+            linger_ms=0,
+            batch_size=262_144,
+            max_request_size=largest_message + 262_144,
+            max_block_ms=connection.MAX_BLOCK_MS,
+            retry_backoff_ms=_LOOK_MS,
+            request_timeout_ms=connection.MAX_BLOCK_MS,
+            delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
+        )
+        look_for_work(self._producer, _RESTING_LOOK_MS)
+        try:
+            for topic in topics:
+                self._producer.partitions_for(topic)  # looked up now, so that the first transaction does not wait
+        except KafkaError as error:
+            self.close()
+            raise unavailable(kafka, error) from error
 
     def fence(self) -> None:
-        """Shut out every earlier producer of this transactional id; what it left open is aborted. Raises Fenced."""
         look_for_work(self._producer, _LOOK_MS)
         with self._translated():
             self._producer.init_transactions()
 
     def commit(self, messages: Sequence[Message]) -> None:
-        """Write all messages or none. Raises Fenced, and Unavailable when the outcome is not known."""
         with self._translated():
             partitions = {topic: len(self._producer.partitions_for(topic)) for topic in {m.topic for m in messages}}
             deadline = time.monotonic() + self._kafka.transaction_timeout_ms / 1000
@@ -79,7 +97,6 @@ class KafkaPythonFencedProducer:
             raise next(filter(None, refusals), None) or unavailable(self._kafka, error) from error
 
     def close(self) -> None:
-        """Close the connections, and drop what has not been sent."""
         stop_sending(self._producer)
         with suppress(KafkaError):
             self._producer.close(timeout=1)
@@ -98,33 +115,3 @@ def _await_delivery(sent: Sequence[Any], deadline: float) -> None:
 
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
-
-
-def open_fenced(
-    kafka: Kafka, transactional_id: str, topics: Collection[str], largest_message: int
-) -> KafkaPythonFencedProducer:
-    """Open a transactional producer: see `port.Client`."""
-    producer = connect(
-        KafkaProducer,
-        kafka,
-        transactional_id=transactional_id,
-        transaction_timeout_ms=kafka.transaction_timeout_ms,
-        acks="all",
-        metrics_enabled=False,
-        linger_ms=0,
-        batch_size=262_144,
-        max_request_size=largest_message + 262_144,
-        max_block_ms=connection.MAX_BLOCK_MS,
-        retry_backoff_ms=_LOOK_MS,
-        request_timeout_ms=connection.MAX_BLOCK_MS,
-        delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
-    )
-    look_for_work(producer, _RESTING_LOOK_MS)
-    opened = KafkaPythonFencedProducer(kafka, producer, transactional_id)
-    try:
-        for topic in topics:
-            producer.partitions_for(topic)  # looked up now, so that the first transaction does not wait for it
-    except KafkaError as error:
-        opened.close()
-        raise unavailable(kafka, error) from error
-    return opened

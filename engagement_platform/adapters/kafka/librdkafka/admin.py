@@ -54,7 +54,6 @@ class LibrdkafkaAdmin:
             raise
 
     def topics(self) -> frozenset[str]:
-        """Return the names of the topics that Kafka shows to this user."""
         try:
             listed = self._requests.client.list_topics(timeout=connection.MAX_BLOCK_MS / 1000)
         except KafkaException as error:
@@ -62,7 +61,6 @@ class LibrdkafkaAdmin:
         return frozenset(listed.topics)
 
     def create(self, topics: Mapping[str, port.NewTopic]) -> None:
-        """Create topics, in one request, and wait until they can be used. Those that exist stay as they are."""
         new = [
             NewTopic(name, topic.partitions, topic.replication_factor, config=dict(topic.configs))
             for name, topic in topics.items()
@@ -90,7 +88,6 @@ class LibrdkafkaAdmin:
         )
 
     def topic_id(self, topic: str) -> str | None:
-        """Return the UUID of a topic, as text; None where Kafka shows no such topic."""
         described = self._describe(topic)
         return None if described is None else identity_of(described)
 
@@ -103,7 +100,6 @@ class LibrdkafkaAdmin:
             raise unavailable(self._kafka, error_of(error)) from error
 
     def configurations(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return topic -> its effective configuration; an empty one where Kafka shows none to this user."""
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
         return {
             resource.name: self._shown(future)
@@ -120,20 +116,12 @@ class LibrdkafkaAdmin:
         return {name: entry.value for name, entry in entries.items()}
 
     def written_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return partition -> end of all that is written, open transactions included."""
         answers = offsets_of(self._requests, topic, partitions, OffsetSpec.latest())
         return {partition: answer.offset for partition, answer in answers.items()}
 
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
-        """Return partition -> the latest timestamp of its messages, in ms; None for an empty one."""
         answers = offsets_of(self._requests, topic, partitions, OffsetSpec.max_timestamp())
         return {p: answer.timestamp if answer.timestamp >= 0 else None for p, answer in answers.items()}
 
     def close(self) -> None:
-        """Close the connections."""
         self._requests.close()
-
-
-def open_admin(kafka: Kafka) -> LibrdkafkaAdmin:
-    """Open an admin client: see `port.Client`."""
-    return LibrdkafkaAdmin(kafka)

@@ -1,8 +1,9 @@
 """The client librdkafka, by confluent-kafka: what the port asks of one (`port.Client`)."""
 
-from engagement_platform.adapters.kafka.librdkafka.admin import open_admin
-from engagement_platform.adapters.kafka.librdkafka.consumer import open_consumer
-from engagement_platform.adapters.kafka.librdkafka.plain import open_plain
-from engagement_platform.adapters.kafka.librdkafka.producer import open_fenced
+from engagement_platform.adapters.kafka.librdkafka.admin import LibrdkafkaAdmin
+from engagement_platform.adapters.kafka.librdkafka.consumer import LibrdkafkaConsumer
+from engagement_platform.adapters.kafka.librdkafka.plain import LibrdkafkaPlainProducer
+from engagement_platform.adapters.kafka.librdkafka.producer import LibrdkafkaFencedProducer
 
-__all__ = ["open_admin", "open_consumer", "open_fenced", "open_plain"]
+open_admin, open_consumer = LibrdkafkaAdmin, LibrdkafkaConsumer
+open_fenced, open_plain = LibrdkafkaFencedProducer, LibrdkafkaPlainProducer

@@ -68,7 +68,7 @@ class LibrdkafkaConsumer:
     was read since they were assigned: of others the library may still tell what was true before.
     """
 
-    def __init__(self, kafka: Kafka, topic: str, fetching: Fetching, group: str | None) -> None:
+    def __init__(self, kafka: Kafka, topic: str, fetching: Fetching, group: str | None = None) -> None:
         self._kafka = kafka
         self._topic = topic
         self._group = group
@@ -151,7 +151,6 @@ class LibrdkafkaConsumer:
         self._look = None
 
     def assign(self, offsets: Mapping[int, int]) -> None:
-        """Read from these offsets on: partition -> offset."""
         self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in offsets.items()])
         self._positions = dict(offsets)
         self._heard.clear()
@@ -160,7 +159,6 @@ class LibrdkafkaConsumer:
             self.hold(holding=True)
 
     def hold(self, *, holding: bool) -> None:
-        """Stop fetching what is assigned, or go on."""
         self._holding = holding
         act = self._consumer.pause if holding else self._consumer.resume
         act(self._at(self._positions))
@@ -217,14 +215,12 @@ class LibrdkafkaConsumer:
             self._failure = self._failure or unavailable(self._kafka, error)
 
     def positions(self) -> dict[int, int]:
-        """Return partition -> offset of the next message, behind markers of transactions."""
         behind = (
             {at.partition: at.offset for at in self._consumer.position(self._at(self._heard))} if self._heard else {}
         )
         return {p: max(position, behind.get(p, -1)) for p, position in self._positions.items()}
 
     def known_ends(self) -> dict[int, int | None]:
-        """Return partition -> end of what is written, as the last answer to a read told it."""
         return {p: self._known_end(p) if p in self._heard else None for p in self._positions}
 
     def _known_end(self, partition: int) -> int | None:
@@ -232,30 +228,25 @@ class LibrdkafkaConsumer:
         return end if end >= 0 else None
 
     def end_offsets(self, partitions: Collection[int]) -> dict[int, int]:
-        """Return partition -> end of what is committed."""
         answers = offsets_of(
             self._requests, self._topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED
         )
         return {p: answer.offset for p, answer in answers.items()}
 
     def beginning_offsets(self, partitions: Collection[int]) -> dict[int, int]:
-        """Return partition -> oldest offset there is."""
         answers = offsets_of(self._requests, self._topic, partitions, OffsetSpec.earliest())
         return {p: answer.offset for p, answer in answers.items()}
 
     def offsets_at(self, partitions: Collection[int], arrived_ms: int) -> dict[int, int | None]:
-        """Return partition -> offset of the first message of that time or later."""
         answers = offsets_of(self._requests, self._topic, partitions, OffsetSpec.for_timestamp(arrived_ms))
         return {p: answer.offset if answer.offset >= 0 else None for p, answer in answers.items()}
 
     def stored(self, partitions: Collection[int]) -> dict[int, tuple[int, str]]:
-        """Return partition -> offset and note that the group stores."""
         asked = [ConsumerGroupTopicPartitions(self._group or _NO_GROUP, self._at(partitions))]
         kept = self._answers(self._requests.client.list_consumer_group_offsets(asked))
         return {at.partition: (at.offset, _note_of(at)) for at in kept if at.offset >= 0}
 
     def store(self, offsets: Mapping[int, tuple[int, str]]) -> None:
-        """Have the group store partition -> offset and note. Raises NoteTooLong."""
         new = [TopicPartition(self._topic, p, offset, ended(note)) for p, (offset, note) in offsets.items()]
         if new:
             told = [ConsumerGroupTopicPartitions(self._group or _NO_GROUP, new)]
@@ -278,7 +269,6 @@ class LibrdkafkaConsumer:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
     def close(self) -> None:
-        """Close the connections."""
         self._look = None
         self._consumer.close()
         self._requests.close()
@@ -294,8 +284,3 @@ def _note_of(at: TopicPartition) -> str:
 def _state_of(described: Any) -> TopicState:
     partitions = frozenset(partition.id for partition in described.partitions)
     return TopicState(identity_of(described), partitions, time.monotonic())
-
-
-def open_consumer(kafka: Kafka, topic: str, fetching: Fetching, group: str | None = None) -> LibrdkafkaConsumer:
-    """Open a consumer: see `port.Client`."""
-    return LibrdkafkaConsumer(kafka, topic, fetching, group)

@@ -34,7 +34,6 @@ class LibrdkafkaPlainProducer:
         )
 
     def send_all(self, messages: Iterable[Message]) -> int:
-        """Send messages as they come; return how many Kafka has, which is all of them."""
         sent = 0
         try:
             for message in messages:
@@ -67,10 +66,4 @@ class LibrdkafkaPlainProducer:
             raise unavailable(self._kafka, self._sender.failure)
 
     def close(self) -> None:
-        """Close the connections."""
         self._sender.close()
-
-
-def open_plain(kafka: Kafka, largest_message: int) -> LibrdkafkaPlainProducer:
-    """Open a producer: see `port.Client`."""
-    return LibrdkafkaPlainProducer(kafka, largest_message)

@@ -18,7 +18,7 @@ from engagement_platform.settings import Kafka
 class LibrdkafkaFencedProducer:
     """What `port.FencedProducer` says."""
 
-    def __init__(self, kafka: Kafka, transactional_id: str, largest_message: int) -> None:
+    def __init__(self, kafka: Kafka, transactional_id: str, topics: Collection[str], largest_message: int) -> None:
         self._kafka = kafka
         self._transactional_id = transactional_id
         self._sender = Sender(
@@ -31,18 +31,17 @@ class LibrdkafkaFencedProducer:
                 "message.timeout.ms": min(2 * connection.MAX_BLOCK_MS, kafka.transaction_timeout_ms),
             },
         )
-
-    def meet(self, topics: Collection[str]) -> None:
-        """Wait until it is connected and knows topics. Raises Unavailable, also where one is not there."""
-        self._sender.meet(topics)
+        try:
+            self._sender.meet(topics)
+        except BaseException:
+            self.close()
+            raise
 
     def fence(self) -> None:
-        """Shut out every earlier producer of this transactional id; what it left open is aborted. Raises Fenced."""
         with self._translated():
             self._sender.producer.init_transactions(connection.MAX_BLOCK_MS / 1000)
 
     def commit(self, messages: Sequence[Message]) -> None:
-        """Write all messages or none. Raises Fenced, and Unavailable when the outcome is not known."""
         deadline = time.monotonic() + self._kafka.transaction_timeout_ms / 1000
         with self._translated():
             self._sender.producer.begin_transaction()
@@ -70,22 +69,8 @@ class LibrdkafkaFencedProducer:
         return next((one for one in told if isinstance(one, Refused)), told[0])
 
     def close(self) -> None:
-        """Close the connections, and drop what has not been sent."""
         self._sender.close()
 
 
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
-
-
-def open_fenced(
-    kafka: Kafka, transactional_id: str, topics: Collection[str], largest_message: int
-) -> LibrdkafkaFencedProducer:
-    """Open a transactional producer: see `port.Client`."""
-    opened = LibrdkafkaFencedProducer(kafka, transactional_id, largest_message)
-    try:
-        opened.meet(topics)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
