@@ -11,7 +11,7 @@ from engagement_platform.definitions import definitions
 from engagement_platform.domain.leases import HURRIED
 from engagement_platform.domain.redrive import Sink
 from engagement_platform.stream import registry
-from engagement_platform.stream.forward.dead_letters import SOURCE
+from engagement_platform.stream.forward.clients import SOURCE
 from engagement_platform.stream.registry import LOOPS, NAMES, PAUSABLE, Loop
 from engagement_platform.stream.stage.batch import WRITER
 from engagement_platform_tests.streams import ORDERS, PACKAGED

@@ -58,14 +58,10 @@ class DeadLetterActions(Store):
 def open_actions(settings: Settings, topic_id: str, *, alone: bool = False) -> Iterator[DeadLetterActions]:
     """Connect; with `alone`, nobody else acts on letters meanwhile. Raises EngagementError when somebody does."""
     ensure_schema(settings)
-    with Session(settings, "letters", _be_alone if alone else _beside_others) as session:
+    with Session(settings, "letters", _be_alone if alone else lambda _: None) as session:
         with session.connected():
             pass
         yield DeadLetterActions(session, topic_id)
-
-
-def _beside_others(_: Session) -> None:
-    """Take no lock."""
 
 
 def _be_alone(session: Session) -> None:

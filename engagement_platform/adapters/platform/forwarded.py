@@ -5,8 +5,8 @@ where Kafka has no offsets, to tell a first start from a topic or a group that w
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -64,16 +64,16 @@ def _parameters(settings: Settings, topic: str, position: Position) -> dict[str,
     }
 
 
-class Positions:
-    """Keeps the copy up to date, and looks for decisions, from a thread of its own."""
+class Positions(Copier):
+    """Keeps the copy up to date, and looks for decisions, from a thread of its own, while the block runs."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, "forward-positions", log)
         self._settings = settings
         self._subject = subject_of(settings, "forward")
         self._latest: dict[str, Position] = {}
         self._written: dict[str, Position] = {}  # of the thread
         self._decisions: SimpleQueue[int] = SimpleQueue()
-        self.copier = Copier(settings, "forward-positions", self._news, log, self._last_news)
         self.asks = False
         """Whether it is looked for decisions."""
         self.unused = 0
@@ -130,11 +130,3 @@ def _is_new(position: Position, written: Position | None) -> bool:
     if position.settled_to is None or written.settled_to is None:
         return position != written
     return position.settled_to - written.settled_to >= _TIME_ALONE
-
-
-@contextmanager
-def open_positions(settings: Settings) -> Iterator[Positions]:
-    """Keep the copy while the block runs."""
-    positions = Positions(settings)
-    with positions.copier:
-        yield positions

@@ -5,7 +5,7 @@ A load enters its row while it shares the locks of its days, a rebuild while it 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -61,23 +61,10 @@ class Admission:
 
     def open(self, load: LoadRow) -> bool:
         """Enter a load; return whether that was done. It was not when another process entered that version."""
-        parameters = {
-            "table_id": load.table_id,
-            "writer": load.writer,
-            "version": load.version,
-            "load_id": load.load_id,
-            "topic_id": load.topic_id,
-            "ranges": Jsonb({str(partition): list(span) for partition, span in load.ranges.items()}),
-            "next_offsets": Jsonb({str(partition): offset for partition, offset in load.next_offsets.items()}),
-            "days": list(load.days),
-            "rows": load.rows,
-            "covered": load.covered,
-            "rejected": load.rejected,
-            "unseen_at": Jsonb({str(partition): moment for partition, moment in load.unseen_at.items()}),
-            "lowest_id": load.lowest_id,
-            "highest_id": load.highest_id,
-        }
-        return self._session.one(_SQL["open"], **parameters) is not None
+        parameters = {one.name: getattr(load, one.name) for one in fields(load)}
+        for name in ("ranges", "next_offsets", "unseen_at"):  # by partition: JSON has texts for the numbers
+            parameters[name] = Jsonb(dict(parameters[name]))
+        return self._session.one(_SQL["open"], **parameters | {"days": list(load.days)}) is not None
 
 
 class Loads(Store):

@@ -8,8 +8,8 @@ the database gets back what it has lost of the schemas of messages.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from engagement_platform.adapters import sql
@@ -43,7 +43,7 @@ def topics(settings: Settings) -> tuple[str, ...]:
 def replace(settings: Settings, checkpoint: Checkpoint) -> None:
     """Set the copy to a checkpoint that an operator has chosen, be it lower. Raises Unavailable."""
     with Session(settings, "checkpoint") as session:
-        session.execute(_SQL["replace"], **_parameters(settings, checkpoint))
+        session.execute(_SQL["write"], **_parameters(settings, checkpoint), chosen=True)
         session.execute(_SQL["keep"], **_parameters(settings, checkpoint))
 
 
@@ -57,10 +57,11 @@ def _parameters(settings: Settings, checkpoint: Checkpoint) -> dict[str, object]
     }
 
 
-class Mirror:
-    """Keeps the copy up to date from a thread of its own."""
+class Mirror(Copier):
+    """Keeps the copy up to date from a thread of its own, while the block runs."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, "relay-mirror", log)
         self._settings = settings
         self._first: Checkpoint | None = None
         self._latest: Checkpoint | None = None
@@ -68,7 +69,6 @@ class Mirror:
         self._has_kept = False
         self._healed = 0
         """The last connection over which schemas were put back."""
-        self.copier = Copier(settings, "relay-mirror", self._news, log)
 
     def last(self, *, required: bool) -> Checkpoint | None:
         """Return the copy; None when there is none.
@@ -97,7 +97,7 @@ class Mirror:
         kept = checkpoint if self._has_kept else self._first or checkpoint
         session.execute(_SQL["keep"], **_parameters(self._settings, kept))
         self._has_kept = True
-        session.execute(_SQL["write"], **_parameters(self._settings, checkpoint))
+        session.execute(_SQL["write"], **_parameters(self._settings, checkpoint), chosen=False)
         self._written = checkpoint
 
     def _put_back_schemas(self, checkpoint: Checkpoint, session: Session) -> None:
@@ -106,11 +106,3 @@ class Mirror:
             return
         Schemas(session).put_back(schemas_of(messages_of(checkpoint)))
         self._healed = session.connections
-
-
-@contextmanager
-def open_mirror(settings: Settings) -> Iterator[Mirror]:
-    """Run a mirror while the block runs."""
-    mirror = Mirror(settings)
-    with mirror.copier:
-        yield mirror

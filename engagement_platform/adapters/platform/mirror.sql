@@ -1,17 +1,10 @@
 -- name: write
--- Keep a copy of the checkpoint; a relay that was overtaken does not put the clock back.
+-- Keep a copy of the checkpoint; a relay that was overtaken does not put the clock back, and an operator may: `chosen`.
 INSERT INTO {schema}.relay_checkpoint_mirror AS mirror (topic, generation, hi, checkpoint, recorded_at)
 VALUES (%(topic)s, %(generation)s, %(hi)s, %(checkpoint)s, now())
     ON CONFLICT (topic) DO UPDATE
    SET generation = excluded.generation, hi = excluded.hi, checkpoint = excluded.checkpoint, recorded_at = excluded.recorded_at
- WHERE (mirror.generation, mirror.hi) <= (excluded.generation, excluded.hi)
-
--- name: replace
--- Put the copy where an operator has set the checkpoint.
-INSERT INTO {schema}.relay_checkpoint_mirror (topic, generation, hi, checkpoint, recorded_at)
-VALUES (%(topic)s, %(generation)s, %(hi)s, %(checkpoint)s, now())
-    ON CONFLICT (topic) DO UPDATE
-   SET generation = excluded.generation, hi = excluded.hi, checkpoint = excluded.checkpoint, recorded_at = excluded.recorded_at
+ WHERE %(chosen)s OR (mirror.generation, mirror.hi) <= (excluded.generation, excluded.hi)
 
 -- name: topics
 -- The topics to which a relay has published.
@@ -31,9 +24,9 @@ SELECT %(topic)s, %(generation)s, %(hi)s, %(unseen_at)s, %(checkpoint)s
     ON CONFLICT DO NOTHING
 
 -- name: kept_before
--- The last checkpoint that was in Kafka before a time.
+-- The last checkpoint that was in Kafka before a time, or before every message with a header unseen-at or a later one.
 SELECT checkpoint FROM {schema}.relay_checkpoint_history
- WHERE topic = %(topic)s AND recorded_at <= %(moment)s
+ WHERE topic = %(topic)s AND (recorded_at <= %(moment)s OR unseen_at < %(unseen_at)s)
  ORDER BY recorded_at DESC LIMIT 1
 
 -- name: kept_after
@@ -41,12 +34,6 @@ SELECT checkpoint FROM {schema}.relay_checkpoint_history
 SELECT checkpoint FROM {schema}.relay_checkpoint_history
  WHERE topic = %(topic)s AND recorded_at >= %(moment)s
  ORDER BY recorded_at LIMIT 1
-
--- name: kept_before_unseen
--- The last checkpoint that was committed before every message with this header unseen-at or a later one.
-SELECT checkpoint FROM {schema}.relay_checkpoint_history
- WHERE topic = %(topic)s AND unseen_at < %(unseen_at)s
- ORDER BY recorded_at DESC LIMIT 1
 
 -- name: generations
 -- The first checkpoint of each generation, in their order.

@@ -22,7 +22,7 @@ _SQL = sql.load(__package__, "mirror.sql")
 
 def before(settings: Settings, moment: datetime) -> Checkpoint | None:
     """Return a checkpoint from before a time, the last that was kept. Raises Unavailable."""
-    return _one(settings, "kept_before", moment=moment)
+    return _one(settings, "kept_before", moment=moment, unseen_at=None)
 
 
 def after(settings: Settings, moment: datetime) -> Checkpoint | None:
@@ -35,7 +35,7 @@ def before_unseen(settings: Settings, unseen_at: int) -> Checkpoint | None:
 
     `unseen_at` is in microseconds since 1970. Raises Unavailable.
     """
-    return _one(settings, "kept_before_unseen", unseen_at=unseen_at)
+    return _one(settings, "kept_before", moment=None, unseen_at=unseen_at)
 
 
 def generations(settings: Settings) -> Sequence[tuple[Checkpoint, datetime]]:

@@ -83,12 +83,12 @@ class Rebuilds(Store):
 
     def all_open(self, table_id: str, days: Sequence[date] | None = None) -> list[RebuildRow]:
         """Return the open rebuilds of a table, or of certain days of it."""
-        chosen = None if days is None else list(days)
-        return [_rebuild(row) for row in self.session.all(_SQL["all_open"], table_id=table_id, days=chosen)]
+        chosen = {"number": None, "table_id": table_id, "days": None if days is None else list(days)}
+        return [_rebuild(row) for row in self.session.all(_SQL["rebuilds"], **chosen)]
 
     def get(self, number: int) -> RebuildRow:
         """Return a rebuild as it stands now. Rows of rebuilds stay for weeks."""
-        (row,) = self.session.all(_SQL["one"], number=number)
+        (row,) = self.session.all(_SQL["rebuilds"], number=number, table_id=None, days=None)
         return _rebuild(row)
 
     def beat(self, numbers: Iterable[int]) -> None:

@@ -6,20 +6,14 @@ SELECT pg_advisory_xact_lock_shared(hashtext(%(table_id)s), lock) FROM unnest(%(
 -- Keep loads and rebuilds of this day from being opened until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtext(%(table_id)s), %(lock)s::int);
 
--- name: all_open
--- The rebuilds that are open: all of a table, or those of certain days.
+-- name: rebuilds
+-- One rebuild by its number, whatever its state; or those that are open: all of a table, or those of certain days.
 SELECT number, day, run_id, state, rows, covered_hi, covered_missing,
        extract(epoch FROM now() - beat_at)::float AS silent_seconds, beat_at
   FROM {schema}.day_rebuild
- WHERE table_id = %(table_id)s AND state = 'open' AND (%(days)s::date[] IS NULL OR day = ANY(%(days)s::date[]))
+ WHERE number = %(number)s
+    OR (table_id = %(table_id)s AND state = 'open' AND (%(days)s::date[] IS NULL OR day = ANY(%(days)s::date[])))
  ORDER BY number;
-
--- name: one
--- One rebuild, whatever its state.
-SELECT number, day, run_id, state, rows, covered_hi, covered_missing,
-       extract(epoch FROM now() - beat_at)::float AS silent_seconds, beat_at
-  FROM {schema}.day_rebuild
- WHERE number = %(number)s;
 
 -- name: coverages
 -- What the latest rebuild of each of these days covers.

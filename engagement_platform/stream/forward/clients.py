@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic
-from engagement_platform.adapters.platform.forwarded import Positions, open_positions
+from engagement_platform.adapters.platform.forwarded import Positions
 from engagement_platform.settings import Settings
 from engagement_platform.stream.dead_letters import DeadLetterWriter
-from engagement_platform.stream.forward.dead_letters import SOURCE
 from engagement_platform.stream.forward.topic import Topic
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.topic_watch import watching
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from engagement_platform.adapters.partner.client import Partner
 
 log = logging.getLogger("engagement_platform.forward")
+
+SOURCE = "forward"
+"""How its dead letters name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
         clients = Clients(
             Topic(live, only_for_api=False),
             Topic(replays, only_for_api=True),
-            stack.enter_context(open_positions(settings)),
+            stack.enter_context(Positions(settings)),
             partner,
             DeadLetterWriter(settings, SOURCE),
         )

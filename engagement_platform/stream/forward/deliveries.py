@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, DeadLetter, kept
 from engagement_platform.domain.delivery.dispatch import Dispatch
 from engagement_platform.domain.delivery.outcome import NoAnswer, judge
-from engagement_platform.domain.delivery.parcels import Outgoing, Settled
+from engagement_platform.domain.delivery.parcels import Failed, Outgoing, Settled
 from engagement_platform.domain.progress import EVENTS
+from engagement_platform.domain.signing import event_key
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
-from engagement_platform.stream.forward.clients import Clients
-from engagement_platform.stream.forward.dead_letters import dead_letter_of
+from engagement_platform.stream.forward.clients import SOURCE, Clients
 from engagement_platform.stream.forward.requests import Requests
 from engagement_platform.stream.forward.topic import Topic
 
@@ -93,3 +94,21 @@ class Deliveries:
         for unseen_us, times in Counter(event.unseen_at for event in delivered).items():
             if unseen_us is not None:
                 progress.latency.add((now_us - unseen_us) / 1_000_000, times)
+
+
+def dead_letter_of(failed: Failed, stream: str, largest: int) -> DeadLetter:
+    """Return the dead letter of an event that could not be delivered. Its topic takes `largest` bytes."""
+    event = failed.event
+    return DeadLetter(
+        source=SOURCE,
+        event_id=event.id,
+        reason=failed.reason,
+        excerpt=event.value.decode()[:EXCERPT_CHARACTERS],
+        at=datetime.now(UTC),
+        status=failed.status,
+        response=failed.response or None,
+        first_try=failed.first_try,
+        last_try=failed.last_try,
+        event=kept(event.value, largest),
+        key=event_key(stream, event.id),
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engagement_platform.adapters.kafka.checkpoints import Checkpoints, open_checkpoints
 from engagement_platform.adapters.kafka.producer import FencedProducer, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
-from engagement_platform.adapters.platform.mirror import Mirror, open_mirror
+from engagement_platform.adapters.platform.mirror import Mirror
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import Source, open_source
 from engagement_platform.adapters.source.rows import Limits
@@ -48,7 +48,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
             stack.enter_context(open_source(origin_of(settings))),
             stack.enter_context(open_producer(settings, max_message)),
             stack.enter_context(open_checkpoints(settings)),
-            stack.enter_context(open_mirror(settings)),
+            stack.enter_context(Mirror(settings)),
             limits,
             max_message,
             min(max_letter, max_message),

@@ -82,13 +82,13 @@ def test_a_frozen_server_does_not_hold_up_who_reads_or_replaces_the_checkpoint(
 
 @pytest.mark.timeout(60)
 def test_the_mirror_outlives_a_frozen_server(platform: Settings, own_stack_folder: Path) -> None:
-    with mirror.open_mirror(platform) as copy:
+    with mirror.Mirror(platform) as copy:
         copy.record(CHECKPOINT)
         wait_for(lambda: mirror.read(platform) == CHECKPOINT, "the first copy")
         with frozen_postgres(own_stack_folder):
             later = Checkpoint(source=CHECKPOINT.source, hi=2, missing=[], unseen_at=0)
             copy.record(later)
-            wait_for(lambda: not copy.copier.session.is_connected, "the thread to give up")
+            wait_for(lambda: not copy.session.is_connected, "the thread to give up")
         wait_for(lambda: mirror.read(platform) == later, "the copy after the freeze")
 
 

@@ -27,13 +27,13 @@ def test_there_is_no_copy_without_the_schema(bare: Settings) -> None:
 def test_an_operator_may_set_it_lower_and_an_overtaken_relay_may_not(migrated: Settings) -> None:
     mirror.replace(migrated, checkpoint(5))
     mirror.replace(migrated, checkpoint(3, generation=1))
-    with mirror.open_mirror(migrated) as copy:
+    with mirror.Mirror(migrated) as copy:
         copy.record(checkpoint(9))
     assert mirror.read(migrated) == checkpoint(3, generation=1)
 
 
 def test_what_was_recorded_last_is_there_after_closing(migrated: Settings) -> None:
-    with mirror.open_mirror(migrated) as copy:
+    with mirror.Mirror(migrated) as copy:
         copy.record(checkpoint(1))
         copy.record(checkpoint(2))
     assert mirror.read(migrated) == checkpoint(2)
@@ -57,7 +57,7 @@ def test_the_thread_survives_whatever_a_write_raises(migrated: Settings, monkeyp
         return connect_platform(migrated, "test")
 
     monkeypatch.setattr(repeated, "FAULT_SECONDS", 0.1)
-    with mirror.open_mirror(migrated) as copy, monkeypatch.context() as patch:
+    with mirror.Mirror(migrated) as copy, monkeypatch.context() as patch:
         patch.setattr(connection, "connect_platform", fail)
         copy.record(checkpoint(1))
         wait_for(lambda: not failures, "the failures")

@@ -35,13 +35,13 @@ def hi_of(found: Checkpoint | None) -> int | None:
 
 
 def test_the_first_of_a_relay_is_kept_and_then_one_a_minute(migrated: Settings) -> None:
-    with mirror.open_mirror(migrated) as copy:
+    with mirror.Mirror(migrated) as copy:
         for hi in range(1, 100):
             copy.record(checkpoint(hi))
     assert hi_of(published.before(migrated, datetime.now(UTC))) == 1
     with connect_platform(migrated, "test") as connection:
         connection.execute("UPDATE engagement_platform.relay_checkpoint_history SET recorded_at = %s", [NOW - HOUR])
-    with mirror.open_mirror(migrated) as copy:
+    with mirror.Mirror(migrated) as copy:
         copy.record(checkpoint(100))
     assert hi_of(published.before(migrated, datetime.now(UTC))) == 100
 

@@ -134,7 +134,7 @@ def test_what_was_decided_for_an_earlier_standstill_is_not_used_for_a_later_one(
 
     with connect_platform(to(), "test") as connection:
         connection.execute("UPDATE engagement_platform.forward_decision SET decided_at = now() - interval '2 hours'")
-    with forwarded.open_positions(to()) as positions:
+    with forwarded.Positions(to()) as positions:
         positions.asks = True
         decide(to(), "forward", 3, "somebody")
         taken = wait_for(positions.decided, "the decision")
