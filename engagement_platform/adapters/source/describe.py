@@ -54,7 +54,7 @@ class Description:
 
 def schema_now(origin: Origin) -> Schema:
     """Return what `describe` does, by a connection of its own: a silent server is given up within seconds."""
-    with closing(session.connect(origin.dsn, "describe", patience=session.LOOKUP_SECONDS)) as connection:
+    with closing(session.connect_for_lookups(origin.dsn, "describe")) as connection:
         return describe(origin, connection)
 
 

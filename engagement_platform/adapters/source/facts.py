@@ -1,6 +1,6 @@
 """Reads what the source's catalogs say of a table. Of the rows themselves only a bounded part is counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -41,12 +41,8 @@ def facts_of(dsn: str, name: str) -> SourceFacts:
 
     Raises EngagementError where it is no table whose rows can be events, and what `session.connect` raises.
     """
-    with (
-        closing(
-            session.connect(dsn, "stream", patience=session.LOOKUP_SECONDS, prepare=_SQL["patience"])
-        ) as connection,
-        bounded.translated("The source", session.VARIABLE),
-    ):
+    connection = session.connect_for_lookups(dsn, "stream")
+    with closing(connection), bounded.translated("The source", session.VARIABLE):
         return _Catalog(connection).source(name)
 
 
@@ -153,7 +149,7 @@ class _Catalog:
                 "counts": "".join(f", count(DISTINCT {column.written})" for column in counted),
                 "columns": ", ".join(column.written for column in counted),
                 "table": table.written,
-                "order": f" ORDER BY {written[key]} DESC" if key and self._is_among(key, counted) else "",
+                "order": f" ORDER BY {written[key]} DESC" if key and key in {column.name for column in counted} else "",
             },
         )
         try:
@@ -164,10 +160,6 @@ class _Catalog:
         values = dict(zip((column.name for column in counted), row[1:], strict=True))
         columns = tuple(replace(column, values=values.get(column.name)) for column in table.columns)
         return replace(table, columns=columns, rows=row[0])
-
-    @staticmethod
-    def _is_among(key: str, counted: Sequence[ColumnFacts]) -> bool:
-        return any(column.name == key for column in counted)
 
 
 def _column(row: Mapping[str, Any], catalog: Mapping[int, SourceType]) -> ColumnFacts:

@@ -1,10 +1,5 @@
 -- What the catalogs say of a table for which a stream's folder is to be written. Every role can read them.
 
--- name: patience
--- Let no look at the source take long.
-SET lock_timeout = '5s';
-SET statement_timeout = '10s'
-
 -- name: relation
 -- The relation of a name, as SQL writes it; no row where there is none in sight.
 SELECT relation.oid::bigint AS oid, relation.relkind::text AS kind, relation.relpersistence::text AS persistence,

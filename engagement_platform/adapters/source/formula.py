@@ -9,7 +9,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.describe import schema_now
 from engagement_platform.adapters.source.origin import Origin
-from engagement_platform.adapters.source.selected import carried, selected, without_nan
+from engagement_platform.adapters.source.selected import rows_between, without_nan
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.stream_table import table_of
@@ -17,7 +17,7 @@ from engagement_platform.domain.stream_table import table_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SQL = sql.load(__package__, "formula.sql")
+_SQL = sql.load(__package__, "history.sql")
 
 
 @contextmanager
@@ -25,9 +25,9 @@ def opened(*origins: Origin) -> "Iterator[list[Formula]]":
     """Open a formula for each statement; all of them see one moment. Raises Unavailable and Refused."""
     schemas = [schema_now(origin) for origin in origins]
     with ExitStack() as stack:
-        begin, formulas = _SQL["begin"], list[Formula]()
+        formulas = list[Formula]()
         for origin, schema in zip(origins, schemas, strict=True):
-            cursor = stack.enter_context(session.connect_arrow(origin, "diff", begin))
+            cursor = stack.enter_context(session.connect_arrow(origin, "diff"))
             if formulas:
                 with session.reaching_arrow(origin):
                     cursor.execute(f"SET TRANSACTION SNAPSHOT '{formulas[0].snapshot()}'")
@@ -54,16 +54,7 @@ class Formula:
 
         from engagement_platform.adapters.warehouse.schema import arrow_schema  # noqa: PLC0415
 
-        begin, end = bounds(day)
-        statement = sql.filled(
-            _SQL["rows_by_id"],
-            {
-                "columns": selected(self.schema),
-                "carried": "".join(f"\n   AND {condition}" for condition in carried(self.schema)),
-                "begin": begin.isoformat(),
-                "end": end.isoformat(),
-            },
-        )
+        statement = rows_between(self.schema, *bounds(day), "ORDER BY event.{id}")
         types = arrow_schema(table_of(self._origin.stream, self.schema))
         yield types.empty_table()
         with session.reaching_arrow(self._origin):

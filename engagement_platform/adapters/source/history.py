@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from engagement_platform.adapters import sql
-from engagement_platform.adapters.source import compared, session
+from engagement_platform.adapters.source import compared, look, session
 from engagement_platform.adapters.source.by_day import ByDay
 from engagement_platform.adapters.source.describe import describe
 from engagement_platform.adapters.source.doubled import brought_twice, require_single
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.adapters.source.rows import BEYOND_JSON
-from engagement_platform.adapters.source.selected import carried, is_one, selected, unfit, without_nan
+from engagement_platform.adapters.source.selected import is_one, rows_between, unfit, without_nan
 from engagement_platform.domain.columns import Column, Schema
 from engagement_platform.domain.coverage import Coverage, Published, advanced
 from engagement_platform.domain.days import bounds
@@ -65,14 +65,7 @@ class History:
         columns = self.schema
         begin, end = bounds(days[0])[0], bounds(days[-1])[1]
         order = "ORDER BY (event.{time} AT TIME ZONE 'UTC')::date" if len(days) > 1 else ""
-        text = self._statement(
-            "rows",
-            columns=selected(columns),
-            carried="".join(f"\n   AND {condition}" for condition in carried(columns)),
-            begin=begin.isoformat(),
-            end=end.isoformat(),
-            order=order,
-        )
+        text = self._origin.plain(rows_between(columns, begin, end, order))
         with session.reaching_arrow(self._origin):
             require_single(self._origin, self._fetched)
             self._cursor.execute(text)
@@ -115,7 +108,7 @@ def open_history(origin: Origin) -> Iterator[History]:
     Raises Unavailable, Refused, and StreamStopped where tables, columns or types are not as they must be.
     """
     form = session.require_fit(origin)
-    with session.connect_arrow(origin, "history", _SQL["begin"]) as cursor:
+    with session.connect_arrow(origin, "history") as cursor:
         with session.reaching_arrow(origin):
             cursor.execute("SET LOCAL lock_timeout = '10s'")
             cursor.execute(session.form(origin))
@@ -142,14 +135,16 @@ def _schema(origin: Origin, cursor: Any) -> Schema:
 
 def days_published_since(origin: Origin, since: Coverage) -> list[date]:
     """Return the days of the events that a coverage of the past does not have. Raises Unavailable."""
-    chosen = _chosen(Published(since, Coverage(_HIGHEST_ID)), origin)
+    condition, parameters = _chosen(Published(since, Coverage(_HIGHEST_ID)))
     with _connected(origin) as connection:
-        return [row[0] for row in connection.execute(chosen.within("days_published"), chosen.parameters).fetchall()]
+        rows = connection.execute(_choosing(origin, "days_published", condition), parameters).fetchall()
+    return [row[0] for row in rows]
 
 
 def days_of(origin: Origin, ids: Sequence[int]) -> dict[int, date]:
     """Return in which days certain events lie now; those that are gone are left out. Raises Unavailable."""
-    return dict(_psycopg(origin, "days_of", ids=list(ids)))
+    with _connected(origin) as connection:
+        return dict(connection.execute(origin.statement(_SQL["days_of"]).encode(), {"ids": list(ids)}).fetchall())
 
 
 def own_columns(origin: Origin) -> frozenset[str]:
@@ -183,7 +178,8 @@ def events_of_user(origin: Origin, column: Column, user_id: str | int) -> int:
 
 def has_index(origin: Origin) -> bool:
     """Say whether a day can be read without a scan of the table. Raises Unavailable."""
-    return bool(_psycopg(origin, "has_index")[0][0])
+    with _connected(origin) as connection:
+        return look.has_index(origin, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,30 +202,23 @@ Chosen = Happened | Published | Either | Sequence[int]
 """Events by when they happened, by when they were published, by either, or by their ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The condition by which a statement chooses events."""
-
-    origin: Origin
-    name: str
-    parameters: dict[str, object]
-
-    def within(self, statement: str) -> bytes:
-        condition = _SQL[self.name].replace("{happened}", _SQL["happened"]).replace("{published}", _SQL["published"])
-        return self.origin.statement(_SQL[statement].replace("{chosen}", f"({condition})")).encode()
+def _choosing(origin: Origin, statement: str, condition: str) -> bytes:
+    """Return a statement that chooses events by a condition."""
+    filled = sql.filled(_SQL[condition], {"happened": _SQL["happened"], "published": _SQL["published"]})
+    return origin.statement(_SQL[statement].replace("{chosen}", f"({filled})")).encode()
 
 
-def _chosen(chosen: Chosen, origin: Origin) -> _Choice:
+def _chosen(chosen: Chosen) -> tuple[str, dict[str, object]]:
+    """Return the condition by which events are chosen, and its parameters."""
     if isinstance(chosen, Happened):
-        return _Choice(origin, "happened", {"begin": chosen.begin, "end": chosen.end})
+        return "happened", {"begin": chosen.begin, "end": chosen.end}
     if isinstance(chosen, Either):
-        parts = _chosen(chosen.happened, origin), _chosen(chosen.published, origin)
-        return _Choice(origin, "either", parts[0].parameters | parts[1].parameters)
+        return "either", _chosen(chosen.happened)[1] | _chosen(chosen.published)[1]
     if not isinstance(chosen, Published):
-        return _Choice(origin, "numbered", {"ids": list(chosen)})
+        return "numbered", {"ids": list(chosen)}
     missing = chosen.since.missing
     ranges = {"firsts": [ids.first for ids in missing], "lasts": [ids.last for ids in missing]}
-    return _Choice(origin, "published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges})
+    return "published", {"hi": chosen.since.hi, "top": chosen.until.hi, **ranges}
 
 
 Numbering = Callable[[Schema], int]
@@ -243,14 +232,14 @@ def messages(
 
     Nothing is held in memory but what is on its way. Raises Unavailable, and what `number_as` does.
     """
-    choice = _chosen(chosen, origin)
-    parameters = choice.parameters | {"max_bytes": max_bytes}
+    condition, parameters = _chosen(chosen)
+    statement = _choosing(origin, "replay", condition)
     with _connected(origin, fit=True) as connection, connection.cursor(name="replay", binary=True) as cursor:
         number = number_as(describe(origin, connection))  # to the transaction's end the tables keep their form
         require_single(origin, lambda statement: connection.execute(statement.encode()))
         cursor.itersize = 1_000
         last = None
-        for event_id, key, value in cursor.execute(choice.within("replay"), parameters):
+        for event_id, key, value in cursor.execute(statement, parameters | {"max_bytes": max_bytes}):
             if event_id == last:
                 raise brought_twice(origin.stream, event_id)
             last = event_id
@@ -281,12 +270,6 @@ def _found(
         else:
             day = cursor.execute(origin.statement(_SQL["days_of"]).encode(), {"ids": list(ids)}).fetchone()
             yield ids[0], SourceEvent(None, None, BEYOND_JSON, day[1] if day else None)
-
-
-def _psycopg(origin: Origin, name: str, **parameters: object) -> list[Any]:
-    with _connected(origin) as connection:
-        statement = origin.statement(_SQL[name]) if parameters else origin.plain(_SQL[name])
-        return connection.execute(statement.encode(), parameters or None).fetchall()
 
 
 @contextmanager

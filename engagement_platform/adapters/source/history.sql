@@ -1,9 +1,9 @@
--- What a rebuild reads, all in one snapshot. The names in braces are replaced by the reader; days and ids are its own
--- values, never text from outside.
+-- What a rebuild, a replay and `stream diff` read, each in one snapshot. The names in braces are replaced by the reader;
+-- days and ids are its own values, never text from outside.
 
--- name: begin
--- One snapshot for everything that follows; it is taken by the first read.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
+-- name: export
+-- The snapshot's name, under which another session sees the same.
+SELECT pg_export_snapshot() AS snapshot
 
 -- name: visible_among
 -- The ids within given ranges that the snapshot sees.
@@ -18,8 +18,8 @@ SELECT {id} AS id FROM {table} WHERE {id} > {hi} ORDER BY {id}
 
 -- name: rows
 -- The enriched events of the days from :begin to before :end, in the columns of the warehouse, as the lines of their
--- messages have them. Those of which no line can be made are dead letters of the stream, and left out. Ordered by day
--- where there is more than one.
+-- messages have them. Those of which no line can be made are dead letters of the stream, and left out. A rebuild orders
+-- them by day where there is more than one, a comparison by id.
 SELECT {columns}
   FROM ({enriched}) AS event
  WHERE event.{time} >= '{begin}' AND event.{time} < '{end}'{carried}
@@ -58,14 +58,6 @@ SELECT DISTINCT ({time} AT TIME ZONE 'UTC')::date AS day
 -- name: events_of_user
 -- How many events of a user the source has, by the column as the enrichment gives it.
 SELECT count(*) AS events FROM ({enriched}) AS event WHERE {of_user}
-
--- name: has_index
--- Whether a day can be read without a scan of the table.
-SELECT EXISTS (
-    SELECT FROM pg_index
-      JOIN pg_attribute AS column_ ON column_.attrelid = indrelid AND column_.attnum = indkey[0]
-     WHERE indrelid = {table_name}::regclass AND column_.attname = {time_name} AND indisvalid
-       AND indpred IS NULL) AS has_index
 
 -- name: happened
 -- The events from :begin to before :end.

@@ -65,16 +65,7 @@ def look(origin: Origin, connection: psycopg.Connection[Any]) -> Look:
         raise session.changed()  # the next connection says what is missing
     _require_usable(seen, origin.stream.source)
     return Look(
-        SourceIdentity(
-            seen.system_identifier,
-            seen.timeline,
-            seen.database,
-            table=seen.table,
-            table_storage=seen.table_storage,
-            sequence=seen.sequence,
-            sequence_storage=seen.sequence_storage,
-            started=seen.started,
-        ),
+        SourceIdentity(**{name: getattr(seen, name) for name in SourceIdentity.__struct_fields__}),
         seen.sequence_name,
         seen.sees_sequence,
         seen.id_column,
@@ -101,15 +92,8 @@ def _require_usable(seen: Any, source: SourceTable) -> None:
 
 def require_followed(origin: Origin) -> None:
     """Raise StreamStopped when polling the stream's table cannot be exact; else what `session.connect` raises."""
-    with (
-        closing(session.connect(origin.dsn, "stream", patience=session.LOOKUP_SECONDS)) as connection,
-        session.reaching(origin),
-    ):
+    with closing(session.connect_for_lookups(origin.dsn, "stream")) as connection, session.reaching(origin):
         look(origin, connection)
-
-
-_SQL = sql.load(__package__, "surroundings.sql")
-"""Longer than the statement_timeout of the session, so that a server that lives says why it took so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +111,23 @@ class Surroundings:
 
 def look_around(origin: Origin, sight: Sight) -> Surroundings:
     """Look at what surrounds the tables, as far as they are in sight. Raises Refused, Unavailable."""
-    with (
-        closing(
-            session.connect(origin.dsn, "doctor", patience=session.LOOKUP_SECONDS, prepare=_SQL["prepare_session"])
-        ) as source,
-        session.reaching(origin),
-    ):
-        stream = origin.stream
+    stream = origin.stream
+    with closing(session.connect_for_lookups(origin.dsn, "doctor")) as source, session.reaching(origin):
         return Surroundings(
             role=source.info.user,
-            sees_locks=_is(source, _SQL["sees_locks"]),
-            has_index=(
-                _is(source, origin.plain(_SQL["has_index_on_time"])) if stream.source.name in sight.tables else None
-            ),
+            sees_locks=_is(source, SQL["sees_locks"]),
+            has_index=has_index(origin, source) if stream.source.name in sight.tables else None,
             doubled=(
                 ()
                 if faults(sight, stream.tables)
                 else tuple(doubled(origin, lambda statement: source.execute(statement.encode())))
             ),
         )
+
+
+def has_index(origin: Origin, connection: psycopg.Connection[Any]) -> bool:
+    """Say whether a day can be read without a scan of the table."""
+    return _is(connection, origin.plain(SQL["has_index"]))
 
 
 def _is(connection: psycopg.Connection[Any], statement: str) -> bool:

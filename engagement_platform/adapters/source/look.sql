@@ -56,7 +56,7 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
 (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence})
 
 -- name: ids_between
--- The visible ids above :low up to :high, at most :rows.
+-- The visible ids above :low up to :high, at most :rows where that is not null.
 SELECT {id} AS id FROM {table} WHERE {id} > %(low)s AND {id} <= %(high)s ORDER BY {id} LIMIT %(rows)s
 
 -- name: newest_ids
@@ -66,3 +66,14 @@ SELECT {id} AS id FROM {table} WHERE {id} <= %(hi)s ORDER BY {id} DESC LIMIT %(r
 -- name: rows_of
 -- How many rows the table has for an id.
 SELECT count(*) AS rows FROM {table} WHERE {id} = %(id)s
+
+-- name: sees_locks
+-- Whether the role sees locks: its own transaction always holds one.
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND virtualtransaction IS NOT NULL)
+
+-- name: has_index
+-- Whether a day can be read without a scan of the table: by an index that begins with the time column.
+SELECT EXISTS (
+    SELECT FROM pg_index
+      JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+     WHERE indrelid = {table_name}::regclass AND attname = {time_name} AND indisvalid AND indpred IS NULL)

@@ -4,7 +4,7 @@ Only SELECTs, on the stream's tables and on system catalogs that every role can 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import psycopg
@@ -135,9 +135,9 @@ class Source:
 
     def missing_below(self, hi: int, ids: int) -> tuple[IdRange, ...]:
         """Return the ids that are not visible among the last `ids` up to `hi`."""
-        return gaps_between(max(hi - ids, 0), self._ids("visible_ids", hi=hi, ids=ids))
+        return gaps_between(max(hi - ids, 0), self._ids("ids_between", low=hi - ids, high=hi, rows=None))
 
-    def _ids(self, statement: str, **parameters: int) -> list[int]:
+    def _ids(self, statement: str, **parameters: int | None) -> list[int]:
         with session.reaching(self._origin):
             return [row[0] for row in self._connection.execute(self._statements[statement], parameters)]
 
@@ -154,8 +154,6 @@ class Source:
 @contextmanager
 def open_source(origin: Origin) -> Iterator[Source]:
     """Connect to the source. Raises Unavailable, or StreamStopped when polling it cannot be exact."""
-    connection = session.connect(origin.dsn, "relay", patience=_PATIENCE_SECONDS, prepare=_SQL["prepare_session"])
-    try:
+    prepare = _SQL["prepare_session"]
+    with closing(session.connect(origin.dsn, "relay", patience=_PATIENCE_SECONDS, prepare=prepare)) as connection:
         yield Source(origin, connection)
-    finally:
-        connection.close()

@@ -18,10 +18,6 @@ SELECT max({id}) AS id FROM {table}
 -- The lowest id in the table; null when it is empty.
 SELECT min({id}) AS id FROM {table}
 
--- name: visible_ids
--- The visible ids among the last :ids, for a first start at the newest event.
-SELECT {id} AS id FROM {table} WHERE {id} > %(hi)s - %(ids)s AND {id} <= %(hi)s ORDER BY {id}
-
 -- name: holders
 -- The transactions that could still commit an id of the sequence; a prepared one has no pid. Each row says whether table
 -- and sequence are still those of the last look; there is always one.

@@ -1,14 +1,17 @@
 """What a rebuild selects of the enrichment, so that Arrow has the values that the line of a message has."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from engagement_platform.adapters import sql
 from engagement_platform.adapters.sql import identifier
 from engagement_platform.domain.columns import NUMERIC_PRECISION, NUMERIC_SCALE, Base, Column, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ROWS = sql.load(__package__, "history.sql")["rows"]
 _VALUES = {
     Base.INTEGER: "{0}::bigint",
     Base.NUMERIC: "{0}::text",
@@ -35,9 +38,19 @@ _CARRIED = {
 _WIDE = f"{{0}} <> 'NaN' AND abs({{0}}) < 1e{NUMERIC_PRECISION - NUMERIC_SCALE} AND min_scale({{0}}) <= {NUMERIC_SCALE}"
 
 
-def selected(schema: Schema) -> str:
-    """Return the SELECT list, of a row that is called `event`, in the order of the schema."""
-    return ",\n       ".join(f"{value_of(column)} AS {identifier(column.name)}" for column in schema.columns)
+def rows_between(schema: Schema, begin: datetime, end: datetime, order: str) -> str:
+    """Return the template of the read of the events from one time to before another, in the order of the schema."""
+    columns = (f"{value_of(column)} AS {identifier(column.name)}" for column in schema.columns)
+    return sql.filled(
+        _ROWS,
+        {
+            "columns": ",\n       ".join(columns),
+            "carried": "".join(f"\n   AND {condition}" for condition in carried(schema)),
+            "begin": begin.isoformat(),
+            "end": end.isoformat(),
+            "order": order,
+        },
+    )
 
 
 def carried(schema: Schema) -> list[str]:

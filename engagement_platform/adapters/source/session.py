@@ -66,8 +66,8 @@ def connect(
 
 
 @contextmanager
-def connect_arrow(origin: Origin, purpose: str, begin: str) -> Iterator[Any]:
-    """Open a cursor that reads Arrow, in a transaction that `begin` begins. Raises what `connect` does."""
+def connect_arrow(origin: Origin, purpose: str) -> Iterator[Any]:
+    """Open a cursor that reads Arrow, in a transaction that sees one snapshot. Raises what `connect` does."""
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
     parameters = bounded.conninfo(origin.dsn, VARIABLE, **_defaults(purpose))
@@ -78,7 +78,7 @@ def connect_arrow(origin: Origin, purpose: str, begin: str) -> Iterator[Any]:
     try:
         with connection.cursor() as cursor:
             with reaching_arrow(origin):
-                for statement in (begin, *_SETTINGS.split(";\n")):
+                for statement in (_SQL["snapshot"], *_SETTINGS.split(";\n")):
                     cursor.execute(statement)
             yield cursor
     finally:
@@ -157,7 +157,7 @@ def _names(origin: Origin, between: str) -> str:
 
 def require_fit(origin: Origin) -> int:
     """Return the form of the source's tables. Raises Refused or StreamStopped where they are not as they must be."""
-    with closing(_for_lookups(origin.dsn)) as connection:
+    with closing(connect_for_lookups(origin.dsn)) as connection:
         return fit(origin, connection)
 
 
@@ -179,12 +179,13 @@ def changed() -> Unavailable:
 
 def look(origin: Origin) -> Sight:
     """Return what a session sees of the source. Raises Unavailable and Refused."""
-    with closing(_for_lookups(origin.dsn)) as connection, bounded.translated(_SERVER, VARIABLE):
+    with closing(connect_for_lookups(origin.dsn)) as connection, bounded.translated(_SERVER, VARIABLE):
         return _sight(origin, connection)
 
 
-def _for_lookups(dsn: str) -> bounded.BoundedConnection[tuple[Any, ...]]:
-    return connect(dsn, "lookup", patience=LOOKUP_SECONDS, prepare=_SQL["patience_of_lookups"])
+def connect_for_lookups(dsn: str, purpose: str = "lookup") -> bounded.BoundedConnection[tuple[Any, ...]]:
+    """Connect as `connect` does, for statements none of which may take long."""
+    return connect(dsn, purpose, patience=LOOKUP_SECONDS, prepare=_SQL["patience_of_lookups"])
 
 
 def _sight(origin: Origin, connection: psycopg.Connection[Any]) -> Sight:

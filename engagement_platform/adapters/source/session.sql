@@ -14,6 +14,10 @@ SET quote_all_identifiers = off;
 SET default_transaction_read_only = on;
 SET default_transaction_isolation = 'read committed'
 
+-- name: snapshot
+-- One snapshot for everything that follows in the transaction; it is taken by the first read.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
+
 -- name: patience_of_lookups
 -- Let no look at the source take long.
 SET lock_timeout = '5s';

@@ -231,7 +231,7 @@ def test_no_session_can_be_filtered_or_write(source_db: SourceDatabase, by: str)
         with session.connect(dsn, "test") as connection:
             row = connection.execute(shown).fetchone()
     else:
-        with session.connect_arrow(origin(dsn), "test", "SET TRANSACTION READ ONLY") as cursor:
+        with session.connect_arrow(origin(dsn), "test") as cursor:
             cursor.execute(shown)
             row = cursor.fetchone()
     assert row == ("off", "UTC", "on")
@@ -280,7 +280,7 @@ def test_a_session_without_patience_waits_for_a_long_scan() -> None:
 def opens(dsn: str) -> list[Exception]:
     """What each client says of a DSN."""
     raised: list[Exception] = []
-    for attempt in (open_source, history.open_history, lambda at: session.connect_arrow(at, "test", "SELECT 1")):
+    for attempt in (open_source, history.open_history, lambda at: session.connect_arrow(at, "test")):
         with pytest.raises((Unavailable, SettingsError, StreamStopped)) as error, attempt(origin(dsn)):
             pass
         raised.append(error.value)
