@@ -18,6 +18,8 @@ from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.event_stream import EventStream
 
+Array = np.ndarray[Any, Any]
+
 CHUNK_ROWS = 100_000
 _NAMED = 5
 _LOWEST = -(1 << 63)
@@ -105,8 +107,8 @@ def compare(number: str, before: Iterator[pa.Table], after: Iterator[pa.Table], 
     return diff
 
 
-def _ids(table: pa.Table, number: str) -> np.ndarray[Any, Any]:
-    ids: np.ndarray[Any, Any] = table.column(number).to_numpy()
+def _ids(table: pa.Table, number: str) -> Array:
+    ids: Array = table.column(number).to_numpy()
     return ids
 
 
@@ -185,15 +187,12 @@ class _Chunk:
         common, at, later_at = np.intersect1d(ids, later, assume_unique=True, return_indices=True)
         self._compare_values(common, first[at], later_first[later_at])
 
-    def _name(self, what: str, ids: np.ndarray[Any, Any]) -> int:
+    def _name(self, what: str, ids: Array) -> int:
         names = self._diff.named.setdefault(what, [])
         names += ids[: max(_NAMED - len(names), 0)].tolist()
         return len(ids)
 
-    def _compare_values(
-        self, ids: np.ndarray[Any, Any], at: np.ndarray[Any, Any], later_at: np.ndarray[Any, Any]
-    ) -> None:
-
+    def _compare_values(self, ids: Array, at: Array, later_at: Array) -> None:
         before, after = self._before.take(at), self._after.take(later_at)
         differs = np.zeros(len(ids), bool)
         for name in before.column_names:
@@ -207,9 +206,7 @@ class _Chunk:
                 differs |= different
         self._diff.rows += int(differs.sum())
 
-    def _note(
-        self, name: str, ids: np.ndarray[Any, Any], different: np.ndarray[Any, Any], one: Any, other: Any
-    ) -> None:
+    def _note(self, name: str, ids: Array, different: Array, one: Any, other: Any) -> None:
         column = self._diff.columns.setdefault(name, ColumnDiff())
         rows = different.nonzero()[0]
         column.rows += len(rows)
@@ -236,7 +233,7 @@ def _sum(column: Any) -> Decimal:
     return Decimal(0) if total is None else Decimal(total)
 
 
-def _equal(one: Any, other: Any) -> np.ndarray[Any, Any]:
+def _equal(one: Any, other: Any) -> Array:
     """Return for each place whether both have the same value, as booleans."""
     one, other = _comparable(one, other)
     nulls, other_nulls = (pc.is_null(values).to_numpy(zero_copy_only=False) for values in (one, other))
@@ -245,7 +242,7 @@ def _equal(one: Any, other: Any) -> np.ndarray[Any, Any]:
         same = (left.view(np.int64) == right.view(np.int64)) | (np.isnan(left) & np.isnan(right))
     else:
         same = pc.fill_null(pc.equal(one, other), fill_value=False).to_numpy(zero_copy_only=False)
-    result: np.ndarray[Any, Any] = (nulls & other_nulls) | (same & ~nulls & ~other_nulls)
+    result: Array = (nulls & other_nulls) | (same & ~nulls & ~other_nulls)
     return result
 
 

@@ -82,6 +82,11 @@ class QueryFailed(EngagementError):
     """The warehouse could not answer a query: its SQL is at fault, or a limit."""
 
 
+def one_line(said: object) -> str:
+    """Return the beginning of what a client said, as the middle of a sentence has it."""
+    return " ".join(str(said).split()).rstrip(".:")[:500]
+
+
 class Snapshot(Protocol):
     """A table as it was at one moment, however it is written to meanwhile."""
 

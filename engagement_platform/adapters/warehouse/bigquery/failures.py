@@ -7,7 +7,7 @@ import requests
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 
-from engagement_platform.adapters.warehouse.port import QueryFailed, TableUnusable
+from engagement_platform.adapters.warehouse.port import QueryFailed, TableUnusable, one_line
 from engagement_platform.domain.errors import EngagementError, Refused, Unavailable
 
 _SERVER = "BigQuery"
@@ -38,7 +38,7 @@ def explained(dataset: str, doing: str) -> Iterator[None]:
         yield
     except auth.DefaultCredentialsError as error:
         raise EngagementError(
-            f"There are no usable Google credentials for {dataset}: {_one_line(error)}.",
+            f"There are no usable Google credentials for {dataset}: {one_line(error)}.",
             "Set ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE to the key file of a service account, or log in with "
             "`gcloud auth application-default login`.",
         ) from error
@@ -62,7 +62,7 @@ def _refused_credentials(dataset: str, why: str) -> Refused:
 def _silent(error: Exception, dataset: str, doing: str) -> Unavailable:
     cause = error.cause if isinstance(error, google.RetryError) and error.cause is not None else error
     return Unavailable(
-        f"BigQuery does not answer to {doing} in {dataset}: {_one_line(cause)}.", "It is tried again.", server=_SERVER
+        f"BigQuery does not answer to {doing} in {dataset}: {one_line(cause)}.", "It is tried again.", server=_SERVER
     )
 
 
@@ -104,12 +104,4 @@ def message_of(error: google.GoogleAPICallError) -> str:
     """Return Google's message, without the request."""
     first = error.errors[0] if error.errors else None
     message = first.get("message") if isinstance(first, dict) else None
-    return _shortened(str(message or error.message))
-
-
-def _one_line(error: object) -> str:
-    return _shortened(str(error))
-
-
-def _shortened(text: str) -> str:
-    return " ".join(text.split()).rstrip(".:")[:500]
+    return one_line(message or error.message)

@@ -7,6 +7,7 @@ answer was lost is looked up, never sent under a new id.
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date, datetime
 from functools import cached_property
 from typing import IO, TypeAlias
@@ -65,14 +66,6 @@ class Jobs:
             raise EngagementError(f"Job {job_id} in {self.address} is not the platform's.", "Look who made it.")
         return job
 
-    def insert(self, send: Callable[[], Job], doing: str) -> Job | None:
-        """Send a job; None when its id is taken: by what we sent before, or by somebody else."""
-        with explained(str(self.address), doing):
-            try:
-                return send()
-            except google.Conflict:
-                return None
-
     def once(self, job_id: str, send: Callable[[], Job], doing: str) -> Job:
         """Send a job, unless its id is taken, and return the job of that id when it has ended."""
         return self.ended(self.sent(job_id, send, doing))
@@ -81,9 +74,10 @@ class Jobs:
         """Send a job, unless its id is taken, and return the job of that id, whoever sent it."""
         deadline = time.monotonic() + self.patience.retries
         while True:
+            with explained(str(self.address), doing), suppress(google.Conflict):  # the id is taken, whoever did it
+                return send()
             # The look-up can be behind the refusal: then it finds nothing, and the job is sent, and refused, again.
-            job = self.insert(send, doing) or self.find(job_id)
-            if job is not None:
+            if (job := self.find(job_id)) is not None:
                 return job
             if time.monotonic() > deadline:
                 raise Unavailable(

@@ -16,8 +16,7 @@ from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, answ
 from engagement_platform.adapters.warehouse.bigquery.present import PresentTables
 from engagement_platform.adapters.warehouse.bigquery.replacements import Replacements
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, size_of
-from engagement_platform.adapters.warehouse.port import Load, NumberTaken, Parameter, Replacement, Warehouse
-from engagement_platform.domain.table import Table
+from engagement_platform.adapters.warehouse.port import Load, NumberTaken, Parameter, Warehouse
 from engagement_platform.settings import Settings
 
 
@@ -57,15 +56,10 @@ class BigQueryWarehouse:
         self._scratch = scratch
         self._jobs = Jobs(client, address, patience or Patience())
         self._tables = PresentTables(self._jobs)
-        self._replacements = Replacements(self._jobs, self._tables, scratch)
-
-    def ensure(self, table: Table) -> str:
-        """Create dataset, table and columns where they are missing, and return the table's identity."""
-        return self._tables.ensure(table)
-
-    def has(self, table: Table) -> bool:
-        """Say whether the table is there, and change nothing."""
-        return self._tables.has(table)
+        self.ensure, self.has = self._tables.ensure, self._tables.has
+        replacements = Replacements(self._jobs, self._tables, scratch)
+        self.replace_day, self.replace_day_by_query = replacements.by_rows, replacements.by_query
+        self.retire = replacements.retire
 
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch by one load job, whose id is made from the load's number and the table."""
@@ -84,18 +78,6 @@ class BigQueryWarehouse:
             return False
         self._check_is_of(job, load)
         return failure_of(self._jobs.ended(job)) is None
-
-    def replace_day(self, replacement: Replacement, rows: pa.RecordBatchReader) -> int:
-        """Replace a day by a load job into its partition."""
-        return self._replacements.by_rows(replacement, rows)
-
-    def replace_day_by_query(self, replacement: Replacement, sql: str, parameters: Mapping[str, Parameter]) -> int:
-        """Replace a day by a query job into its partition."""
-        return self._replacements.by_query(replacement, sql, parameters)
-
-    def retire(self, replacement: Replacement) -> bool:
-        """Keep a replacement from taking effect from now on; say whether it has."""
-        return self._replacements.retire(replacement)
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """Return BigQuery's answer. A query without a filter on the day of a table fails."""

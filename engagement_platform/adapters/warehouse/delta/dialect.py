@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from engagement_platform.adapters.warehouse.port import QueryFailed
+from engagement_platform.adapters.warehouse.port import QueryFailed, one_line
 
 # It would print what it cannot parse; that becomes an error here.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -107,4 +107,4 @@ def _extract(node: exp.Extract) -> exp.Expr:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).replace("\x1b[4m", "").replace("\x1b[0m", "").split()).rstrip(".")[:500]
+    return one_line(str(error).replace("\x1b[4m", "").replace("\x1b[0m", ""))

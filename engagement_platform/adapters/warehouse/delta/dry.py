@@ -6,7 +6,7 @@ import duckdb
 
 from engagement_platform.adapters.sql import identifier
 from engagement_platform.adapters.warehouse.delta import dialect
-from engagement_platform.adapters.warehouse.delta.queries import column_type, explained_query
+from engagement_platform.adapters.warehouse.delta.queries import column_type, explained_query, require_single
 from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed
 from engagement_platform.domain.table import Table
 
@@ -30,11 +30,7 @@ def columns_of(sql: str, tables: Sequence[Table], parameters: Mapping[str, Param
         answer = connection.sql(query.sql, params=given) if given else connection.sql(query.sql)
         names, types = answer.columns, [str(kind) for kind in answer.types]
         answer.fetchall()
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise QueryFailed(
-            f"The answer has more than one column {', '.join(doubled)}.", "Give them other names with AS."
-        )
+    require_single(names)
     return dict(zip(names, types, strict=True))
 
 

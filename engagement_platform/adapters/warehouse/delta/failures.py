@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from engagement_platform.adapters.warehouse.port import Conflict, LoadFailed, TableUnusable
+from engagement_platform.adapters.warehouse.port import Conflict, LoadFailed, TableUnusable, one_line
 from engagement_platform.domain.errors import EngagementError, Unavailable
 
 _FULL = (
@@ -26,7 +26,6 @@ _FORBIDDEN = (
 _SILENT = ("generic s3 error", "generic gcs error", "generic microsoftazure error", "sending request", "timed out")
 _REFUSED = ("invalid data found", "not-null", "not null constraint", "check constraint")
 _DECORATION = re.compile(r"\x1b\[\d*m|↳")
-_LONGEST = 500
 
 
 @contextmanager
@@ -73,4 +72,4 @@ def _told(error: Exception, path: str, doing: str) -> EngagementError:
 def _one_line(error: Exception) -> str:
     """Return what happened, without the preview of rows and without Python's traceback."""
     text = str(error).split("Preview of invalid data")[0].split(" Detail: Python exception")[0]
-    return " ".join(_DECORATION.sub(" ", text).split()).rstrip(".:")[:_LONGEST]
+    return one_line(_DECORATION.sub(" ", text))

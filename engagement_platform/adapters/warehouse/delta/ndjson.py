@@ -21,23 +21,18 @@ def read(table: Table, path: Path) -> pa.RecordBatch:
         data = path.read_bytes()
     except OSError as error:
         raise Unavailable(f"The batch {path} cannot be read: {error.strerror}.", "It is made again.") from error
-    return _parsed(table, data, str(path))
-
-
-def _parsed(table: Table, data: bytes, name: str) -> pa.RecordBatch:
     schema = arrow_schema(table)
     read = _read_schema(schema)
     if not data.strip():
         return pa.RecordBatch.from_pylist([], schema)
     try:
-        rows = _parse(data, read, schema)
+        return _parse(data, read, schema)
     except (pa.ArrowException, ValueError) as error:
         raise LoadFailed(
-            f"Batch {name} has rows that the table cannot hold.",
+            f"Batch {path} has rows that the table cannot hold.",
             "Nothing of it was loaded.",
             _reasons(data, read, schema) or (str(error),),
         ) from error
-    return rows
 
 
 def _read_schema(schema: pa.Schema) -> pa.Schema:

@@ -5,7 +5,7 @@ expression of it (`DATE(event_ts) = …`) reads them all.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,12 +140,17 @@ def existing(storage: Storage, name: str) -> DeltaTable:
     return open_table(storage, name)
 
 
-def _columns(answer: duckdb.DuckDBPyRelation) -> str:
-    doubled = [name for name, times in Counter(answer.columns).items() if times > 1]
+def require_single(names: Sequence[str]) -> None:
+    """Raise QueryFailed where an answer has several columns of one name."""
+    doubled = sorted(name for name, times in Counter(names).items() if times > 1)
     if doubled:
         raise QueryFailed(
             f"The answer has more than one column {', '.join(doubled)}.", "Give them other names with AS."
         )
+
+
+def _columns(answer: duckdb.DuckDBPyRelation) -> str:
+    require_single(answer.columns)
     types = zip(answer.columns, answer.types, strict=True)
     return ", ".join(
         f"CAST({identifier(name)} AS BIGINT) AS {identifier(name)}" if str(kind) in _INTEGERS else identifier(name)

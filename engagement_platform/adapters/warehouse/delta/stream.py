@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from datetime import date
 from queue import Empty, Full, Queue
-from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
@@ -46,9 +45,7 @@ class DayStream:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
 

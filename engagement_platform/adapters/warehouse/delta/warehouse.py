@@ -117,7 +117,7 @@ class DeltaWarehouse:
         """Compact, vacuum and clean up the log of every table of the folder, and of those that were ensured."""
         figures: Counter[str] = Counter()
         for name in sorted({*self._identities, *self._storage.names()}):
-            figures.update(upkeep.care_for(tables.open_table(self._storage, name), self._where_name(name)))
+            figures.update(upkeep.care_for(tables.open_table(self._storage, name), redact(self._storage.of(name))))
         return dict(figures)
 
     def _writable(self, table: Table) -> DeltaTable:
@@ -137,10 +137,7 @@ class DeltaWarehouse:
         return handle
 
     def _where(self, table: Table) -> str:
-        return self._where_name(table.name)
-
-    def _where_name(self, name: str) -> str:
-        return redact(self._storage.of(name))
+        return redact(self._storage.of(table.name))
 
 
 def _queries() -> ModuleType:
