@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol, Self
 
 from engagement_platform.domain.errors import EngagementError
@@ -44,6 +45,7 @@ class Failures(Protocol):
         """Note that it works (again)."""
 
 
+@dataclass(eq=False)
 class Repeated:
     """A thread that acts every so many seconds, until it is closed. Whatever `act` raises, it goes on.
 
@@ -51,31 +53,23 @@ class Repeated:
     thread calls `at_end` last.
     """
 
-    def __init__(
-        self,
-        name: str,
-        act: Callable[[], object],
-        seconds: float,
-        *,
-        log: logging.Logger,
-        first: float | None = None,
-        failures: Failures | None = None,
-        at_end: Callable[[], object] = lambda: None,
-        patience: float = 1.0,
-    ) -> None:
-        """`first` is the pause before the first act; a thread that is stuck is left behind after `patience` seconds."""
+    name: str
+    act: Callable[[], object]
+    seconds: float
+    _: KW_ONLY
+    log: logging.Logger
+    first: float | None = None
+    """The pause before the first act; by default as before any other."""
+    failures: Failures | None = None
+    at_end: Callable[[], object] = lambda: None
+    patience: float = 1.0
+    """A thread that is stuck is left behind after so many seconds."""
+
+    def __post_init__(self) -> None:
         self.works = True
         """Whether the last act went well."""
-        self._name = name
-        self._act = act
-        self._seconds = seconds
-        self._first = seconds if first is None else first
-        self._log = log
-        self._failures = failures
-        self._at_end = at_end
-        self._patience = patience
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=name, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=self.name, daemon=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -96,13 +90,13 @@ class Repeated:
         """End the thread and wait for it, but not for longer than the patience."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(self._patience if patience is None else patience)
+            self._thread.join(self.patience if patience is None else patience)
 
     def _run(self) -> None:
-        pause = self._first
+        pause = self.seconds if self.first is None else self.first
         while not self._ended.wait(pause):
-            pause = self._attempt(self._act, self._failures)
-        self._attempt(self._at_end, None)
+            pause = self._attempt(self.act, self.failures)
+        self._attempt(self.at_end, None)
 
     def _attempt(self, act: Callable[[], object], failures: Failures | None) -> float:
         """Act; return the seconds to wait before the next time."""
@@ -112,14 +106,14 @@ class Repeated:
             self.works = False
             if failures is not None:
                 return failures.failed(error)
-            self._log.debug("%s: %s", self._name, error)
-            return self._seconds
+            self.log.debug("%s: %s", self.name, error)
+            return self.seconds
         except Exception:  # whatever it is: without the thread nobody would notice what it is for
             self.works = False
             level = logging.DEBUG if self._ended.is_set() else logging.ERROR  # perhaps a client was closed under it
-            self._log.log(level, "%s failed in a way that nobody foresaw", self._name, exc_info=True)
-            return max(self._seconds, FAULT_SECONDS)
+            self.log.log(level, "%s failed in a way that nobody foresaw", self.name, exc_info=True)
+            return max(self.seconds, FAULT_SECONDS)
         self.works = True
         if failures is not None:
             failures.worked()
-        return self._seconds
+        return self.seconds

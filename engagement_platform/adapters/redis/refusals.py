@@ -40,64 +40,43 @@ def refusal(error: redis.exceptions.RedisError, server: Server) -> EngagementErr
     said = str(error).partition(", with args beginning with")[0]
     if refused := _refused(error, said, server):
         return refused
+    name = f"Redis at {server.address}"
     if isinstance(error, redis.exceptions.MovedError) or "non local key in a cluster" in said:
-        return _elsewhere(said, server)
-    if "WRONGTYPE" in said:
         return StreamStopped(
-            f"In Redis at {server.address} a key of the views is of another kind ({said}).", make_room(server.settings)
+            f"{name} is one node of a cluster, and the views belong to another one ({said}).",
+            f"The platform does not follow redirections. Let {server.settings.variable('url')} name a server that is"
+            " not in cluster mode, a proxy that knows the cluster, or the node that holds the views: their keys share"
+            " one hash tag, so one node has all of them, until its slot is moved.",
         )
+    if "WRONGTYPE" in said:
+        return StreamStopped(f"In {name} a key of the views is of another kind ({said}).", make_room(server.settings))
     if "unknown command" in said.lower() or "unknown redis command" in said.lower():
-        return _too_old(said, server)
+        return StreamStopped(
+            f"{name} lacks a command that the tally needs ({said}).",
+            "Use Redis 6.2 or newer, or Valkey, with none of its commands renamed or switched off.",
+        )
     return None
 
 
 def _refused(error: redis.exceptions.RedisError, said: str, server: Server) -> Refused | None:
+    name, user, url = f"Redis at {server.address}", server.user, server.settings.variable("url")
     if isinstance(error, redis.exceptions.AuthenticationError) or any(text in said for text in _LOGIN):
-        return _login(said, server)
+        return Refused(
+            f"{name} refuses the login of its user {user} ({said}).",
+            f"Put user and password of {url} right, or let its administrator set them (requirepass, or ACL SETUSER).",
+            server=name,
+        )
     if "[SSL:" in said and "EOF" not in said:  # a connection that broke on the way is an outage
-        return _tls(said, server)
+        return Refused(
+            f"{name} and this machine do not agree on TLS ({said}).",
+            f"Let {url} begin with rediss:// only where the server speaks TLS, name the host that its certificate"
+            " carries, and add ssl_ca_certs=FILE to it for an authority that is not a public one.",
+            server=name,
+        )
     if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in said or "ACL failure in script" in said:
-        return _not_permitted(said, server)
+        return Refused(
+            f"{name} does not permit its user {user} what the tally does ({said}).",
+            f"Let its administrator run: ACL SETUSER {user} {rights(server.settings.namespace)}, and ACL SAVE.",
+            server=name,
+        )
     return None
-
-
-def _login(said: str, server: Server) -> Refused:
-    return Refused(
-        f"Redis at {server.address} refuses the login of its user {server.user} ({said}).",
-        f"Put user and password of {server.settings.variable('url')} right, or let its administrator set them"
-        " (requirepass, or ACL SETUSER).",
-        server=f"Redis at {server.address}",
-    )
-
-
-def _tls(said: str, server: Server) -> Refused:
-    return Refused(
-        f"Redis at {server.address} and this machine do not agree on TLS ({said}).",
-        f"Let {server.settings.variable('url')} begin with rediss:// only where the server speaks TLS, name the host"
-        " that its certificate carries, and add ssl_ca_certs=FILE to it for an authority that is not a public one.",
-        server=f"Redis at {server.address}",
-    )
-
-
-def _not_permitted(said: str, server: Server) -> Refused:
-    return Refused(
-        f"Redis at {server.address} does not permit its user {server.user} what the tally does ({said}).",
-        f"Let its administrator run: ACL SETUSER {server.user} {rights(server.settings.namespace)}, and ACL SAVE.",
-        server=f"Redis at {server.address}",
-    )
-
-
-def _elsewhere(said: str, server: Server) -> StreamStopped:
-    return StreamStopped(
-        f"Redis at {server.address} is one node of a cluster, and the views belong to another one ({said}).",
-        f"The platform does not follow redirections. Let {server.settings.variable('url')} name a server that is not in"
-        " cluster mode, a proxy that knows the cluster, or the node that holds the views: their keys share one hash"
-        " tag, so one node has all of them, until its slot is moved.",
-    )
-
-
-def _too_old(said: str, server: Server) -> StreamStopped:
-    return StreamStopped(
-        f"Redis at {server.address} lacks a command that the tally needs ({said}).",
-        "Use Redis 6.2 or newer, or Valkey, with none of its commands renamed or switched off.",
-    )
