@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 
-from engagement_platform.domain.ids import IdRange, without
+from engagement_platform.domain.ids import IdRange, merged, split_after, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +42,15 @@ class Published:
 def common(one: Coverage, other: Coverage) -> Coverage:
     """Return the coverage of the ids that both have."""
     hi = min(one.hi, other.hi)
-    missing: list[IdRange] = []
-    for first, last in sorted((*one.missing, *other.missing)):
-        if first > hi:
-            break
-        if missing and first <= missing[-1].last + 1:
-            missing[-1] = IdRange(missing[-1].first, max(missing[-1].last, min(last, hi)))
-        else:
-            missing.append(IdRange(first, min(last, hi)))
-    return Coverage(hi, tuple(missing))
+    return Coverage(hi, merged(split_after((*one.missing, *other.missing), hi)[0]))
 
 
 def advanced(covered: Coverage, visible: Iterable[int], above: Iterable[int]) -> Coverage:
     """Return the coverage of a snapshot, from what the relay had seen when it was taken.
 
-    `known` is the relay's checkpoint, read before the snapshot. `found` are the ids missing in it that the snapshot
+    `covered` is the relay's checkpoint, read before the snapshot. `visible` are the ids missing in it that the snapshot
     sees, ascending: they committed in between, and the relay is still to publish them. `above` are all ids above
-    `known.hi` that the snapshot sees, ascending; they are read once, and not kept.
+    `covered.hi` that the snapshot sees, ascending; they are read once, and not kept.
     """
     hi, gaps = covered.hi, []
     for event_id in above:

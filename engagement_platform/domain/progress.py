@@ -15,21 +15,22 @@ from engagement_platform.domain.loop_state import LoopState
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class _Figure:
+    name: str
+    unit: str
+    meaning: str
+
+
+class Counter(_Figure):
     """A number that only grows while a run lasts."""
 
-    name: str
-    unit: str
-    meaning: str
 
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
+class Gauge(_Figure):
     """A number that goes up and down; unknown when the loop does not tell it."""
 
-    name: str
-    unit: str
-    meaning: str
+
+class Distribution(_Figure):
+    """Latencies, of which there are only ever more while a run lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,6 @@ class Choice:
 
     name: str
     words: tuple[str, ...]
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Latencies, of which there are only ever more while a run lasts."""
-
-    name: str
-    unit: str
     meaning: str
 
 

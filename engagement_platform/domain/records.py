@@ -4,7 +4,6 @@ A reader takes a message of an older or a newer schema: fields that it does not 
 missing is null. What a type cannot hold makes the message a dead letter, with the column and the remedy.
 """
 
-import keyword
 import re
 from collections.abc import Callable
 from datetime import date, datetime
@@ -16,6 +15,7 @@ import msgspec
 
 from engagement_platform.domain.columns import Base, Column, Schema, Type
 from engagement_platform.domain.nesting import decoded
+from engagement_platform.domain.windows import attribute_of
 
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What a BIGINT of the source, an INT64 of the warehouse can hold."""
@@ -74,7 +74,7 @@ class Reader:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._attributes = {column.name: _attribute(i, column.name) for i, column in enumerate(schema.columns)}
+        self._attributes = {column.name: attribute_of(column.name) for column in schema.columns}
         record = msgspec.defstruct(
             "Record",
             [_field(schema, column, self._attributes[column.name]) for column in schema.columns],
@@ -135,10 +135,6 @@ class Reader:
             if value is not None:
                 setattr(record, attribute, converted(value))
         return self._encode(record)
-
-
-def _attribute(number: int, name: str) -> str:
-    return f"column_{number}" if keyword.iskeyword(name) else name
 
 
 def _field(schema: Schema, column: Column, attribute: str) -> Any:

@@ -120,7 +120,8 @@ def faults_of(sight: Sight, name: str, tables: Tables) -> list[Fault]:
     if table is None:
         return [_not_in_sight(sight, name, tables)]
     faults = list(_columns(table, tables[name]))
-    if any(not column.readable for column in _present(table, tables[name])):
+    present = [table.columns[column.name] for column in tables[name] if column.name in table.columns]
+    if any(not column.readable for column in present):
         faults.append(
             Fault(
                 f"The source has no SELECT on {name} for {sight.role}.",
@@ -131,10 +132,6 @@ def faults_of(sight: Sight, name: str, tables: Tables) -> list[Fault]:
     if table.filtered:
         faults.append(_filtered(sight, name, table))
     return faults
-
-
-def _present(table: Table, needed: Iterable[Needed]) -> Iterator[Column]:
-    return (table.columns[column.name] for column in needed if column.name in table.columns)
 
 
 def _columns(table: Table, needed: Iterable[Needed]) -> Iterator[Fault]:

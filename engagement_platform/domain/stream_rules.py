@@ -44,8 +44,7 @@ def _of_dimensions(stream: EventStream, schema: Schema) -> Iterator[Flaw]:
             yield Flaw(
                 (*path, "column"),
                 f"{column.name} is {column.type}, which nothing can be counted by: name another column, or select a "
-                "text "
-                f"of it in enriched.sql ({_text_of(column)})",
+                f"text of it in enriched.sql ({_text_of(column)})",
             )
         for name in dimension.shown:
             if _column(schema, name) is None:
@@ -70,8 +69,7 @@ def _of_measures(stream: EventStream, schema: Schema) -> Iterator[Flaw]:
             yield Flaw(
                 path,
                 f"{column.name} is {column.type}, and views add up whole numbers, so that sums are exact: select one "
-                "in "
-                f"enriched.sql ({_whole_of(column)}) and name that",
+                f"in enriched.sql ({_whole_of(column)}) and name that",
             )
 
 

@@ -33,19 +33,14 @@ class Credit:
         return self._allowance.left
 
     @property
-    def is_granted(self) -> bool:
-        """Whether an operator has decided that what is refused becomes dead letters."""
-        return self.granted > 0
-
-    @property
     def is_spent(self) -> bool:
         """Whether no event may become a dead letter now."""
-        return self._allowance.is_spent and not self.is_granted
+        return self._allowance.is_spent and not self.granted
 
     @property
     def is_refusal_of_all(self) -> bool:
         """Whether so many requests were refused in a row that it is no fault of their events."""
-        return self._refused_in_a_row >= REFUSED_IN_A_ROW and not self.is_granted
+        return self._refused_in_a_row >= REFUSED_IN_A_ROW and not self.granted
 
     def carry(self, left: int) -> None:
         """Begin with what an earlier run left."""
@@ -66,7 +61,7 @@ class Credit:
 
     def spend(self) -> None:
         """Note that an event becomes a dead letter, which was not `is_spent`."""
-        if self.is_granted:
+        if self.granted:
             self.granted -= 1
         else:
             self._allowance = self._allowance.reject()
@@ -105,7 +100,7 @@ class Blame:
     def understood(self, parcel: Parcel, outcome: Outcome) -> Outcome:
         """Return the outcome with what it means beside others, and after what an operator has decided."""
         is_failure = outcome.verdict in (Verdict.STOP, Verdict.AGAIN) and outcome.status is not None
-        if is_failure and self.credit.is_granted:
+        if is_failure and self.credit.granted:
             return replace(outcome, verdict=Verdict.REFUSED)
         if outcome.verdict is Verdict.STOP and self._is_of_these_events(parcel, outcome):
             return replace(outcome, verdict=Verdict.REFUSED)

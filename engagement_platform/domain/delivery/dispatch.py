@@ -75,10 +75,6 @@ class Dispatch:
         """Whether everything that was added is settled."""
         return self.held.events == 0
 
-    def next_due(self, now: float) -> float | None:
-        """Return in how many seconds there may be something to send; None when only an outcome or an event can tell."""
-        return None if self._gate.is_full else self._waiting.next_due(now)
-
     def tried(self, now: float) -> dict[tuple[str, int, int], Tried]:
         """Return topic, partition and offset -> for how long it was tried, of the events that were tried in vain."""
         return self._charges.tried(self._breaker.clock(now))

@@ -265,11 +265,3 @@ class Waiting:
         for parcel in self._resting:
             if stopped or not parcel.stops:
                 parcel.not_before = min(parcel.not_before, now)
-
-    def next_due(self, now: float) -> float | None:
-        """Return in how many seconds something is due; None when nothing waits."""
-        since = self._lanes.waits_since()
-        full = self._lanes.ready >= self._policy.batch_size
-        times = [] if since is None else [now if full else since + self._policy.wait]
-        times += [min(parcel.not_before for parcel in self._resting)] if self._resting else []
-        return max(0.0, min(times) - now) if times else None

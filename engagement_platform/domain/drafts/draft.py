@@ -135,6 +135,5 @@ def _remarks(facts: SourceFacts, number: ColumnFacts, time: ColumnFacts) -> Iter
     if facts.updated or facts.deleted:
         yield (
             f"{table} was changed since its statistics began ({facts.updated} updates, {facts.deleted} deletes): a "
-            "stream is of "
-            "what is inserted, and changes show once their day is rebuilt"
+            "stream is of what is inserted, and changes show once their day is rebuilt"
         )

@@ -59,8 +59,8 @@ def number_of(facts: SourceFacts, wish: str | None) -> ColumnFacts:
 def _needs_number(table: TableFacts) -> str:
     return (
         f"Ask the owner to run: ALTER TABLE {table.written} ADD COLUMN event_no bigint GENERATED ALWAYS AS IDENTITY, "
-        "and to "
-        "index it. It writes the table anew. Where that cannot be, take change data capture: docs/your-own-stream.md"
+        "and to index it. It writes the table anew. Where that cannot be, take change data capture: "
+        "docs/your-own-stream.md"
     )
 
 
@@ -120,11 +120,9 @@ def _no_time(table: TableFacts, column: ColumnFacts | None) -> EngagementError:
     zoned = f"{column.written} AT TIME ZONE 'UTC'" if column.type_name.startswith("timestamp") else column.written
     return EngagementError(
         f"{table.written}.{column.name} is {column.type_name}: the time of the events must be timestamptz, so that "
-        "everybody "
-        "knows which moment, and which day, it is.",
+        "everybody knows which moment, and which day, it is.",
         f"Ask the owner to run: ALTER TABLE {table.written} ALTER COLUMN {column.written} TYPE timestamptz USING "
-        f"{zoned} "
-        "(or the zone that its values are in)",
+        f"{zoned} (or the zone that its values are in)",
     )
 
 
