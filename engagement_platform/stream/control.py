@@ -5,8 +5,10 @@ The loops are plain functions `run(settings, control)`. Dagster, a test or a scr
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, Self
 
+from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.stream.progress import Progress
 
 
@@ -72,6 +74,16 @@ class Standalone:
 
     def expect(self, seconds: float) -> None:
         """Nobody watches."""
+
+
+def require_lease(control: Control) -> None:
+    """Raise Superseded when another run has taken over.
+
+    Without the platform database it is taken for true that none has: Kafka's fence, and Redis, decide.
+    """
+    with suppress(Unavailable):
+        if not control.owns_lease():
+            raise Superseded("Another run has taken over.")
 
 
 class Claim:

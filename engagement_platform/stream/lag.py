@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.repeated import Interval
@@ -52,11 +53,8 @@ def backlog_behind(settings: Settings, stored: Callable[[str], Mapping[int, int]
 
     Raises EngagementError.
     """
-    reader = TopicReader(settings.kafka, settings.topics.events)
-    try:
+    with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
         return beyond(stored(reader.topic_id), reader)
-    finally:
-        reader.close()
 
 
 def beyond(stored: Mapping[int, int], reader: TopicReader) -> int:

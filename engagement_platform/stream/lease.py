@@ -140,7 +140,7 @@ class LeaseControl:
 
     def end(self, *, planned: bool) -> None:
         """Stop beating; say that the end was planned, so that nobody has to wait for silence."""
-        self._keeper.close()
+        self._keeper.thread.close()  # it may be waiting for a database that does not answer, and is left behind then
         if planned and self._awaits is not None:
             with suppress(Unavailable):
                 self._leases.end(self.run_id, self.loop, self.told())
@@ -201,7 +201,7 @@ class _Keeper:
         self._grace = timedelta(seconds=settings.lease.grace_seconds)
         self._awaits = 0
         self._beats = Interval(BEAT_SECONDS - POLL_SECONDS / 2, is_due=True)
-        self._thread = Repeated(
+        self.thread = Repeated(
             "heartbeat",
             self._keep,
             POLL_SECONDS,
@@ -214,11 +214,7 @@ class _Keeper:
 
     def start(self, awaits: int) -> None:
         self._awaits = awaits
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread; it may be waiting for a database that does not answer, and is left behind then."""
-        self._thread.close()
+        self.thread.start()
 
     def _keep(self) -> None:
         self._end_when_hung()

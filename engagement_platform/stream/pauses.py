@@ -79,6 +79,7 @@ class _Turn:
         self.drain = control.drain
         self.progress = control.progress
         self.claim = claim
+        self.owns_lease, self.behind, self.expect = control.owns_lease, control.behind, control.expect
         self.interrupted = False
         """Whether the loop was asked to stop because of a pause."""
         self._control = control
@@ -89,24 +90,12 @@ class _Turn:
         self.interrupted = self.interrupted or self._watch.present is not None
         return self._control.should_stop() or self.interrupted
 
-    def owns_lease(self) -> bool:
-        """Ask the platform database whether no later epoch has been claimed. Raises Unavailable."""
-        return self._control.owns_lease()
-
-    def behind(self) -> float:
-        """Return by how many seconds Redis is behind."""
-        return self._control.behind()
-
     def wait(self, seconds: float) -> bool:
         """Pause, at most until it is time to stop; return should_stop()."""
         end = time.monotonic() + seconds
         while not self.should_stop() and (left := end - time.monotonic()) > 0:
             self._control.wait(min(left, LOOK_SECONDS / 4))
         return self.should_stop()
-
-    def expect(self, seconds: float) -> None:
-        """Say that the next should_stop() may be so far away."""
-        self._control.expect(seconds)
 
 
 class _Watch:
@@ -117,7 +106,7 @@ class _Watch:
         self._loop = loop
         self._pauses = Pauses(Session(settings, f"{loop}-pause"))
         # The lease, which looks more often, says what ails the database.
-        self._thread = Repeated(
+        self.thread = Repeated(
             "pauses",
             self.look,
             LOOK_SECONDS,
@@ -131,14 +120,6 @@ class _Watch:
         """Look once. Raises Unavailable."""
         self.present = self._pauses.present().get(self._loop)
 
-    def start(self) -> None:
-        """Go on looking."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread; behind a database that does not answer it is left to end by itself."""
-        self._thread.close()
-
 
 @contextmanager
 def _watching(settings: Settings, control: Control, loop: str) -> Iterator[_Watch]:
@@ -150,7 +131,7 @@ def _watching(settings: Settings, control: Control, loop: str) -> Iterator[_Watc
                 break
             except Unavailable as error:
                 control.wait(outage.failed(error))
-        watch.start()
+        watch.thread.start()
         yield watch
     finally:
-        watch.close()
+        watch.thread.close()  # behind a database that does not answer it is left to end by itself

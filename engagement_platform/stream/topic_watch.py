@@ -21,12 +21,7 @@ LOOK_SECONDS = 10.0
 
 def names_of(settings: Settings) -> dict[Topic, str]:
     """Return the names of the topics of which something is demanded."""
-    return {
-        Topic.EVENTS: settings.topics.events,
-        Topic.CHECKPOINT: settings.topics.checkpoint,
-        Topic.DEAD_LETTERS: settings.topics.dead_letters,
-        Topic.REPLAYS: settings.topics.replays,
-    }
+    return {topic: getattr(settings.topics, topic) for topic in Topic}
 
 
 def window_of(views: Views) -> Window:

@@ -11,7 +11,7 @@ Delivered are the topic of events and, of the topic of replays, what is marked f
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.group import GroupReader
@@ -90,12 +90,9 @@ def backlog(settings: Settings) -> int:
 
 
 def _waiting_in(settings: Settings, topic: str) -> int:
-    reader = GroupReader(settings.kafka, topic, settings.topics.forward_group)
-    try:
+    with closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)) as reader:
         stored = {p: one.offset for p, one in reader.stored().items() if one.topic_id in (reader.topic_id, "")}
         return beyond(stored, reader)
-    finally:
-        reader.close()
 
 
 def _idle(settings: Settings, control: Control, supervision: Supervision) -> None:

@@ -39,28 +39,15 @@ class Publisher:
     unseen_at: int
     """When the last poll that was not cut off began: what it did not see was committed later."""
     generation: int = 0
-    _written: Ledger | None = None
+    written: Ledger | None = None
+    """The ledger of the last checkpoint in Kafka, which another relay may have written; None where something else that
+    the checkpoint says is no longer true.
+    """
 
     def __post_init__(self) -> None:
         self._key = key(self.settings)
-        self._checkpoints = Interval(CHECKPOINT_SECONDS, is_due=False)
-
-    @property
-    def is_due(self) -> bool:
-        """Whether a checkpoint may be written of which only the ledger is new."""
-        return self._checkpoints.is_due
-
-    def has_written(self, ledger: Ledger) -> bool:
-        """Say whether Kafka has a ledger, and all else that the checkpoint says."""
-        return ledger == self._written
-
-    def take_up(self, ledger: Ledger) -> None:
-        """Take note of what the last checkpoint in Kafka says, which another relay may have written."""
-        self._written = ledger
-
-    def outdate(self) -> None:
-        """Note that the checkpoint in Kafka says something that is no longer true."""
-        self._written = None
+        self.checkpoints = Interval(CHECKPOINT_SECONDS, is_due=False)
+        """When one may be written of which only the ledger is new."""
 
     def publish(self, rows: Sequence[Row], ledger: Ledger, time_column: str) -> int:
         """Publish rows with the ledger after them; return how many of them became dead letters.
@@ -101,8 +88,8 @@ class Publisher:
         )
         value = checkpoints.to_bytes(record)
         self.clients.producer.commit([*messages, Message(self.settings.topics.checkpoint, self._key, value)])
-        self._written = ledger
-        self._checkpoints.restart()
+        self.written = ledger
+        self.checkpoints.restart()
         self.clients.mirror.record(record)
 
 

@@ -7,7 +7,7 @@ from engagement_platform.domain.checkpoint import Checkpoint
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.ledger import NOBODY, begin
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Control
+from engagement_platform.stream.control import Control, require_lease
 from engagement_platform.stream.rejection_limit import RejectionLimit
 from engagement_platform.stream.relay.clients import Clients
 from engagement_platform.stream.relay.numbers import Numbers
@@ -24,9 +24,9 @@ def take_over(clients: Clients, settings: Settings, control: Control, limit: Rej
 
     The lease is checked on both sides of the fence: a relay that lost it before would shut out its successor.
     """
-    _require_lease(control)
+    require_lease(control)
     clients.producer.fence()
-    _require_lease(control)
+    require_lease(control)
     last = clients.checkpoints.last()
     checkpoints.require_not_behind(last, clients.mirror.last(required=last is None))
     if last is None:
@@ -56,7 +56,7 @@ def _go_on(clients: Clients, settings: Settings, control: Control, limit: Reject
     publisher = Publisher(
         settings, clients, watch, limit, messages, unseen_at=last.unseen_at, generation=last.generation
     )
-    publisher.take_up(ledger)
+    publisher.written = ledger
     if not watch.marks:
         watch.remark(ledger)
     if last.source != watch.identity or marks != watch.marks or checkpoints.messages_of(last) != messages:
@@ -76,19 +76,6 @@ def _first_start(clients: Clients, settings: Settings, control: Control, limit: 
     publisher.write_checkpoint(ledger)
     log.info("first start at id %d, with %d ids below it that are not visible", ledger.hi, ledger.open_ids)
     return Relay(clients, settings, control, watch, ledger, schema=schema, numbers=numbers, publisher=publisher)
-
-
-def _require_lease(control: Control) -> None:
-    if not _owns_lease(control):
-        raise Superseded("Another run has taken over.")
-
-
-def _owns_lease(control: Control) -> bool:
-    """Ask for the lease. Without the platform database the answer is yes: Kafka's fence decides."""
-    try:
-        return control.owns_lease()
-    except Unavailable:
-        return True
 
 
 def wait_for_the_lease(control: Control, supervision: Supervision) -> None:

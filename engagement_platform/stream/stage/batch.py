@@ -62,11 +62,5 @@ class Batch:
 
     def split(self) -> tuple[list[Line], list[Rejected]]:
         """Return the lines, and what was rejected."""
-        lines: list[Line] = []
-        rejected: list[Rejected] = []
-        for one in self.checked:
-            if isinstance(one, Line):
-                lines.append(one)
-            else:
-                rejected.append(one)
-        return lines, rejected
+        lines = [one for one in self.checked if isinstance(one, Line)]
+        return lines, [one for one in self.checked if isinstance(one, Rejected)]

@@ -52,7 +52,11 @@ def run(settings: Settings, control: Control) -> None:
                 _Stage(settings, control, clients, supervision, readers=readers, limit=limit).run()
         except TopicChanged as error:
             control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
-            raise _other_topic(error.what) from error
+            raise StreamStopped(
+                error.what,
+                "If the topic was recreated on purpose: engagement-platform warehouse restart, which loads the new"
+                " topic from its beginning; then rebuild the days in question.",
+            ) from error
 
     with rejection_limit(settings, "stage") as limit:
         supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=5.0)
@@ -145,11 +149,3 @@ class _Stage:
         for unseen, times in batch.unseen.items():
             if unseen and unseen.isdigit():
                 progress.latency.add((now_us - int(unseen)) / 1_000_000, times)
-
-
-def _other_topic(what: str) -> StreamStopped:
-    return StreamStopped(
-        what,
-        "If the topic was recreated on purpose: engagement-platform warehouse restart, which loads the new topic from "
-        "its beginning; then rebuild the days in question.",
-    )

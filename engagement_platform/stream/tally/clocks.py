@@ -6,7 +6,7 @@ present. So the tally waits until the clocks agree again; as_of stands still mea
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from engagement_platform.adapters.kafka.consumer import TopicReader, latest_arrival
 from engagement_platform.adapters.kafka.record import Record
@@ -15,7 +15,7 @@ from engagement_platform.adapters.redis.counts import Counts, ViewsState
 from engagement_platform.domain.clocks import Between, Clocks, KafkaClock, apart_ms, compare
 from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Control
+from engagement_platform.stream.control import Control, require_lease
 
 log = logging.getLogger("engagement_platform.tally")
 
@@ -56,15 +56,15 @@ class ClockWatch:
         """Return what is known of Kafka's clock at present."""
         return self._kafka.between(steady_seconds())
 
-    def state_to_build_on(self, state: ViewsState, require_lease: Callable[[], None]) -> ViewsState:
+    def state_to_build_on(self, state: ViewsState) -> ViewsState:
         """Return a state by whose clock views can be built; the newest message is asked for when none was read yet."""
         if self.between().at_least_ms is None:
             arrived = newest_arrival(self._settings.kafka, self._settings.topics.events, self._reader.partitions)
             if arrived is not None:
                 self._kafka.written(arrived, steady_seconds())
-        return state if compare(state.now_ms, self.between()) is Clocks.AGREE else self.agreed_state(require_lease)
+        return state if compare(state.now_ms, self.between()) is Clocks.AGREE else self.agreed_state()
 
-    def agreed_state(self, require_lease: Callable[[], None]) -> ViewsState:
+    def agreed_state(self) -> ViewsState:
         """Return the state of the live views once the clocks agree, or when it is time to stop.
 
         The reader may be elsewhere afterwards.
@@ -85,7 +85,7 @@ class ClockWatch:
                 break
             if not told:
                 told = self._tell(state)
-            require_lease()
+            require_lease(self._control)
             self._control.progress.lag = _behind(self._reader.positions(), state.offsets)
             self._control.wait(_PAUSE_SECONDS)
         if told:

@@ -6,19 +6,17 @@ continued are built anew from Kafka beside the live ones.
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.redis.counts import Counts, Refused, ViewsState
 from engagement_platform.adapters.repeated import Interval
-from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.domain.playback import Resume, may_lack, resume
 from engagement_platform.domain.progress import REFUSED
 from engagement_platform.domain.topics import User
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Spacing
-from engagement_platform.stream.control import Control
+from engagement_platform.stream.control import Control, require_lease
 from engagement_platform.stream.tally.position import Position
 from engagement_platform.stream.topic_watch import TopicWatch, window_of
 
@@ -49,16 +47,16 @@ class Course:
         try:
             act()
         except OffsetsExpired as error:
-            self._require_lease()
+            require_lease(self.control)
             self.reader.verify()  # else the offsets are missing because the topic is another one
             log.warning("%s The window is built anew.", error.what)
             self.position.target.discard()
             self._space_builds()
-            self._begin_build(self._agreed_state())
+            self._begin_build(self.position.clocks.agreed_state())
 
     def resume(self) -> None:
         """Go where the state of the live views leads."""
-        self._resume(self._agreed_state())
+        self._resume(self.position.clocks.agreed_state())
 
     def take_up(self) -> None:
         """Go on from what Redis has after a failure.
@@ -91,20 +89,16 @@ class Course:
 
     def refused(self, outcome: Refused) -> None:
         """Go where the present state leads after Redis took no batch, unless this run has been superseded."""
-        self._require_lease()
+        require_lease(self.control)
         self.control.progress.count(REFUSED)
         if self.position.target.is_build:
             log.warning("the build of new views was lost (%s); it begins again", outcome.reason)
         self.resume()
 
-    def _agreed_state(self) -> ViewsState:
-        """Return the state of the live views once Redis' clock agrees with Kafka's."""
-        return self.position.clocks.agreed_state(self._require_lease)
-
     def _look_at_redis(self) -> None:
         self._looks.restart()
         if self.position.target.may_lack_keys():
-            self._require_lease()
+            require_lease(self.control)
             log.warning("Redis has evicted keys, perhaps of the views. They are built anew.")
             self.resume()
 
@@ -113,7 +107,7 @@ class Course:
         self.position.target.discard()
         decision = self._decide(state)
         if decision is Resume.BUILD and self._space_builds():
-            state = self._agreed_state()
+            state = self.position.clocks.agreed_state()
             decision = self._decide(state)
         match decision:
             case Resume.STOP:
@@ -147,7 +141,7 @@ class Course:
     def _begin_build(self, state: ViewsState) -> None:
         """Build the window from Kafka: from the first message that can count at present."""
         self.watch.require(User.BUILD)
-        state = self.position.clocks.state_to_build_on(state, self._require_lease)
+        state = self.position.clocks.state_to_build_on(state)
         start = self.reader.offsets_at(self._window.replay_from(state.now_ms))
         self.position.target.begin(state.generation, start)
         self.position.read_from(start)
@@ -157,11 +151,5 @@ class Course:
         """Give the build up: another tally's views are live, or its own have expired."""
         log.info("the new views were not needed (%s)", why)
         self.position.target.discard()
-        self._require_lease()
+        require_lease(self.control)
         self.resume()
-
-    def _require_lease(self) -> None:
-        """Raise Superseded when another run has taken over. Redis decides, so the platform database may be down."""
-        with suppress(Unavailable):
-            if not self.control.owns_lease():
-                raise Superseded("another run has taken over")

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 
 from engagement_platform.adapters.kafka.consumer import TopicChanged
 from engagement_platform.adapters.kafka.record import Record
@@ -57,7 +58,10 @@ def run(settings: Settings, control: Control) -> None:
                 _Tally(settings, control, counts, stream, position=position, course=course).run(supervision, limit)
         except TopicChanged as error:
             control.progress.offsets = {}  # of the topic that is gone: nothing can be counted from them
-            raise _topic_mismatch(str(error)) from error
+            raise StreamStopped(
+                str(error),
+                "If the topic was recreated on purpose, build the views from it: engagement-platform views rebuild",
+            ) from error
 
     with rejection_limit(settings, "tally") as limit:
         supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=1.0)
@@ -70,82 +74,77 @@ def backlog(settings: Settings) -> int:
     return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
 
 
+@dataclass(eq=False)
 class _Tally:
     """One tally, connected: it reads messages, adds them up, and lets Redis count them."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        control: Control,
-        counts: Counts,
-        stream: EventStream,
-        *,
-        position: Position,
-        course: Course,
-    ) -> None:
-        self._control = control
-        self._stream = stream
-        self._playbacks = Playbacks(stream)
-        self._bucket_ms = window_of(settings.views).bucket_ms
-        self._counts = counts
-        self._position = position
-        self._course = course
+    settings: Settings
+    control: Control
+    counts: Counts
+    stream: EventStream
+    _: KW_ONLY
+    position: Position
+    course: Course
+
+    def __post_init__(self) -> None:
+        self._playbacks = Playbacks(self.stream)
+        self._bucket_ms = window_of(self.settings.views).bucket_ms
         self._behind, self._saturation = 0.0, Saturation()
 
     def run(self, supervision: Supervision, limit: RejectionLimit) -> None:
-        position, course, failures = self._position, self._course, FailureStreak(supervision)
-        drain_to = position.written_ends() if self._control.drain else {}
+        position, course, failures = self.position, self.course, FailureStreak(supervision)
+        drain_to = position.written_ends() if self.control.drain else {}
         try:
             course.guarded(course.resume)
-            while not self._control.should_stop():
+            while not self.control.should_stop():
                 try:
                     course.guarded(lambda: self._step(limit, has_failed=failures.has_failed))
                 except Unavailable as error:
                     failures.failed(error)
                     continue
                 failures.worked()
-                supervision.works(but=limit.state(self._control.progress.lag) or self._overload())
-                if self._control.drain and position.has_reached(drain_to):
+                supervision.works(but=limit.state(self.control.progress.lag) or self._overload())
+                if self.control.drain and position.has_reached(drain_to):
                     return
         finally:
             with suppress(Exception):  # what made it end is to be told; the build expires
                 position.target.discard()
 
     def _step(self, limit: RejectionLimit, *, has_failed: bool) -> None:
-        position = self._position
+        position = self.position
         if has_failed:
-            self._course.take_up()
-        self._course.look()
+            self.course.take_up()
+        self.course.look()
         records = position.clocks.poll(POLL_MS)
-        if records or position.is_batch_due(drains=self._control.drain):
+        if records or position.is_batch_due(drains=self.control.drain):
             self._apply(records, limit)
-        self._course.promote_when_caught_up()
+        self.course.promote_when_caught_up()
 
     def _apply(self, records: Mapping[int, list[Record]], limit: RejectionLimit) -> None:
         """Let Redis count a batch. Raises StreamStopped when too many of its messages are no events."""
-        position = self._position
-        ends, lag = position.read_to(), position.waiting()
+        position = self.position
+        ends, lag = position.reader.positions(), position.reader.waiting()
         events, judged, first = decoded(records, self._playbacks.read)
         limit.require(judged, first)
         batch = Batch(
             generation=position.target.generation,
-            topic_id=position.topic_id,
+            topic_id=position.reader.topic_id,
             offsets={p: (position.offsets[p], ends[p]) for p in ends},
-            buckets=aggregate(self._stream, events, self._bucket_ms),
+            buckets=aggregate(self.stream, events, self._bucket_ms),
             display=self._playbacks.display_of(events),
             lag=lag,
             kafka_clock=position.clocks.between(),
         )
-        outcome = self._counts.apply(batch, build=position.target.is_build)
+        outcome = self.counts.apply(batch, build=position.target.is_build)
         if isinstance(outcome, Refused):
-            self._course.refused(outcome)
+            self.course.refused(outcome)
             return
         limit.done()
         position.reached(ends)
         self._report(records, outcome, lag, judged.rejections)
 
     def _report(self, records: Mapping[int, list[Record]], outcome: Applied, lag: int, unreadable: int) -> None:
-        progress = self._control.progress
+        progress = self.control.progress
         progress.count(EVENTS, sum(map(len, records.values())))
         progress.lag = lag
         for counter, number in ((LATE, outcome.late), (FUTURE, outcome.future), (UNREADABLE, unreadable)):
@@ -158,7 +157,7 @@ class _Tally:
 
     def _note_behind(self, behind: float) -> None:
         """Note how far Redis is behind; who has to give way is told soon."""
-        progress, before = self._control.progress, self._behind
+        progress, before = self.control.progress, self._behind
         self._behind, self._saturation = behind, self._saturation.after(behind, time.time())
         progress.set(BEHIND, round(max(0.0, behind), 3))
         if (before >= GIVES_WAY_FROM) != (behind >= GIVES_WAY_FROM):
@@ -166,10 +165,3 @@ class _Tally:
 
     def _overload(self) -> LoopState | None:
         return self._saturation.state(self._behind, time.time())
-
-
-def _topic_mismatch(what: str) -> StreamStopped:
-    return StreamStopped(
-        what,
-        "If the topic was recreated on purpose, build the views from it: engagement-platform views rebuild",
-    )

@@ -102,28 +102,15 @@ class Position:
     def __init__(self, settings: Settings, control: Control, reader: TopicReader, counts: Counts) -> None:
         self._settings = settings
         self._control = control
-        self._reader = reader
+        self.reader = reader
         self.clocks = ClockWatch(settings, control, reader, counts)
         self.target = Target(counts, reader)
         self.offsets: Mapping[int, int] = {}
         self._slides = Interval(SLIDE_SECONDS, is_due=True)
 
-    @property
-    def topic_id(self) -> str:
-        """The identity of the topic that is read."""
-        return self._reader.topic_id
-
-    def read_to(self) -> dict[int, int]:
-        """Return partition -> offset of the next message to read."""
-        return self._reader.positions()
-
-    def waiting(self) -> int:
-        """Return how many messages lie behind what was read."""
-        return self._reader.waiting()
-
     def written_ends(self) -> Mapping[int, int]:
         """Return the ends of what is in Kafka now, open transactions included. Raises Unavailable."""
-        return written_ends(self._settings.kafka, self._settings.topics.events, self._reader.partitions)
+        return written_ends(self._settings.kafka, self._settings.topics.events, self.reader.partitions)
 
     def has_reached(self, ends: Mapping[int, int]) -> bool:
         """Say whether the live views have counted up to these ends."""
@@ -133,7 +120,7 @@ class Position:
         """Say whether an empty batch is due: now and then to slide, at once when someone waits for an end."""
         if self._slides.is_due:
             return True
-        return (drains or self.target.is_build) and self._reader.positions() != self.offsets
+        return (drains or self.target.is_build) and self.reader.positions() != self.offsets
 
     def reached(self, offsets: Mapping[int, int]) -> None:
         """Take note of the offsets to which the target has counted."""
@@ -144,14 +131,14 @@ class Position:
 
     def follow_new_partitions(self) -> None:
         """Read partitions that were added, from their beginning."""
-        new = self._reader.partitions - self.offsets.keys()
+        new = self.reader.partitions - self.offsets.keys()
         if new:
             log.info("new partitions: %s", sorted(new))
             self.read_from(self.offsets)
 
     def read_from(self, offsets: Mapping[int, int]) -> None:
         """Read all partitions; one that was never counted is new and starts at 0."""
-        self.offsets = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
+        self.offsets = dict.fromkeys(self.reader.partitions, 0) | dict(offsets)
         self._slides.expire()
-        self._reader.seek(self.offsets)
+        self.reader.seek(self.offsets)
         self.clocks.moved()
