@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -144,11 +145,27 @@ def _order(item: pytest.Item) -> tuple[bool, ...]:
     )
 
 
-def reachable_folder() -> Path:
+def reachable_folder(memory: Path | None = None) -> Path:
     """A folder that PostgreSQL's user can reach where the tests run as root; those of pytest are private."""
-    folder = Path(tempfile.mkdtemp(prefix="engagement-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="engagement-tests-", dir=memory))
     folder.chmod(0o755)
     return folder
+
+
+def servers_folder() -> Path:
+    """Such a folder for servers: in memory where there is plenty, since databases are copied there for far less."""
+    return reachable_folder(MEMORY if _has_plenty(MEMORY) else None)
+
+
+MEMORY = Path("/dev/shm")
+_PLENTY = 8_000_000_000
+"""Bytes; four processes with their servers take two of the eight."""
+
+
+def _has_plenty(memory: Path) -> bool:
+    return (
+        os.access(memory, os.W_OK) and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) >= _PLENTY
+    )
 
 
 BROKER = pytest.StashKey[Path]()
@@ -158,7 +175,7 @@ BROKER = pytest.StashKey[Path]()
 def pytest_configure_node(node: Any) -> None:
     """Tell each process of the session where the Kafka of all of them is."""
     if BROKER not in node.config.stash:
-        node.config.stash[BROKER] = reachable_folder()
+        node.config.stash[BROKER] = servers_folder()
     node.workerinput["broker"] = str(node.config.stash[BROKER])
 
 
@@ -171,7 +188,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def stack_folder() -> Path:
-    return reachable_folder()
+    return servers_folder()
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +212,7 @@ OWN_STACK = pytest.StashKey[Path]()
 def own_stack_folder(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The folder of servers that tests may kill, freeze and start again (`local.stack.server`)."""
     learn()
-    folder = request.session.stash[OWN_STACK] = reachable_folder()
+    folder = request.session.stash[OWN_STACK] = servers_folder()
     yield folder
     _end_servers(folder)  # where the session has stopped before its last test
 
