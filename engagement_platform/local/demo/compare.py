@@ -1,54 +1,16 @@
 """What was lost and what was doubled: comparisons of source and sinks. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from engagement_platform.domain.windows import Adds
 
-_CHUNK = 1 << 16
-_MAX_COUNT = 255
-
-
-class IdCounts:
-    """How often each id occurs. One byte for each id from `base` on; those below it are few."""
-
-    def __init__(self, base: int = 0, ids: Iterable[int] = ()) -> None:
-        self.base = base
-        self.total = 0
-        self._bytes = bytearray()
-        self._below: Counter[int] = Counter()
-        self.add(ids)
-
-    def add(self, ids: Iterable[int]) -> None:
-        """Count ids."""
-        counts = self._bytes
-        for event_id in ids:
-            index = event_id - self.base
-            self.total += 1
-            if index < 0:
-                self._below[event_id] += 1
-                continue
-            if index >= len(counts):
-                counts.extend(bytes(index - len(counts) + _CHUNK))
-            if counts[index] < _MAX_COUNT:
-                counts[index] += 1
-
-    def __getitem__(self, event_id: int) -> int:
-        index = event_id - self.base
-        if index < 0:
-            return self._below[event_id]
-        return self._bytes[index] if index < len(self._bytes) else 0
-
-    def differences(self, other: "IdCounts") -> Iterator[int]:
-        """Yield the ids whose counts differ. Both have the same base."""
-        yield from sorted(i for i in self._below.keys() | other._below.keys() if self._below[i] != other._below[i])
-        size = max(len(self._bytes), len(other._bytes))
-        for start in range(0, size, _CHUNK):
-            mine = bytes(self._bytes[start : start + _CHUNK]).ljust(_CHUNK, b"\0")
-            theirs = bytes(other._bytes[start : start + _CHUNK]).ljust(_CHUNK, b"\0")
-            if mine != theirs:
-                yield from (self.base + start + i for i in range(_CHUNK) if mine[i] != theirs[i])
+Ids = np.ndarray[Any, Any]
+"""Ids of events, in any order; one that occurs several times is there several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +25,16 @@ class TopicDifference:
     """In the topic, but not in the source."""
 
 
-def compare_ids(source: IdCounts, topic: IdCounts, dead: set[int], first_id: int = 0) -> TopicDifference:
+def compare_ids(source: Ids, topic: Ids, dead: set[int], first_id: int = 0) -> TopicDifference:
     """Compare by id, from `first_id` on. `dead` are the ids that are accounted for as dead letters."""
-    lost, doubled, unknown = [], [], []
-    for event_id in source.differences(topic):
-        if event_id < first_id:
-            continue
-        if topic[event_id] > 1:
-            doubled.append(event_id)
-        elif not source[event_id]:
-            unknown.append(event_id)
-        elif event_id not in dead:
-            lost.append(event_id)
-    return TopicDifference(tuple(lost), tuple(doubled), tuple(unknown))
+    source = np.unique(source[source >= first_id])
+    topic, times = np.unique(topic[topic >= first_id], return_counts=True)
+    lost = np.setdiff1d(source, topic, assume_unique=True).tolist()
+    return TopicDifference(
+        lost=tuple(event_id for event_id in lost if event_id not in dead),
+        doubled=tuple(topic[times > 1].tolist()),
+        unknown=tuple(np.setdiff1d(topic[times == 1], source, assume_unique=True).tolist()),
+    )
 
 
 @dataclass(frozen=True, slots=True)

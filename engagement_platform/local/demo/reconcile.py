@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import psycopg
 from psycopg import sql as compose
 
@@ -55,14 +56,14 @@ class Reconciliation:
 class Topic:
     """The ids in a topic, read from its beginning on."""
 
-    def __init__(self, settings: Settings, base: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._reader = TopicReader(settings.kafka, settings.topics.events, min_bytes=64 << 10, max_wait_ms=100)
         self._id_of = IdReader(stream_of(settings).source.id).id_of
         begin = self._reader.beginning_offsets()
         self._reader.seek(begin)
         self._expired = {partition for partition, offset in begin.items() if offset > 0}
         self._oldest: dict[int, list[int]] = {partition: [] for partition in begin}
-        self.ids = compare.IdCounts(base)
+        self.ids: compare.Ids = np.empty(0, np.int64)
 
     @property
     def first_id(self) -> int:
@@ -71,17 +72,19 @@ class Topic:
 
     def read_to_end(self, deadline: float) -> dict[int, int]:
         """Count what has been added; return the ends. Raises Unavailable when they are not reached in time."""
+        added: list[list[int]] = []
         ends = self._reader.end_offsets()
         while any(position < ends.get(partition, 0) for partition, position in self._reader.positions().items()):
             for partition, records in self._reader.poll(200).items():
                 ids = [number for record in records if (number := self._id_of(record.value or b"")) is not None]
-                self.ids.add(ids)
+                added.append(ids)
                 oldest = self._oldest.setdefault(partition, [])
                 oldest += ids[: _FIRST_RECORDS - len(oldest)]
             if time.monotonic() > deadline:
                 raise Unavailable(
                     "The topic could not be read to its end in time.", "Compare again when Kafka is idle."
                 )
+        self.ids = np.concatenate([self.ids, *(np.array(ids, np.int64) for ids in added)])
         return ends
 
     def close(self) -> None:
@@ -97,10 +100,9 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
     began = time.monotonic()
     origin = origin_of(settings)
     with closing(session.connect(origin.dsn, "demo")) as source, session.reaching(origin):
-        base = _lowest(source, origin.stream)
-        committed = _source_ids(source, origin.stream, base)
-        reading = 30 + committed.total / 10_000
-        with closing(Topic(settings, base)) as topic:
+        committed = _source_ids(source, origin.stream)
+        reading = 30 + len(committed) / 10_000
+        with closing(Topic(settings)) as topic:
             topic.read_to_end(time.monotonic() + reading)
             dead = dead_letters(settings)
             differences = _until(
@@ -114,8 +116,8 @@ def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconci
                 began + patience - time.monotonic(),
             )
     return Reconciliation(
-        committed=committed.total,
-        in_kafka=topic.ids.total,
+        committed=len(committed),
+        in_kafka=len(topic.ids),
         topic=differences[0],
         first_id=topic.first_id,
         dead_letters=len(dead),
@@ -134,7 +136,7 @@ def _until(look: Callable[[], _T], is_good: Callable[[_T], bool], seconds: float
 
 
 def _compare_topic(
-    committed: compare.IdCounts, topic: Topic, dead: set[int], deadline: float
+    committed: compare.Ids, topic: Topic, dead: set[int], deadline: float
 ) -> tuple[compare.TopicDifference, dict[int, int]]:
     ends = topic.read_to_end(deadline)
     return compare.compare_ids(committed, topic.ids, dead, topic.first_id), ends
@@ -208,18 +210,10 @@ def dead_letters(settings: Settings) -> set[int]:
     return ids
 
 
-def _lowest(source: psycopg.Connection[Any], stream: EventStream) -> int:
-    row = source.execute(_statement("lowest_id", stream)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _source_ids(source: psycopg.Connection[Any], stream: EventStream, base: int) -> compare.IdCounts:
-    ids = compare.IdCounts(base)
+def _source_ids(source: psycopg.Connection[Any], stream: EventStream) -> compare.Ids:
     with source.transaction(), source.cursor("ids") as cursor:
-        cursor.execute(_statement("ids", stream))
-        while rows := cursor.fetchmany(_ROWS):
-            ids.add(row[0] for row in rows)
-    return ids
+        cursor.itersize = _ROWS
+        return np.fromiter((row[0] for row in cursor.execute(_statement("ids", stream))), np.int64)
 
 
 def _statement(name: str, stream: EventStream, **others: compose.Composable) -> compose.Composed:

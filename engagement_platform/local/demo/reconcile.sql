@@ -1,9 +1,6 @@
 -- name: ids
 SELECT {id} FROM {table}
 
--- name: lowest_id
-SELECT coalesce(min({id}), 0) FROM {table}
-
 -- name: counted
 -- What the views should count: the events with :begin <= time < :end (milliseconds since 1970, edges of buckets),
 -- without the dead letters. Before one SELECT for each dimension.
