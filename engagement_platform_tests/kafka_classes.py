@@ -14,6 +14,7 @@ from pathlib import Path
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.kafka import USUAL_PORTS, Kafka
 from engagement_platform.local.state import StackState, choose_port
+from engagement_platform_tests import daemons
 
 CLASSES = Path(sys.prefix) / "kafka-classes.aot"
 _OPTIONS = "JAVA_TOOL_OPTIONS"
@@ -41,7 +42,7 @@ def _keep() -> None:
             broker.daemon.stop(seconds=60)  # Java writes at its end
         finally:
             os.environ.pop(_OPTIONS, None)
-            broker.daemon.kill()
+            daemons.kill(broker.daemon)
         if learned.exists():
             kept = CLASSES.with_suffix(f".{os.getpid()}")
             kept.write_bytes(learned.read_bytes())

@@ -8,11 +8,11 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGTERM
 
 import psutil
 
@@ -118,20 +118,6 @@ class Daemon:
         process.send_signal(number)
         return True
 
-    def kill(self) -> None:
-        """Kill the process as a crash would, and return when it is gone; its file stays, as after a crash."""
-        if self.signal(SIGKILL):
-            self._ends_within(5)
-
-    def pause(self) -> None:
-        """Freeze the process, and return when it stands still: its connections stay open and nobody answers."""
-        if self.signal(SIGSTOP):
-            self._within(5, self._stands_still)
-
-    def resume(self) -> None:
-        """Let a frozen process go on."""
-        self.signal(SIGCONT)
-
     def stop(self, number: int = SIGTERM, seconds: float = 20) -> None:
         """End the process: ask, wait, then kill. Returns when it is gone and its file is removed."""
         process = self.process()
@@ -145,17 +131,8 @@ class Daemon:
 
     def _ends_within(self, seconds: float) -> bool:
         """Wait for the end; a dead process counts as ended also while its parent has not noticed."""
-        return self._within(seconds, lambda: not self.is_running)
-
-    def _stands_still(self) -> bool:
-        """Say whether all threads are stopped: a busy machine lets some go on for a while after the signal."""
-        process = self.process()
-        states = [] if process is None else list(_states(process.pid))
-        return all(state in "TtZX" for state in states)
-
-    def _within(self, seconds: float, holds: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + seconds
-        while not holds():
+        while self.is_running:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
@@ -175,13 +152,6 @@ def _listens(process: psutil.Process, port: int) -> bool:
     except (psutil.AccessDenied, psutil.ZombieProcess):
         return False
     return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
-
-
-def _states(pid: int) -> Iterator[str]:
-    """Yield the state of each thread of a process, as Linux' proc(5) has them; nothing off Linux."""
-    for thread in Path("/proc").glob(f"{pid}/task/*"):
-        with suppress(OSError):
-            yield (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def ticks(pid: int) -> int | None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from engagement_platform.local import stack, state
+from engagement_platform_tests import daemons
 from engagement_platform_tests.bench.figures import Figure
 from engagement_platform_tests.bench.place import own_place
 from engagement_platform_tests.bench.recovery import LOOPS, Stream, cpu_seconds, memory_mb, streaming
@@ -76,7 +77,7 @@ def _everything(stream: Stream, folder: Path) -> float:
     assert leader is not None
     kill([leader, *leader.children(recursive=True)])
     for server in stack.servers(state.load(folder)):
-        server.daemon.kill()
+        daemons.kill(server.daemon)
     stack.up(folder, use_usual_ports=False)
     began = time.monotonic()
     stream.dagster.stop()

@@ -14,6 +14,7 @@ from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
+from engagement_platform_tests import daemons
 from engagement_platform_tests.adapters.platform.frozen import frozen_postgres
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.streaming import insert, read_all, running, wait_for
@@ -53,7 +54,7 @@ def test_a_server_killed_and_back(
     with caplog.at_level(logging.WARNING, "engagement_platform"), running(relay.run, own_settings) as control:
         write(source, 20)
         wait_for(lambda: control.progress.events == 20, "the first events")
-        server.daemon.kill()
+        daemons.kill(server.daemon)
         if name == "kafka":
             write(source, 20)  # without events the relay has no reason to notice
         wait_for(lambda: "Waiting for it" in caplog.text, "the relay to notice")
@@ -91,12 +92,12 @@ def test_kafka_frozen_while_a_transaction_commits(
         write(source, 5)
         wait_for(lambda: control.progress.events == 5, "the first events")
         for _ in range(3):
-            kafka.daemon.pause()
+            daemons.pause(kafka.daemon)
             try:
                 write(source, 50)
                 control.stop.wait(own_settings.kafka.transaction_timeout_ms / 1000 + 0.5)  # longer than it waits
             finally:
-                kafka.daemon.resume()
+                daemons.resume(kafka.daemon)
         wait_for(lambda: len(ids(own_settings)) >= 155, "all events", 60)
     assert ids(own_settings) == committed(source)
 

@@ -12,6 +12,7 @@ import pytest
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.process import Daemon
+from engagement_platform_tests import daemons
 from engagement_platform_tests.streaming import wait_for
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -109,7 +110,7 @@ def test_a_file_that_cannot_be_understood_is_of_no_process(daemon: Daemon, text:
 def test_a_killed_process_is_gone_when_kill_returns(daemon: Daemon) -> None:
     daemon.spawn(SLEEP)
 
-    daemon.kill()
+    daemons.kill(daemon)
 
     assert not daemon.is_running
     assert daemon.pid_file.exists()  # as a crash leaves it
@@ -126,7 +127,7 @@ def test_a_process_whose_first_thread_has_ended_still_runs_and_is_killed_whole(d
     pid = json.loads(daemon.pid_file.read_text())["pid"]
     wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "the end of the first thread")
     assert daemon.is_running
-    daemon.kill()
+    daemons.kill(daemon)
     assert not daemon.is_running
     assert not Path(f"/proc/{pid}").exists()
 
@@ -136,14 +137,14 @@ def test_a_paused_process_goes_on_where_it_was(daemon: Daemon) -> None:
     process = daemon.process()
     assert process is not None
 
-    daemon.pause()
+    daemons.pause(daemon)
     deadline = time.monotonic() + 5
     while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.status() == psutil.STATUS_STOPPED
     assert daemon.is_running
 
-    daemon.resume()
+    daemons.resume(daemon)
     while process.status() == psutil.STATUS_STOPPED and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.status() != psutil.STATUS_STOPPED
@@ -151,7 +152,7 @@ def test_a_paused_process_goes_on_where_it_was(daemon: Daemon) -> None:
 
 def test_a_paused_process_stops_without_the_wait_for_a_deaf_one(daemon: Daemon) -> None:
     daemon.spawn(SLEEP)
-    daemon.pause()
+    daemons.pause(daemon)
     began = time.monotonic()
 
     daemon.stop(seconds=20)
@@ -196,8 +197,8 @@ def test_a_paused_process_stands_still_at_once(daemon: Daemon, tmp_path: Path) -
     daemon.spawn([sys.executable, "-c", busy])
     daemon.wait_until(lambda: counter.exists() and counter.stat().st_size > 100, 20)
     for _ in range(20):
-        daemon.pause()
+        daemons.pause(daemon)
         written = counter.stat().st_size
         os.sched_yield()
         assert counter.stat().st_size == written
-        daemon.resume()
+        daemons.resume(daemon)

@@ -20,6 +20,7 @@ from engagement_platform.local import stack as local_stack
 from engagement_platform.local.server import Server
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
+from engagement_platform_tests import daemons
 from engagement_platform_tests.adapters.kafka.conftest import CLIENTS
 from engagement_platform_tests.adapters.kafka.topic import eventually
 from engagement_platform_tests.adapters.kafka.transactions import Interrupted, batch, committed, left, values
@@ -53,24 +54,24 @@ def test_a_commit_that_freezes_ends_in_time_and_leaves_no_thread(
         with open_producer(own_settings, 1_000_000) as producer:
             producer.fence()
             producer.commit([Message(own_settings.topics.events, None, b"%d" % n)])
-            kafka.daemon.pause()
+            daemons.pause(kafka.daemon)
             try:
                 with pytest.raises(Unavailable, match="does not answer"):
                     producer.commit([Message(own_settings.topics.events, None, b"frozen")])
             finally:
-                kafka.daemon.resume()
+                daemons.resume(kafka.daemon)
     eventually(lambda: threads() <= before)
     assert {b"0", b"1", b"2"} <= {record.value for record in read_all(own_settings, own_settings.topics.events)}
 
 
 def freeze(kafka: Server) -> None:
     """Let the broker stand still for a while: it may go on before the transaction is over, or not."""
-    kafka.daemon.pause()
-    threading.Timer(1.0, kafka.daemon.resume).start()
+    daemons.pause(kafka.daemon)
+    threading.Timer(1.0, daemons.resume, [kafka.daemon]).start()
 
 
 def restart(kafka: Server) -> None:
-    kafka.daemon.kill()
+    daemons.kill(kafka.daemon)
     kafka.start()
 
 
@@ -100,7 +101,7 @@ def test_a_broker_that_fails_amid_a_transaction_has_all_of_it_or_none(
             is_committed = True
         except Unavailable:
             pass
-    kafka.daemon.resume()
+    daemons.resume(kafka.daemon)
     kafka.start()
     there = left(own_settings)
     assert there == values(messages) if is_committed else there in ([], values(messages))
@@ -149,11 +150,11 @@ def test_a_broker_that_freezes_is_seen_by_who_reads(
             return False
         return True
 
-    kafka.daemon.pause()
+    daemons.pause(kafka.daemon)
     try:
         eventually(lambda: not answers())
     finally:
-        kafka.daemon.resume()
+        daemons.resume(kafka.daemon)
     eventually(answers)
     reader.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from engagement_platform.local import stack as local_stack
+from engagement_platform_tests import daemons
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def frozen_postgres(folder: Path) -> Iterator[None]:
     daemon = local_stack.server(folder, "postgres").daemon
     server = daemon.process()
     assert server is not None
-    daemon.pause()  # first, so that no session begins meanwhile
+    daemons.pause(daemon)  # first, so that no session begins meanwhile
     sessions = server.children(recursive=True)
     try:
         for session in sessions:
@@ -25,4 +26,4 @@ def frozen_postgres(folder: Path) -> Iterator[None]:
         for session in sessions:
             with suppress(psutil.NoSuchProcess):
                 session.resume()
-        daemon.resume()
+        daemons.resume(daemon)

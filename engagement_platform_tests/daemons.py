@@ -1,0 +1,39 @@
+"""What tests do to a server's process: kill it as a crash would, freeze it, and let it go on."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+from engagement_platform.local.process import Daemon
+from engagement_platform_tests.streaming import wait_for
+
+
+def kill(daemon: Daemon) -> None:
+    """Kill a process as a crash would, and return when it is gone; its file stays, as after a crash."""
+    if daemon.signal(SIGKILL):
+        wait_for(lambda: not daemon.is_running, "the end of a killed process")
+
+
+def pause(daemon: Daemon) -> None:
+    """Freeze a process, and return when it stands still: its connections stay open and nobody answers."""
+    if daemon.signal(SIGSTOP):
+        wait_for(lambda: _stands_still(daemon), "a frozen process to stand still")
+
+
+def resume(daemon: Daemon) -> None:
+    """Let a frozen process go on."""
+    daemon.signal(SIGCONT)
+
+
+def _stands_still(daemon: Daemon) -> bool:
+    """Say whether all threads are stopped: a busy machine lets some go on for a while after the signal."""
+    process = daemon.process()
+    return process is None or all(state in "TtZX" for state in _states(process.pid))
+
+
+def _states(pid: int) -> Iterator[str]:
+    """Yield the state of each thread of a process, as Linux' proc(5) has them; nothing off Linux."""
+    for thread in Path("/proc").glob(f"{pid}/task/*"):
+        with suppress(OSError):
+            yield (thread / "stat").read_text().rpartition(")")[2].split()[0]
