@@ -4,7 +4,6 @@ A file holds the process id together with the time at which that process began, 
 given to another process is not taken for ours.
 """
 
-import json
 import os
 import subprocess
 import time
@@ -14,11 +13,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM
 
+import msgspec
 import psutil
 
 from engagement_platform.domain.errors import EngagementError
 
 _LOG_LINES = 12
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Which process it is, also when its number has been given to another one."""
+
+    pid: int
+    began: float
+    """Seconds since 1970, by a clock that may have been set since."""
+    birth: str | None = None
+    """The boot in which it began, and when, in clock ticks since that; None off Linux."""
+
+    def is_of(self, process: psutil.Process) -> bool:
+        """Say whether a process is this one, not another with its number."""
+        if self.birth is None:
+            return bool(abs(process.create_time() - self.began) <= 1)
+        return _birth(process.pid) == self.birth
+
+    def is_older_than(self, process: psutil.Process) -> bool:
+        """Say whether a process, which may be gone by now, did not begin before this one."""
+        if self.birth is None:
+            return bool(process.create_time() >= self.began - 1)
+        began = _ticks(process.pid)
+        return began is None or began >= int(self.birth.split()[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +52,30 @@ class Daemon:
     pid_file: Path
     log_file: Path
 
+    def noted(self) -> Identity | None:
+        """Return which process was started last; None where no file says it."""
+        try:
+            return msgspec.json.decode(self.pid_file.read_bytes(), type=Identity)
+        except (OSError, msgspec.DecodeError):
+            return None
+
     def process(self) -> psutil.Process | None:
         """Return the process if it lives and is the one that was started.
 
         It lives as long as one of its threads does: of a killed server the first one may end before the others, which
         still hold its ports and files.
         """
+        noted = self.noted()
+        if noted is None:
+            return None
         try:
-            noted = json.loads(self.pid_file.read_text())
-            process = psutil.Process(noted["pid"])
-            if not _is_same(process, noted):
+            process = psutil.Process(noted.pid)
+            if not noted.is_of(process):
                 return None
             if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
                 _reap(process.pid)
                 return None
-        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        except (OSError, ValueError, psutil.Error):
             return None
         return process
 
@@ -85,13 +117,12 @@ class Daemon:
                 cwd=folder,
                 env=dict(environment) if environment is not None else None,
                 start_new_session=True,
-                restore_signals=True,
                 user=user,
                 extra_groups=None if user is None else (),
             )
-        noted = {"pid": child.pid, "began": psutil.Process(child.pid).create_time(), "birth": _birth(child.pid)}
+        noted = Identity(child.pid, psutil.Process(child.pid).create_time(), _birth(child.pid))
         temporary = self.pid_file.with_suffix(".new")
-        temporary.write_text(json.dumps(noted))
+        temporary.write_bytes(msgspec.json.encode(noted))
         temporary.replace(self.pid_file)
 
     def wait_until(self, is_ready: Callable[[], bool], seconds: float) -> None:
@@ -154,7 +185,7 @@ def _listens(process: psutil.Process, port: int) -> bool:
     return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
 
 
-def ticks(pid: int) -> int | None:
+def _ticks(pid: int) -> int | None:
     """Return when a process began, in clock ticks since boot, which setting the clock does not change.
 
     None off Linux, and for a process that there is not.
@@ -168,16 +199,9 @@ def ticks(pid: int) -> int | None:
 def _birth(pid: int) -> str | None:
     """Return the boot in which a process began, and its ticks; None off Linux."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {ticks(pid)}"
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {_ticks(pid)}"
     except OSError:
         return None
-
-
-def _is_same(process: psutil.Process, noted: Mapping[str, object]) -> bool:
-    """Say whether a process is the one that was recorded, not another with its number."""
-    if noted.get("birth") is not None:
-        return _birth(process.pid) == noted["birth"]
-    return abs(process.create_time() - float(str(noted["began"]))) < 1
 
 
 def _reap(pid: int) -> None:

@@ -11,14 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import msgspec
 import psutil
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import state
 from engagement_platform.local.demo.visibility import Sighting, decode
 from engagement_platform.local.generator.plans import Workload
-from engagement_platform.local.process import Daemon, ticks
+from engagement_platform.local.process import Daemon, Identity
 
 USUAL_DAGSTER_PORT = 3000
 _MAX_STARTS = 3
@@ -87,7 +86,7 @@ class Dagster:
         self._end(((signal.SIGKILL, 5),))
 
     def _end(self, steps: Sequence[tuple[int, float]]) -> None:
-        session = _session_of(self.daemon.pid_file)
+        session = self.daemon.noted()
         for number, patience in steps:
             if session is None or not _signal_session(session, number):
                 break
@@ -96,39 +95,7 @@ class Dagster:
         self.daemon.pid_file.unlink(missing_ok=True)
 
 
-class _Session(msgspec.Struct):
-    pid: int
-    began: float
-    """Seconds since 1970, by a clock that may have been set since."""
-    birth: str | None = None
-    """Boot and clock ticks of the leader, where the system tells them."""
-
-    def is_younger(self, process: psutil.Process) -> bool:
-        """Say whether a process did not begin before the leader."""
-        if self.birth is None:
-            return bool(process.create_time() >= self.began - 1)
-        began = ticks(process.pid)
-        return began is None or began >= self._ticks
-
-    def is_led_by(self, process: psutil.Process) -> bool:
-        """Say whether a process with the leader's number is the leader."""
-        if self.birth is None:
-            return bool(abs(process.create_time() - self.began) <= 1)
-        return ticks(process.pid) in (self._ticks, None)
-
-    @property
-    def _ticks(self) -> int:
-        return int((self.birth or "0").split()[-1])
-
-
-def _session_of(pid_file: Path) -> _Session | None:
-    try:
-        return msgspec.json.decode(pid_file.read_bytes(), type=_Session)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _members(session: _Session) -> list[psutil.Process]:
+def _members(session: Identity) -> list[psutil.Process]:
     """Return the living processes of a session, also when its leader has been killed.
 
     None of them can be older than the leader was: else the number belongs to somebody else by now.
@@ -137,14 +104,15 @@ def _members(session: _Session) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if os.getsid(process.pid) == session.pid and process.status() != psutil.STATUS_ZOMBIE:
-                if not session.is_younger(process):
+                if not session.is_older_than(process):
                     return []
                 members.append(process)
     leader = next((member for member in members if member.pid == session.pid), None)
-    return [] if leader is not None and not session.is_led_by(leader) else members
+    is_foreign = leader is not None and not session.is_of(leader) and leader.is_running()
+    return [] if is_foreign else members
 
 
-def _signal_session(session: _Session, number: int) -> bool:
+def _signal_session(session: Identity, number: int) -> bool:
     members = _members(session)
     for member in members:
         with suppress(psutil.Error):
@@ -152,7 +120,7 @@ def _signal_session(session: _Session, number: int) -> bool:
     return bool(members)
 
 
-def _wait_for_session(session: _Session, seconds: float) -> None:
+def _wait_for_session(session: Identity, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while _members(session) and time.monotonic() < deadline:
         time.sleep(0.1)
