@@ -25,7 +25,7 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
     from engagement_platform.console import doctor as examination
     from engagement_platform.console.doctor import effective
     from engagement_platform.console.finding import Finding, show
-    from engagement_platform.console.streams import settings_or_errors
+    from engagement_platform.console.streams import settings_of_each
     from engagement_platform.domain.errors import EngagementError
     from engagement_platform.settings import about
 
@@ -33,7 +33,7 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
     faults = 0
     common_seen = False
     shown: list[Effective] = []
-    streams = settings_or_errors(stream)
+    streams = settings_of_each(stream)
     for name, settings in streams.items():
         if len(streams) > 1:
             console.print(f"[bold]{name}[/]")

@@ -101,8 +101,10 @@ def read_each(streams: Mapping[str, Settings | EngagementError]) -> Overview:
     read: dict[str, Status | EngagementError] = {}
     for name, settings in streams.items():
         try:
+            if isinstance(settings, EngagementError):
+                raise settings
             with about(name):
-                read[name] = settings if isinstance(settings, EngagementError) else _read(settings)
+                read[name] = _read(settings)
         except EngagementError as error:
             if len(streams) == 1:
                 raise

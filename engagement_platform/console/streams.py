@@ -35,18 +35,8 @@ def settings_of(stream: str | None) -> "Settings":
 def settings_of_each(stream: str | None) -> "dict[str, Settings | EngagementError]":
     """Return the settings of the stream that was named, or of all: in place of those that cannot be used their error.
 
-    Where there is but one stream its error is raised.
+    Raises click.UsageError for a stream that there is not.
     """
-    every = settings_or_errors(stream)
-    if len(every) == 1:
-        for error in every.values():
-            if isinstance(error, Exception):
-                raise error
-    return every
-
-
-def settings_or_errors(stream: str | None) -> "dict[str, Settings | EngagementError]":
-    """Return the same, also where the only stream cannot be used. Raises click.UsageError for one that there is not."""
     from engagement_platform.adapters.streams import streams
     from engagement_platform.domain.errors import EngagementError
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from engagement_platform.local.stack import Endpoints
+    from engagement_platform.local.stack import Endpoints, Shown
 
 state_dir = click.option(
     "--state-dir",
@@ -22,39 +20,30 @@ state_dir = click.option(
 )
 
 
-class Bars:
-    """Shows each piece of work as a line with its elapsed time."""
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def started(self, name: str, what: str) -> None:
-        """Show a new line."""
-        self._tasks[name] = self._progress.add_task(f"{name}: {what}", total=1)
-
-    def done(self, name: str) -> None:
-        """Mark its line as done."""
-        self._progress.update(self._tasks[name], completed=1, description=f"{name}: ready")
-
-
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Show progress on standard error while the block runs."""
+def bars() -> Iterator["Shown"]:
+    """Show each piece of work on standard error while the block runs, as a line with its elapsed time."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bars(progress)
+
+        @contextmanager
+        def shown(name: str, what: str) -> Iterator[None]:
+            task = progress.add_task(f"{name}: {what}", total=1)
+            yield
+            progress.update(task, completed=1, description=f"{name}: ready")
+
+        yield shown
 
 
 def start(folder: Path) -> "Endpoints":
     """Start what is missing of the stack with progress on the screen, and write its `local.env`."""
     from engagement_platform.local import stack
 
-    with bars() as progress:
-        endpoints = stack.up(folder, progress=progress)
+    with bars() as shown:
+        endpoints = stack.up(folder, shown)
     stack.write_environment(stack.environment(endpoints, folder), folder)
     return endpoints
 

@@ -1,12 +1,11 @@
 """The embedded local stack: real servers from package registries, on loopback, in one state folder."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import httpbin, kafka, postgres, state, valkey
@@ -20,24 +19,13 @@ _IN_USE = ("address already in use", "address in use")
 LAYERS = ("postgres", "kafka", "valkey", "httpbin")
 
 
-class Progress(Protocol):
-    """Is told what the stack is doing, from several threads."""
-
-    def started(self, name: str, what: str) -> None:
-        """Note that a piece of work has begun."""
-
-    def done(self, name: str) -> None:
-        """Note that it is done."""
+Shown = Callable[[str, str], AbstractContextManager[None]]
+"""Takes who works at what, and shows that while the block runs; from several threads."""
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def started(self, name: str, what: str) -> None:
-        """Show nothing."""
-
-    def done(self, name: str) -> None:
-        """Show nothing."""
+def unseen(_name: str, _what: str) -> AbstractContextManager[None]:
+    """Show nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +41,11 @@ class Endpoints:
     api_url: str
 
 
-def up(
-    folder: Path, *, progress: Progress | None = None, durable: bool = True, use_usual_ports: bool = True
-) -> Endpoints:
+def up(folder: Path, shown: Shown = unseen, *, durable: bool = True, use_usual_ports: bool = True) -> Endpoints:
     """Start what does not run yet, and return when all of it answers.
 
     The data survives; after a kill of everything the servers recover by themselves. Raises EngagementError.
     """
-    watcher = progress or Silent()
     with state.exclusive(folder.absolute(), "up"), _readable_errors(folder):
         stack = state.load(folder)
         stack.durable = durable
@@ -69,29 +54,27 @@ def up(
             stack.password(owner)
         stack.save()
         if "kafka" in [server.name for server in servers(stack) if not server.daemon.is_running]:
-            watcher.started("download", "Apache Kafka, at the first start")
-            kafka.class_path()
-            watcher.done("download")
+            with shown("download", "Apache Kafka, at the first start"):
+                kafka.class_path()
         with ThreadPoolExecutor(len(LAYERS)) as pool:
-            for _ in pool.map(lambda server: _start(server, stack, watcher), servers(stack)):
+            for _ in pool.map(lambda server: _start(server, stack, shown), servers(stack)):
                 pass
     return endpoints(folder)
 
 
-def _start(server: Server, stack: StackState, progress: Progress) -> None:
+def _start(server: Server, stack: StackState, shown: Shown) -> None:
     """Start a server; on other ports when another program took one between the choice and the start."""
-    progress.started(server.name, "starting")
-    for tries in range(_PORT_TRIES):
-        try:
-            server.start()
-            break
-        except EngagementError:
-            if tries == _PORT_TRIES - 1 or not _was_taken(server, stack):
-                raise
-            for name in server.ports:
-                stack.ports[name] = state.choose_port(None, None)
-            stack.save()
-    progress.done(server.name)
+    with shown(server.name, "starting"):
+        for tries in range(_PORT_TRIES):
+            try:
+                server.start()
+                return
+            except EngagementError:
+                if tries == _PORT_TRIES - 1 or not _was_taken(server, stack):
+                    raise
+                for name in server.ports:
+                    stack.ports[name] = state.choose_port(None, None)
+                stack.save()
 
 
 def _was_taken(server: Server, stack: StackState) -> bool:

@@ -78,7 +78,7 @@ def test_a_server_whose_port_was_taken_meanwhile_starts_on_another(
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         taken = known.ports[server.name] = foreign.getsockname()[1]
         try:
-            stack._start(server, known, stack.Silent())
+            stack._start(server, known, stack.unseen)
             assert known.ports[server.name] != taken
             assert server.daemon.listens_on(known.ports[server.name])
             assert state.load(tmp_path).ports == known.ports

@@ -87,7 +87,7 @@ class Measurement:
     def tell(self, *, final: bool = False) -> Sighting:
         """Return what has been seen."""
         with self._lock:
-            return sighting(self._seen, time.time_ns(), time.process_time(), final=final)
+            return sighting(self._seen, time.time_ns(), final=final)
 
 
 def main() -> None:

@@ -226,8 +226,6 @@ class Quantiles(msgspec.Struct, frozen=True):
 class Sighting(msgspec.Struct, frozen=True):
     """What has been seen since the measuring began."""
 
-    at: float = 0
-    """Seconds since 1970."""
     noted: int = 0
     """Events whose commit the generator has noted."""
     in_kafka: int = 0
@@ -244,8 +242,6 @@ class Sighting(msgspec.Struct, frozen=True):
     slowest: tuple[tuple[float, int, int], ...] = ()
     """Milliseconds, time of the commit in nanoseconds since 1970, and id."""
     first_visible_ns: int | None = None
-    cpu_seconds: float = 0
-    """CPU time that the measuring itself took."""
     final: bool = False
 
 
@@ -254,10 +250,9 @@ def quantiles(latencies: Latencies) -> Quantiles:
     return Quantiles(*(latencies.quantile(share) for share in (0.5, 0.95, 0.99, 1.0)))
 
 
-def sighting(seen: Visibility, now_ns: int, cpu_seconds: float, *, final: bool = False) -> Sighting:
+def sighting(seen: Visibility, now_ns: int, *, final: bool = False) -> Sighting:
     """Return what to tell."""
     return Sighting(
-        at=now_ns / 1e9,
         noted=seen.noted,
         in_kafka=seen.in_kafka,
         in_redis=seen.in_redis,
@@ -270,7 +265,6 @@ def sighting(seen: Visibility, now_ns: int, cpu_seconds: float, *, final: bool =
         longest_gap_ms=round(seen.gaps.longest_ms(), 1) if final else 0,
         slowest=tuple(seen.slowest) if final else (),
         first_visible_ns=seen.first_visible_ns,
-        cpu_seconds=round(cpu_seconds, 2),
         final=final,
     )
 

@@ -112,13 +112,20 @@ def refused(error: psycopg.Error) -> EngagementError:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What one writer has done."""
+class Outcome:
+    """What was written, of what is known to be committed: by one writer, or by all."""
 
     events: int = 0
     transactions: int = 0
     undone: int = 0
     reconnections: int = 0
+    seconds: float = 0
+
+    def __str__(self) -> str:
+        return (
+            f"Committed {self.events:,} events in {self.transactions:,} transactions within {self.seconds:.1f} s "
+            f"({self.events / max(self.seconds, 0.001):,.0f} events/s); rolled back {self.undone:,}."
+        )
 
 
 @dataclass(slots=True)
@@ -134,7 +141,7 @@ class Writer:
     stop: threading.Event
     note: Note
     log: Callable[[str], None]
-    tally: Tally = field(default_factory=Tally)
+    outcome: Outcome = field(default_factory=Outcome)
     failure: EngagementError | None = None
     _connection: Connection | None = None
 
@@ -159,10 +166,10 @@ class Writer:
             self._lost(plan, error)
             return
         if plan.end == "rollback":
-            self.tally.undone += 1
+            self.outcome.undone += 1
             return
-        self.tally.transactions += 1
-        self.tally.events += len(ids)
+        self.outcome.transactions += 1
+        self.outcome.events += len(ids)
         self.note(committed_at, ids)
 
     def _execute(self, plan: Plan) -> list[int]:
@@ -199,7 +206,7 @@ class Writer:
     def _lost(self, plan: Plan, error: psycopg.Error) -> None:
         self.pacer.give_back(plan.kept)
         if self._connection is not None:
-            self.tally.reconnections += 1
+            self.outcome.reconnections += 1
             self.log(f"PostgreSQL is gone ({str(error).strip()}). The generator connects again as soon as it can.")
         self._close()
         self.stop.wait(_RETRY_SECONDS)
@@ -216,23 +223,6 @@ def _insert(connection: Connection, step: Insert) -> list[int]:
 
 
 _LAST_TRANSACTIONS_SECONDS = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was written, of what is known to be committed."""
-
-    events: int
-    transactions: int
-    undone: int
-    reconnections: int
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"Committed {self.events:,} events in {self.transactions:,} transactions within {self.seconds:.1f} s "
-            f"({self.events / max(self.seconds, 0.001):,.0f} events/s); rolled back {self.undone:,}."
-        )
 
 
 def generate(
@@ -262,7 +252,14 @@ def generate(
     _join(threads)
     for failure in filter(None, (writer.failure for writer in writers)):
         raise EngagementError(failure.what, failure.todo)
-    return _outcome(writers, seconds)
+    done = [writer.outcome for writer in writers]
+    return Outcome(
+        events=sum(one.events for one in done),
+        transactions=sum(one.transactions for one in done),
+        undone=sum(one.undone for one in done),
+        reconnections=sum(one.reconnections for one in done),
+        seconds=seconds,
+    )
 
 
 def _plans(items: list[Item], workload: Workload, number: int) -> Iterator[Plan]:
@@ -275,13 +272,3 @@ def _join(threads: list[threading.Thread]) -> None:
     deadline = time.monotonic() + _LAST_TRANSACTIONS_SECONDS
     for thread in threads:
         thread.join(max(deadline - time.monotonic(), 0))
-
-
-def _outcome(writers: list[Writer], seconds: float) -> Outcome:
-    return Outcome(
-        events=sum(writer.tally.events for writer in writers),
-        transactions=sum(writer.tally.transactions for writer in writers),
-        undone=sum(writer.tally.undone for writer in writers),
-        reconnections=sum(writer.tally.reconnections for writer in writers),
-        seconds=seconds,
-    )
