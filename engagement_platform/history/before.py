@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicReader
 from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
 from engagement_platform.adapters.kafka.record import Record
-from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.port import Warehouse
 from engagement_platform.domain.coverage import Coverage
@@ -23,6 +22,7 @@ from engagement_platform.domain.reconciliation import Ids, named
 from engagement_platform.domain.records import IdReader
 from engagement_platform.domain.redrive import Sink
 from engagement_platform.domain.removal import Removal
+from engagement_platform.history.open_days import OpenDays
 from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream import registry
@@ -50,15 +50,10 @@ def ids_of_day(stream: EventStream, warehouse: Warehouse, day: date) -> "Array":
 
 def removal_of(day: date, before: "Array", source: "Array") -> Removal:
     """Return what a rebuild would take away from a day."""
-    return Removal(day, len(before), len(_without(before, source)), len(source))
+    return Removal(day, len(before), len(without(before, source)), len(source))
 
 
-def lacking_of(before: "Array", source: "Array") -> "Array":
-    """Return the ids of the source that the table lacks."""
-    return _without(source, before)
-
-
-def _without(ids: "Array", others: "Array") -> "Array":
+def without(ids: "Array", others: "Array") -> "Array":
     """Return the ids that are not among others, all ascending. Quick where there are no others or the same ones."""
     import numpy as np  # noqa: PLC0415
 
@@ -79,29 +74,20 @@ def covered(coverage: Coverage, ids: "Array") -> "Array":
     return inside
 
 
-def missed_by_stream(
-    settings: Settings,
-    warehouse: Warehouse,
-    loads: Loads,
-    table_id: str,
-    *,
-    expected: "tuple[Coverage, Coverage]",
-    lacking: "Array",
-) -> Ids:
-    """Return which of the ids that the table lacks the stream should have brought.
+def missed_by_stream(days: OpenDays, at_start: Coverage, published: Coverage, *, lacking: "Array") -> Ids:
+    """Return which of the ids that the table lacks the stream should have brought, while the days are held.
 
-    `expected` are what was covered when the stream began here, and what the relay has published. Not missed is what
-    waits in Kafka for the stage, what is a dead letter, and what the source had on another day when it was published.
-    To be called while no load of the day can start.
+    `at_start` is what was covered when the stream began here, `published` what the relay has published. Not missed is
+    what waits in Kafka for the stage, what is a dead letter, and what the source had on another day when it was
+    published.
     """
-    at_start, published = expected
     candidates = set(lacking[covered(published, lacking) & ~covered(at_start, lacking)].tolist())
     if candidates:
-        candidates -= _waiting(settings, loads, table_id, candidates)
+        candidates -= _waiting(days, candidates)
     if candidates:
-        candidates -= dead_letters(settings, candidates)
+        candidates -= dead_letters(days.settings, candidates)
     if candidates and len(candidates) <= _LOOKED_UP:
-        candidates -= _on_any_day(stream_of(settings), warehouse, candidates)
+        candidates -= _on_any_day(stream_of(days.settings), days.warehouse, candidates)
     return named(candidates)
 
 
@@ -111,9 +97,10 @@ def _on_any_day(stream: EventStream, warehouse: Warehouse, ids: set[int]) -> set
     return set(warehouse.query(statement(stream, "ids_anywhere", ids=listed)).column("id").to_pylist())
 
 
-def _waiting(settings: Settings, loads: Loads, table_id: str, among: set[int]) -> set[int]:
+def _waiting(days: OpenDays, among: set[int]) -> set[int]:
     """Return which of the ids are in messages that the stage has not loaded yet."""
-    last = loads.last_load(table_id, WRITER)
+    settings = days.settings
+    last = days.loads.last_load(days.table_id, WRITER)
     id_of = IdReader(stream_of(settings).source.id).id_of
     with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
         begins = reader.beginning_offsets()

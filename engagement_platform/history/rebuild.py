@@ -24,9 +24,9 @@ from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.source.reader import open_source
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement, Warehouse
+from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Replacement
 from engagement_platform.adapters.warehouse.schema import arrow_schema
-from engagement_platform.domain.checkpoint import missing_ranges, require_same_source
+from engagement_platform.domain.checkpoint import require_same_source
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import consecutive
@@ -35,7 +35,7 @@ from engagement_platform.domain.reconciliation import Ids
 from engagement_platform.domain.removal import Removal, RemovalRefused, takes_too_much
 from engagement_platform.domain.stream_table import table_of
 from engagement_platform.history import published
-from engagement_platform.history.before import ids_of_day, lacking_of, missed_by_stream, removal_of
+from engagement_platform.history.before import ids_of_day, missed_by_stream, removal_of, without
 from engagement_platform.history.open_days import OpenDays, TakenForDead
 from engagement_platform.settings import Settings
 from engagement_platform.stream.numbering import number_now
@@ -82,20 +82,14 @@ def rebuild_days(
     schema = schema_now(origin_of(settings))
     number_now(settings, schema)  # columns that messages could not have are no table's either
     warehouse = open_warehouse(settings)
-    table_id = warehouse.ensure(table_of(origin_of(settings).stream, schema))
+    table = table_of(origin_of(settings).stream, schema)
+    table_id = warehouse.ensure(table)
     done: list[Rebuilt] = []
     refused: list[Removal] = []
     with Loads.opened(settings, "rebuild") as loads:
+        open_days = OpenDays(settings, warehouse, loads, table, table_id, run_id)
         for together in _groups(settings, days):
-            work = _Rebuild(
-                settings,
-                warehouse,
-                loads,
-                table_id,
-                run_id,
-                schema=schema,
-                refused=None if allow_removal else refused,
-            )
+            work = _Rebuild(schema, open_days, None if allow_removal else refused)
             for rebuilt in _persistent(work, together):
                 done.append(rebuilt)
                 on_day(rebuilt)
@@ -134,33 +128,22 @@ def _groups(settings: Settings, days: Sequence[date]) -> Iterator[list[date]]:
         yield from ([day] for day in sorted(set(days)))
 
 
+@dataclass(frozen=True, slots=True)
 class _Rebuild:
     """One scan of the source, for one day or several."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        warehouse: Warehouse,
-        loads: Loads,
-        table_id: str,
-        run_id: str,
-        *,
-        schema: Schema,
-        refused: list[Removal] | None,
-    ) -> None:
-        self._settings = settings
-        self._warehouse = warehouse
-        self._loads = loads
-        self._schema = schema
-        self._table = table_of(origin_of(settings).stream, schema)
-        self._table_id = table_id
-        self._refused = refused
-        """Takes what was not done because too much would go; None: any number of rows may go."""
-        self._open = OpenDays(settings, warehouse, loads, table=self._table, table_id=table_id, run_id=run_id)
+    schema: Schema
+    days: OpenDays
+    refused: list[Removal] | None
+    """Takes what was not done because too much would go; None: any number of rows may go."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.days.settings
 
     def run(self, days: Sequence[date]) -> Iterator[tuple[date, Rebuilt | None]]:
         """Rebuild the days; yield each, with None where that was refused."""
-        with self._open.held(days):
+        with self.days.held(days):
             for _ in range(_TRIES):
                 try:
                     yield from self._replace()
@@ -169,7 +152,7 @@ class _Rebuild:
                     log.info("another writer was faster; the days are read again")
             raise Unavailable(
                 f"Other writers replaced days of the table {_TRIES} times during the rebuild of "
-                f"{min(self._open.numbers)}.",
+                f"{min(self.days.numbers)}.",
                 "Run it again when fewer days are rebuilt at once.",
             )
 
@@ -177,38 +160,30 @@ class _Rebuild:
         """Read the checkpoint, take the snapshot, store what it sees, replace day by day."""
         relayed = self._seen_by_relay()
         started = time.monotonic()
-        with open_history(origin_of(self._settings)) as history:
-            if history.schema != self._schema:
+        with open_history(origin_of(self.settings)) as history:
+            if history.schema != self.schema:
                 raise Unavailable("The columns of the source changed during the rebuild.", "Run it again.")
-            self._open.cover(history.coverage(relayed))
-            by_day = history.rows(list(self._open.numbers), arrow_schema(self._table))
-            expected = published.since_start(self._settings), relayed
-            for day in list(self._open.numbers):
+            self.days.cover(history.coverage(relayed))
+            by_day = history.rows(list(self.days.numbers), arrow_schema(self.days.table))
+            expected = published.since_start(self.settings), relayed
+            for day in list(self.days.numbers):
                 rows = self._replace_day(day, by_day, self._looked_at(day, expected))
                 yield day, None if rows is None else Rebuilt(day, rows, time.monotonic() - started)
                 started = time.monotonic()
 
     def _looked_at(self, day: date, expected: tuple[Coverage | None, Coverage]) -> "AtEnd":
         """Return what compares the day as it is with the source's ids, once all of them are known."""
-        before = ids_of_day(stream_of(self._settings), self._warehouse, day)
+        before = ids_of_day(stream_of(self.settings), self.days.warehouse, day)
         at_start, published_now = expected
 
         def look(source: "np.ndarray[Any, Any]") -> None:
             removal = removal_of(day, before, source)
-            if self._refused is not None and takes_too_much(removal.rows, removal.gone):
+            if self.refused is not None and takes_too_much(removal.rows, removal.gone):
                 raise RemovalRefused([removal])
             missed = Ids()
             if at_start is not None:
-                lacking = lacking_of(before, source)
-                missed = missed_by_stream(
-                    self._settings,
-                    self._warehouse,
-                    self._loads,
-                    self._table_id,
-                    expected=(at_start, published_now),
-                    lacking=lacking,
-                )
-            self._open.note_missed(day, missed)
+                missed = missed_by_stream(self.days, at_start, published_now, lacking=without(source, before))
+            self.days.note_missed(day, missed)
             if missed.count:
                 log.error("%s: the stream had not brought %d events: %s", day, missed.count, missed)
 
@@ -216,18 +191,18 @@ class _Rebuild:
 
     def _replace_day(self, day: date, by_day: ByDay, look: "AtEnd") -> int | None:
         """Replace a day and return its rows; None when that was refused."""
-        replacement = Replacement(self._table, day, self._open.numbers[day])
+        replacement = Replacement(self.days.table, day, self.days.numbers[day])
         try:
-            rows = self._warehouse.replace_day(replacement, by_day.of(day, look))
+            rows = self.days.warehouse.replace_day(replacement, by_day.of(day, look))
         except Overtaken:
             raise TakenForDead from None
         except Exception as error:
-            if self._refused is not None and isinstance(by_day.failure, RemovalRefused):
-                self._refused += by_day.failure.removals
-                self._open.give_up(day)
+            if self.refused is not None and isinstance(by_day.failure, RemovalRefused):
+                self.refused.extend(by_day.failure.removals)
+                self.days.give_up(day)
                 return None
             raise (by_day.failure or error) from error
-        self._open.finish(day, rows)
+        self.days.finish(day, rows)
         return rows
 
     def _seen_by_relay(self) -> Coverage:
@@ -235,10 +210,10 @@ class _Rebuild:
 
         Raises StreamStopped when the checkpoint is of another source, where its ids stand for other events.
         """
-        with open_checkpoints(self._settings) as checkpoints:
+        with open_checkpoints(self.settings) as checkpoints:
             last = checkpoints.last()
         if last is not None:
-            with open_source(origin_of(self._settings)) as source:
+            with open_source(origin_of(self.settings)) as source:
                 given = source.last_given()
                 require_same_source(last, source.identity, last.hi if given is None else given, source.table)
-        return Coverage(0) if last is None else Coverage(last.hi, tuple(missing_ranges(last)))
+        return Coverage(0) if last is None else published.coverage_of(last)
