@@ -25,7 +25,6 @@ from engagement_platform.adapters.source.origin import Origin, origin_of
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
-from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage
 from engagement_platform.domain.days import bounds
@@ -34,7 +33,8 @@ from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Sums, comparison_of, named
 from engagement_platform.domain.stream_names import PACKAGED
 from engagement_platform.domain.table import Table
-from engagement_platform.history.before import dead_letters
+from engagement_platform.history.before import covered, dead_letters
+from engagement_platform.history.published import coverage_of
 from engagement_platform.history.table import figures_of_day, quoted, statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream.stage.batch import WRITER
@@ -206,18 +206,7 @@ def _published(settings: Settings, ids: "np.ndarray[Any, Any]") -> bool:
     """Say whether the relay has published all of the ids."""
     with open_checkpoints(settings) as checkpoints:
         last = checkpoints.last()
-    if last is None:
-        return False
-    seen = Coverage(last.hi, tuple(missing_ranges(last)))
-    if len(ids) and int(ids[-1]) > seen.hi:
-        return False
-    return not any(_any_within(ids, gap.first, gap.last) for gap in seen.missing)
-
-
-def _any_within(ids: "np.ndarray[Any, Any]", first: int, last: int) -> bool:
-    import numpy as np  # noqa: PLC0415
-
-    return bool(np.searchsorted(ids, first) < np.searchsorted(ids, last, side="right"))
+    return last is not None and bool(covered(coverage_of(last), ids).all())
 
 
 def _loaded(loads: Loads, table_id: str, ends: dict[int, int]) -> bool:

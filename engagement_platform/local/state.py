@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,8 @@ class StackState:
 
     def save(self) -> None:
         """Write the state, readable by its owner only."""
-        data = {
-            "layout": LAYOUT,
-            "ports": self.ports,
-            "passwords": self.passwords,
-            "durable": self.durable,
-            "outside": self.outside,
-        }
+        data = {"layout": LAYOUT, **asdict(self)}
+        del data["folder"]
         with _SAVING:
             write_private(self.folder / "stack.json", json.dumps(data, indent=2))
 

@@ -183,7 +183,7 @@ class SourceRows:
     def __init__(self, settings: Settings) -> None:
         self._origin = origin_of(settings)
         self._connection: psycopg.Connection[Any] | None = None
-        self._settled: tuple[int, int] | None = None
+        self._settled = (-1, 0)
         """An id and the number of rows up to it."""
 
     def count(self) -> int:
@@ -198,9 +198,6 @@ class SourceRows:
 
     def _count(self) -> int:
         highest = self._one("highest_id")
-        if self._settled is None:
-            begin = max(highest - _RECENT_IDS, 0)
-            self._settled = begin, self._one("rows_between", -1, begin)
         settled_id, settled = self._settled
         edge = highest - _RECENT_IDS
         if edge > settled_id + _RECENT_IDS:

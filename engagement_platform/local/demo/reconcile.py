@@ -4,7 +4,7 @@ Nothing here trusts a counter of the stream: the topic is read from its beginnin
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from psycopg import sql as compose
 from engagement_platform.adapters import sql
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.dead_letters import dead_letter_of
+from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import origin_of
@@ -74,22 +75,27 @@ class Topic:
         """Count what has been added; return the ends. Raises Unavailable when they are not reached in time."""
         added: list[list[int]] = []
         ends = self._reader.end_offsets()
-        while any(position < ends.get(partition, 0) for partition, position in self._reader.positions().items()):
-            for partition, records in self._reader.poll(200).items():
-                ids = [number for record in records if (number := self._id_of(record.value or b"")) is not None]
-                added.append(ids)
-                oldest = self._oldest.setdefault(partition, [])
-                oldest += ids[: _FIRST_RECORDS - len(oldest)]
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    "The topic could not be read to its end in time.", "Compare again when Kafka is idle."
-                )
+        for partition, records in _up_to(self._reader, ends, deadline, "The topic could not be read to its end"):
+            ids = [number for record in records if (number := self._id_of(record.value or b"")) is not None]
+            added.append(ids)
+            oldest = self._oldest.setdefault(partition, [])
+            oldest += ids[: _FIRST_RECORDS - len(oldest)]
         self.ids = np.concatenate([self.ids, *(np.array(ids, np.int64) for ids in added)])
         return ends
 
     def close(self) -> None:
         """Close the connections."""
         self._reader.close()
+
+
+def _up_to(
+    reader: TopicReader, ends: Mapping[int, int], deadline: float, too_late: str
+) -> Iterator[tuple[int, list[Record]]]:
+    """Yield the messages before the ends, by partition. Raises Unavailable when these are not reached in time."""
+    while any(position < ends.get(partition, 0) for partition, position in reader.positions().items()):
+        yield from reader.poll(200).items()
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{too_late} in time.", "Compare again when Kafka is idle.")
 
 
 def reconcile(settings: Settings, patience: float = PATIENCE_SECONDS) -> Reconciliation:
@@ -195,19 +201,12 @@ def _by(dimension: Dimension, stream: EventStream) -> compose.Composed:
 
 def dead_letters(settings: Settings) -> set[int]:
     """Return the ids of all dead letters."""
-    ids: set[int] = set()
     deadline = time.monotonic() + 30
     with closing(TopicReader(settings.kafka, settings.topics.dead_letters)) as reader:
         reader.seek(reader.beginning_offsets())
-        ends = reader.end_offsets()
-        while any(position < ends.get(p, 0) for p, position in reader.positions().items()):
-            for records in reader.poll(200).values():
-                ids.update(
-                    event_id for record in records if (event_id := dead_letter_of(record).content.event_id) is not None
-                )
-            if time.monotonic() > deadline:
-                raise Unavailable("The dead letters could not be read in time.", "Compare again when Kafka is idle.")
-    return ids
+        letters = _up_to(reader, reader.end_offsets(), deadline, "The dead letters could not be read")
+        ids = {dead_letter_of(record).content.event_id for _, records in letters for record in records}
+    return {event_id for event_id in ids if event_id is not None}
 
 
 def _source_ids(source: psycopg.Connection[Any], stream: EventStream) -> compare.Ids:

@@ -1,6 +1,5 @@
 """What the company publishes, as the generator makes it up: pure, the same for the same seed."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
@@ -24,11 +23,8 @@ _FORMATS = {
     "newsletter": ("The Weekly on {} #{}", "Letters about {}, No. {}", "{} in Five Minutes ({})"),
     "video": ("{} | Documentary {}", "Inside {} ({})", "{}, explained ({})"),
 }
-_LENGTHS = {
-    "podcast": lambda random: random.randint(900, 5_400),
-    "newsletter": lambda random: random.randint(120, 600),
-    "video": lambda random: random.randint(60, 2_400),
-}  # fmt: skip
+_LENGTHS = {"podcast": (900, 5_400), "newsletter": (120, 600), "video": (60, 2_400)}
+"""The shortest and the longest, in seconds."""
 
 
 class Content(NamedTuple):
@@ -55,7 +51,7 @@ def _content(random: Random, number: int, now: datetime) -> Content:
         slug=f"{kind}-{number:04d}",
         title=_title(random, kind, number),
         content_type=kind,
-        length_seconds=_length(random, number, _LENGTHS[kind]),
+        length_seconds=_length(random, kind, number),
         publish_ts=now - timedelta(seconds=random.randint(60, 90 * 86_400)),
     )
 
@@ -69,7 +65,7 @@ def _title(random: Random, kind: str, number: int) -> str:
     return f"{random.choice(_EMOJI)} {title}" if number % 7 == 0 else title
 
 
-def _length(random: Random, number: int, usual: Callable[[Random], int]) -> int | None:
+def _length(random: Random, kind: str, number: int) -> int | None:
     if number == 13:
         return 0
-    return None if random.random() < UNKNOWN_LENGTH_SHARE else usual(random)
+    return None if random.random() < UNKNOWN_LENGTH_SHARE else random.randint(*_LENGTHS[kind])

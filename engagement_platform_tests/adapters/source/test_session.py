@@ -89,7 +89,7 @@ def read_figures(dsn: str) -> list[int]:
 def read_demo(dsn: str) -> list[int]:
     rows = SourceRows(Settings.of(source_dsn=dsn, platform_dsn="postgresql://127.0.0.1:1/x"))
     try:
-        assert rows._settled is None
+        assert rows._settled == (-1, 0)
         count = rows.count()
         assert rows._connection is not None
         return [row[0] for row in rows._connection.execute("SELECT id FROM engagement_events ORDER BY id")][:count]
