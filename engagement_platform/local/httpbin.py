@@ -1,8 +1,6 @@
 """httpbin, the demo's stand-in for a partner's HTTP API."""
 
-import socket
 import sys
-from contextlib import closing
 
 from engagement_platform.local.server import Server
 
@@ -23,8 +21,3 @@ class Httpbin(Server):
     def url(self) -> str:
         """The address that accepts events."""
         return f"http://127.0.0.1:{self._port}/post"
-
-    def _answers(self) -> bool:
-        with closing(socket.socket()) as probe:
-            probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0

