@@ -5,8 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
+from engagement_platform.local import stack, state
 from engagement_platform.local.process import Daemon
+from engagement_platform.local.server import Server
 from engagement_platform_tests.streaming import wait_for
+
+
+def server(folder: Path, name: str) -> Server:
+    """Return one server of a stack, to stop or break it on its own: `.start()` starts it again."""
+    return next(one for one in stack.servers(state.load(folder)) if one.name == name)
 
 
 def kill(daemon: Daemon) -> None:

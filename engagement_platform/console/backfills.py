@@ -58,7 +58,9 @@ def run(
         assets = tables_of(settings) if assets is None else assets
         if retry is not None:
             failed = backfills.progress(dagster, graph, retry)
-            days, assets, why = _failed_days(failed), failed.assets, f"the failed days of {retry}"
+            days, assets, why = backfills.to_retry(failed), failed.assets, f"the failed days of {retry}"
+            if not days:
+                click.echo(f"No day of backfill {retry} has failed.")
         if days:
             backfill_id = launch(dagster, assets, days, why, allow_removal=allow_removal)
         if backfill_id is None:
@@ -67,13 +69,6 @@ def run(
             sys.exit(0 if watch(settings, dagster, graph, backfill_id) else 1)
         for obstacle in obstacles(dagster, settings, backfill_id):
             click.echo(obstacle)
-
-
-def _failed_days(seen: backfills.Progress) -> list[date]:
-    failed = backfills.to_retry(seen)
-    if not failed:
-        click.echo(f"No day of backfill {seen.backfill_id} has failed.")
-    return failed
 
 
 def replay_events(

@@ -9,7 +9,6 @@ from engagement_platform.console.streams import of_stream, settings_of
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from engagement_platform.console.doctor import Effective
     from engagement_platform.domain.checkpoint import Checkpoint
@@ -56,22 +55,18 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
 
 
 def _show_settings(console: "Console", settings: list["Effective"], *, all_settings: bool) -> None:
-    shown = [one for one in settings if all_settings or not one.is_default]
-    console.print(_settings_table(shown))
-    if len(shown) < len(settings):
-        click.echo(f"{len(settings) - len(shown)} other settings have their default: --all-settings shows them.")
-
-
-def _settings_table(settings: list["Effective"]) -> "Table":
     from rich.table import Column, Table
     from rich.text import Text
 
+    shown = [one for one in settings if all_settings or not one.is_default]
     # A name is never cut, since it is there to be copied.
     table = Table(Column("variable", no_wrap=True), Column("value", overflow="fold"), "meaning", title="Settings")
-    for one in settings:
+    for one in shown:
         # As texts, for brackets in a value are no markup.
         table.add_row(one.variable, Text(one.value, style="" if one.is_default else "bold"), Text(one.meaning))
-    return table
+    console.print(table)
+    if len(shown) < len(settings):
+        click.echo(f"{len(settings) - len(shown)} other settings have their default: --all-settings shows them.")
 
 
 @click.group()

@@ -18,6 +18,7 @@ from engagement_platform.console.times import utc
 from engagement_platform.domain.dead_letters import (
     NO_EVENT,
     UNSETTLED,
+    Action,
     Address,
     Chosen,
     DeadLetterState,
@@ -183,9 +184,7 @@ def _fields(letter: Letter) -> "Table":
     for name, value in ({"letter": letter.address, "state": letter.state.value} | content).items():
         table.add_row(name, Text(plain(str(value))))
     for action in letter.actions:
-        table.add_row(
-            action.kind, Text(plain(_told(action.who, action.why, action.begun_at, action.outcome, action.note)))
-        )
+        table.add_row(action.kind, Text(plain(_told(action))))
     return table
 
 
@@ -197,8 +196,9 @@ def _formatted(event: bytes, indent: int) -> bytes:
         return event
 
 
-def _told(who: str, why: str, at: datetime, outcome: str | None, note: str) -> str:
-    parts = [f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}", why, outcome or "not ended", note]
+def _told(action: Action) -> str:
+    begun = f"{action.begun_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {action.who}"
+    parts = [begun, action.why, action.outcome or "not ended", action.note]
     return "; ".join(part for part in parts if part)
 
 

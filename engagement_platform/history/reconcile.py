@@ -72,17 +72,14 @@ def reconcile_days(settings: Settings, days: Sequence[date], patience: float = P
     if sources:
         ids = np.sort(np.concatenate([source.ids for source in sources.values()]))
         arrived = wait_for_stream(settings, sides.table_id, ids, patience)
-        sure = {} if arrived else _held_since_rebuild(settings, sides.table_id, list(sources))
+        sure: dict[date, Coverage] = {}
+        if not arrived:  # what its rebuild has seen a day must hold whatever the stream has brought since
+            with Rebuilds.opened(settings, "reconcile") as rebuilds:
+                sure = rebuilds.coverages(sides.table_id, list(sources))
         for day, source in sources.items():
             still_to_come = None if arrived else sure.get(day, Coverage(-1))
             findings[day] = _compare(sides, day, source, still_to_come)
     return [findings[day] for day in days]
-
-
-def _held_since_rebuild(settings: Settings, table_id: str, days: Sequence[date]) -> dict[date, Coverage]:
-    """Return which ids each day must hold whatever the stream has brought since: those that its rebuild has seen."""
-    with Rebuilds.opened(settings, "reconcile") as rebuilds:
-        return rebuilds.coverages(table_id, days)
 
 
 class _Sides:

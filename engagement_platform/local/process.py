@@ -90,12 +90,11 @@ class Daemon:
         Another server on the port may answer just as well, so an answer alone says nothing about who gave it.
         """
         process = self.process()
-        if process is None:
-            return False
         try:
-            return _listens(process, port)
-        except psutil.NoSuchProcess:
+            connections = [] if process is None else process.net_connections(kind="tcp")
+        except psutil.Error:  # it has ended meanwhile, or the system does not tell
             return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
     def spawn(
         self,
@@ -175,14 +174,6 @@ class Daemon:
             return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:])
         except OSError:
             return "(no log)"
-
-
-def _listens(process: psutil.Process, port: int) -> bool:
-    try:
-        connections = process.net_connections(kind="tcp")
-    except (psutil.AccessDenied, psutil.ZombieProcess):
-        return False
-    return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
 
 
 def _ticks(pid: int) -> int | None:

@@ -99,11 +99,6 @@ def servers(stack: StackState) -> list[Server]:
     return [postgres.Postgres(stack), kafka.Kafka(stack), valkey.Valkey(stack), httpbin.Httpbin(stack)]
 
 
-def server(folder: Path, name: str) -> Server:
-    """Return one server, to stop or break it on its own: `.daemon` takes signals, `.start()` starts it again."""
-    return next(server for server in servers(state.load(folder)) if server.name == name)
-
-
 def down(folder: Path) -> None:
     """Stop all servers, cleanly and at the same time; the data stays."""
     if not folder.exists():

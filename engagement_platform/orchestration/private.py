@@ -41,10 +41,8 @@ class Backfill:
     status: str
     ended: bool
     error: str | None
-    assets: tuple[Parts, ...]
+    assets: Mapping[dg.AssetKey, Parts]
     """Empty when nobody has asked for them."""
-    keys: tuple[dg.AssetKey, ...] = ()
-    """Of these assets."""
 
 
 def asset_graph(definitions: dg.Definitions) -> AssetGraph:
@@ -69,7 +67,7 @@ def latest_backfills(instance: dg.DagsterInstance, limit: int) -> list[Backfill]
 def _as_value(backfill: PartitionBackfill, assets: Mapping[dg.AssetKey, Parts]) -> Backfill:
     error = backfill.error.message.strip() if backfill.error else None
     ended = backfill.status in BULK_ACTION_TERMINAL_STATUSES
-    return Backfill(backfill.backfill_id, backfill.status.value, ended, error, tuple(assets.values()), tuple(assets))
+    return Backfill(backfill.backfill_id, backfill.status.value, ended, error, assets)
 
 
 def _parts(backfill: PartitionBackfill, graph: AssetGraph) -> dict[dg.AssetKey, Parts]:

@@ -10,7 +10,6 @@ import pytest
 from pydantic import SecretStr
 
 from engagement_platform.adapters.source import reader
-from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
@@ -50,7 +49,7 @@ def ids(settings: Settings) -> list[int]:
 def test_a_server_killed_and_back(
     own_stack_folder: Path, own_settings: Settings, source: SourceDatabase, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = local_stack.server(own_stack_folder, name)
+    server = daemons.server(own_stack_folder, name)
     with caplog.at_level(logging.WARNING, "engagement_platform"), running(relay.run, own_settings) as control:
         write(source, 20)
         wait_for(lambda: control.progress.events == 20, "the first events")
@@ -87,7 +86,7 @@ def test_kafka_frozen_while_a_transaction_commits(
     own_stack_folder: Path, own_settings: Settings, source: SourceDatabase
 ) -> None:
     """The relay gives up waiting while the broker may still commit: what it then sends must not be sent twice."""
-    kafka = local_stack.server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     with running(relay.run, own_settings) as control:
         write(source, 5)
         wait_for(lambda: control.progress.events == 5, "the first events")

@@ -82,7 +82,7 @@ def test_data_and_addresses_survive_a_stop(written: Path) -> None:
 @pytest.mark.usefixtures("own_stack")
 def test_data_survives_a_kill_of_everything(written: Path) -> None:
     for name in stack.LAYERS:
-        daemons.kill(stack.server(written, name).daemon)
+        daemons.kill(daemons.server(written, name).daemon)
     assert running(written) == []
 
     assert contents(stack.up(written, durable=False, use_usual_ports=False)) == ALL
@@ -92,12 +92,12 @@ def test_data_survives_a_kill_of_everything(written: Path) -> None:
 def test_postgres_starts_again_while_its_dead_predecessor_is_still_listed(written: Path) -> None:
     child = os.fork()
     if child == 0:  # its parent dies at once, and nobody here can reap what it started
-        daemons.kill(stack.server(written, "postgres").daemon)
-        stack.server(written, "postgres").start()
+        daemons.kill(daemons.server(written, "postgres").daemon)
+        daemons.server(written, "postgres").start()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 
-    daemons.kill(stack.server(written, "postgres").daemon)
-    stack.server(written, "postgres").start()
+    daemons.kill(daemons.server(written, "postgres").daemon)
+    daemons.server(written, "postgres").start()
 
     assert contents(stack.endpoints(written)) == ALL

@@ -185,9 +185,8 @@ def start(
 def progress(instance: dg.DagsterInstance, graph: private.AssetGraph, backfill_id: str) -> Progress:
     """Return how far a backfill is. Raises EngagementError when there is none of that id."""
     backfill = _get(instance, backfill_id, graph)
-    return Progress(
-        backfill_id, backfill.status, backfill.ended, states(backfill.assets), backfill.error, backfill.keys
-    )
+    days, assets = states(backfill.assets.values()), tuple(backfill.assets)
+    return Progress(backfill_id, backfill.status, backfill.ended, days, backfill.error, assets)
 
 
 def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:

@@ -16,7 +16,6 @@ from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, existing_topics
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.local import kafka as local_kafka
-from engagement_platform.local import stack as local_stack
 from engagement_platform.local.server import Server
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
@@ -47,7 +46,7 @@ def threads() -> set[str]:
 def test_a_commit_that_freezes_ends_in_time_and_leaves_no_thread(
     own_stack_folder: Path, own_settings: Settings
 ) -> None:
-    kafka = local_stack.server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     ensure_topics(own_settings)
     before = threads()
     for n in range(3):
@@ -90,7 +89,7 @@ def leave(kafka: Server) -> None:
 def test_a_broker_that_fails_amid_a_transaction_has_all_of_it_or_none(
     own_stack_folder: Path, own_settings: Settings, client: str, happen: Callable[[Server], None]
 ) -> None:
-    kafka = local_stack.server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     ensure_topics(own_settings)
     messages = batch(own_settings, 2_000)
     is_committed = False
@@ -114,7 +113,7 @@ def test_a_broker_that_fails_amid_a_transaction_has_all_of_it_or_none(
 def test_a_reader_outlasts_a_broker_that_restarts_and_connections_that_are_cut(
     own_stack_folder: Path, own_settings: Settings
 ) -> None:
-    kafka = local_stack.server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     ensure_topics(own_settings)
     reader = TopicReader(own_settings.kafka, own_settings.topics.checkpoint)
     reader.seek({0: 0})
@@ -138,7 +137,7 @@ def test_a_broker_that_freezes_is_seen_by_who_reads(
     own_stack_folder: Path, own_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "REFRESH_MS", 300)
-    kafka = local_stack.server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     ensure_topics(own_settings)
     reader = TopicReader(own_settings.kafka, own_settings.topics.checkpoint)
     reader.seek({0: 0})
@@ -166,7 +165,7 @@ def test_a_broker_that_creates_topics_is_not_asked_to(
     properties = local_kafka._PROPERTIES.replace("auto.create.topics.enable=false", "auto.create.topics.enable=true")
     monkeypatch.setattr(local_kafka, "_PROPERTIES", properties)
     monkeypatch.setattr(connection, "MAX_BLOCK_MS", 1_000)
-    kafka = local_stack.server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     restart(kafka)
     for client in CLIENTS:
         settings = make_settings(own_stack, own_stack.source_dsn, own_stack.platform_dsn, kafka_client=client)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import psutil
 
-from engagement_platform.local import stack as local_stack
 from engagement_platform_tests import daemons
 
 
 @contextmanager
 def frozen_postgres(folder: Path) -> Iterator[None]:
     """Stop every process of the server while the block runs: the kernel still acknowledges what is sent to them."""
-    daemon = local_stack.server(folder, "postgres").daemon
+    daemon = daemons.server(folder, "postgres").daemon
     server = daemon.process()
     assert server is not None
     daemons.pause(daemon)  # first, so that no session begins meanwhile

@@ -21,6 +21,7 @@ import psycopg
 
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import stack
+from engagement_platform_tests import daemons
 from engagement_platform_tests.bench.figures import Figure, table
 from engagement_platform_tests.bench.peers import connect, cycle, harness, relays, ticking
 from engagement_platform_tests.bench.peers.harness import Bench, Contender, Load
@@ -162,7 +163,7 @@ def servers() -> Iterator[Bench]:
             endpoints = stack.up(at, use_usual_ports=False)
             with psycopg.connect(endpoints.admin_dsn, autocommit=True) as admin:
                 admin.execute("ALTER SYSTEM SET wal_level = logical")
-            postgres = stack.server(at, "postgres")
+            postgres = daemons.server(at, "postgres")
             postgres.daemon.stop(postgres.stop_signal)
             postgres.start()
             yield Bench(endpoints, at, Path(folder) / "programs")

@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
-from engagement_platform.local import stack
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
+from engagement_platform_tests import daemons
 from engagement_platform_tests.bench import bench_relay
 from engagement_platform_tests.bench.peers import results
 from engagement_platform_tests.bench.peers.programs import generating
@@ -55,7 +55,7 @@ class Bench:
 
     def server_pid(self, name: str) -> int:
         """Return the process of a server."""
-        process = stack.server(self.servers, name).daemon.process()
+        process = daemons.server(self.servers, name).daemon.process()
         assert process is not None, f"{name} does not run"
         return process.pid
 

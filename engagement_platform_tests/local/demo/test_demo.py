@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engagement_platform.local import stack, state
+from engagement_platform_tests import daemons
 from engagement_platform_tests.conftest import reachable_folder
 from engagement_platform_tests.streaming import wait_for
 
@@ -76,7 +77,7 @@ def test_a_timed_run_proves_that_nothing_was_lost_by_a_kill_of_everything(folder
     demo.kill()
     demo.communicate()
     for name in ("postgres", "kafka", "valkey"):
-        if process := stack.server(folder, name).daemon.process():
+        if process := daemons.server(folder, name).daemon.process():
             os.killpg(process.pid, signal.SIGKILL)
     report = tmp_path / "report.json"
     timed = begin(folder, "--for", "10", "--rate", "100", "--report", str(report))
@@ -89,7 +90,7 @@ def test_a_timed_run_proves_that_nothing_was_lost_by_a_kill_of_everything(folder
 
 
 def kafka_starts(folder: Path, _: subprocess.Popen[str]) -> None:
-    wait_for(lambda: stack.server(folder, "kafka").daemon.is_running, "Kafka to start")
+    wait_for(lambda: daemons.server(folder, "kafka").daemon.is_running, "Kafka to start")
 
 
 def dagster_starts(_: Path, demo: subprocess.Popen[str]) -> None:

@@ -13,11 +13,11 @@ import pytest
 from engagement_platform.adapters import streams
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.marks import marked_columns
-from engagement_platform.local import stack as local_stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.recovery import relay as relay_recovery
 from engagement_platform.settings import STREAM, Settings
 from engagement_platform.stream.relay import loop as relay
+from engagement_platform_tests import daemons
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
 from engagement_platform_tests.stream.relay.sources import last_checkpoint, published, unsee, write_checkpoint, writer
 from engagement_platform_tests.streaming import drain, insert, read_all
@@ -139,7 +139,7 @@ def test_a_copy_of_the_data_folder_is_put_back(own_stack_folder: Path, own_stack
     """The application is back first and writes 100 rows, more than the 60 that were lost."""
     source = make_source(own_stack)[1]
     settings = make_settings(own_stack, source.dsn, own_stack.platform_dsn)
-    server = local_stack.server(own_stack_folder, "postgres")
+    server = daemons.server(own_stack_folder, "postgres")
     data, copy = own_stack_folder / "postgres" / "data", own_stack_folder / "copy"
     write(source, 100)
     drain(relay.run, settings)
