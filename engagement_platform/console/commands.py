@@ -1,6 +1,9 @@
-"""The operator's commands: doctor, checkpoint, views."""
+"""The operator's commands: init, doctor, status, checkpoint, views."""
 
+import json
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +15,31 @@ if TYPE_CHECKING:
 
     from engagement_platform.console.doctor import Effective
     from engagement_platform.domain.checkpoint import Checkpoint
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path) -> None:
+    """Write what Dagster needs to run the platform: dagster.yaml, workspace.yaml, .env and a systemd unit.
+
+    A file that is there already is left as it is.
+    """
+    from engagement_platform.console.folder.write import write
+
+    home = folder.absolute()
+    for path, is_new in write(home):
+        click.echo(f"{'wrote' if is_new else 'kept '} {path}")
+    click.echo(
+        f"Now set the two settings at the top of {home / '.env'}, then:\n"
+        f"    cd {shlex.quote(str(home))}\n"
+        "    set -a; . ./.env; set +a\n"
+        "    engagement-platform doctor\n"
+        "    dagster dev\n"
+        "As a service of the system:\n"
+        f"    sudo cp {shlex.quote(str(home / 'engagement-platform.service'))} /etc/systemd/system/\n"
+        "    sudo systemctl daemon-reload\n"
+        "    sudo systemctl enable --now engagement-platform"
+    )
 
 
 @click.command()
@@ -67,6 +95,25 @@ def _show_settings(console: "Console", settings: list["Effective"], *, all_setti
     console.print(table)
     if len(shown) < len(settings):
         click.echo(f"{len(settings) - len(shown)} other settings have their default: --all-settings shows them.")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--stream", metavar="NAME", help="Only this stream; by default all there are.")
+def status(form: str, stream: str | None) -> None:
+    """Say whether all is well, how each loop stands, and how many dead letters are open.
+
+    The exit code is 1 when a loop stands still, be it because it is paused.
+    """
+    from engagement_platform.console.stream_status import as_object, read_each, show
+    from engagement_platform.console.streams import settings_of_each
+
+    present = read_each(settings_of_each(stream))
+    if form == "json":
+        click.echo(json.dumps(as_object(present), ensure_ascii=False))
+    else:
+        show(present)
+    sys.exit(0 if present.summary.well else 1)
 
 
 @click.group()

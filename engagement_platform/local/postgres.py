@@ -19,7 +19,7 @@ from psycopg import sql
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.local.server import Server
-from engagement_platform.local.state import StackState, write_private
+from engagement_platform.local.state import StackState, made_whole, write_private
 
 USUAL_PORTS = {"postgres": 5432}
 SOURCE, PLATFORM = "media", "engagement_platform"
@@ -54,7 +54,8 @@ class Postgres(Server):
     def _spawn(self) -> None:
         home = self._home()
         if not (home / "data" / "PG_VERSION").exists():
-            self._initialise(home)
+            with made_whole(home / "data") as unfinished:
+                self._initialise(home, unfinished)
         _forget_killed(home / "data")
         settings = (*_SETTINGS, *(() if self._state.durable else _NOT_DURABLE))
         address = ("-h", "127.0.0.1", "-p", str(self._port))
@@ -73,15 +74,12 @@ class Postgres(Server):
             return False
         return True
 
-    def _initialise(self, home: Path) -> None:
-        """Make the data folder under another name first: one that is half made is never taken for a whole one."""
-        unfinished = home / "data.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
+    def _initialise(self, home: Path, data: Path) -> None:
         password_file = home / "password"
         write_private(password_file, self._state.password("postgres"))
         self._own(password_file)
         command: list[str | Path] = [
-            self._binaries() / "initdb", "-D", unfinished, "-U", "postgres", "-A", "scram-sha-256",
+            self._binaries() / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256",
             "--pwfile", password_file, "-E", "UTF8", "--locale=C", "--no-instructions",
             *(() if self._state.durable else ("--no-sync",)),
         ]  # fmt: skip
@@ -100,7 +98,6 @@ class Postgres(Server):
                 f"PostgreSQL's data folder could not be made:\n{done.stderr.strip()}",
                 f"Check the rights of {home} and the space on its disk.",
             )
-        unfinished.rename(home / "data")
 
     def _create_databases(self) -> None:
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as admin:
@@ -137,9 +134,8 @@ class Postgres(Server):
             return installed / "bin"
         copy = self._state.make_outside() / "programs"
         if not copy.exists():
-            shutil.rmtree(copy.with_suffix(".new"), ignore_errors=True)
-            shutil.copytree(installed, copy.with_suffix(".new"), symlinks=True)
-            copy.with_suffix(".new").rename(copy)
+            with made_whole(copy) as unfinished:
+                shutil.copytree(installed, unfinished, symlinks=True)
         return copy / "bin"
 
     def _own(self, path: Path) -> None:

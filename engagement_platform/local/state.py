@@ -128,6 +128,15 @@ def write_private(file: Path, text: str) -> None:
 
 
 @contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Let a folder be made under another name in the block: one that is half made is never taken for a whole one."""
+    unfinished = folder.with_name(folder.name + ".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    yield unfinished
+    unfinished.rename(folder)
+
+
+@contextmanager
 def exclusive(folder: Path, purpose: str) -> Iterator[None]:
     """Hold the folder for one purpose. The lock dies with its process, so none is ever stale."""
     try:

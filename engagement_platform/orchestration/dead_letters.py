@@ -28,6 +28,8 @@ _COLUMNS = dg.TableSchema(
         dg.TableColumn("letters", "int"),
     ]
 )
+COUNT, REDRIVE = "count_dead_letters", "redrive_dead_letters"
+"""The jobs, but for the stream's name in front."""
 _MAX_ROWS = 100
 """Of the table; reasons may differ from letter to letter."""
 
@@ -72,10 +74,10 @@ def dead_letters_by_day_of(stream: EventStream) -> dg.AssetsDefinition:
         kinds={"kafka"},
         group_name=stream_group(stream),
         description="Events that could not be published, loaded or delivered, by the day on which they were given up. "
-        f"Materializing a day counts its letters; the job {_redrive_name(stream)} sends those that are open again.",
+        "Materializing a day counts its letters; the job "
+        f"{own_name(stream.name, REDRIVE)} sends those that are open again.",
     )
     def dead_letters(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        """Count the letters of a day."""
         with explained(stream.name):
             day = date.fromisoformat(context.partition_key)
             return dg.MaterializeResult(metadata=figures(counted(load(stream.name), day)))
@@ -83,14 +85,10 @@ def dead_letters_by_day_of(stream: EventStream) -> dg.AssetsDefinition:
     return dead_letters
 
 
-def _count_name(stream: EventStream) -> str:
-    return own_name(stream.name, "count_dead_letters")
-
-
 def count_dead_letters_of(stream: EventStream) -> AssetJob:
     """Return the job that counts a day's letters."""
     return dg.define_asset_job(
-        _count_name(stream),
+        own_name(stream.name, COUNT),
         selection=dg.AssetSelection.assets(dead_letters_key(stream)),
         description="Counts the dead letters of a day.",
     )
@@ -101,7 +99,7 @@ def count_dead_letters_hourly_of(stream: EventStream) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=own_name(stream.name, "count_dead_letters_hourly"),
-        job_name=_count_name(stream),
+        job_name=own_name(stream.name, COUNT),
         cron_schedule=f"{7 + turn(stream.name, 40)} * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -116,10 +114,6 @@ def count_dead_letters_hourly_of(stream: EventStream) -> dg.ScheduleDefinition:
     return hourly
 
 
-def _redrive_name(stream: EventStream) -> str:
-    return own_name(stream.name, "redrive_dead_letters")
-
-
 def redrive_dead_letters_of(stream: EventStream) -> dg.JobDefinition:
     """Return the job that redrives a day's open letters."""
 
@@ -131,7 +125,7 @@ def redrive_dead_letters_of(stream: EventStream) -> dg.JobDefinition:
         _redrive(context, stream)
 
     @dg.job(
-        name=_redrive_name(stream),
+        name=own_name(stream.name, REDRIVE),
         partitions_def=days_definition(stream.name),
         description="Sends a day's open dead letters again: to the partner, or by a rebuild of their days.",
         executor_def=in_one_living_process,

@@ -1,6 +1,7 @@
 """Puts together what Dagster loads: what all streams share, and what each has. A broken stream stops itself alone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -187,27 +188,25 @@ def location(streams: Mapping[str, EventStream | SettingsError], shared: Shared)
     the whole, each stream is tried beside those before it.
     """
     present = told_apart(streams)
-    whole, refusal = _tried(present, shared)
-    if whole is not None and refusal is None:
-        return whole
+    with suppress(Exception):  # Dagster's checks raise errors of many kinds
+        return _loaded(present, shared)
     fit = replace(present, usable=[], definitions=[])
     for stream, definitions in zip(present.usable, present.definitions, strict=True):
         more = replace(fit, usable=[*fit.usable, stream], definitions=[*fit.definitions, definitions])
-        _, refusal = _tried(more, shared)
-        fit = (
-            more if refusal is None else replace(fit, broken={**fit.broken, stream.name: refused(stream.name, refusal)})
-        )
+        try:
+            _loaded(more, shared)
+        except Exception as error:
+            fit = replace(fit, broken={**fit.broken, stream.name: refused(stream.name, error)})
+        else:
+            fit = more
     return _merged(fit, shared)
 
 
-def _tried(present: Streams, shared: Shared) -> tuple[dg.Definitions | None, Exception | None]:
-    """Return the whole, or why Dagster refuses it."""
-    try:
-        whole = _merged(present, shared)
-        whole.get_repository_def().load_all_definitions()
-    except Exception as error:  # its checks raise errors of many kinds
-        return None, error
-    return whole, None
+def _loaded(present: Streams, shared: Shared) -> dg.Definitions:
+    """Return the whole, as Dagster has looked at it. Raises what Dagster refuses it with."""
+    whole = _merged(present, shared)
+    whole.get_repository_def().load_all_definitions()
+    return whole
 
 
 def _merged(present: Streams, shared: Shared) -> dg.Definitions:

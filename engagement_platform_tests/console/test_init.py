@@ -8,8 +8,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from engagement_platform.console.commands import init
 from engagement_platform.console.folder import write
-from engagement_platform.console.init import init
 from engagement_platform.domain.errors import EngagementError
 
 NAMES = ["plain", "two words", "a 'quote'", 'a "quote"', "#1", "100%", "$HOME", "`id`", "back\\slash", "a: b", "ünï"]

@@ -14,7 +14,7 @@ from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import RunBeats
-from engagement_platform.console.status import status
+from engagement_platform.console.commands import status
 from engagement_platform.dead_letters.redrive import redrive
 from engagement_platform.domain.dead_letters import Chosen
 from engagement_platform.domain.latency import Histogram, to_object

@@ -20,6 +20,9 @@ from engagement_platform.settings import about, first_day, load
 _LATE_HOURS = 25
 """A day, and what a tick may be late."""
 
+SETTLE_DAY, REFRESH_MARTS = "settle_day", "refresh_marts"
+"""The jobs, but for the stream's name in front."""
+
 QUEUE = "engagement/queue"
 """Tag of runs that may come in large numbers. `dagster.yaml` limits how many of them go on at a time, by its value."""
 
@@ -29,29 +32,21 @@ def queued(stream: str) -> dict[str, str]:
     return {QUEUE: own_name(stream, "days")}
 
 
-def _settle_day(stream: EventStream) -> str:
-    return own_name(stream.name, "settle_day")
-
-
 def settle_day_of(stream: EventStream) -> AssetJob:
     """Return the job that settles a day."""
     return dg.define_asset_job(
-        _settle_day(stream),
+        own_name(stream.name, SETTLE_DAY),
         selection=dg.AssetSelection.groups(warehouse_group(stream)),
         description="Rebuilds a day from the source, compares it with the source and makes the tables that depend on "
         "it.",
     )
 
 
-def _refresh_marts(stream: EventStream) -> str:
-    return own_name(stream.name, "refresh_marts")
-
-
 def refresh_marts_of(stream: EventStream) -> AssetJob:
     """Return the job that makes the marts of a day."""
     everything = dg.AssetSelection.groups(warehouse_group(stream))
     return dg.define_asset_job(
-        _refresh_marts(stream),
+        own_name(stream.name, REFRESH_MARTS),
         selection=(everything - dg.AssetSelection.assets(events_key(stream))).without_checks(),
         description="Makes the daily tables of a day anew from what the stream has brought so far.",
     )
@@ -62,7 +57,7 @@ def settle_yesterday_of(stream: EventStream) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=own_name(stream.name, "settle_yesterday"),
-        job_name=_settle_day(stream),
+        job_name=own_name(stream.name, SETTLE_DAY),
         cron_schedule=f"{30 + turn(stream.name, 30)} 0 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -82,7 +77,7 @@ def refresh_today_of(stream: EventStream) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=own_name(stream.name, "refresh_today"),
-        job_name=_refresh_marts(stream),
+        job_name=own_name(stream.name, REFRESH_MARTS),
         cron_schedule=f"{first}-59/5 * * * *" if first else "*/5 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -93,7 +88,7 @@ def refresh_today_of(stream: EventStream) -> dg.ScheduleDefinition:
         busy = runs_of(
             context.instance,
             dg.RunsFilter(
-                job_name=_refresh_marts(stream),
+                job_name=own_name(stream.name, REFRESH_MARTS),
                 statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
                 created_after=datetime.now(UTC) - timedelta(hours=1),
             ),
@@ -112,7 +107,7 @@ def refresh_late_days_of(stream: EventStream) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=own_name(stream.name, "refresh_late_days"),
-        job_name=_refresh_marts(stream),
+        job_name=own_name(stream.name, REFRESH_MARTS),
         cron_schedule=f"{15 + turn(stream.name, 45)} 1 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -145,7 +140,7 @@ def rebuild_days_that_are_due_of(stream: EventStream) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=own_name(stream.name, "rebuild_days_that_are_due"),
-        job_name=_settle_day(stream),
+        job_name=own_name(stream.name, SETTLE_DAY),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Rebuilds the days whose messages expired in Kafka before they were loaded, and settles the days "
@@ -163,7 +158,7 @@ def rebuild_days_that_are_due_of(stream: EventStream) -> dg.SensorDefinition:
                     due = {due_day.day: due_day for due_day in (*missed, *DueDays(loads.session).all())}
         except EngagementError as error:
             return dg.SkipReason(str(error))
-        busy = days_at_work(context.instance, _settle_day(stream))
+        busy = days_at_work(context.instance, own_name(stream.name, SETTLE_DAY))
         chosen = [
             due[day] for day in sorted(due) if is_known(stream.name, day, now.date()) and day.isoformat() not in busy
         ]
