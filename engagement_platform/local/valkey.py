@@ -9,6 +9,16 @@ from engagement_platform.local.server import Server
 from engagement_platform.local.state import write_private
 
 USUAL_PORTS = {"valkey": 6379}
+_CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+dir "{home}"
+requirepass {password}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+"""
 
 
 class Valkey(Server):
@@ -21,28 +31,14 @@ class Valkey(Server):
         home = self._state.folder / self.name
         home.mkdir(parents=True, exist_ok=True)
         configuration = home / "valkey.conf"
-        write_private(configuration, self._configuration(home))
+        password = self._state.password(self.name)
+        write_private(configuration, _CONFIGURATION.format(port=self._port, home=home, password=password))
         self.daemon.spawn([_binary(), configuration], folder=home)
 
     @property
     def url(self) -> str:
         """The address of database 0."""
         return f"redis://default:{self._state.password(self.name)}@127.0.0.1:{self._port}/0"
-
-    def _configuration(self, home: Path) -> str:
-        return "\n".join(
-            (
-                "bind 127.0.0.1",
-                f"port {self._port}",
-                f'dir "{home}"',
-                f"requirepass {self._state.password(self.name)}",
-                "appendonly yes",
-                "appendfsync everysec",
-                'save ""',
-                "maxmemory-policy noeviction",
-                "",
-            )
-        )
 
     def _answers(self) -> bool:
         try:

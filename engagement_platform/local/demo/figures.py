@@ -34,17 +34,6 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
-    """A server of the stack that does not answer."""
-
-    name: str
-    """As the state folder calls it."""
-    since: float
-    """Seconds since 1970."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
     """One reading."""
 
@@ -60,7 +49,8 @@ class Figures:
     """Loop -> events that it has handled since the start, over all its runs."""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     summary: Summary | None = None
-    away: tuple[Away, ...] = ()
+    away: Mapping[str, float] = field(default_factory=dict)
+    """Server of the stack that does not answer, as the state folder calls it -> since when, in seconds since 1970."""
 
 
 class Handled:
@@ -89,7 +79,7 @@ class Observer:
         self._leases = Leases(self._platform)
         self._pauses = Pauses(self._platform)
         self._rows = SourceRows(settings)
-        self._away: dict[str, Away] = {}
+        self._away: dict[str, float] = {}
         self._handled = Handled()
         self._looks = Interval(STATUS_SECONDS, is_due=True)
         self._first_epoch = self._epoch_before()
@@ -113,7 +103,7 @@ class Observer:
             self._looks.restart()
             with suppress(Unavailable):
                 self._read_status()
-        self.last = replace(self.last, away=tuple(self._away.values()))
+        self.last = replace(self.last, away=self._away.copy())
         return self.last
 
     def _read_views(self) -> tuple[tuple[Ranked, ...], int | None]:
@@ -166,8 +156,8 @@ class Observer:
     def _asked(self, server: str, read: Callable[[], _T], otherwise: _T) -> _T:
         try:
             value = read()
-        except Unavailable as error:
-            self._away.setdefault(server, Away(server, time.time(), error.what))
+        except Unavailable:
+            self._away.setdefault(server, time.time())
             return otherwise
         self._away.pop(server, None)
         return value

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 
 from engagement_platform.adapters.kafka.consumer import TopicReader
-from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.errors import Unavailable
@@ -75,14 +74,11 @@ class Measurement:
         for partition, records in reader.poll(100).items():
             self._positions[partition] = records[-1].offset + 1
             with self._lock:
-                self._take(partition, records)
+                for record in records:
+                    self._seen.message(partition, record.offset, self._id_of(record.value or b"") or 0)
         for partition in reader.partitions - self._positions.keys():
             self._positions[partition] = 0
             reader.seek(self._positions)
-
-    def _take(self, partition: int, records: list[Record]) -> None:
-        for record in records:
-            self._seen.message(partition, record.offset, self._id_of(record.value or b"") or 0)
 
     def tell(self, *, final: bool = False) -> Sighting:
         """Return what has been seen."""

@@ -84,9 +84,9 @@ def standstills(figures: Figures) -> list[str]:
     """Say what is away or stands still, since when, and how it comes back."""
     return [
         *(
-            f"{one.name} does not answer since {clock(one.since)}: `engagement-platform up` in another terminal starts "
-            "what is missing, and leaves the rest alone"
-            for one in figures.away
+            f"{name} does not answer since {clock(since)}: `engagement-platform up` in another terminal starts what is "
+            "missing, and leaves the rest alone"
+            for name, since in figures.away.items()
         ),
         *([figures.summary.sentence] if figures.summary and not figures.summary.well else []),
     ]

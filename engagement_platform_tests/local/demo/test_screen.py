@@ -9,7 +9,7 @@ from rich.console import Console
 from engagement_platform.adapters.redis.views import Ranked
 from engagement_platform.domain.loop_state import Activity, LoopState, Pause, to_object
 from engagement_platform.domain.status import LoopStatus, Summary
-from engagement_platform.local.demo.figures import Away, Figures, Handled
+from engagement_platform.local.demo.figures import Figures, Handled
 from engagement_platform.local.demo.screen import Meter, Totals, View, duration, isolated, line, screen
 from engagement_platform.local.demo.visibility import Quantiles, Sighting
 
@@ -80,7 +80,7 @@ def test_a_pause_is_shown_with_who_and_why() -> None:
 
 def test_a_server_that_is_away_is_named_with_the_time_and_the_way_back() -> None:
     shown = changed(
-        away=(Away("valkey", 0, "Connection refused"),),
+        away={"valkey": 0},
         loops={**view().figures.loops, "tally": loop("tally", Activity.WAITS, "Redis at h:1", None)},
     )
     text = " ".join("\n".join(rendered(shown, 200)).split())
