@@ -18,25 +18,3 @@ from engagement_platform.settings.environment import (
 from engagement_platform.settings.section import STREAM, variable
 from engagement_platform.settings.sections import Api, Kafka, Redis, Topics, Views
 from engagement_platform.settings.settings import FIELDS, Settings, default_of
-
-__all__ = [
-    "ADDRESSES",
-    "FIELDS",
-    "STREAM",
-    "Api",
-    "Kafka",
-    "Redis",
-    "Settings",
-    "Topics",
-    "Views",
-    "about",
-    "default_of",
-    "first_day",
-    "has_packaged_stream",
-    "kafka_client",
-    "load",
-    "source_dsn_of",
-    "stream_folders",
-    "streams_with_settings",
-    "variable",
-]
