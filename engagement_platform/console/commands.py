@@ -127,9 +127,9 @@ def show(*, stream: str | None) -> None:
     """Show the checkpoint in Kafka and its copy in the platform database."""
     from engagement_platform.recovery import relay
 
-    checkpoints = relay.show(settings_of(stream))
-    click.echo(f"Kafka: {_described(checkpoints.topic)}")
-    click.echo(f"copy:  {_described(checkpoints.copy)}")
+    kept, copy = relay.show(settings_of(stream))
+    click.echo(f"Kafka: {_described(kept)}")
+    click.echo(f"copy:  {_described(copy)}")
 
 
 @checkpoint.command()

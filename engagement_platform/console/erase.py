@@ -56,11 +56,9 @@ def _tell_remains(settings: "Settings") -> None:
     from engagement_platform.history.erase import remains
 
     click.echo("Copies of events that were published or loaded earlier remain in:")
-    remainders = remains(settings, datetime.now(UTC))
-    for remainder in remainders:
-        until = (
-            "until somebody removes them" if remainder.until is None else f"until {remainder.until:%Y-%m-%d %H:%M} UTC"
-        )
-        click.echo(f"  {remainder.copy}, {until}")
-    if not any("Redis" in remainder.copy for remainder in remainders):
+    copies = remains(settings, datetime.now(UTC))
+    for copy, until in copies.items():
+        end = "somebody removes them" if until is None else f"{until:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"  {copy}, until {end}")
+    if not any("Redis" in copy for copy in copies):
         click.echo("Redis holds no user ids.")

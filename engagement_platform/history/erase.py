@@ -1,7 +1,6 @@
 """Erasing a user whose rows the owner has deleted in the source: which days hold the user, and what remains where."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
@@ -14,15 +13,6 @@ from engagement_platform.domain.users import user_column, user_value
 from engagement_platform.history import table
 from engagement_platform.settings import Settings
 from engagement_platform.stream.numbering import history_of
-
-
-@dataclass(frozen=True, slots=True)
-class Remains:
-    """Where a copy of the user's events may still be, and until when."""
-
-    copy: str
-    until: datetime | None
-    """None: until somebody removes it."""
 
 
 def days_of_user(settings: Settings, user_id: str) -> list[date]:
@@ -49,34 +39,23 @@ def days_of_user(settings: Settings, user_id: str) -> list[date]:
     return [day for day in answer.column("day").to_pylist() if day is not None]
 
 
-def remains(settings: Settings, now: datetime) -> list[Remains]:
-    """Return where copies of events outlive the rebuild of their days, when that is done at `now`."""
-    return [
-        *_in_kafka(settings, (settings.topics.events, settings.topics.replays, settings.topics.dead_letters), now),
-        Remains(
-            "the warehouse's history of replaced rows",
-            now + timedelta(hours=replaced_rows_kept_hours(settings)),
-        ),
-        Remains(f"files of rejected messages in {settings.own_dir / 'bigquery_batches'}", None),
-        *_in_redis(settings, now),
-    ]
+def remains(settings: Settings, now: datetime) -> dict[str, datetime | None]:
+    """Return where copies of events outlive the rebuild of their days, when that is done at `now`, and until when.
 
-
-def _in_redis(settings: Settings, now: datetime) -> list[Remains]:
-    """Return what remains there: only views that count by the user, or show it, and only as long as their window."""
-    stream = origin_of(settings).stream
-    if stream.user not in stream.views.columns:
-        return []
-    return [Remains("the views in Redis", now + timedelta(seconds=settings.views.window_seconds))]
-
-
-def _in_kafka(settings: Settings, topics: Sequence[str], now: datetime) -> list[Remains]:
-    existing = existing_topics(settings.kafka)
-    return [
-        Remains(f"Kafka's topic {topic}", _until(topic_configuration(settings.kafka, topic), now))
-        for topic in topics
+    None: until somebody removes them.
+    """
+    topics, existing = settings.topics, existing_topics(settings.kafka)
+    copies: dict[str, datetime | None] = {
+        f"Kafka's topic {topic}": _until(topic_configuration(settings.kafka, topic), now)
+        for topic in (topics.events, topics.replays, topics.dead_letters)
         if topic in existing
-    ]
+    }
+    copies["the warehouse's history of replaced rows"] = now + timedelta(hours=replaced_rows_kept_hours(settings))
+    copies[f"files of rejected messages in {settings.own_dir / 'bigquery_batches'}"] = None
+    stream = origin_of(settings).stream
+    if stream.user in stream.views.columns:  # only views that count by the user, or show it, have it
+        copies["the views in Redis"] = now + timedelta(seconds=settings.views.window_seconds)
+    return copies
 
 
 def _until(configuration: Mapping[str, str], now: datetime) -> datetime | None:

@@ -6,7 +6,6 @@ Both shut out a relay that runs; it then reads the checkpoint written here and g
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from engagement_platform.adapters.kafka.checkpoints import key, open_checkpoints
 from engagement_platform.adapters.kafka.producer import Fenced, FencedProducer, Message, open_producer
@@ -31,19 +30,14 @@ from engagement_platform.stream.relay.source_watch import MAX_FOREIGN_RANGES, So
 _SMALL_MESSAGES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointAndCopy:
-    """The relay's checkpoint in Kafka and its copy in the platform database."""
+def show(settings: Settings) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Return the relay's checkpoint in Kafka, and its copy in the platform database.
 
-    topic: Checkpoint | None
-    copy: Checkpoint | None
-
-
-def show(settings: Settings) -> CheckpointAndCopy:
-    """Return where the relay stands. Raises Unavailable, and StreamStopped when either cannot be read."""
+    Raises Unavailable, and StreamStopped when either cannot be read.
+    """
     ensure_topics(settings)
     with open_checkpoints(settings) as topic:
-        return CheckpointAndCopy(topic.last(), mirror.read(settings))
+        return topic.last(), mirror.read(settings)
 
 
 def restore(settings: Settings) -> Checkpoint:
@@ -86,7 +80,7 @@ def reset(settings: Settings, at: str) -> Checkpoint:
 def _has_published_rows(settings: Settings, source: Source) -> bool:
     """Say whether the source's ids still mean what they meant to the last checkpoint, as far as that can be told."""
     try:
-        last = show(settings).topic
+        last, _ = show(settings)
         if last is None:
             return False
         checkpoints.require_same_source(last, source.identity, source.highest_given(), source.table)
@@ -178,7 +172,7 @@ def _next_generation(settings: Settings) -> int:
         # Nobody can tell what the unreadable one was. The time in seconds is above all that have counted resets from
         # 0, and above every earlier one that came from here.
         return int(time.time())
-    return 1 + max((one.generation for one in (present.topic, present.copy) if one is not None), default=-1)
+    return 1 + max((one.generation for one in present if one is not None), default=-1)
 
 
 def _place(at: str, source: Source) -> int:

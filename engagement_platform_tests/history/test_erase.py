@@ -51,7 +51,7 @@ def test_events_of_the_user_that_are_still_on_their_way_do_not_come_back(
 
 def test_what_remains_is_said_with_its_end(settings: Settings) -> None:
     drain(relay.run, settings)
-    found = {each.copy: each.until for each in remains(settings, NOW)}
+    found = remains(settings, NOW)
     assert found[f"Kafka's topic {settings.topics.events}"] == NOW + timedelta(days=8), (
         "a segment takes records for a day"
     )

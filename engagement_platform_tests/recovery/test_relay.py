@@ -114,7 +114,7 @@ def test_reset_when_nothing_can_be_read_any_more(settings: Settings, source_db: 
         with pytest.raises(StreamStopped, match="cannot be read"):
             relay_recovery.show(settings)
         first = relay_recovery.reset(settings, "latest")
-        assert relay_recovery.show(settings) == relay_recovery.CheckpointAndCopy(first, first)
+        assert relay_recovery.show(settings) == (first, first)
         second = relay_recovery.reset(settings, "latest")
         assert second.generation == first.generation + 1
         insert(writer, 2)
@@ -144,7 +144,7 @@ def test_a_relay_that_begins_at_the_same_moment(
     said = capsys.readouterr().err
     assert "A relay took over at the same moment" in said
     assert "again" in said
-    assert relay_recovery.show(settings) == relay_recovery.CheckpointAndCopy(None, None)
+    assert relay_recovery.show(settings) == (None, None)
 
 
 @pytest.mark.parametrize("lost", ["nothing", "checkpoint"])
