@@ -34,9 +34,9 @@ def demo(
     """
     from rich.console import Console
 
-    from engagement_platform.local.demo.demo import Options, run
+    from engagement_platform.local.demo.demo import run
     from engagement_platform.local.generator.plans import Workload
 
     if report is not None and seconds is None:
         raise click.UsageError("--report needs --for: a report is written at the end of a timed run.")
-    context.exit(run(Options(state_dir, Workload(rate, writers, seed), seconds, report), Console()))
+    context.exit(run(state_dir, Workload(rate, writers, seed), seconds, report, Console()))

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -80,27 +80,19 @@ _INTERRUPTED = 130
 _LAST_WORDS = "Everything is stopped. `make demo` goes on where this ended; `engagement-platform reset` forgets it."
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the demo is asked for."""
+def run(folder: Path, workload: Workload, seconds: float | None, report: Path | None, console: Console) -> int:
+    """Run the demo; return the exit code. Raises EngagementError, with everything stopped.
 
-    folder: Path
-    workload: Workload
-    seconds: float | None = None
-    """How long to let events flow, from the first one found in Redis; None until it is stopped."""
-    report: Path | None = None
-
-
-def run(options: Options, console: Console) -> int:
-    """Run the demo; return the exit code. Raises EngagementError, with everything stopped."""
-    with stoppable() as stop, exclusive(options.folder.absolute(), "demo"):
+    `seconds` are for how long events flow, from the first one found in Redis; None until it is stopped.
+    """
+    with stoppable() as stop, exclusive(folder.absolute(), "demo"):
         try:
-            with ExitStack() as stack_of_parts:
-                stack_of_parts.callback(_say, console, _LAST_WORDS)
-                code = _Demo(options, console, stop, stack_of_parts).run()
+            with ExitStack() as parts:
+                parts.callback(_say, console, _LAST_WORDS)
+                code = _Demo(folder, workload, seconds, report, console, stop, parts).run()
         except Stopped:
             code = _INTERRUPTED
-        return 0 if stop.requested and options.seconds is None else code
+        return 0 if stop.requested and seconds is None else code
 
 
 def _say(console: Console, text: str) -> None:
@@ -109,16 +101,19 @@ def _say(console: Console, text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+@dataclass
 class _Demo:
     """One run. The parts are stopped in reverse order by the ExitStack, which nothing interrupts."""
 
-    def __init__(self, options: Options, console: Console, stop: Stop, parts: ExitStack) -> None:
-        self._options = options
-        self._console = console
-        self._stop = stop
-        self._parts = parts
-        self._meter = Meter()
-        self._launched_ns = 0
+    folder: Path
+    workload: Workload
+    seconds: float | None
+    report: Path | None
+    console: Console
+    stop: Stop
+    parts: ExitStack
+    meter: Meter = field(default_factory=Meter)
+    launched_ns: int = 0
 
     def run(self) -> int:
         try:
@@ -126,48 +121,48 @@ class _Demo:
             self._until_first_event()
             return self._flow()
         finally:
-            self._stop.interrupts = False
-            _say(self._console, "Stopping …")
+            self.stop.interrupts = False
+            _say(self.console, "Stopping …")
 
     def _start(self) -> None:
-        folder = self._options.folder
-        self._parts.callback(stack.down, folder)
+        folder = self.folder
+        self.parts.callback(stack.down, folder)
         variables = stack.environment(commands.start(folder), folder)
         os.environ.update(variables)
         self._settings = configuration.load()
         ensure_topics(self._settings)
         self._observer = Observer(self._settings)
-        self._parts.callback(self._observer.close)
+        self.parts.callback(self._observer.close)
         self._dagster = Dagster(folder)
         self._dagster.kill_leftovers()
         self._measuring = Measuring(folder, os.environ)
-        self._parts.callback(self._measuring.stop)
+        self.parts.callback(self._measuring.stop)
         self._measuring.start_reader()
-        self._parts.callback(self._dagster.stop)
-        self._launched_ns = time.time_ns()
+        self.parts.callback(self._dagster.stop)
+        self.launched_ns = time.time_ns()
         self._dagster.start(os.environ)
-        self._parts.callback(self._measuring.stop_generator)  # first of all: what it writes then would wait
-        self._stop.interrupts = False
+        self.parts.callback(self._measuring.stop_generator)  # first of all: what it writes then would wait
+        self.stop.interrupts = False
 
     def _until_first_event(self) -> None:
-        _say(self._console, f"Dagster starts on {self._dagster.url}")
+        _say(self.console, f"Dagster starts on {self._dagster.url}")
         self._wait(self._observer.is_alive, ALIVE_SECONDS, "No run of Dagster streams")
-        if not self._stop.requested:
-            self._measuring.start_generator(self._options.workload)
+        if not self.stop.requested:
+            self._measuring.start_generator(self.workload)
         self._wait(
             lambda: self._measuring.seen.first_visible_ns is not None, FIRST_EVENT_SECONDS, "No event is in Redis"
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
         deadline = time.monotonic() + seconds
-        while not self._stop.requested and not condition():
+        while not self.stop.requested and not condition():
             self._check()
             if time.monotonic() > deadline:
                 raise EngagementError(
                     f"{otherwise} after {seconds:.0f} s.",
                     f"See the runs on {self._dagster.url}, and the log {self._dagster.daemon.log_file}",
                 )
-            self._stop.wait(0.1)
+            self.stop.wait(0.1)
 
     def _check(self) -> None:
         self._dagster.check()
@@ -175,15 +170,14 @@ class _Demo:
 
     def _flow(self) -> int:
         """Let events flow until the time is over or a stop is asked for; compare after a timed run."""
-        seconds = self._options.seconds
-        end = None if seconds is None else self._first_seen_at() + seconds
+        end = None if self.seconds is None else self._first_seen_at() + self.seconds
         with self._shown() as (show, pause):
-            while not self._stop.requested and (end is None or time.time() < end):
+            while not self.stop.requested and (end is None or time.time() < end):
                 self._check()
                 self._observer.read()
                 show(self._view())
-                self._stop.wait(pause if end is None else min(pause, max(end - time.time(), 0)))
-        if self._stop.requested:
+                self.stop.wait(pause if end is None else min(pause, max(end - time.time(), 0)))
+        if self.stop.requested:
             return _INTERRUPTED
         return self._compare()
 
@@ -194,41 +188,41 @@ class _Demo:
         seen, figures = self._measuring.seen, self._observer.last
         handled = figures.handled
         totals = Totals(seen.noted, seen.in_kafka, seen.in_redis, handled.get("forward", 0), handled.get("stage", 0))
-        rates = self._meter.rates(time.monotonic(), totals)
+        rates = self.meter.rates(time.monotonic(), totals)
         return View(time.time() - self._first_seen_at(), figures, seen, totals, rates, self._dagster.url)
 
     @contextmanager
     def _shown(self) -> Iterator[tuple[Callable[[View], None], float]]:
         """Show views on the terminal, or as a line now and then."""
-        if not self._console.is_terminal or self._options.seconds is not None or self._options.report is not None:
-            yield lambda view: _say(self._console, line(view)), _LINE_SECONDS
+        if not self.console.is_terminal or self.seconds is not None or self.report is not None:
+            yield lambda view: _say(self.console, line(view)), _LINE_SECONDS
             return
-        with Live(console=self._console, auto_refresh=False, screen=True) as live:
+        with Live(console=self.console, auto_refresh=False, screen=True) as live:
             yield lambda view: live.update(screen(view), refresh=True), _SCREEN_SECONDS
 
     def _compare(self) -> int:
         """Compare what was committed with what arrived, and write the report."""
         flowed = time.time() - self._first_seen_at()
         self._measuring.stop_generator()
-        _say(self._console, "The generator has stopped. Comparing PostgreSQL, Kafka and Redis …")
-        self._stop.interrupts = True
+        _say(self.console, "The generator has stopped. Comparing PostgreSQL, Kafka and Redis …")
+        self.stop.interrupts = True
         seen = self._measuring.finish()
         result = reconcile(self._settings)
         figures = report(
             result,
             seen,
             hand_overs=max(self._observer.epochs() - 1, 0),
-            to_first=self._first_seen_at() - self._launched_ns / 1e9,
+            to_first=self._first_seen_at() - self.launched_ns / 1e9,
             rate=seen.noted / flowed,
         )
         self._write(figures)
         broken = list(faults(figures))
         for sentence in broken or ["Nothing was lost, nothing doubled, nothing late."]:
-            _say(self._console, sentence)
+            _say(self.console, sentence)
         return 1 if broken else 0
 
     def _write(self, figures: dict[str, Any]) -> None:
         text = json.dumps(figures, indent=2, ensure_ascii=False)
-        _say(self._console, text)
-        if self._options.report is not None:
-            self._options.report.write_text(text + "\n", encoding="utf-8")
+        _say(self.console, text)
+        if self.report is not None:
+            self.report.write_text(text + "\n", encoding="utf-8")
