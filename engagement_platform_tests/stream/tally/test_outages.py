@@ -15,10 +15,11 @@ from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.loop_state import Activity
-from engagement_platform.local.stack import Endpoints, server
+from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform.stream import supervisor
 from engagement_platform.stream.tally import course
+from engagement_platform_tests import daemons
 from engagement_platform_tests.adapters.kafka.topic import Topic, event, eventually
 from engagement_platform_tests.adapters.redis.server import Server
 from engagement_platform_tests.conftest import make_settings
@@ -144,7 +145,7 @@ def test_kafka_goes_and_comes_back(
     """While it is gone, as_of stands still: the views are told to be stale."""
     monkeypatch.setattr(consumer, "REFRESH_MS", 1_000)
     settings = make_settings(own_stack, "unused", "unused")
-    topic, kafka = Topic(settings), server(own_stack_folder, "kafka")
+    topic, kafka = Topic(settings), daemons.server(own_stack_folder, "kafka")
     with connect_redis(settings.redis) as client, caplog.at_level(logging.WARNING, "engagement_platform"):
         views = Views(client, settings.redis.namespace, PACKAGED)
         sent = topic.send(event(n) for n in range(50))
@@ -171,7 +172,7 @@ def test_a_tally_that_starts_before_kafka_waits_for_it(
     own_stack: Endpoints, own_stack_folder: Path, start: Start
 ) -> None:
     settings = make_settings(own_stack, "unused", "unused")
-    kafka = server(own_stack_folder, "kafka")
+    kafka = daemons.server(own_stack_folder, "kafka")
     topic = Topic(settings)
     sent = topic.send([event()])
     topic.close()
