@@ -159,7 +159,7 @@ def servers_folder() -> Path:
 
 MEMORY = Path("/dev/shm")
 _PLENTY = 8_000_000_000
-"""Bytes; four processes with their servers take two of the eight."""
+"""Bytes: what the servers of a session keep is one of them, and its processes take four."""
 
 
 def _has_plenty(memory: Path) -> bool:
