@@ -154,7 +154,7 @@ def reachable_folder(memory: Path | None = None) -> Path:
 
 def servers_folder() -> Path:
     """Such a folder for servers: in memory where there is plenty, since databases are copied there for far less."""
-    return reachable_folder(MEMORY if _has_plenty(MEMORY) else None)
+    return reachable_folder(MEMORY if _has_plenty_of_memory() else None)
 
 
 MEMORY = Path("/dev/shm")
@@ -162,10 +162,10 @@ _PLENTY = 8_000_000_000
 """Bytes: what the servers of a session keep is one of them, and its processes take four."""
 
 
-def _has_plenty(memory: Path) -> bool:
-    return (
-        os.access(memory, os.W_OK) and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) >= _PLENTY
-    )
+def _has_plenty_of_memory() -> bool:
+    if not os.access(MEMORY, os.W_OK):
+        return False
+    return min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) >= _PLENTY
 
 
 BROKER = pytest.StashKey[Path]()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from engagement_platform.adapters import keepalive
@@ -70,3 +71,19 @@ def connect(kind: Callable[..., Client], kafka: Kafka, **chosen: Any) -> Client:
             raise (refused[0] if refused else unavailable(kafka, error)) from error
         undo.pop_all()
         return client
+
+
+def connect_producer(kafka: Kafka, largest_message: int, **chosen: Any) -> KafkaProducer:
+    """Return a producer that confirms what all replicas in sync have. `chosen` and errors are those of `connect`."""
+    return connect(
+        KafkaProducer,
+        kafka,
+        acks="all",
+        metrics_enabled=False,
+        batch_size=262_144,
+        max_request_size=largest_message + 262_144,
+        max_block_ms=connection.MAX_BLOCK_MS,
+        request_timeout_ms=connection.MAX_BLOCK_MS,
+        delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
+        **chosen,
+    )

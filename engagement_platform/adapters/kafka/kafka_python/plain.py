@@ -4,11 +4,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from engagement_platform.adapters.kafka import connection
-from engagement_platform.adapters.kafka.kafka_python.connection import connect
+from engagement_platform.adapters.kafka.kafka_python.connection import connect_producer
 from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
 from engagement_platform.adapters.kafka.port import Message
 from engagement_platform.settings import Kafka
@@ -22,18 +21,7 @@ class KafkaPythonPlainProducer:
     def __init__(self, kafka: Kafka, largest_message: int) -> None:
         self._kafka = kafka
         self._patience = 2 * connection.MAX_BLOCK_MS / 1000
-        self._producer = connect(
-            KafkaProducer,
-            kafka,
-            acks="all",
-            metrics_enabled=False,
-            linger_ms=5,
-            batch_size=262_144,
-            max_request_size=largest_message + 262_144,
-            max_block_ms=connection.MAX_BLOCK_MS,
-            request_timeout_ms=connection.MAX_BLOCK_MS,
-            delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
-        )
+        self._producer = connect_producer(kafka, largest_message, linger_ms=5)
 
     def send_all(self, messages: Iterable[Message]) -> int:
         unconfirmed: deque[Any] = deque()

@@ -6,12 +6,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
 from kafka.partitioner import murmur2
 
-from engagement_platform.adapters.kafka import connection
-from engagement_platform.adapters.kafka.kafka_python.connection import connect
+from engagement_platform.adapters.kafka.kafka_python.connection import connect_producer
 from engagement_platform.adapters.kafka.kafka_python.errors import refusal, unavailable
 from engagement_platform.adapters.kafka.kafka_python.private import (
     commit_within,
@@ -42,20 +40,13 @@ class KafkaPythonFencedProducer:
     def __init__(self, kafka: Kafka, transactional_id: str, topics: Collection[str], largest_message: int) -> None:
         self._kafka = kafka
         self._transactional_id = transactional_id
-        self._producer = connect(
-            KafkaProducer,
+        self._producer = connect_producer(
             kafka,
+            largest_message,
             transactional_id=transactional_id,
             transaction_timeout_ms=kafka.transaction_timeout_ms,
-            acks="all",
-            metrics_enabled=False,
             linger_ms=0,
-            batch_size=262_144,
-            max_request_size=largest_message + 262_144,
-            max_block_ms=connection.MAX_BLOCK_MS,
             retry_backoff_ms=_LOOK_MS,
-            request_timeout_ms=connection.MAX_BLOCK_MS,
-            delivery_timeout_ms=2 * connection.MAX_BLOCK_MS,
         )
         look_for_work(self._producer, _RESTING_LOOK_MS)
         try:
