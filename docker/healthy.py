@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Says by its exit code whether a service in this container answers: `healthy.py grpc PORT` or `healthy.py http URL`.
 
+Of another service: `healthy.py grpc HOST:PORT`.
+
 Dagster's own check of a code location takes two seconds of a core each time, for it loads all of Dagster.
 """
 
@@ -8,13 +10,13 @@ import sys
 import urllib.request
 
 
-def grpc(port: str) -> bool:
-    """Say whether the code location on a port of this container serves."""
+def grpc(where: str) -> bool:
+    """Say whether the code location on a port serves, of this container unless a host is named."""
     from grpc import insecure_channel  # noqa: PLC0415
     from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse  # noqa: PLC0415
     from grpc_health.v1.health_pb2_grpc import HealthStub  # noqa: PLC0415
 
-    with insecure_channel(f"127.0.0.1:{port}") as channel:
+    with insecure_channel(where if ":" in where else f"127.0.0.1:{where}") as channel:
         answer = HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), timeout=5)
     return bool(answer.status == HealthCheckResponse.SERVING)
 

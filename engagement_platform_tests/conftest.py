@@ -1,6 +1,8 @@
 """The servers that tests use: real ones, started once, with a database, topics and keys of its own for each test."""
 
 import gc
+import importlib
+import logging
 import os
 import secrets
 import shutil
@@ -19,16 +21,19 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
+from engagement_platform.adapters import batch_log
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.source.origin import Origin
 from engagement_platform.local import stack as local_stack
 from engagement_platform.local.generator.source_tables import create_source_tables
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings, variable
-from engagement_platform_tests import broker
+from engagement_platform_tests import broker, whole_files
 from engagement_platform_tests.kafka_classes import learn
+from engagement_platform_tests.order import may_break_servers, order_of, scope_of
 from engagement_platform_tests.shell import forget
 from engagement_platform_tests.streams import PACKAGED
+from engagement_platform_tests.whole_files import WholeFiles
 
 forget(os.environ)
 
@@ -50,14 +55,19 @@ SERVER_FIXTURES = {
 }
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell's `pytest … &` lets it ignore SIGINT, and every program that a test starts and interrupts would, too."""
+    if getattr(config, "workerinput", {}).get("whole_files"):
+        config.pluginmanager.register(WholeFiles())
+        # As where all files are imported first: what Dagster is told at import, such as the first day, comes from the
+        # session's environment, and not from that of the test which happens to import it.
+        importlib.import_module("engagement_platform.definitions")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
-    """Let Python's collector leave alone what stays anyway: four thousand tests and all that they import."""
+    """Let Python's collector leave alone what stays anyway: thousands of tests and all that they import."""
     gc.freeze()
 
 
@@ -67,45 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
         if item.get_closest_marker("newcomer") and "ENGAGEMENT_TEST_NEWCOMER" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="make test-newcomer types it"))
-    items.sort(key=_order)
-
-
-WAITING = "engagement_platform_tests/integration/test_dagster_dev.py"
-"""Waits most of the time: Dagster's daemon looks every half a minute, and a dead run is silent for as long."""
-
-WHOLE_SYSTEMS = (
-    WAITING,
-    "engagement_platform_tests/integration/test_upgrade.py",
-    "engagement_platform_tests/integration/test_own_servers.py",
-    "engagement_platform_tests/local/demo/test_demo.py",
-    "engagement_platform_tests/orchestration/test_lease_run.py",
-    "engagement_platform_tests/soak/test_soaks.py",
-)
-"""Files whose tests take both cores for themselves."""
-
-OWN_SERVERS = (
-    "engagement_platform_tests/adapters/kafka/test_outages.py",
-    "engagement_platform_tests/adapters/platform/test_connection.py",
-    "engagement_platform_tests/faults/test_relay_outages.py",
-    "engagement_platform_tests/local/test_stack.py",
-    "engagement_platform_tests/stream/relay/test_source_put_back.py",
-    "engagement_platform_tests/stream/tally/test_outages.py",
-)
-"""Files with tests that break servers: they share those that may be broken, which take five seconds of a processor."""
-
-MEANWHILE = (
-    "engagement_platform_tests/adapters/warehouse/bigquery/test_contract.py",
-    "engagement_platform_tests/adapters/warehouse/delta/test_contract.py",
-)
-"""Files that need no server: something to do for two processes while others fetch Kafka, at a first start."""
-
-LONG = (
-    "engagement_platform_tests/stream/test_schemas.py",
-    "engagement_platform_tests/stream/relay/test_loop.py",
-    "engagement_platform_tests/stream/stage/test_loop.py",
-    "engagement_platform_tests/history/test_rebuild.py",
-)
-"""Files that take a minute and more: nothing is left for the other processes while one has such a file at the end."""
+        if item.get_closest_marker("whole") and "ENGAGEMENT_TEST_WHOLE" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="make test-whole runs it"))
+    items.sort(key=order_of)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -117,32 +91,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadFileScheduling
 
     scheduling = LoadFileScheduling(config, log)
-    scheduling._split_scope = _scope
+    scheduling._split_scope = scope_of
     return scheduling
-
-
-def _scope(nodeid: str) -> str:
-    file = nodeid.split("::", maxsplit=1)[0]
-    if file in OWN_SERVERS:
-        return "own servers"
-    return "whole systems" if file in WHOLE_SYSTEMS and file != WAITING else file
-
-
-def _order(item: pytest.Item) -> tuple[bool, ...]:
-    """What takes longest comes first, so that nothing long is left to one process at the end.
-
-    Tests that break servers follow each other: those servers are ended behind the last one.
-    """
-    file = item.nodeid.split("::")[0]
-    return (
-        file not in WHOLE_SYSTEMS,
-        file not in OWN_SERVERS,
-        file not in MEANWHILE,
-        file not in LONG,
-        "own_stack_folder" not in getattr(item, "fixturenames", ()),
-        item.get_closest_marker("slow") is None,
-        item.get_closest_marker("servers") is None,
-    )
 
 
 def reachable_folder(memory: Path | None = None) -> Path:
@@ -173,10 +123,11 @@ BROKER = pytest.StashKey[Path]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell each process of the session where the Kafka of all of them is."""
+    """Tell each process of the session where the Kafka of all of them is, and whether the names of files suffice."""
     if BROKER not in node.config.stash:
         node.config.stash[BROKER] = servers_folder()
     node.workerinput["broker"] = str(node.config.stash[BROKER])
+    node.workerinput["whole_files"] = whole_files.suffice(node.config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -232,7 +183,7 @@ def own_stack(own_stack_folder: Path) -> Endpoints:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End the servers that tests may break as soon as the next test has no use for them: idle ones cost, too."""
     folder = item.session.stash.get(OWN_STACK, None)
-    if folder is not None and "own_stack_folder" not in getattr(nextitem, "fixturenames", ()):
+    if folder is not None and not may_break_servers(nextitem):
         _end_servers(folder)
 
 
@@ -355,6 +306,19 @@ def settings(stack: Endpoints, source_db: SourceDatabase, platform_db: str) -> I
     made = make_settings(stack, source_db.dsn, platform_db)
     yield made
     shutil.rmtree(made.state_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def batch_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[logging.LogRecord]]:
+    """The lines of batches, which are logged."""
+    kept: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", kept.append)
+    batch_log.log.addHandler(handler)
+    batch_log.log.setLevel(logging.INFO)
+    yield kept
+    batch_log.log.setLevel(logging.CRITICAL)
+    batch_log.log.removeHandler(handler)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -15,6 +15,8 @@ from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone
+from engagement_platform.stream.lease import LeaseControl, hold_lease
+from engagement_platform.stream.registry import LOOPS, NAMES
 
 PATIENCE = 30.0
 
@@ -36,9 +38,31 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE)
 
 
 @contextmanager
-def running(loop: Callable[[Settings, Standalone], None], settings: Settings) -> Iterator[Standalone]:
+def lease_run(settings: Settings) -> Iterator[dict[str, LeaseControl]]:
+    """Run the four loops of a run in threads, each with its lease and heartbeat, while the block runs."""
+    with ExitStack() as stack:
+        controls = {
+            name: stack.enter_context(hold_lease(settings, run_id="a", loop=name, loops=NAMES, lease_seconds=600))
+            for name in NAMES
+        }
+        threads = [threading.Thread(target=loop.imported().run, args=(settings, controls[loop.name])) for loop in LOOPS]
+        for thread in threads:
+            thread.start()
+        try:
+            yield controls
+        finally:
+            for control in controls.values():
+                control.stop.set("The test ends.")
+            for thread in threads:
+                thread.join(30)
+
+
+@contextmanager
+def running(
+    loop: Callable[[Settings, Standalone], None], settings: Settings, control: Standalone | None = None
+) -> Iterator[Standalone]:
     """Run a loop in a thread while the block runs. An error of the loop is raised at the end of the block."""
-    control = Standalone()
+    control = control or Standalone()
     failures: list[BaseException] = []
 
     def target() -> None:

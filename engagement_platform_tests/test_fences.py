@@ -49,9 +49,13 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     DAGSTER: {
         "dagster._core.definitions.assets.graph.base_asset_graph.BaseAssetGraph": (),
         "dagster._core.definitions.unresolved_asset_job_definition.UnresolvedAssetJobDefinition": (),
+        "dagster._core.definitions.assets.job.asset_job": ("IMPLICIT_ASSET_JOB_NAME",),
+        "dagster._core.event_api": ("PartitionKeyFilter",),
+        "dagster._core.storage.asset_check_execution_record": ("AssetCheckExecutionRecordStatus",),
         "dagster._core.execution.backfill": ("BULK_ACTION_TERMINAL_STATUSES", "PartitionBackfill"),
         "dagster._core.execution.backfill.PartitionBackfill": (
-            "backfill_id", "status", "error", "get_asset_backfill_data",
+            "backfill_id", "status", "error", "title", "backfill_timestamp", "backfill_end_timestamp",
+            "get_asset_backfill_data",
         ),
         "dagster._core.execution.asset_backfill.AssetBackfillData": (
             "target_subset", "materialized_subset", "failed_and_downstream_subset", "requested_subset",
@@ -61,7 +65,29 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "dagster.Definitions": ("resolve_asset_graph",),
         "dagster.DagsterInstance": (
             "get_backfill", "get_backfills", "get_daemon_heartbeats", "get_concurrency_config", "all_instigator_state",
-            "report_run_failed", "report_run_canceled", "run_coordinator",
+            "report_run_failed", "report_run_canceled", "run_coordinator", "event_log_storage", "get_daemon_statuses",
+            "get_runs_count", "get_status_by_partition", "get_tick_summaries", "get_ticks", "report_dagster_event",
+            "get_records_for_run", "upgrade",
+        ),
+        "dagster._core.storage.event_log.base.EventLogStorage": (
+            "get_latest_storage_id_by_partition", "get_latest_asset_check_execution_by_key",
+            "get_asset_check_partition_info", "get_asset_check_execution_history",
+        ),
+        "dagster._core.storage.asset_check_execution_record.AssetCheckExecutionRecord": (
+            "id", "key", "status", "event", "partition", "run_id", "evaluation",
+        ),
+        "dagster._core.storage.asset_check_execution_record.AssetCheckPartitionInfo": (
+            "check_key", "partition_key", "latest_execution_status",
+        ),
+        "dagster._core.scheduler.instigation.InstigatorState": (
+            "instigator_name", "instigator_type", "is_running", "instigator_origin_id", "selector_id",
+        ),
+        "dagster._core.scheduler.instigation.InstigatorTickSummary": ("status", "timestamp"),
+        "dagster._core.scheduler.instigation.InstigatorTick": ("error",),
+        "dagster._daemon.types.DaemonStatus": ("healthy", "last_heartbeat"),
+        "dagster._core.log_manager.DagsterLogHandler": ("_loggers",),
+        "dagster._core.executor.step_delegating.step_delegating_executor.StepDelegatingExecutor": (
+            "_check_step_health_interval_seconds",
         ),
         "dagster._core.storage.dagster_run.DagsterRun": ("remote_job_origin",),
         "dagster.SensorEvaluationContext": ("code_location_origin",),

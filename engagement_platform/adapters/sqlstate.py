@@ -10,6 +10,7 @@ from enum import Enum, auto
 from psycopg import pq
 
 from engagement_platform.domain.errors import Refused, Unavailable
+from engagement_platform.domain.tls import Where, remedy
 
 
 class Meaning(Enum):
@@ -47,12 +48,20 @@ _BY_CLASS = {
     "22": Meaning.DATA,
 }
 _NO_ROOM = ("too many clients", "too many connections", "remaining connection slots")
-_BETWEEN = ("starting up", "not yet accepting", "not accepting connections", "shutting down", "in recovery mode")
-"""What a server says of itself that accepts nobody yet, or any more: a moment later it may, and be asked then."""
+_BETWEEN = (
+    "starting up",
+    "not yet accepting",
+    "not accepting connections",
+    "not currently accepting connections",
+    "shutting down",
+    "in recovery mode",
+)
+"""What a server says of itself, or of a database, that accepts nobody yet or any more: a moment later it may."""
 _ANOTHER_ROLE = ("read-only", "not read-only", "hot standby mode")
 """What the client says when `target_session_attrs` matches no host: a failover ends it."""
 _SILENT = ("timeout expired", "silent")
-_TLS = ("certificate", "SSL")
+_TLS = ("certificate", "SSL", "no encryption")
+_ONLY_OVER_TLS = ("no encryption", "SSL off")
 _UNCERTAIN = ("SSL SYSCALL", "SSL connection has been closed")
 """A connection that broke, whatever was spoken on it."""
 
@@ -90,13 +99,30 @@ def away(server: str, variable: str, error: Exception) -> Unavailable:
 
 
 def login_refused(server: str, variable: str, error: Exception) -> Refused:
-    """Return what to tell when a server refuses the login."""
-    return Refused(
-        f"{server} refuses the login: {one_line(error)}.",
-        f"Put user, password, database and TLS options of {variable} right, or ask the server's administrator to let"
-        " this user in (pg_hba.conf, CONNECT on the database).",
-        server=in_sentence(server),
-    )
+    """Return what to tell when a server refuses the login, or does not agree on TLS."""
+    said = one_line(error)
+    if is_about_tls(said):
+        where = Where(
+            in_sentence(server),
+            f"sslrootcert of {variable}",
+            f"host of {variable}",
+            f"sslcert and sslkey of {variable}",
+            f"sslmode of {variable}",
+        )
+        what, todo = f"{server} and this machine do not agree on TLS: {said}.", remedy(said, where)
+    else:
+        what = f"{server} refuses the login: {said}."
+        todo = (
+            f"Put user, password and database of {variable} right, or ask the server's administrator to let this user"
+            " in (pg_hba.conf, CONNECT on the database)."
+        )
+    return Refused(what, todo, server=in_sentence(server))
+
+
+def is_about_tls(said: str) -> bool:
+    """Say whether a client's words are about TLS: not where the server lets nobody in over it, but without it."""
+    lets_nobody_in = "pg_hba.conf" in said and not any(text in said for text in _ONLY_OVER_TLS)
+    return any(text in said for text in _TLS) and not lets_nobody_in
 
 
 def in_error(server: str, error: Exception) -> Unavailable:

@@ -78,6 +78,14 @@ def streams() -> Mapping[str, EventStream | SettingsError]:
     return _read_all(configuration.stream_folders(), has_packaged=configuration.has_packaged_stream())
 
 
+def folder_of(name: str) -> Path | None:
+    """Return the folder of a stream; None where its files lie in an archive, or no folder says that name."""
+    for folder in configuration.stream_folders():
+        if _name_in(folder) == name:
+            return folder.absolute()
+    return _PACKAGED if name == STREAM and isinstance(_PACKAGED, Path) else None
+
+
 def stream_of(settings: Settings) -> EventStream:
     """Return the stream whose settings these are.
 

@@ -21,7 +21,7 @@ from engagement_platform.domain.removal import TAG
 from engagement_platform.domain.stream_names import aimed
 from engagement_platform.history.published import between
 from engagement_platform.history.replay import replay
-from engagement_platform.orchestration.private import AssetGraph, asset_graph
+from engagement_platform.orchestration.private import REPEATS, AssetGraph, asset_graph
 from engagement_platform.orchestration.warehouse import backfill as backfills
 from engagement_platform.orchestration.warehouse.backfill import DayState, obstacles
 from engagement_platform.settings import Settings, first_day, variable
@@ -62,7 +62,7 @@ def run(
             if not days:
                 click.echo(f"No day of backfill {retry} has failed.")
         if days:
-            backfill_id = launch(dagster, assets, days, why, allow_removal=allow_removal)
+            backfill_id = launch(dagster, assets, days, why, allow_removal=allow_removal, repeats=retry or "")
         if backfill_id is None:
             return
         if not detach:
@@ -118,11 +118,13 @@ def launch(
     why: str,
     *,
     allow_removal: bool = False,
+    repeats: str = "",
 ) -> str:
-    """Start a backfill of tables; say how to come back to it."""
+    """Start a backfill of tables, which may repeat what another one has left; say how to come back to it."""
     backfills.require_daemon(dagster)
     announce(days)
-    backfill_id = backfills.start(assets, days, why, tags={TAG: "true"} if allow_removal else {})
+    tags = ({TAG: "true"} if allow_removal else {}) | ({REPEATS: repeats} if repeats else {})
+    backfill_id = backfills.start(assets, days, why, tags=tags)
     again = aimed(f"engagement-platform backfill --resume {backfill_id}")
     click.echo(f"Backfill {backfill_id}. After an interruption: {again}")
     return backfill_id

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def init(folder: Path) -> None:
-    """Write what Dagster needs to run the platform: dagster.yaml, workspace.yaml, .env and a systemd unit.
+    """Write what Dagster needs to run the platform: dagster.yaml, workspace.yaml, .env and systemd units.
 
     A file that is there already is left as it is.
     """
@@ -35,18 +35,24 @@ def init(folder: Path) -> None:
         "    set -a; . ./.env; set +a\n"
         "    engagement-platform doctor\n"
         "    dagster dev\n"
-        "As a service of the system:\n"
-        f"    sudo cp {shlex.quote(str(home / 'engagement-platform.service'))} /etc/systemd/system/\n"
+        "and in another terminal, with the same settings, the page that says whether all is well:\n"
+        "    engagement-platform serve\n"
+        "As services of the system:\n"
+        f"    sudo cp {shlex.quote(str(home))}/*.service /etc/systemd/system/\n"
         "    sudo systemctl daemon-reload\n"
-        "    sudo systemctl enable --now engagement-platform"
+        "    sudo systemctl enable --now engagement-platform engagement-platform-page"
     )
 
 
 @click.command()
 @click.option("--all-settings", is_flag=True, help="Show the settings that have their default, too.")
 @click.option("--stream", metavar="NAME", help="Only this stream; by default all there are.")
-def doctor(*, all_settings: bool, stream: str | None) -> None:
+@click.option("--settings", "settings_alone", is_flag=True, help="Ask no server; exit 1 when no stream can run.")
+def doctor(*, all_settings: bool, stream: str | None, settings_alone: bool) -> None:
     """Check every server and right, then show the settings that are set; exit 1 when something is missing."""
+    if settings_alone:
+        _check_settings(stream)
+        return
     from rich.console import Console
 
     from engagement_platform.console import doctor as examination
@@ -82,6 +88,19 @@ def doctor(*, all_settings: bool, stream: str | None) -> None:
     console.print("[green]Everything needed is there.[/]")
 
 
+def _check_settings(stream: str | None) -> None:
+    """Name what is wrong with settings. One stream whose own are at fault does not keep the others from starting."""
+    from engagement_platform.console.streams import settings_of_each
+    from engagement_platform.domain.errors import EngagementError
+
+    each = settings_of_each(stream)
+    unusable = {name: error for name, error in each.items() if isinstance(error, EngagementError)}
+    for name, error in unusable.items():
+        click.echo(f"error: stream {name}: {error.what}\nwhat to do: {error.todo}", err=True)
+    if len(unusable) == len(each):
+        sys.exit(1)
+
+
 def _show_settings(console: "Console", settings: list["Effective"], *, all_settings: bool) -> None:
     from rich.table import Column, Table
     from rich.text import Text
@@ -105,8 +124,9 @@ def status(form: str, stream: str | None) -> None:
 
     The exit code is 1 when a loop stands still, be it because it is paused.
     """
-    from engagement_platform.console.stream_status import as_object, read_each, show
+    from engagement_platform.console.stream_status import as_object, show
     from engagement_platform.console.streams import settings_of_each
+    from engagement_platform.health.read import read_each
 
     present = read_each(settings_of_each(stream))
     if form == "json":

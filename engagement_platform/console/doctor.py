@@ -21,7 +21,7 @@ from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import eviction_policy
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
-from engagement_platform.adapters.streams import strange_variables, stream_of
+from engagement_platform.adapters.streams import settings_of_location, strange_variables, stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.console.finding import Finding, Level
 from engagement_platform.console.source_checks import of_source
@@ -31,7 +31,7 @@ from engagement_platform.domain.status import overload_in_words
 from engagement_platform.domain.table import Table
 from engagement_platform.domain.topics import Topic, demands, unmet
 from engagement_platform.history.table import tables_of
-from engagement_platform.settings import ADDRESSES, FIELDS, Settings
+from engagement_platform.settings import ADDRESSES, FIELDS, SecretFile, Settings, variable
 from engagement_platform.stream.registry import LOOPS, NAMES
 from engagement_platform.stream.topic_watch import names_of, window_of
 
@@ -64,13 +64,24 @@ def _shown(name: str, value: object) -> str:
     """Return a value as it may be seen: of what is secret only a well-formed address, without its password."""
     if not isinstance(value, SecretStr):
         return "" if value is None else redact(str(value))
-    text = value.get_secret_value()
+    return f"{_hidden(name, value)} from {value.file}" if isinstance(value, SecretFile) else _hidden(name, value)
+
+
+def _hidden(name: str, secret: SecretStr) -> str:
+    """Return what may be seen of a secret."""
+    text = secret.get_secret_value()
     if not text:
         return ""
     is_address = name in ADDRESSES and ADDRESSES[name](text) is None
-    if is_address and name == "api_url":
+    if is_address and name in ("api_url", "alert_url"):
         return origin(text)  # the path of such an address is often a secret
-    return redact(text) if is_address else "***"
+    return _without_options(redact(text)) if is_address else "***"
+
+
+def _without_options(address: str) -> str:
+    """Return a URL without its options: a part of a password that was not escaped may be among them."""
+    head, mark, _ = address.partition("?")
+    return f"{head}?***" if mark and "://" in head else address
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -82,6 +93,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def examine_common() -> Iterator[Finding]:
     """Look at what all streams share: Dagster, and the names of variables."""
     yield from _dagster()
+    yield from _alerts()
     yield from (Finding("fault", error.what, error.todo) for error in strange_variables())
 
 
@@ -207,6 +219,13 @@ def _dagster() -> Iterator[Finding]:
         )
 
 
+def _alerts() -> Iterator[Finding]:
+    from engagement_platform.console.alert_checks import of_alerts
+
+    with suppress(EngagementError):  # settings that cannot be used are a finding already
+        yield from of_alerts(settings_of_location())
+
+
 _OF_DAGSTER = {
     ("run_retries", "enabled"): "a run whose process is killed is not launched again",
     ("run_monitoring", "enabled"): "a run that never starts, or is never canceled, stays for ever",
@@ -228,11 +247,22 @@ def _dagster_settings(file: Path) -> Iterator[Finding]:
         yield Finding("fault", f"Dagster: {file} cannot be read: {error}", "Compare it with this repository's.")
         return
     for path, consequence in _OF_DAGSTER.items():
-        value = chosen
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        if not value:
+        if not _within(chosen, path):
             yield Finding("note", f"Dagster: {'.'.join(path)} is not set: {consequence}", f"Set it in {file}.")
+    wanted = _within(chosen, ("storage", "postgres", "postgres_url", "env"))
+    if wanted == variable("platform_dsn") and not os.environ.get(wanted):
+        yield Finding(
+            "fault",
+            f"Dagster: {file} reads {wanted}, which is not set",
+            f"Let its storage be as in this repository's, which reads {wanted}_FILE, too, or set the variable.",
+        )
+
+
+def _within(chosen: object, path: tuple[str, ...]) -> object:
+    """Return what stands at a path of a configuration; None where nothing does."""
+    for name in path:
+        chosen = chosen.get(name) if isinstance(chosen, dict) else None
+    return chosen
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

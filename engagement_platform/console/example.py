@@ -8,15 +8,15 @@ import textwrap
 from collections.abc import Container, Iterator
 
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from engagement_platform.settings import FIELDS, default_of, variable
+from engagement_platform.settings import FIELDS, SECRET, default_of, variable
 
 _HEAD = """\
 # Every setting, with its default behind the #. Copy what you change into a file .env beside the README. docker compose
 # reads it, and has the addresses of its own servers as defaults; a shell reads it by: set -a; . ./.env; set +a
 # Put a value with blanks, $ or # into single quotes.
+# A secret may be in a file, which …_FILE behind its name names and which is read again when it changes: docs/tls.md.
 # For a stream of your own, such as orders, ENGAGEMENT_ORDERS__LEASE_SECONDS comes before ENGAGEMENT_LEASE_SECONDS.
 # Made by: python -m engagement_platform.console.example > .env.example
 """
@@ -34,23 +34,19 @@ def settings(without: Container[str] = ()) -> str:
 
 
 def from_file() -> list[str]:
-    """Return the secret settings that the image also takes as a file named by NAME_FILE.
-
-    Those that have a setting `…_file` of their own are not among them.
-    """
-    return [variable(name) for name, field in FIELDS.items() if _is_secret(field) and f"{name}_file" not in FIELDS]
+    """Return the variables that are also taken as a file named by NAME_FILE: those of secret settings."""
+    return [variable(name) for name in SECRET]
 
 
 def _settings(without: Container[str]) -> Iterator[str]:
-    also_files = set(from_file())
     for name, field in FIELDS.items():
         if name in without:
             continue
         meaning = field.description or ""
         if field.is_required():
             meaning += " Must be set."
-        if variable(name) in also_files:
-            meaning += f" In Docker also as a file: {variable(name)}_FILE."
+        if name in SECRET:
+            meaning += f" Or as a file: {variable(name)}_FILE."
         yield f"{textwrap.fill(meaning, _WIDTH, initial_indent='# ', subsequent_indent='# ')}\n{_line(name)}\n"
 
 
@@ -60,10 +56,6 @@ def _line(name: str) -> str:
         default = default.get_secret_value()
     shown = "" if default is None or default is PydanticUndefined else str(default)
     return f"#{variable(name)}={shown}"
-
-
-def _is_secret(field: FieldInfo) -> bool:
-    return "SecretStr" in str(field.annotation)
 
 
 if __name__ == "__main__":

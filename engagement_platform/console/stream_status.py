@@ -1,8 +1,5 @@
 """What `status` shows: whether all is well, who streams, how each loop stands, how many letters are open."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -11,65 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engagement_platform.adapters.platform.connection import Session
-from engagement_platform.adapters.platform.leases import Leases, loops_of, totals
-from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.adapters.platform.run_beats import AtWork, RunBeats
-from engagement_platform.adapters.streams import settings_of_location
-from engagement_platform.dead_letters.list import dead_letters_of
-from engagement_platform.domain.dead_letters import Chosen, DeadLetterState
+from engagement_platform.adapters.platform.run_beats import AtWork
+from engagement_platform.domain.conditions import Severity
+from engagement_platform.domain.dead_letters import DeadLetterState
 from engagement_platform.domain.errors import EngagementError
-from engagement_platform.domain.leases import LeaseSnapshot
-from engagement_platform.domain.loop_state import Pause
-from engagement_platform.domain.progress import EVENTS, Figures, to_object
-from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words, sum_up, summarize
-from engagement_platform.settings import Settings, about
+from engagement_platform.domain.open_letters import LetterCounts
+from engagement_platform.domain.progress import EVENTS, to_object
+from engagement_platform.domain.shard_status import ShardStatus
+from engagement_platform.domain.status import LoopStatus, Summary, lease_in_words, loop_in_words
+from engagement_platform.health.read import SILENT_SECONDS, Overview, Status
 from engagement_platform.stream.registry import NAMES, loop_named
 
-SILENT_SECONDS = 20.0
-"""A run of the warehouse that gives no sign of life for this long may be dead: four heartbeats are missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """All that is shown."""
-
-    snapshot: LeaseSnapshot
-    loops: Mapping[str, LoopStatus]
-    pauses: Mapping[str, Pause]
-    letters: Mapping[DeadLetterState, int] | str
-    """How many letters are in each state, or why that is not known."""
-    totals: Mapping[str, Figures] = field(default_factory=dict)
-    """What each loop has done over all hand-overs."""
-
-    @property
-    def summary(self) -> Summary:
-        """The sentence that comes first."""
-        return summarize(self.snapshot, self.loops, self.pauses, NAMES)
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The streams that were asked for."""
-
-    streams: Mapping[str, Status | EngagementError]
-    """Name -> how it stands, or why that cannot be read."""
-    runs: Sequence[AtWork]
-    """The runs that rebuild, compare or sum up days at this moment, of whichever stream."""
-
-    @property
-    def summaries(self) -> Mapping[str, Summary]:
-        """The sentence of each stream."""
-        return {
-            name: Summary(well=False, sentence=str(status)) if isinstance(status, EngagementError) else status.summary
-            for name, status in self.streams.items()
-        }
-
-    @property
-    def summary(self) -> Summary:
-        """The sentence that comes first."""
-        return sum_up(self.summaries)
+_COLOURS = {Severity.CRITICAL: "red", Severity.WARNING: "yellow"}
 
 
 def show(present: Overview) -> None:
@@ -90,45 +40,16 @@ def _say(summary: Summary, heading: str = "") -> None:
 
 
 def _show(status: Status) -> None:
-    if not status.summary.well and status.snapshot.lease is not None:
+    if status.is_divided:
+        for shard in status.shards:
+            click.secho(f"Shard {shard.index}: {lease_in_words(shard.snapshot)}", fg=None if shard.lives else "red")
+    elif not status.summary.well and status.snapshot.lease is not None:
         click.echo(lease_in_words(status.snapshot))
     Console().print(_table(status))
     click.echo(f"Dead letters: {_letters_in_words(status.letters)}")
-
-
-def read_each(streams: Mapping[str, Settings | EngagementError]) -> Overview:
-    """Read everything. Kafka may be away. Raises EngagementError when the only stream cannot be read."""
-    read: dict[str, Status | EngagementError] = {}
-    for name, settings in streams.items():
-        try:
-            if isinstance(settings, EngagementError):
-                raise settings
-            with about(name):
-                read[name] = _read(settings)
-        except EngagementError as error:
-            if len(streams) == 1:
-                raise
-            read[name] = error
-    return Overview(read, _runs())
-
-
-def _read(settings: Settings) -> Status:
-    ensure_schema(settings)
-    with Session(settings, "status") as session:
-        snapshot = Leases(session).snapshot()
-        pauses = Pauses(session).present()
-        loops = loops_of(session, snapshot.lease.run_id) if snapshot.lease else {}
-        sums = totals(session)
-    return Status(snapshot, loops, pauses, _letters(settings), sums)
-
-
-def _runs() -> Sequence[AtWork]:
-    """Return the runs at work; none where nobody can tell."""
-    try:
-        with RunBeats.opened(settings_of_location(), "status") as beats:
-            return beats.at_work()
-    except EngagementError:  # each stream's block says it
-        return ()
+    for condition in status.conditions:
+        click.secho(f"{condition.what} {condition.means}", fg=_COLOURS[condition.severity])
+        click.echo(f"    What to do: {condition.todo}")
 
 
 def run_in_words(run: AtWork) -> str:
@@ -142,15 +63,7 @@ def run_in_words(run: AtWork) -> str:
     )
 
 
-def _letters(settings: Settings) -> Mapping[DeadLetterState, int] | str:
-    try:
-        with dead_letters_of(settings) as letters:
-            return Counter(letter.state for letter in letters.chosen(Chosen()))
-    except EngagementError as error:
-        return str(error)
-
-
-def _letters_in_words(letters: Mapping[DeadLetterState, int] | str) -> str:
+def _letters_in_words(letters: LetterCounts | str) -> str:
     if isinstance(letters, str):
         return f"not known. {letters}"
     return ", ".join(f"{letters.get(state, 0)} {state.value}" for state in DeadLetterState)
@@ -192,6 +105,15 @@ def as_object(present: Overview) -> dict[str, Any]:
     return shown
 
 
+def _shard(shard: ShardStatus) -> dict[str, Any]:
+    return {
+        "shard": shard.index,
+        "lease": shard.snapshot.lease,
+        "lease_in_words": lease_in_words(shard.snapshot),
+        "loops": list(shard.loops.values()),
+    }
+
+
 def _as_object(status: Status | EngagementError) -> dict[str, Any]:
     if isinstance(status, EngagementError):
         return {}
@@ -199,6 +121,8 @@ def _as_object(status: Status | EngagementError) -> dict[str, Any]:
     return {
         "lease": status.snapshot.lease,
         "lease_in_words": lease_in_words(status.snapshot),
+        **({"shards": [_shard(one) for one in status.shards]} if status.is_divided else {}),
+        "conditions": status.conditions,
         "loops": [
             {
                 "loop": loop,

@@ -27,14 +27,13 @@ def status(*, stream: str | None) -> None:
     from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
     from engagement_platform.adapters.stream_table import table_now
     from engagement_platform.adapters.warehouse.connect import open_warehouse
-    from engagement_platform.stream.stage.batch import WRITER
 
     settings = settings_of(stream)
     ensure_schema(settings)
     table_id = open_warehouse(settings).ensure(table_now(settings))
     with Loads.opened(settings, "status") as loads:
         click.echo(f"table: {table_id}")
-        click.echo(f"last load: {_described(loads.last_load(table_id, WRITER))}")
+        click.echo(f"last load: {_described(loads.last_load(table_id))}")
         for open_load in loads.open_loads(table_id):
             click.echo(f"open load: {_described(open_load)}")
         for rebuild in Rebuilds(loads.session).all_open(table_id):

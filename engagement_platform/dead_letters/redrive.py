@@ -12,10 +12,10 @@ from functools import partial
 from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
-from engagement_platform.adapters.kafka.topics import ensure_replay_topic, topic_configuration
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, existing_topics, topic_configuration
 from engagement_platform.adapters.platform.dead_letters import open_actions
 from engagement_platform.adapters.platform.rebuilds import DueDays
-from engagement_platform.adapters.source.history import messages_of
+from engagement_platform.adapters.source.history import Numbering, messages_of
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
@@ -56,12 +56,14 @@ def redrive(
     and EngagementError while somebody else is at it: what was begun then counts as being redriven.
     """
     readers = Readers(settings)
-    targets = _targets(settings, readers)
+    targets = _targets(settings, readers, creates=not dry_run)
+    # A dry run sends nothing, so that it needs no number: a new one would be kept for ever.
+    number_as: Numbering = (lambda _: 0) if dry_run else partial(number_now, settings)
     done = failed = 0
     with dead_letters_of(settings, alone=not dry_run) as letters:
         weighed = [(letter.address, weight(letter.content, targets)) for letter in letters.chosen(chosen)]
         for addresses in chunks(weighed, _MAX_LETTERS, _MAX_BYTES):
-            plans = _plans(settings, _read(settings, addresses, letters.topic_id), targets)
+            plans = _plans(settings, _read(settings, addresses, letters.topic_id), targets, number_as)
             told = [Redriven(letter, not plan.fault, _note(settings, plan)) for letter, plan in plans]
             if not dry_run:
                 letters.actions.begin("redrive", [letter for letter, _ in plans], who, why)
@@ -73,9 +75,9 @@ def redrive(
     return done, failed
 
 
-def _targets(settings: Settings, readers: Readers) -> Targets:
-    ensure_replay_topic(settings)
-    limit = int(topic_configuration(settings.kafka, settings.topics.replays)["max.message.bytes"])
+def _targets(settings: Settings, readers: Readers, *, creates: bool) -> Targets:
+    topic = _topic_of_replays(settings, creates=creates)
+    limit = int(topic_configuration(settings.kafka, topic)["max.message.bytes"])
     return Targets(
         api=bool(settings.api.url.get_secret_value()),
         api_variable=variable("api_url", settings.stream),
@@ -87,6 +89,15 @@ def _targets(settings: Settings, readers: Readers) -> Targets:
     )
 
 
+def _topic_of_replays(settings: Settings, *, creates: bool) -> str:
+    """Return the topic of replays, or where it is missing and not to be created the one that it would be made like."""
+    if creates:
+        ensure_replay_topic(settings)
+        return settings.topics.replays
+    topics = settings.topics
+    return topics.replays if topics.replays in existing_topics(settings.kafka) else topics.events
+
+
 def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> list[Letter]:
     """Read letters anew, with their events: all that are meant would not fit into memory."""
     with open_dead_letters(settings.kafka, settings.topics.dead_letters) as reader:
@@ -95,12 +106,11 @@ def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> 
         return list(reader.at(addresses))
 
 
-def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets) -> Plans:
+def _plans(settings: Settings, letters: Sequence[Letter], targets: Targets, number_as: Numbering) -> Plans:
     contents = [letter.content for letter in letters]
     ids = {content.event_id for content in contents if needs_source(content, targets) and content.event_id is not None}
     events: dict[int | None, SourceEvent] = {}
     if ids:
-        number_as = partial(number_now, settings)
         events.update(messages_of(origin_of(settings), sorted(ids), targets.largest_value, number_as).items())
     return [(letter, plan(letter.content, events.get(letter.content.event_id), targets)) for letter in letters]
 

@@ -163,6 +163,8 @@ class Chosen:
     event_ids: Collection[int] = ()
     addresses: Collection[Address] = ()
     states: Collection[DeadLetterState] = tuple(DeadLetterState)
+    ends: Collection[Address] = ()
+    """Of each partition the address before which the letters lie: those that come meanwhile are not meant."""
 
     def has(self, letter: Letter) -> bool:
         """Say whether a letter is meant."""
@@ -174,5 +176,10 @@ class Chosen:
             and (self.until is None or content.at < self.until)
             and (not self.event_ids or content.event_id in self.event_ids)
             and (not self.addresses or letter.address in self.addresses)
+            and (not self.ends or any(_lies_before(letter.address, end) for end in self.ends))
             and letter.state in self.states
         )
+
+
+def _lies_before(address: Address, end: Address) -> bool:
+    return address.partition == end.partition and address.offset < end.offset

@@ -5,10 +5,15 @@ number of readers can look at the same one; those of several runs or loops are a
 """
 
 import math
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
+
+ENOUGH_EVENTS = 100
+"""Of fewer, the slowest hundredth is a single event, by which nothing is told."""
 
 _GROWTH = math.log(1.05)
 _UNIT = 1_000
@@ -60,6 +65,17 @@ class Latencies:
         return Latencies(buckets, max(0.0, self.sum - earlier.sum), maximum)
 
 
+def counts_up_to(latencies: Latencies, bounds: Sequence[float]) -> list[int]:
+    """Return for each of some ascending bounds how many latencies do not exceed it.
+
+    One that lies less than 5 percent below a bound may count as above it; what counts below it never does later.
+    """
+    counts = [0] * (len(bounds) + 1)
+    for bucket, number in latencies.buckets.items():
+        counts[bisect_left(bounds, _end_of(bucket))] += number
+    return list(accumulate(counts[:-1]))
+
+
 def to_object(latencies: Latencies) -> dict[str, Any]:
     """Return latencies as JSON can have them."""
     buckets = {str(bucket): number for bucket, number in sorted(latencies.buckets.items())}
@@ -97,20 +113,20 @@ class Histogram:
 
 
 class Recent:
-    """Tells the latencies of the last minute or so from a histogram that only grows."""
+    """Tells the latencies of the last minute or so, or of another span, from a histogram that only grows."""
 
     SECONDS = 60.0
-    _STEP = 10.0
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds, self._step = seconds, seconds / 6
         self._kept: deque[tuple[float, Latencies]] = deque()
 
     def of(self, present: Latencies, now: float) -> Latencies:
-        """Return the latencies of the last minute, given all of them; `now` in seconds, of a clock that nobody sets."""
+        """Return the latencies of the span, given all of them; `now` in seconds, of a clock that nobody sets."""
         if not self._kept:
             self._kept.append((now, Latencies()))
-        if now - self._kept[-1][0] >= self._STEP:
+        if now - self._kept[-1][0] >= self._step:
             self._kept.append((now, present))
-        while len(self._kept) > 1 and now - self._kept[1][0] >= self.SECONDS:
+        while len(self._kept) > 1 and now - self._kept[1][0] >= self._seconds:
             self._kept.popleft()
         return present - self._kept[0][1]

@@ -61,6 +61,8 @@ def needed(snapshot: LeaseSnapshot, lead: timedelta) -> Launch | Skip:
         return Skip(f"Run {min(waiters)} waits to take epoch {snapshot.epoch + 1}.")
     if snapshot.lease is None:
         return Launch("Nothing has streamed yet.")
+    if snapshot.lease.generation < snapshot.declared:
+        return Launch(f"The partitions are divided anew among runs: {snapshot.lease.run_id} has those of before.")
     return _called_for(snapshot, snapshot.lease, lead)
 
 

@@ -55,6 +55,10 @@ class Lease:
     released_at: datetime | None
     loops: tuple[str, ...]
     """Names of the loops that must beat for the lease to be alive."""
+    generation: int = 0
+    """Of the assignment of partitions to shards, by which the run was made."""
+    shards: int = 1
+    """Among how many shards that divides them."""
 
     @property
     def drains(self) -> bool:
@@ -77,6 +81,8 @@ class Loop:
     """When it ended as planned."""
     connected: bool | None = None
     """Whether the database session of its last beat still stands; None when that is not known."""
+    generation: int = 0
+    """Of the assignment of its run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,12 @@ class LeaseSnapshot:
     """Those of the lease's run, and those that have beaten lately."""
     watched_since: datetime | None = None
     """Since when the observer watches: silence before that does not count. None when all silence counts."""
+    claimed: int = 0
+    """The latest assignment of which a run, of whichever shard, has claimed a lease."""
+    declared: int = 0
+    """The latest assignment that was declared: runs of an earlier one claim nothing any more."""
+    divided: int = 1
+    """Among how many shards the assignment `claimed` divides the partitions."""
 
     @property
     def epoch(self) -> int:
@@ -193,7 +205,11 @@ def silence(snapshot: LeaseSnapshot, lease: Lease) -> timedelta:
 
 def waiting(snapshot: LeaseSnapshot) -> frozenset[str]:
     """Return the runs that live and wait for a turn that is still to come."""
-    return frozenset(loop.run_id for loop in snapshot.loops if loop.awaits > snapshot.epoch and snapshot.lives(loop))
+    return frozenset(
+        loop.run_id
+        for loop in snapshot.loops
+        if loop.awaits > snapshot.epoch and loop.generation >= snapshot.declared and snapshot.lives(loop)
+    )
 
 
 # What a run does
@@ -247,6 +263,11 @@ def pause_before_claim(snapshot: LeaseSnapshot, longest: timedelta) -> timedelta
     if snapshot.lease is None or snapshot.lease.ends_at <= snapshot.now or life(snapshot) is not Life.STREAMS:
         return longest / 10
     return min(longest, snapshot.lease.ends_at - snapshot.now)
+
+
+def is_overruled(snapshot: LeaseSnapshot, generation: int) -> bool:
+    """Say whether a run of an assignment has lost its partitions, as one of a later assignment has claimed a lease."""
+    return snapshot.claimed > generation
 
 
 def outlived(snapshot: LeaseSnapshot, grace: timedelta) -> bool:

@@ -3,6 +3,7 @@
 Nothing here reads a clock: a time is an argument, in seconds since 1970.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,7 +22,7 @@ class Activity(StrEnum):
     SATURATED = "saturated"
     """It handles events as fast as it can, and more come: Redis is behind. It catches up by itself when fewer come."""
     GIVES_WAY = "gives way"
-    """It handles events, and takes less than it could while Redis is behind."""
+    """It handles events, and takes less than it could while Redis is behind, or waits for the rebuild of a day."""
     WAITS = "waits"
     """A server does not answer, or something that ends by itself is in the way. It goes on by itself."""
     REFUSED = "refused"
@@ -68,6 +69,26 @@ class LoopState:
     def about(self, other: "LoopState") -> bool:
         """Say whether this state continues the other: `since` then stays."""
         return (self.kind, self.subject) == (other.kind, other.subject)
+
+
+_BY_CONCERN = (
+    Activity.IDLE,
+    Activity.STREAMS,
+    Activity.GIVES_WAY,
+    Activity.SATURATED,
+    Activity.STANDS_BY,
+    Activity.STARTS,
+    Activity.PAUSED,
+    Activity.WAITS,
+    Activity.REFUSED,
+    Activity.STOPPED,
+)
+"""Activities, the one that concerns an operator most last."""
+
+
+def worst(states: Sequence[LoopState]) -> LoopState:
+    """Return the state that concerns an operator most, of some; of several alike, the oldest."""
+    return max(states, key=lambda state: (_BY_CONCERN.index(state.kind), -state.since))
 
 
 def state_of(error: EngagementError, now: float) -> LoopState:

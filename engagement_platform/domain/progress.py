@@ -5,8 +5,8 @@ them there gets them typed: status, materializations, reports and metrics are re
 seconds and bytes. A reader of another version takes the figures that it knows: one that is missing is 0, or unknown.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engagement_platform.domain import latency, loop_state
@@ -43,7 +43,12 @@ class Choice:
 
 
 EVENTS = Counter("events", "events", "Events handled: published, counted, loaded or delivered, or given up.")
-BATCHES = Counter("batches", "batches", "stage: batches in the warehouse.")
+BYTES = Counter("bytes", "bytes", "Bytes of the messages of those events.")
+BATCHES = Counter(
+    "batches",
+    "batches",
+    "relay: transactions with events; tally: batches that Redis counted; stage: batches in the warehouse.",
+)
 ROWS = Counter("rows", "events", "stage: events in the warehouse, without those that a rebuilt day had already.")
 REJECTED = Counter("rejected", "messages", "relay, stage, forward: what was given up as it is no event of the stream.")
 UNREADABLE = Counter("unreadable", "messages", "tally: messages that are no events, so that they are not counted.")
@@ -52,10 +57,14 @@ FUTURE = Counter("future", "events", "tally: events whose time lies too far ahea
 REFUSED = Counter("refused", "batches", "tally: batches that Redis did not take, as its offsets were others.")
 REQUESTS = Counter("requests", "requests", "forward: requests to the partner.")
 RETRIES = Counter("retries", "requests", "forward: those that were made again.")
+FAILED = Counter("failed", "requests", "forward: those that failed, so that they are to be made again.")
+DECLINED = Counter("declined", "requests", "forward: those that the partner answered with a refusal.")
 HALVED = Counter("halved", "requests", "forward: arrays that were halved to find the event that is meant.")
 DEAD_LETTERS = Counter("dead_letters", "events", "forward: events that the partner did not take.")
+UNRECORDED = Counter("unrecorded", "requests", "forward: requests that were left out of the record of deliveries.")
 COUNTERS = (
-    EVENTS, BATCHES, ROWS, REJECTED, UNREADABLE, LATE, FUTURE, REFUSED, REQUESTS, RETRIES, HALVED, DEAD_LETTERS,
+    EVENTS, BYTES, BATCHES, ROWS, REJECTED, UNREADABLE, LATE, FUTURE, REFUSED, REQUESTS, RETRIES, FAILED, DECLINED,
+    HALVED, DEAD_LETTERS, UNRECORDED,
 )  # fmt: skip
 
 LAG = Gauge("lag", "events", "Events that wait; unknown where nobody can tell.")
@@ -69,7 +78,17 @@ OFFERED = Gauge(
 )
 DONE = Gauge("done", "events/s", "Events handled, over about ten seconds.")
 SHARE = Gauge("share", "of 1", "stage, forward: the part of its time that it may use; below 1 while Redis is behind.")
-GAUGES = (LAG, OPEN_IDS, IN_FLIGHT, BEHIND, OFFERED, DONE, SHARE)
+AS_OF = Gauge(
+    "as_of",
+    "seconds since 1970",
+    "As of when everything is where the loop brings it. It advances without events, too, while nothing waits.",
+)
+TABLE_ROWS = Gauge("table_rows", "events", "stage: rows of the warehouse's table, about once a minute.")
+TABLE_FILES = Gauge("table_files", "files", "stage: files of the warehouse's table, where it has such.")
+TABLE_BYTES = Gauge("table_bytes", "bytes", "stage: size of the warehouse's table.")
+GAUGES = (
+    LAG, OPEN_IDS, IN_FLIGHT, BEHIND, OFFERED, DONE, SHARE, AS_OF, TABLE_ROWS, TABLE_FILES, TABLE_BYTES,
+)  # fmt: skip
 
 BREAKER = Choice("breaker", ("closed", "open", "probing"), "forward: what the circuit breaker lets through.")
 CHOICES = (BREAKER,)
@@ -143,6 +162,56 @@ def total(runs: Iterable[Figures]) -> Figures:
             run.state,
         )
     return all_together
+
+
+def together(shards: Sequence[Figures]) -> Figures:
+    """Return how the shards of a loop stand together. Of a single one, how it stands.
+
+    A sum is not known where one of its parts is not. What waits for one shard, or is as of an earlier time there, is so
+    for the whole; and so is the state of the one that is worst off. One that has nothing to do tells nothing of it.
+    """
+    if len(shards) == 1:
+        return shards[0]
+    sums = total(shards)
+    gauges: dict[Gauge, float] = {}
+    busy = [one for one in shards if one.state is None or one.state.kind is not loop_state.Activity.IDLE] or shards
+    for gauge in GAUGES:
+        told = [value for one in busy if (value := one.gauge(gauge)) is not None]
+        if told and (len(told) == len(busy) or gauge not in _KNOWN_OF_ALL):
+            gauges[gauge] = _COMBINED.get(gauge, max)(told)
+    words = [one.choices[BREAKER] for one in shards if BREAKER in one.choices]
+    latest = Latencies()
+    for one in shards:
+        latest += one.recent_latency
+    states = [one.state for one in shards if one.state is not None]
+    return Figures(
+        sums.counters,
+        gauges,
+        {BREAKER: max(words, key=_BREAKER_BY_CONCERN.index)} if words else {},
+        sums.latency,
+        latest,
+        loop_state.worst(states) if states else None,
+    )
+
+
+_KNOWN_OF_ALL = frozenset({LAG, AS_OF})
+"""What is not known of the whole while it is not known of one shard."""
+_COMBINED: Mapping[Gauge, Callable[[list[float]], float]] = {
+    LAG: sum, OPEN_IDS: sum, IN_FLIGHT: sum, OFFERED: sum, DONE: sum, SHARE: min, AS_OF: min,
+}  # fmt: skip
+_BREAKER_BY_CONCERN = ("closed", "probing", "open")
+
+
+def since(present: Figures, earlier: Figures) -> Figures:
+    """Return what a run has done since an earlier moment of it. One that counts less than then has begun anew."""
+    if any(present.count(figure) < number for figure, number in earlier.counters.items()):
+        return present
+    counters = {figure: number - earlier.count(figure) for figure, number in present.counters.items()}
+    return replace(
+        present,
+        counters={figure: number for figure, number in counters.items() if number},
+        latency=present.latency - earlier.latency,
+    )
 
 
 def _is_count(value: object) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engagement_platform.domain.conditions import Condition, promises_kept
 from engagement_platform.domain.leases import SILENT_AFTER, LeaseSnapshot, alive, silence
 from engagement_platform.domain.loop_state import Activity, LoopState, Pause, clock, in_words
 from engagement_platform.domain.progress import BEHIND, DONE, LAG, OFFERED, Figures, from_object
@@ -73,6 +74,19 @@ def summarize(
     sentences = "; ".join(f"{name} {loop_in_words(loops.get(name), pauses.get(name))}" for name in still)
     verb = "stands" if len(still) == 1 else "stand"
     return Summary(well=False, sentence=f"{len(still)} of {len(names)} loops {verb} still: {sentences}")
+
+
+def with_conditions(streams: Summary, conditions: Sequence[Condition]) -> Summary:
+    """Return what is said of a stream beside its conditions, by importance; `streams` says whether its loops are well.
+
+    A promise that is broken is said first; what waits for somebody, while all promises are kept, comes behind.
+    """
+    if not streams.well or not conditions:
+        return streams
+    first = conditions[0]
+    if not promises_kept(conditions):
+        return Summary(well=False, sentence=f"{first.what} {first.means}".strip())
+    return Summary(well=True, sentence=f"{streams.sentence} To do: {' '.join(one.what for one in conditions)}")
 
 
 def overload_in_words(loops: Sequence[LoopStatus]) -> str | None:

@@ -31,7 +31,7 @@ def turn(stream: str, of: int) -> int:
 
 GROUPS = ("checkpoint", "dead-letters", "forward", "views", "warehouse")
 """Commands that have commands of their own."""
-OF_NO_STREAM = ("demo", "down", "generate", "init", "reset", "stream", "up")
+OF_NO_STREAM = ("alert-test", "demo", "down", "generate", "init", "migrate", "reset", "serve", "stream", "up")
 """Commands that concern no single stream."""
 
 _AIMED = "[a-z-]+(?: [a-z-]+)? --stream"

@@ -26,7 +26,6 @@ from engagement_platform.history.open_days import OpenDays
 from engagement_platform.history.table import statement
 from engagement_platform.settings import Settings
 from engagement_platform.stream import registry
-from engagement_platform.stream.stage.batch import WRITER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +99,7 @@ def _on_any_day(stream: EventStream, warehouse: Warehouse, ids: set[int]) -> set
 def _waiting(days: OpenDays, among: set[int]) -> set[int]:
     """Return which of the ids are in messages that the stage has not loaded yet."""
     settings = days.settings
-    last = days.loads.last_load(days.table_id, WRITER)
+    last = days.loads.last_load(days.table_id)
     id_of = IdReader(stream_of(settings).source.id).id_of
     with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
         begins = reader.beginning_offsets()

@@ -37,7 +37,6 @@ from engagement_platform.history.before import covered, dead_letters
 from engagement_platform.history.published import coverage_of
 from engagement_platform.history.table import figures_of_day, quoted, statement
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage.batch import WRITER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,8 +207,8 @@ def _published(settings: Settings, ids: "np.ndarray[Any, Any]") -> bool:
 
 def _loaded(loads: Loads, table_id: str, ends: dict[int, int]) -> bool:
     """Say whether the stage has loaded the topic up to these ends, and nothing is open."""
-    last = loads.last_load(table_id, WRITER)
-    if last is None or last.closed_at is None:
+    last = loads.last_load(table_id)
+    if last is None or last.closed_at is None or loads.open_loads(table_id):  # those of other shards
         return False
     return all(last.next_offsets.get(partition, 0) >= end for partition, end in ends.items())
 

@@ -12,6 +12,11 @@ SELECT {id} AS id, {figures}
 -- The ids of a day.
 SELECT {id} AS id FROM {table} WHERE {time} >= @begin AND {time} < @end
 
+-- name: ids_between
+-- The ids of some days that lie within two, doubled ones twice.
+SELECT {id} AS id FROM {table}
+ WHERE {time} >= @begin AND {time} < @end AND {id} BETWEEN {lowest} AND {highest}
+
 -- name: ids_anywhere
 -- Which of certain ids the table has, on whatever day.
 SELECT DISTINCT {id} AS id FROM {table} WHERE {time} >= TIMESTAMP '0001-01-01 00:00:00+00' AND {id} IN ({ids})
@@ -36,4 +41,12 @@ SELECT COUNT(*) AS events, MIN({time}) AS first, MAX({time}) AS last
 SELECT DISTINCT DATE({time}) AS day
   FROM {table}
  WHERE {of_user} AND {time} >= TIMESTAMP '0001-01-01 00:00:00+00'
+ ORDER BY day
+
+-- name: rows_by_day
+-- How many events each day of a time has.
+SELECT DATE({time}) AS day, COUNT(*) AS events
+  FROM {table}
+ WHERE {time} >= @begin AND {time} < @end
+ GROUP BY day
  ORDER BY day

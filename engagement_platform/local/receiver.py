@@ -66,6 +66,15 @@ class Delivery(NamedTuple):
     """Its field `id`, where the partner gets that."""
 
 
+class Erased(NamedTuple):
+    """A user of whom the partner was told to forget everything."""
+
+    webhook_id: str
+    timestamp: str
+    stream: str
+    user: str | int
+
+
 @dataclass(slots=True)
 class ReceiverState:
     """What has happened so far."""
@@ -86,6 +95,7 @@ class Receiver:
 
     def __init__(self, secrets: Sequence[bytes] = (), port: int = 0, host: str = "127.0.0.1") -> None:
         self.deliveries: list[Delivery] = []
+        self.erased: list[Erased] = []
         self.headers: list[dict[str, str]] = []
         """Those of the last requests, at most a hundred."""
         self.statuses: Counter[int] = Counter()
@@ -161,6 +171,10 @@ class Receiver:
             if not self._is_signed(headers, body):
                 state.unsigned += 1
                 return "unauthorized", behaviour
+            if (erased := _erased(body)) is not None:
+                if mode in _RECORDED:
+                    self.erased.append(Erased(name, erased.timestamp, erased.data.stream, erased.data.user))
+                return mode, behaviour
             if not events or name != headers.get("idempotency-key") or name != _request_id(events):
                 state.malformed += 1
                 return "malformed", behaviour
@@ -183,6 +197,29 @@ class Receiver:
             return False
         name, given = headers.get(signing.HEADER_ID, ""), headers.get(signing.HEADER_SIGNATURE, "")
         return signing.is_signed(self._secrets, name, int(timestamp), body, given)
+
+
+class _ErasedUser(msgspec.Struct, frozen=True):
+    stream: str
+    user: str | int
+
+
+class _Erasure(msgspec.Struct, frozen=True, tag_field="type", tag="user.erased"):
+    """A message that tells of a user who was erased."""
+
+    timestamp: str
+    data: _ErasedUser
+
+
+_erasure_decoder = msgspec.json.Decoder(_Erasure)
+
+
+def _erased(body: bytes) -> _Erasure | None:
+    """Return what a body tells of an erased user; None for any other one."""
+    try:
+        return _erasure_decoder.decode(body)
+    except msgspec.DecodeError:
+        return None
 
 
 class _Posted(msgspec.Struct, frozen=True):

@@ -5,7 +5,6 @@ Nothing here can be materialized from the UI; the ops of the stream's job report
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
 import dagster as dg
 
@@ -18,9 +17,6 @@ SOURCE_GROUP = "source"
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 """One part of a qualified name in SQL."""
 
-STREAMED = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10), warn_window=timedelta(minutes=3))
-"""A loop that streams reports every half a minute, with events or without; one that does not stream reports nothing."""
-
 
 def stream_group(stream: EventStream) -> str:
     """Return the group of what a stream keeps up to date."""
@@ -28,9 +24,22 @@ def stream_group(stream: EventStream) -> str:
 
 
 def source_key(table: str) -> dg.AssetKey:
-    """Return the key of a table of the source, named as SQL writes it."""
-    parts = ["".join(part) for part in _PART.findall(table)]
-    return dg.AssetKey(["postgres", *(re.sub("[^A-Za-z0-9_]", "_", part) for part in parts)])
+    """Return the key of a table of the source, named as SQL writes it.
+
+    Its last part says that it is the source's, for the lineage shows no other part: a topic and a table of the
+    warehouse are named after the same table.
+    """
+    parts = [re.sub("[^A-Za-z0-9_]", "_", part) for part in _parts(table)]
+    return dg.AssetKey(["postgres", *parts[:-1], "_".join([*parts, "source"])])
+
+
+def bare_name(table: str) -> str:
+    """Return the name of a table, named as SQL writes it, without quotes."""
+    return ".".join(_parts(table))
+
+
+def _parts(table: str) -> list[str]:
+    return ["".join(part) for part in _PART.findall(table)]
 
 
 def source_keys(stream: EventStream) -> list[dg.AssetKey]:
@@ -92,7 +101,6 @@ def _streamed(stream: EventStream, name: str, kind: str, deps: Sequence[dg.Asset
         description=loop_named(name).kept_of(stream),
         kinds={kind},
         group_name=stream_group(stream),
-        freshness_policy=STREAMED,
         metadata={
             "kept up to date by": dg.MetadataValue.job(job_name(stream.name), location_name="engagement_platform")
         },

@@ -15,7 +15,7 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import SILENT, Memory, Seen, judge
 from engagement_platform.orchestration import private
 from engagement_platform.orchestration.runs import ACTIVE, runs_of
-from engagement_platform.orchestration.stream_job import job_name
+from engagement_platform.orchestration.stream_job import job_names
 
 LOOK_SECONDS = 15
 _MAX_RUNS = 200
@@ -35,7 +35,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         with RunBeats.opened(settings, "dead-runs") as beats:
             now, signs = beats.look([run.run_id for run in runs])
             # How long a streaming run may start up is for its own sensor to say.
-            streaming = {job_name(stream) for stream in streams()}
+            streaming = {job for stream in streams() for job in job_names(stream)}
             begun = {
                 run.run_id: signs[run.run_id] for run in runs if run.job_name not in streaming or signs[run.run_id]
             }

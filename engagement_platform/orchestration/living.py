@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import dagster as dg
 
+from engagement_platform.adapters import logs
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.run_beats import RunBeats
@@ -20,6 +21,7 @@ from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.adapters.streams import settings_of_location
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.workers import BEAT_SECONDS
+from engagement_platform.orchestration.private import consoles
 from engagement_platform.settings import Settings
 
 _INTERRUPT = signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
@@ -32,13 +34,21 @@ log = logging.getLogger("engagement_platform.living")
 
 _DAY = "dagster/partition"
 _FIRST_DAY, _LAST_DAY = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+DAY_TAGS = (_DAY, _FIRST_DAY, _LAST_DAY)
+"""The tags that tell the days of a run."""
+
+
+def span_of(tags: Mapping[str, str]) -> tuple[str, str]:
+    """Return the first and the last partition that a run is for, as its tags tell them; twice nothing for none."""
+    if _FIRST_DAY in tags and _LAST_DAY in tags:
+        return tags[_FIRST_DAY], tags[_LAST_DAY]
+    return tags.get(_DAY, ""), tags.get(_DAY, "")
 
 
 def subject_of(tags: Mapping[str, str]) -> str:
     """Return the days that a run is for, as its tags tell them; nothing for a run without days."""
-    if _FIRST_DAY in tags and _LAST_DAY in tags:
-        return f"{tags[_FIRST_DAY]} to {tags[_LAST_DAY]}"
-    return tags.get(_DAY, "")
+    first, last = span_of(tags)
+    return first if first == last else f"{first} to {last}"
 
 
 @contextmanager
@@ -109,6 +119,7 @@ class _LivingExecutor(dg.Executor):
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the steps one after the other."""
         run = plan_context.dagster_run
+        logs.reform(consoles(plan_context.log))
         with beating(run.run_id, run.job_name, subject_of(run.tags)):
             yield from self._executor.execute(plan_context, execution_plan)
 

@@ -10,9 +10,17 @@ from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.orchestration import dead_letters
 from engagement_platform.orchestration.assets import streamed_of
+from engagement_platform.orchestration.catalog import catalogued
+from engagement_platform.orchestration.evidence import (
+    delivery_evidence_of,
+    evidence_key,
+    prove_delivery_hourly_of,
+    prove_delivery_of,
+)
+from engagement_platform.orchestration.keeps_up import judge_loops_of, loops_keep_up_of
 from engagement_platform.orchestration.loop_op import LEASE_SECONDS
 from engagement_platform.orchestration.sensors import keep_stream_alive_of, sensor_name
-from engagement_platform.orchestration.stream_job import TAGS, job_name, stream_job_of
+from engagement_platform.orchestration.stream_job import TAGS, job_name, number_of_shards, stream_job_of
 from engagement_platform.orchestration.warehouse import schedules
 from engagement_platform.orchestration.warehouse.checks import days_known_of, reconciliation_of, values_known_of
 from engagement_platform.orchestration.warehouse.events import events_key, events_of
@@ -22,28 +30,41 @@ from engagement_platform.orchestration.warehouse.staged import report_staged_day
 
 def definitions_of(stream: EventStream) -> dg.Definitions:
     """Return what Dagster has of a stream alone; the tables of the source may be shared."""
+    shards = range(number_of_shards(stream.name))
     return dg.Definitions(
-        assets=[
-            *streamed_of(stream),
-            dead_letters.dead_letters_by_day_of(stream),
-            events_of(stream),
-            *marts_of(stream),
+        assets=catalogued(
+            stream,
+            [
+                *streamed_of(stream),
+                dead_letters.dead_letters_by_day_of(stream),
+                delivery_evidence_of(stream),
+                events_of(stream),
+                *marts_of(stream),
+            ],
+        ),
+        asset_checks=[
+            reconciliation_of(stream),
+            days_known_of(stream),
+            *values_known_of(stream),
+            loops_keep_up_of(stream),
         ],
-        asset_checks=[reconciliation_of(stream), days_known_of(stream), *values_known_of(stream)],
         jobs=[
-            stream_job_of(stream),
+            *(stream_job_of(stream, shard=shard) for shard in shards),
             dead_letters.count_dead_letters_of(stream),
             dead_letters.redrive_dead_letters_of(stream),
+            prove_delivery_of(stream),
             schedules.settle_day_of(stream),
             *([schedules.refresh_marts_of(stream)] if stream.marts else []),
         ],
         sensors=[
-            keep_stream_alive_of(stream),
+            *(keep_stream_alive_of(stream, shard) for shard in shards),
             schedules.rebuild_days_that_are_due_of(stream),
             report_staged_days_of(stream),
+            judge_loops_of(stream),
         ],
         schedules=[
             dead_letters.count_dead_letters_hourly_of(stream),
+            prove_delivery_hourly_of(stream),
             schedules.settle_yesterday_of(stream),
             *([schedules.refresh_late_days_of(stream), schedules.refresh_today_of(stream)] if stream.marts else []),
         ],
@@ -111,6 +132,7 @@ def _keys(stream: EventStream) -> list[dg.AssetKey]:
     return [
         *(spec.key for spec in streamed_of(stream)),
         dead_letters.dead_letters_key(stream),
+        evidence_key(stream),
         events_key(stream),
         *map(mart_key, stream.marts),
     ]

@@ -27,12 +27,12 @@ _REMEMBERED = 50
 """Runs that are looked at: more than may fail before launching waits."""
 
 
-def keep_stream_alive_of(stream: EventStream) -> dg.SensorDefinition:
-    """Return the sensor of a stream."""
-    job = job_name(stream.name)
+def keep_stream_alive_of(stream: EventStream, shard: int = 0) -> dg.SensorDefinition:
+    """Return the sensor of a stream, or of one of its shards."""
+    job = job_name(stream.name, shard)
 
     @dg.sensor(
-        name=sensor_name(stream.name),
+        name=sensor_name(stream.name, shard),
         job_name=job,
         minimum_interval_seconds=1,  # the loop wakes every 5 s; 5 here would make every other tick come too early
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -40,17 +40,17 @@ def keep_stream_alive_of(stream: EventStream) -> dg.SensorDefinition:
     )
     def keep_alive(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         with about(stream.name):
-            return _tick(context, stream.name)
+            return _tick(context, stream.name, shard)
 
     return keep_alive
 
 
-def sensor_name(stream: str) -> str:
-    """Return the name of the sensor of a stream."""
-    return f"keep_{stream}_stream_alive"
+def sensor_name(stream: str, shard: int = 0) -> str:
+    """Return the name of the sensor of a stream, or of one of its shards."""
+    return f"keep_{job_name(stream, shard)}_alive"
 
 
-def _tick(context: dg.SensorEvaluationContext, stream: str) -> dg.RunRequest | dg.SkipReason:
+def _tick(context: dg.SensorEvaluationContext, stream: str, shard: int) -> dg.RunRequest | dg.SkipReason:
     """Launch a run or say why not. What could not be read is never taken for an absent lease."""
     try:
         settings = load(stream)
@@ -58,14 +58,15 @@ def _tick(context: dg.SensorEvaluationContext, stream: str) -> dg.RunRequest | d
             setting = settings.lease.variable("seconds")
             return dg.SkipReason(f"{setting} is 0, so nothing is kept alive: launch the job to drain.")
         ensure_schema(settings)
-        with Leases.opened(settings, "sensor") as leases:
+        with Leases.opened(settings, "sensor", shard) as leases:
+            leases.declare(settings.lease.shards, "the sensor")
             snapshot = leases.snapshot()
     except EngagementError as error:
         return dg.SkipReason(str(error))
     lead = timedelta(seconds=settings.lease.effective_lead_seconds)
     decision = needed(snapshot, lead)
     if not isinstance(decision, Skip):
-        records = context.instance.get_run_records(dg.RunsFilter(job_name=job_name(stream)), limit=_REMEMBERED)
+        records = context.instance.get_run_records(dg.RunsFilter(job_name=job_name(stream, shard)), limit=_REMEMBERED)
         runs = [_as_run(record) for record in records]
         for run in abandoned(runs, CODE_SERVER):
             cancel_run(context.instance, run.run_id)

@@ -13,7 +13,6 @@ from engagement_platform.adapters.warehouse.port import Load, Warehouse
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
-from engagement_platform.stream.stage.batch import WRITER
 
 
 def restart(settings: Settings) -> list[date]:
@@ -30,7 +29,7 @@ def restart(settings: Settings) -> list[date]:
         topic_id, offsets = reader.topic_id, reader.beginning_offsets()
     with Loads.opened(settings, "restart") as loads:
         days = [day for load in loads.open_loads(table_id) for day in _close(warehouse, loads, load, table)]
-        last = loads.last_load(table_id, WRITER)
+        last = loads.last_load(table_id)
         if last is not None and last.topic_id != topic_id:
             _begin_anew(loads, last, topic_id, offsets)
     return sorted(set(days))

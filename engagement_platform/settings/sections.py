@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from engagement_platform.domain.shards import MOST_SHARDS
 from engagement_platform.settings.section import Own, Section, Shared, named
 
 _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
@@ -46,6 +47,15 @@ class Kafka(Section, alias_generator="kafka_{}".format):
     sasl_username: str | None = Field(None, description="User name for SASL.")
     sasl_password: SecretStr | None = Field(None, description="Password for SASL.")
     ssl_cafile: Path | None = Field(None, description="File with the authority that signed the brokers' certificates.")
+    ssl_certfile: Path | None = Field(
+        None,
+        description="File with the certificate that the brokers ask of a client, and those between it and its "
+        "authority.",
+    )
+    ssl_keyfile: Path | None = Field(
+        None, description="File with that certificate's key; without it, in the file of the certificate."
+    )
+    ssl_key_password: SecretStr | None = Field(None, description="Password of that key, where it is encrypted.")
     transaction_timeout_ms: int = Field(
         10_000,
         ge=1_000,
@@ -117,11 +127,25 @@ class Lease(Section, alias_generator="lease_{}".format):
     grace_seconds: float = Field(
         300, ge=0, description="How long a run outlives its lease while no successor has claimed, in seconds."
     )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=MOST_SHARDS,
+        alias="consumer_shards",
+        description="Among how many runs, each with a lease of its own, the topic's partitions are divided.",
+    )
     retain_runs_hours: float = Field(
         24,
         gt=0,
         alias="retain_runs_hours",
         description="Age at which ended streaming runs are deleted from Dagster, in hours.",
+    )
+
+    executor: Shared[Literal["processes", "pods"]] = Field(
+        "processes",
+        alias="stream_executor",
+        description="What each loop of a streaming run is: a process beside the others, or a pod of its own, on any "
+        "node of Kubernetes (extra `kubernetes`).",
     )
 
     @property
@@ -133,7 +157,21 @@ class Lease(Section, alias_generator="lease_{}".format):
 class Redis(Section, alias_generator="redis_{}".format):
     """Where the views are."""
 
-    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey that serves the views.")
+    url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis or Valkey that serves the views: a URL, of rediss:// for TLS.",
+    )
+    ssl_cafile: Path | None = Field(
+        None, description="File with the authority that signed Redis' certificate, where it is not a public one."
+    )
+    ssl_certfile: Path | None = Field(
+        None,
+        description="File with the certificate that Redis asks of a client, and those between it and its authority.",
+    )
+    ssl_keyfile: Path | None = Field(
+        None, description="File with that certificate's key; without it, in the file of the certificate."
+    )
+    ssl_key_password: SecretStr | None = Field(None, description="Password of that key, where it is encrypted.")
     namespace: Own[str] = named(
         "{stream}", pattern=r"^[^{}\s]+$", description="Hash tag of all Redis keys: `engagement` gives {engagement}:…"
     )
@@ -189,12 +227,13 @@ class Api(Section, alias_generator="api_{}".format):
     ca_file: Path | None = Field(
         None, description="File with the authority that signed the partner's certificate, where it is not a public one."
     )
+    client_cert_file: Path | None = Field(
+        None, description="File with the certificate that the partner asks of a client, with its key, not encrypted."
+    )
     token: Own[SecretStr | None] = Field(None, description="Bearer token that is sent to the partner.")
-    token_file: Own[Path | None] = Field(None, description="File with that token; read again when it is refused.")
     signing_key: Own[SecretStr | None] = Field(
         None, description="Key that signs requests, whsec_<base64>; two with a space between while it is replaced."
     )
-    signing_key_file: Own[Path | None] = Field(None, description="File with that key.")
     fields: Own[str] = Field(
         "", description="Fields of an event that the partner gets, comma-separated; empty: all of them."
     )
@@ -202,7 +241,27 @@ class Api(Section, alias_generator="api_{}".format):
         "keep", description="What the partner gets as user_id: the id, nothing, or its HMAC-SHA256 with a key."
     )
     hash_key: Own[SecretStr | None] = Field(None, description="Key with which user_id is hashed.")
-    hash_key_file: Own[Path | None] = Field(None, description="File with that key.")
+
+
+class Deliveries(Section, alias_generator="deliveries_{}".format):
+    """What is kept of the requests to the partner."""
+
+    kept: Literal["on", "off"] = Field(
+        "on",
+        alias="deliveries",
+        description="Whether the last requests to the partner are kept, each beside its answer: on or off.",
+    )
+    hours: float = Field(48, gt=0, description="For how long they are kept, in hours.")
+    megabytes: float = Field(
+        256, gt=0, description="How much of them is kept, in megabytes before compression: the oldest go first."
+    )
+    body_bytes: int = Field(
+        8_192,
+        ge=0,
+        le=1 << 20,
+        description="How much of a body is kept, in bytes: of each request that failed, and of one that the partner "
+        "took every ten seconds. 0: none.",
+    )
 
 
 class Warehouse(Section, alias_generator="warehouse_{}".format):
@@ -243,6 +302,46 @@ class Stage(Section, alias_generator="stage_{}".format):
     batch_rows: int = Field(50_000, ge=1, description="Most events in one warehouse batch.")
 
 
+class Page(Section, alias_generator="page_{}".format):
+    """Who may change something through the page and the API."""
+
+    token: Shared[SecretStr | None] = Field(
+        None,
+        min_length=16,
+        description="Token with which people and programs may change something through the page and its API, of 16 "
+        "characters or more. Without it they only read.",
+    )
+
+
+class Alerting(Section, alias_generator="alert_{}".format):
+    """Who is told when something is wrong, and when it is over."""
+
+    url: Shared[SecretStr] = Field(
+        SecretStr(""),
+        description="Webhook that is told when something is wrong, and when it is over. Empty: nobody is told.",
+    )
+    form: Shared[Literal["webhook", "slack"]] = Field(
+        "webhook",
+        description="Form of what it is told: webhook (JSON, by the Standard Webhooks specification) or slack.",
+    )
+    signing_key: Shared[SecretStr | None] = Field(
+        None, description="Key that signs alerts, whsec_<base64>; two with a space between while it is replaced."
+    )
+    link: Shared[str] = Field(
+        "", description="Address of the page as people reach it, for the links in alerts: http://host:3010."
+    )
+    dagster_link: Shared[str] = Field(
+        "", description="Address of Dagster as people reach it, for the links to runs: http://host:3000."
+    )
+    proxy: Shared[SecretStr] = Field(SecretStr(""), description="HTTP proxy on the way to the webhook: a URL.")
+    ca_file: Shared[Path | None] = Field(
+        None, description="File with the authority that signed the webhook's certificate, where it is not a public one."
+    )
+    client_cert_file: Shared[Path | None] = Field(
+        None, description="File with the certificate that the webhook asks of a client, with its key, not encrypted."
+    )
+
+
 class History(Section):
     """What days of the past are held against."""
 
@@ -258,4 +357,31 @@ class History(Section):
         "podcast,newsletter,video",
         description="Values of content_type that are expected, comma-separated. Others are carried all the same; a "
         "check says that they are new.",
+    )
+
+
+class Catalog(Section):
+    """What Dagster's catalog says of the assets."""
+
+    owners: str = Field(
+        "",
+        description="Who answers for what the stream makes, in Dagster's catalog: mail addresses or team:name, "
+        "comma-separated.",
+    )
+    source_owners: str = Field("", description="The same of the source's tables, which belong to another team.")
+    docs_url: Shared[str] = Field(
+        "", description="Where docs/ is published: a URL. With it, Dagster links to the page that tells what to do."
+    )
+
+
+class Logs(Section, alias_generator="log_{}".format):
+    """How lines are logged."""
+
+    format: Shared[Literal["auto", "text", "json"]] = Field(
+        "auto", description="Form of the log: text, json, or auto, which is text on a terminal and JSON elsewhere."
+    )
+    batches: Shared[Literal["on", "off"]] = Field(
+        "off",
+        description="Whether each loop logs each batch with the id that follows it from the relay to each sink: on or "
+        "off. A hundred lines a second.",
     )

@@ -23,10 +23,15 @@ class Settings(Section):
     lease: sections.Lease
     views: sections.Views
     api: sections.Api
+    deliveries: sections.Deliveries
     warehouse: sections.Warehouse
     bigquery: sections.BigQuery
     stage: sections.Stage
     history: sections.History
+    page: sections.Page
+    alert: sections.Alerting
+    catalog: sections.Catalog
+    logs: sections.Logs
     state_dir: Shared[Path] = Field(
         Path(".engagement"), description="Folder of the embedded local stack and of files in transit."
     )
@@ -86,8 +91,12 @@ class Settings(Section):
 
     @property
     def effective_stage_seconds(self) -> float:
-        """Longest age of a warehouse batch, in seconds."""
-        return self.stage.seconds or {"delta": 5.0, "bigquery": 30.0}[self.warehouse.kind]
+        """Longest age of a warehouse batch, in seconds.
+
+        BigQuery takes so many changes of a table a day, which shards have to share.
+        """
+        of_bigquery = 30.0 * max(1.0, self.lease.shards / 4)
+        return self.stage.seconds or {"delta": 5.0, "bigquery": of_bigquery}[self.warehouse.kind]
 
     @property
     def effective_warehouse_uri(self) -> str:
@@ -116,6 +125,8 @@ PATHS: Mapping[str, tuple[str, str]] = {name: (section, field) for name, section
 FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, _, info in _fields()}
 """Every setting by its name, in the order of the sections."""
 OWN = frozenset(name for name, info in FIELDS.items() if "own" in info.metadata)
+SECRET = tuple(name for name, info in FIELDS.items() if "SecretStr" in str(info.annotation))
+"""Names of the settings that are secret: the variable of each may also name a file, as ENGAGEMENT_X_FILE."""
 SHARED = frozenset(name for name, info in FIELDS.items() if "shared" in info.metadata)
 
 

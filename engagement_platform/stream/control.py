@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Protocol, Self
 
 from engagement_platform.domain.errors import Superseded, Unavailable
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.stream.progress import Progress
 
 
@@ -18,6 +19,8 @@ class Control(Protocol):
     drain: bool
     """End once everything that was there at the start is done."""
     progress: Progress
+    shard: Shard
+    """The partitions that the loop reads."""
 
     def claim(self) -> None:
         """Wait until this run holds the lease. Called once, with all clients connected.
@@ -44,8 +47,9 @@ class Control(Protocol):
 class Standalone:
     """A Control without a lease: for tests, scripts and benchmarks."""
 
-    def __init__(self, *, drain: bool = False, until: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, *, drain: bool = False, until: Callable[[], bool] = lambda: False, shard: Shard = WHOLE) -> None:
         self.drain = drain
+        self.shard = shard
         self.progress = Progress()
         self.stop = threading.Event()
         self.redis_is_behind = 0.0

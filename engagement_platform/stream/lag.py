@@ -8,7 +8,9 @@ from contextlib import closing
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Control
 from engagement_platform.stream.progress import Progress
 
 COUNT_SECONDS = 5.0
@@ -43,21 +45,22 @@ class LagCount:
             self._progress.lag = lag
 
 
-def lag_behind(settings: Settings, progress: Progress) -> int | None:
+def lag_behind(settings: Settings, control: Control) -> int | None:
     """Return how many messages lie behind where a loop knows that it stands. Raises EngagementError."""
-    return backlog_behind(settings, lambda _: progress.offsets) if progress.offsets else None
+    offsets = control.progress.offsets
+    return backlog_behind(settings, lambda _: offsets, control.shard) if offsets else None
 
 
-def backlog_behind(settings: Settings, stored: Callable[[str], Mapping[int, int]]) -> int:
+def backlog_behind(settings: Settings, stored: Callable[[str], Mapping[int, int]], shard: Shard = WHOLE) -> int:
     """Return how many messages of the topic of events lie behind the offsets that `stored` has for the topic's id.
 
-    Raises EngagementError.
+    Those of a shard are counted. Raises EngagementError.
     """
-    with closing(TopicReader(settings.kafka, settings.topics.events)) as reader:
+    with closing(TopicReader(settings.kafka, settings.topics.events, shard=shard)) as reader:
         return beyond(stored(reader.topic_id), reader)
 
 
 def beyond(stored: Mapping[int, int], reader: TopicReader) -> int:
     """Return the number of messages from the offsets on; from the oldest there are, where there is no offset."""
-    begins = reader.beginning_offsets() | dict(stored)
+    begins = reader.beginning_offsets() | reader.shard.part_of(stored)
     return sum(max(0, end - begins.get(partition, 0)) for partition, end in reader.end_offsets().items())

@@ -14,6 +14,7 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases, loop_of
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.repeated import Interval, Repeated
+from engagement_platform.domain.assignment import Assignment, may_divide, still_at_work
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
 from engagement_platform.domain.latency import Recent
 from engagement_platform.domain.leases import (
@@ -22,6 +23,7 @@ from engagement_platform.domain.leases import (
     LeaseSnapshot,
     alive,
     claim_state,
+    is_overruled,
     may_claim,
     outlived,
     pause_before_claim,
@@ -30,9 +32,11 @@ from engagement_platform.domain.loop_state import Activity, LoopState, state_of
 from engagement_platform.domain.overload import TOLD_WITHIN, behind_of
 from engagement_platform.domain.progress import DONE, EVENTS, OFFERED, to_object
 from engagement_platform.domain.rates import Rates
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
 from engagement_platform.stream.progress import Progress
+from engagement_platform.stream.registry import DIVIDED
 from engagement_platform.stream.stop import Stop, stop_on_signals
 
 log = logging.getLogger("engagement_platform.lease")
@@ -43,6 +47,7 @@ POLL_SECONDS = 0.25
 WAIT_SECONDS = 0.5
 """How often a loop that waits for its turn looks whether the one that streams lives."""
 _ONE_IS_ENOUGH = "Another run waits for the turn already."
+_DIVIDED_ANEW = "The partitions are divided anew among shards."
 HUNG_SECONDS = 60.0
 """A loop that has not asked for that long whether to stop is hung: it is no longer vouched for."""
 END_HUNG_SECONDS = 70.0
@@ -63,7 +68,10 @@ class LeaseControl:
         *,
         lease_seconds: float,
         end_hung: Callable[[], None],
+        shard: Shard = WHOLE,
     ) -> None:
+        self.shard = shard
+        """The partitions that the run reads."""
         self.end_hung = end_hung
         """Called from the heartbeat's thread when the loop hangs."""
         self.drain = lease_seconds == 0
@@ -77,8 +85,10 @@ class LeaseControl:
         self._settings = settings
         self._loops = loops
         self._lease_seconds = lease_seconds
-        self._leases = Leases(Session(settings, f"{loop}-lease"))
+        self._leases = Leases(Session(settings, f"{loop}-lease"), shard.index)
         self._awaits: int | None = None
+        self.assignment = Assignment(0, shard.of)
+        """By which the run was made; known once it has registered."""
         self._keeper = _Keeper(settings, self)
         self.last_asked = time.monotonic()
         """When the loop last showed that it is not hung, by the monotonic clock."""
@@ -105,8 +115,10 @@ class LeaseControl:
 
     def owns_lease(self) -> bool:
         """Ask the platform database whether no other run has claimed since. Raises Unavailable."""
-        lease = self._leases.latest().lease
-        return lease is None or lease.run_id == self.run_id
+        latest = self._leases.latest()
+        if is_overruled(latest, self.assignment.generation):
+            return False
+        return latest.lease is None or latest.lease.run_id == self.run_id
 
     def behind(self) -> float:
         """Return by how many seconds Redis is behind, as the tally of the run told a moment ago; else 0."""
@@ -148,33 +160,76 @@ class LeaseControl:
 
     def _register(self) -> None:
         ensure_schema(self._settings)
-        self._awaits = self._leases.register(self.run_id, self.loop, drains=self.drain)
+        self._awaits = self._leases.register(self.run_id, self.loop, drains=self.drain, shards=self.shard.of)
+        self.assignment = Assignment(self._leases.generation_of(self.run_id), self.shard.of)
         if claim_state(self._leases.watch(self.run_id).lease, self.run_id, self._awaits) is ClaimState.SURPLUS:
-            self.stop.set(_ONE_IS_ENOUGH)
+            self.stop.set(self._surplus())
+
+    def _surplus(self) -> str:
+        """Say why the run is one too many."""
+        present = self._leases.assignment().shards
+        if present == self.shard.of:
+            return _ONE_IS_ENOUGH
+        return f"The partitions are divided among {present}, and this run was made for {self.shard}."
 
     def _try_to_claim(self) -> None:
         # Whoever waits has watched the holder; a drain, which does not wait, takes all silence for what it is.
         snapshot = self._leases.snapshot(self.run_id) if self.drain else self._leases.watch(self.run_id)
-        needed = (self.loop,) if self.drain else self._loops
+        if is_overruled(snapshot, self.assignment.generation):
+            raise Superseded(_DIVIDED_ANEW)
         match claim_state(snapshot.lease, self.run_id, self._awaits or 0):
+            case ClaimState.OWNER if at_work := self._at_work_elsewhere():
+                self.progress.enter(LoopState(Activity.STANDS_BY, time.time(), reason=f"run {at_work[0]} ends"))
+                self.wait(WAIT_SECONDS / 10)
             case ClaimState.OWNER:
                 self.epoch = snapshot.epoch
                 self.progress.enter(LoopState(Activity.STARTS, time.time()))
-                log.info("%s holds epoch %d", self.loop, snapshot.epoch)
+                log.info(
+                    "%s holds epoch %d%s", self.loop, snapshot.epoch, "" if self.shard.is_whole else f" of {self.shard}"
+                )
             case ClaimState.LOST:
                 raise Superseded(f"Run {snapshot.lease.run_id if snapshot.lease else '?'} has taken over.")
             case ClaimState.SURPLUS:
-                raise Superseded(_ONE_IS_ENOUGH)
-            case ClaimState.WAITS if may_claim(snapshot, self.run_id, needed):
-                self._leases.claim(self.run_id, self._awaits or 0, self._lease_seconds, self._loops)
+                raise Superseded(self._surplus())
+            case ClaimState.WAITS if snapshot.declared > self.assignment.generation:
+                raise Superseded(_DIVIDED_ANEW)
+            case ClaimState.WAITS if self._may_claim(snapshot):
+                self._leases.claim(
+                    self.run_id, self._awaits or 0, self._lease_seconds, self._loops, assignment=self.assignment
+                )
             case ClaimState.WAITS:
                 self._refuse_to_drain_beside(snapshot)
                 self.wait(pause_before_claim(snapshot, timedelta(seconds=WAIT_SECONDS)).total_seconds())
 
+    def _may_claim(self, snapshot: LeaseSnapshot) -> bool:
+        needed = (self.loop,) if self.drain else self._loops
+        former = [one for one in self._former() if alive(one)]
+        if not former:
+            return may_claim(snapshot, self.run_id, needed)
+        if self.drain:
+            return False
+        mine = snapshot.of(self.run_id)
+        are_ready = all(name in mine and mine[name].ready_at is not None for name in needed)
+        ready = self._leases.ready_shards(self.assignment.generation, sum(name in DIVIDED for name in needed))
+        ready_for = max((snapshot.now - at for loop in mine.values() if (at := loop.ready_at)), default=timedelta(0))
+        return may_divide(ready if are_ready else (), self.shard.of, ready_for)
+
+    def _former(self) -> list[LeaseSnapshot]:
+        """Return the leases of earlier assignments; none where the partitions never were divided anew."""
+        generation = self.assignment.generation
+        return [] if generation == 0 else self._leases.former(generation)
+
+    def _at_work_elsewhere(self) -> list[str]:
+        return still_at_work(self._former(), self.loop)
+
     def _refuse_to_drain_beside(self, snapshot: LeaseSnapshot) -> None:
-        if self.drain and snapshot.lease is not None and alive(snapshot):
+        if not self.drain:
+            return
+        held = (snapshot, *self._former())
+        streams = [one.lease.run_id for one in held if one.lease is not None and alive(one)]
+        if streams:
             raise EngagementError(
-                f"Run {snapshot.lease.run_id} streams already, so there is nothing to drain.",
+                f"Run {streams[0]} streams already, so there is nothing to drain.",
                 f"Turn the sensor keep_{self._settings.stream}_stream_alive off and end that run first.",
             )
 
@@ -197,7 +252,7 @@ class _Keeper:
 
     def __init__(self, settings: Settings, control: LeaseControl) -> None:
         self._control = control
-        self._leases = Leases(Session(settings, f"{control.loop}-heartbeat"))
+        self._leases = Leases(Session(settings, f"{control.loop}-heartbeat"), control.shard.index)
         self._grace = timedelta(seconds=settings.lease.grace_seconds)
         self._awaits = 0
         self._beats = Interval(BEAT_SECONDS - POLL_SECONDS / 2, is_due=True)
@@ -226,7 +281,13 @@ class _Keeper:
         is_due = self._beats.is_due or control.progress.is_news
         if is_due and time.monotonic() - control.last_asked < HUNG_SECONDS:
             control.progress.is_news = False
-            self._leases.beat(control.run_id, control.loop, self._awaits, control.told())
+            self._leases.beat(
+                control.run_id,
+                control.loop,
+                self._awaits,
+                control.told(),
+                generation=control.assignment.generation,
+            )
             self._beats.restart()
 
     def _end_when_hung(self) -> None:
@@ -242,7 +303,9 @@ class _Keeper:
             tally = loop_of(self._leases.session, self._control.run_id, "tally")
             self._control.redis = behind_of(tally), time.monotonic() + TOLD_WITHIN
         snapshot = self._leases.latest()
-        if snapshot.lease is not None and snapshot.lease.run_id != self._control.run_id:
+        if is_overruled(snapshot, self._control.assignment.generation):
+            self._control.stop.set(_DIVIDED_ANEW)
+        elif snapshot.lease is not None and snapshot.lease.run_id != self._control.run_id:
             self._control.stop.set(f"Run {snapshot.lease.run_id} has taken over.")
         elif outlived(snapshot, self._grace):
             self._control.stop.set("The lease ended and no successor came.")
@@ -257,13 +320,14 @@ def hold_lease(
     loops: Sequence[str],
     lease_seconds: float,
     end_hung: Callable[[], None] = lambda: None,
+    shard: Shard = WHOLE,
 ) -> Iterator[LeaseControl]:
     """Register the loop of a run, beat for it while the block runs, and stop it on SIGTERM and SIGINT.
 
     `loops` are the names of all loops of the run; the lease is alive while all of them beat. 0 `lease_seconds` drain.
     Being superseded is a planned end: the exception stays inside. `end_hung` ends the process of a loop that hangs.
     """
-    control = LeaseControl(settings, run_id, loop, loops, lease_seconds=lease_seconds, end_hung=end_hung)
+    control = LeaseControl(settings, run_id, loop, loops, lease_seconds=lease_seconds, end_hung=end_hung, shard=shard)
     planned = False
     with stop_on_signals(control.stop):
         try:

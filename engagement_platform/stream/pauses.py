@@ -60,7 +60,7 @@ def _stand_still(settings: Settings, control: Control, watch: "_Watch", pause: P
     """Wait until the loop is resumed or has to stop, and tell meanwhile how much waits for it."""
     log.info("%s is paused %s.", pause.loop, pause)
     control.progress.enter(_paused(pause))
-    lag = LagCount(control.progress, lambda: loop_named(pause.loop).imported().backlog(settings), log)
+    lag = LagCount(control.progress, lambda: loop_named(pause.loop).backlog(settings, control.shard), log)
     while watch.present is not None and not control.wait(LOOK_SECONDS / 4):
         lag.look()
     if watch.present is None:
@@ -78,6 +78,7 @@ class _Turn:
     def __init__(self, control: Control, claim: Callable[[], None], watch: "_Watch") -> None:
         self.drain = control.drain
         self.progress = control.progress
+        self.shard = control.shard
         self.claim = claim
         self.owns_lease, self.behind, self.expect = control.owns_lease, control.behind, control.expect
         self.interrupted = False

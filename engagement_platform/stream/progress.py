@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from engagement_platform.domain.latency import Histogram
 from engagement_platform.domain.loop_state import Activity, LoopState
-from engagement_platform.domain.progress import EVENTS, LAG, Choice, Counter, Figures, Gauge
+from engagement_platform.domain.progress import AS_OF, EVENTS, LAG, Choice, Counter, Figures, Gauge
+
+_ELSEWHERE = frozenset({EVENTS.name, LAG.name, AS_OF.name})
 
 
 class Progress:
@@ -54,6 +56,10 @@ class Progress:
         """Set a gauge."""
         self._gauges[gauge] = number
 
+    def advance(self, gauge: Gauge, number: float) -> None:
+        """Set a gauge that never goes back: what was known up to a moment stays true, whatever is not known later."""
+        self._gauges[gauge] = max(number, self._gauges.get(gauge, number))
+
     def choose(self, choice: Choice, word: str) -> None:
         """Set one of the words of a choice."""
         self._choices[choice] = word
@@ -83,8 +89,8 @@ class Progress:
 
     @property
     def detail(self) -> dict[str, float | str]:
-        """The figures of the one loop by name: all that it has told but events and lag."""
+        """The figures of the one loop by name: all that it has told but events, lag and times."""
         told: dict[str, float | str] = {figure.name: number for figure, number in self._counters.items()}
         told |= {figure.name: number for figure, number in self._gauges.items()}
         told |= {figure.name: word for figure, word in self._choices.items()}
-        return {name: value for name, value in told.items() if name not in (EVENTS.name, LAG.name)}
+        return {name: value for name, value in told.items() if name not in _ELSEWHERE}

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from engagement_platform.domain.redrive import Sink
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.domain.stream_names import own_name
 from engagement_platform.domain.topics import Topic, User
 
@@ -26,6 +27,13 @@ class Module(Protocol):
 
     def backlog(self, settings: "Settings") -> int:
         """Return how many events wait, asked from outside of the loop. Raises EngagementError."""
+
+
+class DividedModule(Module, Protocol):
+    """What the module of a loop has whose partitions several runs divide: it reads those of `control.shard`."""
+
+    def backlog(self, settings: "Settings", shard: Shard = WHOLE) -> int:
+        """Return how many events wait in the partitions of a shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,8 @@ class Loop:
     """As whom it relies on them."""
     lacking: frozenset[Sink] = frozenset()
     """Where the events of its dead letters are missing: there a redrive brings them."""
+    is_divided: bool = False
+    """Whether several runs may divide its partitions; else the first shard's run has it, and it reads all of them."""
 
     @property
     def destination(self) -> str:
@@ -78,6 +88,11 @@ class Loop:
         """Run it. Its module, and the clients that it takes, are only imported where it runs."""
         self.imported().run(settings, control)
 
+    def backlog(self, settings: "Settings", shard: Shard = WHOLE) -> int:
+        """Return how many events wait for it, in the partitions of a shard. Raises EngagementError."""
+        module = self.imported()
+        return cast("DividedModule", module).backlog(settings, shard) if self.is_divided else module.backlog(settings)
+
     def imported(self) -> Module:
         """Import its module."""
         return cast("Module", import_module(self.module))
@@ -88,7 +103,7 @@ LOOPS = (
         name="relay",
         module="engagement_platform.stream.relay.loop",
         description="PostgreSQL to Kafka: every committed event exactly once, with the checkpoint in the transaction.",
-        asset=("kafka", "{table}"),
+        asset=("kafka", "{table}_topic"),
         keeps="Every committed event exactly once, enriched. Key: {key}. Value: JSON.",
         # Not paused: Kafka is the buffer of all others, and the source's ids age while nobody looks at them.
         topics=(Topic.EVENTS, Topic.CHECKPOINT, Topic.DEAD_LETTERS),
@@ -103,6 +118,7 @@ LOOPS = (
         keeps="{measures} of the sliding window by {dimensions}; readable the moment an event is applied.",
         pause="The views in Redis stand still, and their as_of with them: readers see that they are stale.",
         role=User.TALLY,
+        is_divided=True,
     ),
     Loop(
         name="stage",
@@ -114,6 +130,7 @@ LOOPS = (
         pause="Nothing is loaded into the warehouse; events wait in Kafka. Rebuilds of days go on.",
         topics=(Topic.EVENTS, Topic.DEAD_LETTERS),
         lacking=frozenset({Sink.WAREHOUSE}),
+        is_divided=True,
     ),
     Loop(
         name="forward",
@@ -126,11 +143,14 @@ LOOPS = (
         pause="Nothing is delivered to the partner; events wait in Kafka.",
         topics=(Topic.EVENTS, Topic.REPLAYS, Topic.DEAD_LETTERS),
         lacking=frozenset({Sink.API}),
+        is_divided=True,
     ),
 )
 
 NAMES = tuple(loop.name for loop in LOOPS)
 _BY_NAME = {loop.name: loop for loop in LOOPS}
+DIVIDED = frozenset(loop.name for loop in LOOPS if loop.is_divided)
+"""The loops whose partitions several runs may divide."""
 PAUSABLE = tuple(sorted(loop.name for loop in LOOPS if loop.is_pausable))
 
 

@@ -74,6 +74,13 @@ class Supervision:
         else:
             self.control.progress.enter(but)
 
+    def idles(self, partitions: int) -> LoopState | None:
+        """Return the state of a loop whose shard has none of the topic's partitions; None of any other."""
+        if partitions or self.control.shard.is_whole:
+            return None
+        reason = f"{self.control.shard} has no partition: the topic has fewer than that"
+        return LoopState(Activity.IDLE, time.time(), reason=reason)
+
     def failed(self, error: Unavailable) -> float:
         """Note that a server is away; return the seconds to wait."""
         self.control.progress.enter(state_of(error, time.time()))
@@ -169,8 +176,13 @@ class FailureStreak:
         return self._since is not None
 
     def failed(self, error: Unavailable) -> None:
-        """Wait before the next step. Raises the error when failures have lasted for too long."""
+        """Wait before the next step. Raises the error when failures have lasted for too long, and Refused at once.
+
+        The next attempt has clients that log in with what the secrets are then.
+        """
         now = time.monotonic()
+        if isinstance(error, Refused):
+            raise error
         if self._since is None:
             self._since = now
         elif now - self._since > OUTLAST_SECONDS:

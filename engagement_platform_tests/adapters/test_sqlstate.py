@@ -10,6 +10,7 @@ from engagement_platform.local.stack import Endpoints
         "the database system is starting up",
         "the database system is not yet accepting connections DETAIL: Consistent recovery state has not been reached.",
         "the database system is not accepting connections DETAIL: Hot standby mode is disabled.",
+        'database "platform" is not currently accepting connections',
         "the database system is shutting down",
         "the database system is in recovery mode",
     ],

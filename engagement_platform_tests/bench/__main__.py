@@ -16,7 +16,9 @@ from pathlib import Path
 from engagement_platform.local import stack
 from engagement_platform.local.stack import Endpoints
 from engagement_platform_tests.bench import (
+    bench_api,
     bench_backfill,
+    bench_event_log,
     bench_gaps,
     bench_kafka,
     bench_load,
@@ -26,6 +28,7 @@ from engagement_platform_tests.bench import (
     bench_recovery,
     bench_relay,
     bench_rest,
+    bench_shards,
     bench_tally,
     bench_upkeep,
     bench_warehouse,
@@ -38,14 +41,17 @@ BENCHMARKS: Mapping[str, Callable[[Endpoints], Sequence[Figure]]] = {
     "relay": bench_relay.run,
     "load": bench_load.run,
     "tally": bench_tally.run,
+    "shards": bench_shards.run,
     "gaps": bench_gaps.run,
     "read": bench_read.run,
     "readers": bench_readers.run,
     "warehouse": bench_warehouse.run,
     "rebuild": bench_rebuild.run,
     "backfill": bench_backfill.run,
+    "api": bench_api.run,
     "recovery": lambda _: bench_recovery.run(),
     "rest": bench_rest.run,
+    "event-log": bench_event_log.run,
     "upkeep": lambda _: bench_upkeep.run(),
 }
 

@@ -92,8 +92,13 @@ def value(number: int, content: str, ts: datetime, draw: random.Random) -> bytes
 
 def drain(settings: Settings) -> tuple[float, float]:
     """Count what is in the topic; return the seconds it took, in wall time and in time of the process."""
+    return timed(settings, Standalone(drain=True))
+
+
+def timed(settings: Settings, control: Standalone) -> tuple[float, float]:
+    """Let a tally count; return the seconds it took, in wall time and in time of the process."""
     began, used = time.perf_counter(), time.process_time()
-    tally.run(settings, Standalone(drain=True))
+    tally.run(settings, control)
     return time.perf_counter() - began, time.process_time() - used
 
 

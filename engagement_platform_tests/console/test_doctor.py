@@ -284,6 +284,21 @@ def test_checks_come_first_then_what_is_set_with_whole_names(
     assert "ENGAGEMENT_START_LOOKBACK_IDS" in every
 
 
+def test_a_dagster_yaml_that_reads_a_variable_which_only_has_a_file_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("storage: {postgres: {postgres_url: {env: ENGAGEMENT_PLATFORM_DSN}}}")
+
+    def faults() -> list[str]:
+        return [found.what for found in doctor._dagster() if found.level == "fault"]
+
+    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://h/platform")
+    assert faults() == []
+    monkeypatch.delenv("ENGAGEMENT_PLATFORM_DSN")
+    assert "reads ENGAGEMENT_PLATFORM_DSN, which is not set" in faults()[0]
+
+
 def test_a_dagster_yaml_that_leaves_dead_runs_alone_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     file = tmp_path / "dagster.yaml"
@@ -302,3 +317,37 @@ def test_a_dagster_yaml_that_leaves_dead_runs_alone_is_noted(tmp_path: Path, mon
     file.write_text("{")
     (fault,) = noted()
     assert "cannot be read" in fault
+
+
+def test_settings_alone_are_looked_at_without_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENGAGEMENT_SOURCE_DSN", raising=False)
+    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    missing = CliRunner().invoke(commands.doctor, ["--settings"])
+    assert missing.exit_code == 1
+    assert "ENGAGEMENT_SOURCE_DSN: it is not set." in missing.stderr
+    assert "with compose they belong in the file .env beside the README" in missing.stderr
+
+    monkeypatch.setenv("ENGAGEMENT_SOURCE_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    assert CliRunner().invoke(commands.doctor, ["--settings"]).exit_code == 0
+
+
+def test_settings_that_keep_one_stream_from_running_do_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable, broken = mock.sentinel.settings, SettingsError("It is broken.", "Mend it.")
+    monkeypatch.setattr("engagement_platform.console.streams.settings_of_each", lambda _: {"a": usable, "b": broken})
+    done = CliRunner().invoke(commands.doctor, ["--settings"])
+    assert (done.exit_code, done.stderr) == (0, "error: stream b: It is broken.\nwhat to do: Mend it.\n")
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_the_local_stack_is_named_where_it_was_started_alone(
+    is_local: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENGAGEMENT_SOURCE_DSN", raising=False)
+    if is_local:
+        Path(".engagement").mkdir()
+        Path(".engagement/local.env").touch()
+    with pytest.raises(SettingsError) as refused:
+        load()
+    assert (". .engagement/local.env" in refused.value.todo) is is_local

@@ -25,13 +25,18 @@ def test_whatever_the_folder_is_called_its_files_lead_there(tmp_path: Path, name
     assert sourced.stdout.splitlines() == [str(home), f"{home}/state"]
     dagster = yaml.safe_load((home / "dagster.yaml").read_text())
     assert f"{home}/state/dagster" in [part["config"].get("base_dir") for part in dagster.values() if "config" in part]
-    unit = (home / "engagement-platform.service").read_text().splitlines()
-    assert f"WorkingDirectory={str(home).replace('%', '%%')}" in unit
+    for name in ("engagement-platform", "engagement-platform-page"):
+        unit = (home / f"{name}.service").read_text().splitlines()
+        assert f"WorkingDirectory={str(home).replace('%', '%%')}" in unit
+        assert name in said
 
 
 def test_an_interpreter_with_blanks_in_its_path_is_one_word_of_the_unit() -> None:
-    unit = write.contents(Path("/home"), Path("/my venv/100%/python"), "me")["engagement-platform.service"][0]
-    assert 'ExecStart="/my venv/100%%/python" -m dagster dev' in unit
+    files = write.contents(Path("/home"), Path("/my venv/100%/python"), "me")
+    assert 'ExecStart="/my venv/100%%/python" -m dagster dev' in files["engagement-platform.service"][0]
+    assert (
+        'ExecStart="/my venv/100%%/python" -m engagement_platform serve' in files["engagement-platform-page.service"][0]
+    )
 
 
 @pytest.mark.parametrize("folder", ["a file/below", "two\nlines"])

@@ -16,10 +16,11 @@ from engagement_platform.adapters.platform.pauses import Pauses
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.console.commands import status
 from engagement_platform.dead_letters.redrive import redrive
+from engagement_platform.domain.assignment import Assignment
 from engagement_platform.domain.dead_letters import Chosen
 from engagement_platform.domain.latency import Histogram, to_object
 from engagement_platform.settings import Settings
-from engagement_platform.stream.registry import NAMES
+from engagement_platform.stream.registry import DIVIDED, NAMES
 from engagement_platform_tests.dead_letters.support import bury, letter
 
 STOPPED = {"kind": "stopped", "since": 0, "reason": "[red]status 401[/]"}
@@ -55,12 +56,16 @@ def test_it_shows_lease_loops_pauses_and_letters(settings: Settings, monkeypatch
     assert "by me@here: BigQuery is full" in lines["stage"]
     assert "stopped since 1970-01-01 00:00:00 UTC: [red]status 401[/]" in lines["forward"]
     assert "Dead letters: 1 open, 0 redriving, 1 redriven, 0 discarded" in shown.output
+    assert "Forward has stopped: [red]status 401[/]. The partner gets nothing." in shown.output
+    assert "    What to do: When it may go on: engagement-platform resume stage\n" in shown.output
     told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
     assert told["lease"]["epoch"] == 1
     assert (told["summary"]["well"], told["summary"]["sentence"]) == (False, sentence)
     assert told["loops"][3]["heartbeat"]["progress"]["state"] == STOPPED
     assert [each["loop"] for each in told["loops"]] == list(NAMES)
     assert told["dead_letters"]["open"] == 1
+    kinds = [one["kind"] for one in told["conditions"]]
+    assert kinds == ["loop_stands_still", "loop_paused", "dead_letters"]
     (tally,) = (one for one in told["totals"] if one["loop"] == "tally")
     assert (tally["destination"], tally["progress"]["events"]) == ("redis", 1234 + 1000), "over a hand-over"
 
@@ -90,6 +95,34 @@ def test_all_well_is_said_first_and_an_unknown_lag_is_none(settings: Settings) -
     assert (shown.exit_code, shown.output[:9]) == (0, "All well.")
     lines = [line.split("│") for line in shown.output.splitlines() if line.startswith("│")]
     assert [line[4].strip() for line in lines] == ["-"] * 4
+
+
+def test_it_says_which_shard_nobody_has_whatever_the_settings_have(settings: Settings) -> None:
+    """How many there are is what runs have claimed: settings may say how many there will be."""
+    ensure_schema(settings)
+    for index in (0, 1):
+        names = [name for name in NAMES if index == 0 or name in DIVIDED]
+        with Leases.opened(settings, "test", index) as leases:
+            leases.declare(2, "test")
+            for loop in names:
+                awaits = leases.register(f"run-{index}", loop, shards=2)
+            leases.claim(f"run-{index}", awaits, 60, names, assignment=Assignment(1, 2))
+            for loop in names:
+                told = {"events": 1, "lag": 3, "state": {"kind": "streams", "since": 0}}
+                leases.beat(f"run-{index}", loop, awaits, told, generation=1)
+            if index == 0:
+                continue
+            assert CliRunner(env={"COLUMNS": "200"}).invoke(status).exit_code == 0
+            for loop in names:
+                leases.end(f"run-{index}", loop, {})
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(status)
+    assert shown.exit_code == 1
+    assert shown.output.splitlines()[0] == "Shard 1: Nobody streams. Run run-1, epoch 1, has ended."
+    assert "Shard 0: Run run-0, epoch 1, streams for another" in shown.output
+    assert "keep_engagement_stream_shard_1_alive" in " ".join(shown.output.split())
+    told = json.loads(CliRunner().invoke(status, ["--format", "json"]).output)
+    assert [one["shard"] for one in told["shards"]] == [0, 1]
+    assert [(one["kind"], one["subject"]) for one in told["conditions"]] == [("nobody_streams", "shard 1")]
 
 
 def test_it_names_the_runs_of_the_warehouse_and_those_without_a_sign_of_life(settings: Settings) -> None:

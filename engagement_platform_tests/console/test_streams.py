@@ -81,7 +81,7 @@ def test_status_shows_each_stream_below_a_sentence_on_all(settings: Settings) ->
     assert {name: one["lease"]["epoch"] for name, one in told["streams"].items()} == {"engagement": 1, "orders": 1}
     assert told["runs"] == []
     one = json.loads(use("status", "--format", "json", "--stream", "orders").output)
-    assert one.keys() == {"summary", "lease", "lease_in_words", "loops", "totals", "dead_letters", "runs"}
+    assert one.keys() == {"summary", "lease", "lease_in_words", "conditions", "loops", "totals", "dead_letters", "runs"}
 
 
 def test_status_and_doctor_show_the_others_where_one_cannot_be_read(

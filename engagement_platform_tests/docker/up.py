@@ -96,7 +96,7 @@ def _run(folder: Path, found: dict[str, Service]) -> dict[str, Any]:
             {line for name in found for line in machine.log(name).splitlines() if any(no in line for no in _REFUSED)}
         )
     assert not report["refused_writes"], report["refused_writes"]
-    # Java ends with 143 when it was asked to; whatever had to be killed has -9.
+    # Java ends with 143 when it was asked to; whatever had to be killed has 137.
     assert set(report["exit_codes"].values()) <= {0, 143}, report["exit_codes"]
     return report
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engagement_platform.console.serve.texts import _all as every_text
 from engagement_platform.orchestration.warehouse.checks import properties_of
 from engagement_platform_tests.streams import PACKAGED
 
@@ -33,8 +34,9 @@ def nodes(*words: str) -> Iterator[ast.AST]:
 
 @cache
 def texts() -> frozenset[str]:
-    """The package's texts, `…` for what is filled in."""
-    return frozenset(map(text_of, nodes()))
+    """The package's texts, those of the pages in English; `…` for what is filled in."""
+    of_pages = {re.sub(r"{\w+}", "…", text["en"]) for text in every_text().values()}
+    return frozenset(map(text_of, nodes())) | of_pages
 
 
 def stopping() -> list[str]:

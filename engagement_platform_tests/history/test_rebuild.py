@@ -179,7 +179,7 @@ def test_days_are_rebuilt_again_and_again_while_everything_goes_on(
                 (mine.rollback if seed == 2 and stop.wait(0.02) else mine.commit)()
 
     def rebuild_for_ever(seed: int) -> None:
-        for n in range(6):
+        for n in range(4):
             rebuild_days(often, DAYS[seed : seed + 3], f"run {seed} {n}")
 
     writers = [threading.Thread(target=write_late, args=(n,)) for n in range(3)]

@@ -1,11 +1,13 @@
 """`dagster dev` over servers of a test's own, as an operator runs it."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 from pydantic import SecretStr
 
@@ -50,6 +52,16 @@ def children(dagster: Dagster, *words: str) -> list[psutil.Process]:
             command = " ".join(child.cmdline())
             if all(word in command for word in words):
                 found.append(child)
+    return found
+
+
+def started_processes(instance: dg.DagsterInstance, run_id: str, said: str) -> list[psutil.Process]:
+    """Return the living processes that a run's log tells of in lines with `said`."""
+    found = []
+    for entry in instance.all_logs(run_id):
+        number = re.search(r"pid: (\d+)", entry.message or "")
+        if number and said in entry.message and psutil.pid_exists(int(number[1])):
+            found.append(psutil.Process(int(number[1])))
     return found
 
 

@@ -5,7 +5,6 @@ All tests share one platform: what is killed comes back.
 
 import json
 import random
-import re
 import subprocess
 import sys
 import threading
@@ -26,8 +25,17 @@ from engagement_platform.local.demo.programs import Dagster
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.orchestration.stream_job import job_name
 from engagement_platform.settings import Settings
+from engagement_platform_tests.alert_receiver import AlertReceiver
 from engagement_platform_tests.conftest import SourceDatabase, make_settings, make_source
-from engagement_platform_tests.integration.dagster_dev import PATIENCE, ROOT, children, dagster_dev, environment, kill
+from engagement_platform_tests.integration.dagster_dev import (
+    PATIENCE,
+    ROOT,
+    children,
+    dagster_dev,
+    environment,
+    kill,
+    started_processes,
+)
 from engagement_platform_tests.integration.writing import beside
 from engagement_platform_tests.streaming import insert, read_all, wait_for
 from engagement_platform_tests.warehouse import ids_by_day, source_ids, source_ids_by_day, table_ids, write
@@ -51,7 +59,15 @@ def source(endpoints: Endpoints) -> SourceDatabase:
 
 
 @pytest.fixture(scope="module")
-def own_settings(endpoints: Endpoints, own_stack_folder: Path, source: SourceDatabase) -> Settings:
+def receiver() -> Iterator[AlertReceiver]:
+    with AlertReceiver() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def own_settings(
+    endpoints: Endpoints, own_stack_folder: Path, source: SourceDatabase, receiver: AlertReceiver
+) -> Settings:
     return make_settings(
         endpoints,
         source.dsn,
@@ -61,6 +77,7 @@ def own_settings(endpoints: Endpoints, own_stack_folder: Path, source: SourceDat
         stage_seconds=5.0,  # each load writes a file for each of its days, and every scan plans over all of them
         state_dir=own_stack_folder,
         warehouse_uri=str(own_stack_folder / "backfill-warehouse"),
+        alert_url=receiver.url,
     )
 
 
@@ -101,10 +118,11 @@ def committed(source: SourceDatabase) -> list[int]:
 
 
 def test_events_reach_redis_and_a_killed_run_loses_and_doubles_nothing(
-    dagster: Dagster, own_settings: Settings, source: SourceDatabase
+    dagster: Dagster, own_settings: Settings, source: SourceDatabase, receiver: AlertReceiver
 ) -> None:
     commit(source, 20)
     wait_for(lambda: counted(own_settings) == 20, "the first events in Redis", PATIENCE)
+    assert main_says("pause", "forward") == 0
     with psycopg.connect(source.writer_dsn) as late:
         insert(late, 3)
         commit(source, 20)
@@ -119,6 +137,18 @@ def test_events_reach_redis_and_a_killed_run_loses_and_doubles_nothing(
     published = sorted(json.loads(record.value)["id"] for record in read_all(own_settings, own_settings.topics.events))
     assert published == committed(source)
     assert counted(own_settings) == 68
+    wait_for(lambda: PAUSED in receiver.told, "the alert of a loop that is paused", PATIENCE)
+    assert main_says("resume", "forward") == 0
+
+
+PAUSED = ("began", "loop_paused", "forward")
+
+
+def main_says(*arguments: str) -> int:
+    """Run a command in this process; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
 
 
 def write_on(source: SourceDatabase, stop: threading.Event) -> None:
@@ -150,16 +180,6 @@ def finished(process: "subprocess.Popen[str]") -> str:
     return out
 
 
-def started_processes(instance: dg.DagsterInstance, run_id: str, said: str) -> list[psutil.Process]:
-    """The living processes that a run's log tells of in lines with `said`."""
-    found = []
-    for entry in instance.all_logs(run_id):
-        number = re.search(r"pid: (\d+)", entry.message or "")
-        if number and said in entry.message and psutil.pid_exists(int(number[1])):
-            found.append(psutil.Process(int(number[1])))
-    return found
-
-
 def stage_process(instance: dg.DagsterInstance) -> list[psutil.Process]:
     """The process of the stage of the run that streams, as it told Dagster."""
     (run,) = instance.get_runs(
@@ -181,7 +201,11 @@ def backfill_workers(instance: dg.DagsterInstance) -> list[psutil.Process]:
 
 
 def test_weeks_are_rebuilt_while_events_come_and_processes_are_killed(
-    dagster: Dagster, variables: Mapping[str, str], own_settings: Settings, source: SourceDatabase
+    dagster: Dagster,
+    variables: Mapping[str, str],
+    own_settings: Settings,
+    source: SourceDatabase,
+    receiver: AlertReceiver,
 ) -> None:
     with psycopg.connect(source.writer_dsn) as connection:
         for n in range(DAYS):
@@ -200,6 +224,8 @@ def test_weeks_are_rebuilt_while_events_come_and_processes_are_killed(
     wait_for(lambda: len(table_ids(own_settings)) >= len(wanted), "the stream to catch up", PATIENCE)
     assert ids_by_day(own_settings) == source_ids_by_day(source)
     assert len(ids_by_day(own_settings)) == DAYS
+    wait_for(lambda: ("over", *PAUSED[1:]) in receiver.told, "the alert to be over", PATIENCE)
+    assert receiver.told.count(PAUSED) == 1
 
 
 @pytest.fixture

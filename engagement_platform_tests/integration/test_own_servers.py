@@ -28,7 +28,7 @@ from engagement_platform_tests.streams import PACKAGED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "own-servers.md").read_text()
-UNIT = "engagement-platform.service"
+UNIT, PAGE_UNIT = "engagement-platform.service", "engagement-platform-page.service"
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(700)]
 
@@ -171,10 +171,11 @@ def test_the_secrets_are_for_their_owner_and_the_two_settings_stand_apart(tmp_pa
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [UNIT, PAGE_UNIT])
+def test_systemd_understands_the_unit(tmp_path: Path, name: str) -> None:
     (tmp_path / ".env").touch()
-    unit = tmp_path / UNIT
-    unit.write_text(contents(tmp_path, Path(sys.executable), "root")[UNIT][0])
+    unit = tmp_path / name
+    unit.write_text(contents(tmp_path, Path(sys.executable), "root")[name][0])
     checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert str(unit) not in checked.stderr
 

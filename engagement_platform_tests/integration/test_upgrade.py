@@ -97,6 +97,14 @@ class Version:
             run.wait()
 
 
+RENAMED = {
+    "kafka/engagement_events": "kafka/engagement_events_topic",
+    "postgres/engagement_events": "postgres/engagement_events_source",
+    "postgres/content": "postgres/content_source",
+}
+"""Assets that are not materialized by Dagster, and had the last name of another one."""
+
+
 def version(folder: Path, code: Path, variables: Mapping[str, str]) -> Version:
     folder.mkdir()
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
@@ -192,8 +200,10 @@ def test_what_was_before_goes_on(
     }
     was, now = old.names(), new.names()
     assert was["file"].startswith(str(before)), "the version before is another code"
-    assert was["versions"].items() <= now["versions"].items(), "else days would be shown as stale"
-    for kind in ("assets", "jobs", "sensors", "schedules"):
+    versions = {RENAMED.get(asset, asset): version for asset, version in was["versions"].items()}
+    assert versions.items() <= now["versions"].items(), "else days would be shown as made by another formula"
+    assert {RENAMED.get(asset, asset) for asset in was["assets"]} <= set(now["assets"])
+    for kind in ("jobs", "sensors", "schedules"):
         assert set(was[kind]) <= set(now[kind])
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from engagement_platform.orchestration.assets import source_key, sources_of, streamed_of
+from engagement_platform.orchestration.assets import bare_name, source_key, sources_of, streamed_of
 from engagement_platform.settings import default_of
 from engagement_platform_tests.streams import ORDERS, PACKAGED, PINGS, made
 
@@ -13,9 +13,10 @@ def test_the_topic_is_not_named_as_if_its_setting_had_a_fixed_value() -> None:
 
 
 def test_a_table_of_the_source_is_named_by_its_parts() -> None:
-    assert source_key("content").path == ["postgres", "content"]
-    assert source_key("shop.orders").path == ["postgres", "shop", "orders"]
-    assert source_key('"a.b"."c d"').path == ["postgres", "a_b", "c_d"]
+    assert source_key("content").path == ["postgres", "content_source"]
+    assert source_key("shop.orders").path == ["postgres", "shop", "shop_orders_source"]
+    assert source_key('"a.b"."c d"').path == ["postgres", "a_b", "a_b_c_d_source"]
+    assert bare_name('"a.b"."c d"') == "a.b.c d"
 
 
 def test_a_table_that_several_streams_read_is_one_asset_and_tables_that_read_each_other_are_no_circle() -> None:

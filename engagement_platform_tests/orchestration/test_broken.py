@@ -13,6 +13,7 @@ from dagster_shared.check import CheckError
 from engagement_platform.definitions import shared
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.orchestration.assets import source_key
 from engagement_platform.orchestration.failures import for_each_stream
 from engagement_platform.orchestration.location import broken_of, definitions_of, location, told_apart
 from engagement_platform.settings import Settings
@@ -107,11 +108,10 @@ def test_a_run_that_was_launched_before_its_folder_broke_ends_with_the_reason() 
         made("other", table=PACKAGED.table),
         made("other", table="daily_device_engagement"),
         made("other", table="staged_batches"),
-        made("other", table="dead_letters"),
         made("other", table="mine", marts={"orders": "SELECT 1"}),
         made("other", table="other_staged_batches"),
     ],
-    ids=["events", "a mart", "batches", "dead letters", "its mart", "its own"],
+    ids=["events", "a mart", "batches", "its mart", "its own"],
 )
 def test_what_two_streams_would_call_theirs_is_of_the_first(other: object) -> None:
     streams = {"engagement": PACKAGED, "orders": ORDERS, "other": other, "pings": PINGS}
@@ -194,7 +194,7 @@ def test_what_conflicts_only_in_the_whole_stops_the_later_stream_alone(
         return dg.AssetCheckResult(passed=True)
 
     more = {
-        "asset": dg.Definitions(assets=[dg.AssetSpec(dg.AssetKey(["postgres", "content"]))]),
+        "asset": dg.Definitions(assets=[dg.AssetSpec(source_key("content"))]),
         "job": dg.Definitions(jobs=[job]),
         "sensor": dg.Definitions(sensors=[dg.SensorDefinition("end_dead_runs", job=job, evaluation_fn=lambda _: None)]),
         "check": dg.Definitions(asset_checks=[check]),

@@ -27,12 +27,6 @@ ACTIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterR
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
-
-
-@pytest.fixture
 def beats(platform: Settings) -> Iterator[RunBeats]:
     with RunBeats.opened(platform, "test") as made:
         yield made

@@ -14,12 +14,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from engagement_platform import orchestration
-from engagement_platform.definitions import definitions
+from engagement_platform.definitions import definitions, shared
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.orchestration.assets import source_key
+from engagement_platform.orchestration.location import definitions_of
 from engagement_platform.orchestration.private import AssetJob
 from engagement_platform.orchestration.stream_job import PRELOADED
 from engagement_platform.orchestration.warehouse.schedules import QUEUE, queued
@@ -94,8 +97,8 @@ def test_the_definitions_can_be_loaded() -> None:
 
 def test_the_assets_have_a_lineage_and_only_those_with_days_a_button() -> None:
     graph = definitions.resolve_asset_graph()
-    views, topic = dg.AssetKey(["redis", "engagement_views"]), dg.AssetKey(["kafka", "engagement_events"])
-    events, content = dg.AssetKey(["postgres", "engagement_events"]), dg.AssetKey(["postgres", "content"])
+    views, topic = dg.AssetKey(["redis", "engagement_views"]), dg.AssetKey(["kafka", "engagement_events_topic"])
+    events, content = source_key("engagement_events"), source_key("content")
     assert graph.get(views).parent_keys == {topic}
     assert graph.get(topic).parent_keys == {events, content}
     for read in (["warehouse", "staged_batches"], ["partner", "api"]):
@@ -158,7 +161,7 @@ def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatc
     reference = InstanceRef.from_dir(str(ROOT))
     assert reference.compute_logs_data.class_name == "NoOpComputeLogManager"
     assert reference.storage_data is not None
-    assert reference.storage_data.class_name == "DagsterPostgresStorage"
+    assert reference.storage_data.class_name == "PlatformStorage"
     assert reference.settings["telemetry"] == {"enabled": False}
     runs: Any = reference.settings["concurrency"]
     limits = {limit["key"]: limit for limit in runs["runs"]["tag_concurrency_limits"]}
@@ -166,6 +169,14 @@ def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatc
     assert queued("engagement") == {QUEUE: "days"}
     assert queued("orders") == {QUEUE: "orders_days"}
     assert queued("days") != queued("engagement")
+
+
+def test_there_are_workers_for_the_sensors_of_five_streams() -> None:
+    """Those of a stream whose servers do not answer hang: there are workers left for the others'."""
+    own = len(list(definitions_of(PACKAGED).sensors or ()))
+    for_all = len(list(shared([PACKAGED]).sensors or ())) + 1  # and report_lineage, where OPENLINEAGE_URL is set
+    workers = yaml.safe_load((ROOT / "dagster.yaml").read_text())["sensors"]["num_workers"]
+    assert workers >= 5 * own + for_all
 
 
 def test_the_workspace_names_the_definitions() -> None:

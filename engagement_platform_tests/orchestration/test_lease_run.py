@@ -1,5 +1,6 @@
 """A lease run in Dagster's own processes, with stand-ins for the loops."""
 
+import json
 import os
 import signal
 import subprocess
@@ -43,7 +44,9 @@ def lease_run(stream: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[byt
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path), stand_ins.NOTES: str(tmp_path)}
     program = f"from {stand_ins.__name__} import execute; execute()"
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment, start_new_session=True)
+    with (tmp_path / "lines").open("w") as lines:
+        command = [sys.executable, "-c", program]
+        process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=lines)
     try:
         yield process
     finally:
@@ -86,6 +89,11 @@ def test_a_lease_run(lease_run: subprocess.Popen[bytes], leases: Leases, tmp_pat
     leases.claim("successor", leases.register("successor", "relay"), 60, ["relay"])
     until(lambda: lease_run.poll() is not None, 30)
     assert lease_run.returncode == 0, "a superseded run ends successfully"
+
+    printed = (tmp_path / "lines").read_text().splitlines()
+    of_loops = [told for line in printed if line.startswith("{") and "loop" in (told := json.loads(line))]
+    assert {(told["loop"], told["stream"]) for told in of_loops} == {(loop, "engagement") for loop in NAMES}
+    assert len({told["run"] for told in of_loops}) == 1, "nobody reads them on a terminal, so they are JSON"
 
 
 @pytest.mark.parametrize("stream", ["orders"], indirect=True)

@@ -10,7 +10,7 @@ from engagement_platform.domain.progress import EVENTS, OPEN_IDS
 from engagement_platform.orchestration.materializations import Reporter
 from engagement_platform.stream.progress import Progress
 
-ASSET = dg.AssetKey(["kafka", "engagement_events"])
+ASSET = dg.AssetKey(["kafka", "engagement_events_topic"])
 
 
 def figures(reporter: Reporter) -> dict[str, object]:

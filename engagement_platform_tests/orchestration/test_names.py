@@ -15,6 +15,7 @@ JOBS = {
     "count_dead_letters": ["kafka__dead_letters"],
     "engagement_stream": sorted(NAMES),
     "keep_warehouse_small": ["tidy_up"],
+    "prove_delivery": ["delivery_evidence"],
     "prune_engagement_stream_runs": ["delete_old_stream_runs"],
     "redrive_dead_letters": ["redrive_letters_of_a_day"],
     "refresh_marts": [
@@ -39,6 +40,7 @@ TAGS = {"engagement_stream": {"dagster/priority": "10", "dagster/max_retries": "
 SCHEDULES = {
     "count_dead_letters_hourly": ("7 * * * *", "count_dead_letters"),
     "keep_warehouse_small_hourly": ("47 * * * *", "keep_warehouse_small"),
+    "prove_delivery_hourly": ("12 * * * *", "prove_delivery"),
     "prune_engagement_stream_runs_daily": ("17 4 * * *", "prune_engagement_stream_runs"),
     "refresh_late_days": ("15 1 * * *", "refresh_marts"),
     "refresh_today": ("*/5 * * * *", "refresh_marts"),
@@ -47,25 +49,29 @@ SCHEDULES = {
 
 SENSORS = {
     "end_dead_runs": [],
+    "tell_what_is_wrong": [],
+    "judge_loops": [],
     "keep_engagement_stream_alive": ["engagement_stream"],
     "rebuild_days_that_are_due": ["settle_day"],
     "report_staged_days": [],
 }
 """Sensor -> the jobs that it launches."""
 
-_SOURCE = ["postgres/content", "postgres/engagement_events"]
+_SOURCE = ["postgres/content_source", "postgres/engagement_events_source"]
+_KEPT = ["kafka/engagement_events_topic", "partner/api", "redis/engagement_views", "warehouse/staged_batches"]
 ASSETS = {
-    "kafka/dead_letters": ("stream", ["kafka/engagement_events", "partner/api", "warehouse/staged_batches"]),
-    "kafka/engagement_events": ("stream", _SOURCE),
-    "partner/api": ("stream", ["kafka/engagement_events"]),
-    "postgres/content": ("source", []),
-    "postgres/engagement_events": ("source", ["postgres/content"]),
-    "redis/engagement_views": ("stream", ["kafka/engagement_events"]),
+    "delivery_evidence": ("stream", _KEPT),
+    "kafka/dead_letters": ("stream", ["kafka/engagement_events_topic", "partner/api", "warehouse/staged_batches"]),
+    "kafka/engagement_events_topic": ("stream", _SOURCE),
+    "partner/api": ("stream", ["kafka/engagement_events_topic"]),
+    "postgres/content_source": ("source", []),
+    "postgres/engagement_events_source": ("source", ["postgres/content_source"]),
+    "redis/engagement_views": ("stream", ["kafka/engagement_events_topic"]),
     "warehouse/daily_content_engagement": ("warehouse", ["warehouse/engagement_events"]),
     "warehouse/daily_device_engagement": ("warehouse", ["warehouse/engagement_events"]),
     "warehouse/engagement_events": ("warehouse", [*_SOURCE, "warehouse/staged_batches"]),
     "warehouse/hourly_engagement": ("warehouse", ["warehouse/engagement_events"]),
-    "warehouse/staged_batches": ("stream", ["kafka/engagement_events"]),
+    "warehouse/staged_batches": ("stream", ["kafka/engagement_events_topic"]),
 }
 """Asset -> its group, and what it depends on."""
 
@@ -78,24 +84,37 @@ CHECKS = {
     "same_rows_as_source",
     "same_values_as_source",
     "unique_ids",
+    "up_to_date",
     "values_fit",
     "values_known",
 }
+"""Of the table of the events."""
+
+OF_LOOPS = {"keeps_up", "latency_as_promised"}
+"""Checks of each asset that a loop keeps up to date."""
+EVIDENT = "every_sink_has_every_event"
 
 OF_ORDERS = {
     "jobs": {
         "orders_count_dead_letters",
+        "orders_prove_delivery",
         "orders_redrive_dead_letters",
         "orders_settle_day",
         "orders_stream",
     },
-    "schedules": {"orders_count_dead_letters_hourly", "orders_settle_yesterday"},
-    "sensors": {"keep_orders_stream_alive", "orders_rebuild_days_that_are_due", "orders_report_staged_days"},
+    "schedules": {"orders_count_dead_letters_hourly", "orders_prove_delivery_hourly", "orders_settle_yesterday"},
+    "sensors": {
+        "keep_orders_stream_alive",
+        "orders_judge_loops",
+        "orders_rebuild_days_that_are_due",
+        "orders_report_staged_days",
+    },
     "assets": {
-        "kafka/orders",
+        "kafka/orders_topic",
         "kafka/orders_dead_letters",
+        "orders_delivery_evidence",
         "partner/orders_api",
-        "postgres/shop/orders",
+        "postgres/shop/shop_orders_source",
         "redis/orders_views",
         "warehouse/orders",
         "warehouse/orders_staged_batches",
@@ -110,9 +129,21 @@ OF_ORDERS = {
             "same_rows_as_source",
             "same_values_as_source",
             "unique_ids",
+            "up_to_date",
             "values_fit",
         )
-    },
+    }
+    | {
+        f"{asset}:{name}"
+        for asset in (
+            "kafka/orders_topic",
+            "partner/orders_api",
+            "redis/orders_views",
+            "warehouse/orders_staged_batches",
+        )
+        for name in OF_LOOPS
+    }
+    | {"orders_delivery_evidence:every_sink_has_every_event"},
 }
 
 Names = Mapping[str, Mapping[str, object]]
@@ -148,7 +179,8 @@ def test_the_names_of_the_packaged_stream_stay() -> None:
     assert names["schedules"] == SCHEDULES
     assert names["sensors"] == SENSORS
     assert names["assets"] == ASSETS
-    assert set(names["checks"]) == {f"warehouse/engagement_events:{name}" for name in CHECKS}
+    others = {f"{asset}:{name}" for asset in _KEPT for name in OF_LOOPS} | {f"delivery_evidence:{EVIDENT}"}
+    assert set(names["checks"]) == {f"warehouse/engagement_events:{name}" for name in CHECKS} | others
 
 
 def test_the_run_config_and_the_steps_of_the_stream_stay() -> None:
@@ -170,7 +202,7 @@ def test_the_order_of_streams_changes_no_name() -> None:
 
 
 def test_what_is_not_said_in_a_folder_is_not_checked() -> None:
-    checks = {name.split(":")[1] for name in names_of(together(PINGS))["checks"]}
+    checks = {name.split(":")[1] for name in names_of(together(PINGS))["checks"]} - OF_LOOPS - {EVIDENT}
     assert checks == {
         "brought_by_stream",
         "days_known",
@@ -178,6 +210,7 @@ def test_what_is_not_said_in_a_folder_is_not_checked() -> None:
         "same_rows_as_source",
         "same_values_as_source",
         "unique_ids",
+        "up_to_date",
         "values_fit",
     }
     said = made(
@@ -190,7 +223,7 @@ def test_what_is_not_said_in_a_folder_is_not_checked() -> None:
             "known_values": {"host": ["a"]},
         },
     )
-    more = {name.split(":")[1] for name in names_of(together(said))["checks"]} - checks
+    more = {name.split(":")[1] for name in names_of(together(said))["checks"]} - checks - OF_LOOPS - {EVIDENT}
     assert more == {"same_bytes_as_source", "rack_known", "room_known", "values_known"}
 
 
@@ -206,3 +239,9 @@ def test_marts_are_downstream_of_what_they_read() -> None:
     assert assets["warehouse/a_week"] == ("sold_warehouse", ["warehouse/daily", "warehouse/hourly", "warehouse/sold"])
     assert assets["warehouse/daily"] == ("sold_warehouse", ["warehouse/hourly", "warehouse/sold"])
     assert assets["warehouse/hourly"] == ("sold_warehouse", ["warehouse/sold"])
+
+
+def test_no_two_assets_have_the_same_last_name() -> None:
+    """The lineage shows no other part of a name: a topic, a source's table and the warehouse's are named alike."""
+    last = [name.rpartition("/")[2] for name in names_of(together(PACKAGED, ORDERS, PINGS))["assets"]]
+    assert sorted(last) == sorted(set(last))

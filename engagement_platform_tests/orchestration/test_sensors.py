@@ -1,6 +1,5 @@
 """The sensor: it reads, asks the rules, and acts. The rules themselves are tested in domain/test_leases.py."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
@@ -8,7 +7,6 @@ import psycopg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
-from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
 from engagement_platform.definitions import definitions
 from engagement_platform.orchestration.sensors import CODE_SERVER, LAUNCHED_AT, LAUNCHED_BY
@@ -20,19 +18,6 @@ engagement_stream = definitions.resolve_job_def("engagement_stream")
 LOOPS = ("relay", "tally")
 ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository").get_job_origin("engagement_stream")
 """Without it Dagster queues no run."""
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
-
-
-@pytest.fixture
-def leases(platform: Settings) -> Iterator[Leases]:
-    made = Leases(Session(platform, "test"))
-    yield made
-    made.close()
 
 
 def tick(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:

@@ -1,15 +1,22 @@
 """The job with stand-ins for its loops."""
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 import pytest
+from dagster._config import process_config
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.executor.init import InitExecutorContext
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.domain.errors import StreamStopped
+from engagement_platform.domain.errors import SettingsError, StreamStopped
+from engagement_platform.domain.leases import PATIENCE
 from engagement_platform.domain.progress import EVENTS
 from engagement_platform.orchestration.assets import streamed_key
 from engagement_platform.orchestration.loop_op import RunLoop
-from engagement_platform.orchestration.stream_job import stream_job_of
+from engagement_platform.orchestration.stream_job import executor, stream_job_of
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.registry import NAMES
@@ -128,3 +135,39 @@ def test_anything_else_is_tried_again_at_once() -> None:
     result = job.execute_in_process(run_config=DRAIN)
     assert result.success
     assert len(tries) == 3
+
+
+def test_the_loops_are_processes_of_the_run_unless_they_are_to_be_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Loops().job().executor_def.name == "side_by_side"
+    monkeypatch.setenv("ENGAGEMENT_STREAM_EXECUTOR", "pods")
+    in_pods = Loops().job().executor_def
+    assert in_pods.name == "in_pods"
+    config = process_config(in_pods.config_schema.config_type, {"step_k8s_config": {}})
+    assert config.success, config.errors
+
+
+def test_pods_are_looked_at_before_their_run_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("kubernetes.config.load_kube_config", lambda _: None)
+    monkeypatch.setenv("ENGAGEMENT_STREAM_EXECUTOR", "pods")
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = Loops().job()
+        context = InitExecutorContext(
+            job=InMemoryJob(job),
+            executor_def=job.executor_def,
+            executor_config={
+                "retries": {"enabled": {}},
+                "load_incluster_config": False,
+                "kubeconfig_file": "x",
+                "step_dependency_config": {"require_upstream_step_success": False},
+            },
+            instance=instance,
+        )
+        made: Any = job.executor_def.executor_creation_fn(context)  # type: ignore[misc]
+    assert made._check_step_health_interval_seconds < PATIENCE.total_seconds() / 2
+    assert not made.step_dependency_config.require_upstream_step_success
+
+
+def test_an_executor_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGAGEMENT_STREAM_EXECUTOR", "threads")
+    with pytest.raises(SettingsError, match="ENGAGEMENT_STREAM_EXECUTOR must be processes or pods, and is 'threads'"):
+        executor()

@@ -5,8 +5,6 @@ The long form, with twice of what is possible for two minutes, is `make soak ARG
 
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -26,33 +24,13 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream import lease as module
 from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.give_way import GiveWay
-from engagement_platform.stream.lease import LeaseControl, hold_lease
-from engagement_platform.stream.registry import LOOPS, NAMES
+from engagement_platform.stream.lease import hold_lease
+from engagement_platform.stream.registry import NAMES
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.streaming import insert, wait_for
+from engagement_platform_tests.streaming import insert, lease_run, wait_for
 from engagement_platform_tests.warehouse import table_ids
 
 EVENTS, AT_ONCE = 20_000, 4_000
-
-
-@contextmanager
-def lease_run(settings: Settings) -> Iterator[dict[str, LeaseControl]]:
-    """Run the four loops of a run in threads, each with its lease and heartbeat, while the block runs."""
-    with ExitStack() as stack:
-        controls = {
-            name: stack.enter_context(hold_lease(settings, run_id="a", loop=name, loops=NAMES, lease_seconds=600))
-            for name in NAMES
-        }
-        threads = [threading.Thread(target=loop.imported().run, args=(settings, controls[loop.name])) for loop in LOOPS]
-        for thread in threads:
-            thread.start()
-        try:
-            yield controls
-        finally:
-            for control in controls.values():
-                control.stop.set("The test ends.")
-            for thread in threads:
-                thread.join(30)
 
 
 def test_all_of_an_overload_is_caught_up_and_meanwhile_it_is_a_state(

@@ -37,7 +37,7 @@ def test_its_asset_is_registered_and_its_op_says_what_it_does(loop: Loop) -> Non
 
 def test_an_asset_has_the_name_of_its_stream_where_its_key_says_so_or_in_front() -> None:
     assert [loop.asset_of(ORDERS) for loop in LOOPS] == [
-        ("kafka", "orders"),
+        ("kafka", "orders_topic"),
         ("redis", "orders_views"),
         ("warehouse", "orders_staged_batches"),
         ("partner", "orders_api"),

@@ -13,6 +13,7 @@ from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.refusals import no_answer
 from engagement_platform.adapters.kafka.topics import topic_id
 from engagement_platform.domain.errors import EngagementError
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Kafka
 
 __all__ = ["REFRESH_MS", "OffsetsExpired", "TopicChanged", "TopicReader", "latest_arrival"]
@@ -42,14 +43,18 @@ class _Stand(NamedTuple):
 
 
 class TopicReader:
-    """Reads all partitions of a topic, or some of them.
+    """Reads all partitions of a topic, or those of a shard, or some of them.
 
     Methods raise Unavailable when Kafka does not answer, OffsetsExpired and TopicChanged. Not thread-safe.
     """
 
-    def __init__(self, kafka: Kafka, topic: str, *, group: str | None = None, **fetching: int) -> None:
+    def __init__(
+        self, kafka: Kafka, topic: str, *, group: str | None = None, shard: Shard = WHOLE, **fetching: int
+    ) -> None:
         """Connect. `fetching` is what `port.Fetching` has, but for `refresh_ms`."""
         self._kafka = kafka
+        self.shard = shard
+        """Whose partitions it reads. It may be set to another one, before the next `seek`."""
         self.topic = topic
         how = Fetching(refresh_ms=REFRESH_MS, **fetching)
         self._consumer = client_of(kafka).open_consumer(kafka, topic, how, group)
@@ -59,7 +64,12 @@ class TopicReader:
 
     @property
     def partitions(self) -> frozenset[int]:
-        """The partitions that the topic has, at most `REFRESH_MS` ago. They only ever become more."""
+        """The shard's partitions of the topic, at most `REFRESH_MS` ago. They only ever become more."""
+        return self.shard.owned(self.all_partitions)
+
+    @property
+    def all_partitions(self) -> frozenset[int]:
+        """The partitions that the topic has, whoever reads them."""
         return self._present().partitions
 
     def seek(self, offsets: Mapping[int, int]) -> None:
@@ -67,15 +77,15 @@ class TopicReader:
         self._stand = None
         self._consumer.assign(offsets)
 
-    def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
-        """Return messages, as soon as there are any; at most `max_records`.
+    def poll(self, timeout_ms: int, most: int | None = None) -> dict[int, list[Record]]:
+        """Return messages, as soon as there are any; at most `max_records`, or `most` where that is less.
 
         Kafka is asked by the topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes
         something lasting of the messages calls `verify` between the poll and that.
         """
         self._stand = None
         try:
-            polled = self._consumer.poll(timeout_ms)
+            polled = self._consumer.poll(timeout_ms, most)
         except OffsetsExpired:
             self._present()  # of another topic they are not expired: they never were
             raise
@@ -88,8 +98,12 @@ class TopicReader:
 
     def waiting(self) -> int:
         """Return how many offsets lie between the positions and the ends as the last answers told them."""
+        return sum(self.lags().values())
+
+    def lags(self) -> dict[int, int]:
+        """Return partition -> how many offsets lie between the position and the end as the last answers told it."""
         ends, positions = self._standing()
-        return sum(max(0, (ends[p] or 0) - position) for p, position in positions.items())
+        return {p: max(0, (ends[p] or 0) - position) for p, position in positions.items()}
 
     def is_at_end(self) -> bool:
         """Say whether everything was read up to the ends that Kafka told in answers to reads from these positions."""
@@ -106,16 +120,22 @@ class TopicReader:
         return self._stand
 
     def end_offsets(self) -> dict[int, int]:
-        """Return partition -> end of what is committed, for all partitions."""
-        return self._consumer.end_offsets(self.partitions)
+        """Return partition -> end of what is committed, for the shard's partitions."""
+        return self._consumer.end_offsets(partitions) if (partitions := self.partitions) else {}
 
     def beginning_offsets(self) -> dict[int, int]:
-        """Return partition -> oldest offset there is, for all partitions."""
-        return self._consumer.beginning_offsets(self.partitions)
+        """Return partition -> oldest offset there is, for the shard's partitions."""
+        return self._consumer.beginning_offsets(partitions) if (partitions := self.partitions) else {}
+
+    def beginning_offsets_of_all(self) -> dict[int, int]:
+        """Return partition -> oldest offset there is, for all partitions, whoever reads them."""
+        return self._consumer.beginning_offsets(self.all_partitions)
 
     def offsets_at(self, arrived_ms: int) -> dict[int, int]:
-        """Return partition -> offset of the first message that arrived at that time or later, for all partitions."""
+        """Return partition -> offset of the first message that arrived at that time or later, for the shard's."""
         ends = self.end_offsets()  # first, so that nothing that arrives meanwhile is skipped
+        if not ends:
+            return {}
         offsets = self._consumer.offsets_at(ends.keys(), arrived_ms)
         return {p: end if (offset := offsets[p]) is None else offset for p, end in ends.items()}
 

@@ -28,6 +28,11 @@ class DeadLetterReader:
         self._reader = reader
         self.topic_id = reader.topic_id
 
+    def extent(self) -> tuple[tuple[int, int, int], ...]:
+        """Return partition, first and next offset of each: as long as that stays, so do the letters."""
+        ends = self._reader.end_offsets()
+        return tuple((p, begin, ends[p]) for p, begin in sorted(self._reader.beginning_offsets().items()))
+
     def between(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Letter]:
         """Yield the letters that are there now, by address; at least those of a time."""
         begins = self._reader.beginning_offsets() if since is None else self._offsets_at(since, -_AROUND_MS)

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.port import NoteTooLong
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Kafka
 
 _MAX_WAIT_MS = 200
@@ -44,10 +45,11 @@ def note_of(topic_id: str, settled_to: datetime | None, credit: int | None = Non
 class GroupReader(TopicReader):
     """A `TopicReader` of one topic, the topic of events or that of replays, with a group for its offsets."""
 
-    def __init__(self, kafka: Kafka, topic: str, group: str) -> None:
+    def __init__(self, kafka: Kafka, topic: str, group: str, shard: Shard = WHOLE) -> None:
         super().__init__(
             kafka,
             topic,
+            shard=shard,
             min_bytes=1 << 17,
             max_wait_ms=_MAX_WAIT_MS,
             max_records=2_000,
@@ -58,8 +60,8 @@ class GroupReader(TopicReader):
         self._holding = False
 
     def stored(self) -> dict[int, Stored]:
-        """Return partition -> what the group stores, for the partitions that have something stored."""
-        stored = self._consumer.stored(self.partitions)
+        """Return partition -> what the group stores, for the partitions that have something stored, whoever's."""
+        stored = self._consumer.stored(self.all_partitions)
         return {partition: _stored(offset, note) for partition, (offset, note) in stored.items()}
 
     def store(self, offsets: Mapping[int, int], notes: Mapping[int, str]) -> None:
@@ -73,7 +75,7 @@ class GroupReader(TopicReader):
             self._consumer.store({p: (offset, without_tries(notes[p])) for p, offset in offsets.items()})
 
     def resume(self, stored: Mapping[int, Stored]) -> None:
-        """Read on from the offsets stored, or from the oldest messages there are when nothing is stored.
+        """Read the shard's partitions on from the offsets stored, or from the oldest messages when nothing is stored.
 
         A partition that has nothing stored, beside others that have, is new and read from 0. Raises TopicChanged when
         they were stored for another topic of the same name.
@@ -84,8 +86,17 @@ class GroupReader(TopicReader):
                 f"The offsets in group {self._group} are those of topic {min(others)}, "
                 f"but {self.topic} is {self.topic_id} now."
             )
-        offsets = {partition: one.offset for partition, one in stored.items()}
-        self.seek(dict.fromkeys(self.partitions, 0) | offsets if offsets else self.beginning_offsets())
+        offsets = {partition: one.offset for partition, one in self.shard.part_of(stored).items()}
+        self.seek(dict.fromkeys(self.partitions, 0) | offsets if stored else self.beginning_offsets())
+
+    def begin_others(self) -> None:
+        """Store for the other shards, at a first start, that they begin with the oldest messages there are.
+
+        Else theirs would look like partitions that were added since.
+        """
+        others = {p: at for p, at in self.beginning_offsets_of_all().items() if not self.shard.owns(p)}
+        if others:
+            self.store(others, dict.fromkeys(others, note_of(self.topic_id, None)))
 
     def follow_new_partitions(self) -> frozenset[int]:
         """Read partitions that were added, from their beginning, beside the others; return them."""

@@ -86,8 +86,10 @@ class Consumer(Protocol):
     def hold(self, *, holding: bool) -> None:
         """Stop fetching what is assigned, or go on."""
 
-    def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
-        """Return messages by partition, as soon as there are any; at most `max_records`. Raises OffsetsExpired.
+    def poll(self, timeout_ms: int, most: int | None = None) -> dict[int, list[Record]]:
+        """Return messages by partition, as soon as there are any; at most `max_records`, or `most` where that is less.
+
+        Raises OffsetsExpired.
 
         What was polled is returned before an error is raised.
         """

@@ -3,7 +3,9 @@
 `said` is the client's own text: the kind of the error and what it says.
 """
 
+from engagement_platform.adapters import tls
 from engagement_platform.domain.errors import Refused, Unavailable
+from engagement_platform.domain.tls import Where, remedy
 from engagement_platform.settings import Kafka, variable
 
 
@@ -44,13 +46,38 @@ def right_refused(kafka: Kafka, said: str, transactional_id: str = "") -> Refuse
 
 def tls_refused(kafka: Kafka, said: str) -> Refused:
     """Return what to tell of two sides that do not agree on TLS."""
-    return Refused(
-        f"{server(kafka)} and this machine do not agree on TLS ({said}).",
-        f"Let {kafka.variable('ssl_cafile')} name the authority that signed the brokers' certificates,"
-        f" {kafka.variable('bootstrap_servers')} the names that these carry, and"
-        f" {kafka.variable('security_protocol')} what the brokers speak.",
-        server=server(kafka),
+    where = Where(
+        "the brokers",
+        kafka.variable("ssl_cafile"),
+        f"{kafka.variable('bootstrap_servers')} (and the brokers' advertised.listeners)",
+        f"{kafka.variable('ssl_certfile')} and {kafka.variable('ssl_keyfile')}",
+        kafka.variable("security_protocol"),
     )
+    return Refused(f"{server(kafka)} and this machine {_DISAGREE} ({said}).", remedy(said, where), server=server(kafka))
+
+
+def explained(kafka: Kafka, told: Unavailable) -> Unavailable:
+    """Return what to tell of a connection that failed, with what a look at the first broker's TLS shows.
+
+    A client sees that a connection ends, as where one side speaks TLS and the other not, or a certificate is missing;
+    and a broker that shuts down ends it, too. Raises SettingsError for a file of TLS that cannot be used.
+    """
+    host, _, port = kafka.bootstrap_servers.split(",")[0].rpartition(":")
+    if (isinstance(told, Refused) and _DISAGREE not in told.what) or not port.isdecimal():
+        return told
+    at = host.strip("[]"), int(port)
+    if "SSL" not in kafka.security_protocol:
+        said = "the broker speaks TLS there" if tls.is_spoken(*at) else None
+    elif tls.answers_in_plain(*at, _WHICH_VERSIONS):
+        said = "the broker speaks no TLS there"
+    else:
+        said = tls.objection(tls.context(kafka), *at)
+    return told if said is None else tls_refused(kafka, said)
+
+
+_DISAGREE = "do not agree on TLS"
+_WHICH_VERSIONS = b"\x00\x00\x00\x0a\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff"
+"""ApiVersions, which a broker answers before any login."""
 
 
 def missing_topic(kafka: Kafka, topic: str) -> Unavailable:

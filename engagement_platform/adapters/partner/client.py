@@ -9,29 +9,29 @@ redirects are not followed. What is told of a failure never holds a secret, not 
 import http.client
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import requests
 import urllib3
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from engagement_platform import __version__
+from engagement_platform.adapters import https, tls
 from engagement_platform.adapters.partner import secrets
 from engagement_platform.adapters.partner.connection import Exchange, ExchangeAdapter
 from engagement_platform.adapters.partner.replies import NoReply
 from engagement_platform.domain import signing
 from engagement_platform.domain.addresses import origin
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS
-from engagement_platform.domain.delivery.outcome import Answer, NoAnswer
+from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, Request
 from engagement_platform.domain.disclosure import body_of, object_of
 from engagement_platform.domain.errors import EngagementError, SettingsError, Unavailable
-from engagement_platform.settings import STREAM, Api
+from engagement_platform.domain.tls import Where, remedy
+from engagement_platform.settings import STREAM, Api, files_of
 
 _MIN_VALUE, _MIN_PART = 6, 16
 """Characters of what is taken for a secret in a query and in a path."""
@@ -55,33 +55,55 @@ class Partner:
         self._url = api.url.get_secret_value()
         self._timeout = (api.connect_timeout_seconds, api.read_timeout_seconds)
         self._session = _session(api)
+        self._files = files_of(api)
+        self._secrets: list[str] = []
         self._under_way: set[Exchange] = set()
         self._lock = threading.Lock()
         self._is_ending = False
         self.renew()
 
     def renew(self) -> None:
-        """Read the secrets again: those in files may have been replaced."""
+        """Read the secrets again: those in files may have been replaced. Raises SettingsError."""
+        self._marks = self._marks_now()
         token = secrets.token(self._api)
         self._disclosure = secrets.disclosure(self._api, self._columns, self._user, self._stream)
         self._signing_keys = secrets.signing_keys(self._api)
         self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._secrets = _words(self._api, token)
+        # Who was sent a secret may repeat it after another one has taken its place.
+        self._secrets = sorted({*self._secrets, *_words(self._api, token)}, key=len, reverse=True)
+
+    def _marks_now(self) -> list[object]:
+        return [file.mark() for file in self._files]
+
+    def _renew_changed(self) -> None:
+        """Read secrets again whose files have changed. One that cannot be used is told once the partner refuses it."""
+        if self._files and self._marks != self._marks_now():
+            with suppress(SettingsError):
+                self.renew()
 
     def disclose(self, columns: tuple[str, ...], user: str | None, stream: str) -> None:
         """Take note of the columns that messages have, of the one that names a person, and of the stream's name."""
         self._columns, self._user, self._stream = columns, user, stream
         self._disclosure = secrets.disclosure(self._api, columns, user, stream)
 
-    def post(self, events: Sequence[tuple[int, bytes]]) -> Answer | NoAnswer:
-        """Deliver events, each an id and a message's value, in one request. Returns what came of it; never raises it.
+    def request_of(self, events: Sequence[tuple[int, bytes]]) -> Request:
+        """Return the request that delivers events, each an id and a message's value.
 
-        The id of the request, and the key of each event, are the same whenever the same events are sent.
+        Its id, and the key of each event, are the same whenever the same events are sent.
         """
         objects = [object_of(value, event_id, self._disclosure) for event_id, value in events]
         body = body_of(objects, as_array=self._api.batch_size > 1)
-        name = signing.request_id(self._disclosure.stream, (event_id for event_id, _ in events))
-        headers = signing.headers(self._signing_keys, name, int(time.time()), body) | self._authorization
+        return Request(signing.request_id(self._disclosure.stream, (event_id for event_id, _ in events)), body)
+
+    def post(self, events: Sequence[tuple[int, bytes]]) -> Answer | NoAnswer:
+        """Deliver events in one request. Returns what came of it; never raises it."""
+        return self.send(self.request_of(events))
+
+    def send(self, request: Request) -> Answer | NoAnswer:
+        """Make a request. Returns what came of it; never raises it."""
+        body = request.body
+        self._renew_changed()
+        headers = signing.headers(self._signing_keys, request.id, int(time.time()), body) | self._authorization
         try:
             with (
                 self._exchange(),
@@ -131,10 +153,10 @@ class Partner:
             return NoAnswer(str(root))
         if isinstance(error, requests.ReadTimeout) or isinstance(root, TimeoutError):
             return NoAnswer(f"no whole answer within {read:g} s")
-        if isinstance(root, ssl.SSLCertVerificationError):
-            return NoAnswer(f"its certificate is not trusted: {self._hide(root.verify_message)}", for_a_person=True)
-        if refused := _TUNNEL.search(str(root)):
-            return NoAnswer(f"the proxy answered {refused[1]}", for_a_person=refused[1] in {"403", "407"})
+        if refused := https.disagreement(root):
+            return NoAnswer(self._hide(refused), for_a_person=True)
+        if tunnel := _TUNNEL.search(str(root)):
+            return NoAnswer(f"the proxy answered {tunnel[1]}", for_a_person=tunnel[1] in {"403", "407"})
         said = self._hide(root.strerror or "") if isinstance(root, OSError) else ""
         where = "the proxy failed: " if isinstance(error, requests.exceptions.ProxyError) else ""
         return NoAnswer(f"{where}{type(root).__name__}{f': {said}' if said else ''}")
@@ -167,10 +189,7 @@ def _session(api: Api) -> requests.Session:
             "User-Agent": f"engagement-platform/{__version__}",
         }
     )
-    if api.ca_file is not None:
-        if not api.ca_file.is_file():
-            raise SettingsError(f"{api.variable('ca_file')} names no file.", f"See to {api.ca_file}, or leave it out.")
-        session.verify = str(api.ca_file)
+    https.of_session(session, api)
     if proxy := api.proxy.get_secret_value():
         session.proxies = {"http": proxy, "https": proxy}
     adapter = ExchangeAdapter(pool_connections=2, pool_maxsize=api.in_flight, max_retries=0)
@@ -186,8 +205,8 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _words(api: Api, token: str | None) -> list[str]:
-    """Return every secret that was sent, or could be repeated; the longest first."""
+def _words(api: Api, token: str | None) -> set[str]:
+    """Return every secret that was sent, or could be repeated."""
     address, proxy = urlsplit(api.url.get_secret_value()), api.proxy.get_secret_value()
     password = urlsplit(proxy).password or ""
     signing_keys, hash_key = secrets.secret(api, "signing_key"), secrets.secret(api, "hash_key")
@@ -195,7 +214,7 @@ def _words(api: Api, token: str | None) -> list[str]:
     # What an address holds may be a secret, too: a token in the query, a hook's name in the path.
     words |= {value for _, value in parse_qsl(address.query) if len(value) >= _MIN_VALUE}
     words |= {part for part in address.path.split("/") if len(part) >= _MIN_PART}
-    return sorted(words - {""}, key=len, reverse=True)
+    return words - {""}
 
 
 _PORTS = {"http": 80, "https": 443}
@@ -204,8 +223,8 @@ _PORTS = {"http": 80, "https": 443}
 def reach(api: Api) -> str:
     """Connect to the partner's host, or to the proxy, with TLS where it is used; return what answered.
 
-    Raises SettingsError when a secret or the authority's file cannot be used, EngagementError when the certificate is
-    not trusted, and Unavailable when nobody listens.
+    Raises SettingsError when a secret or a file of TLS cannot be used, EngagementError when the two sides do not agree
+    on TLS, and Unavailable when nobody listens.
     """
     Partner(api).close()
     proxy = api.proxy.get_secret_value()
@@ -215,17 +234,19 @@ def reach(api: Api) -> str:
     try:
         with socket.create_connection((host, port), api.connect_timeout_seconds) as connection:
             if address.scheme == "https":
-                trusted = ssl.create_default_context(cafile=str(api.ca_file or DEFAULT_CA_BUNDLE_PATH))
-                trusted.wrap_socket(connection, server_hostname=host).close()
-    except ssl.SSLCertVerificationError as error:
-        raise EngagementError(
-            f"The certificate of {host} is not trusted: {error.verify_message}.",
-            f"Where its authority is not a public one, name its file in {api.variable('ca_file')}.",
-        ) from None
+                https.shake_hands(connection, host, api)
+        disagreement = https.SPEAKS if address.scheme == "http" and tls.is_spoken(host, port) else None
     except OSError as error:
-        raise Unavailable(
-            f"The partner's API does not answer: {host}, port {port}: {error.strerror or error}.",
-            f"Check {name}, and the way out of this network. Events wait in Kafka meanwhile.",
+        disagreement = https.disagreement(error)
+        if disagreement is None:
+            raise Unavailable(
+                f"The partner's API does not answer: {host}, port {port}: {error.strerror or error}.",
+                f"Check {name}, and the way out of this network. Events wait in Kafka meanwhile.",
+            ) from None
+    if disagreement is not None:
+        where = Where(host, api.variable("ca_file"), name, api.variable("client_cert_file"), f"the beginning of {name}")
+        raise EngagementError(
+            f"{host} and this machine do not agree on TLS: {disagreement}.", remedy(disagreement, where)
         ) from None
     if proxy:
         return f"the proxy for the partner's API answers: {host}, port {port}"

@@ -1,44 +1,23 @@
 """The secrets for the partner: from the environment, or from files, which may change while the platform runs."""
 
-from pathlib import Path
-
 from pydantic import SecretStr
 
 from engagement_platform.domain import signing
 from engagement_platform.domain.disclosure import Disclosure, fields_of
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.settings import STREAM, Api
+from engagement_platform.settings.section import Section
 
-_LARGEST_FILE = 4096
 _MIN_HASH_KEY = 16
 
 
-def secret(api: Api, field: str) -> str | None:
-    """Return the secret of `field`, or what the file of `<field>_file` holds; None when neither is set.
-
-    Raises SettingsError, which repeats nothing of it.
-    """
-    name = api.variable(field)
-    given: SecretStr | None = getattr(api, field)
-    file: Path | None = getattr(api, f"{field}_file")
-    if given is not None and file is not None:
-        raise SettingsError(f"Both {name} and {name}_FILE are set.", "Set one of them.")
-    text = given.get_secret_value() if given is not None else None if file is None else _read(name, file)
-    if text is not None and not text.strip():
-        raise SettingsError(f"{name} or its file is empty.", "Fill it, or leave both out.")
-    return None if text is None else text.strip()
-
-
-def _read(name: str, file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST_FILE + 1)
-        if len(content) > _LARGEST_FILE:
-            raise SettingsError(f"The file of {name}_FILE is too large.", "It must hold the secret only.")
-        return content.decode()
-    except (OSError, ValueError) as error:  # ValueError: it is not text
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"The file of {name}_FILE cannot be read: {why}.", f"See to {file}.") from None
+def secret(section: Section, field: str) -> str | None:
+    """Return the secret of `field` as it is now; None when none is set. Raises SettingsError, which repeats nothing."""
+    given: SecretStr | None = getattr(section, field)
+    text = None if given is None else given.get_secret_value().strip()
+    if text == "":
+        raise SettingsError(f"{section.variable(field)} is empty.", "Fill it, or leave it out.")
+    return text
 
 
 def token(api: Api) -> str | None:
@@ -52,14 +31,14 @@ def token(api: Api) -> str | None:
     return token
 
 
-def signing_keys(api: Api) -> tuple[bytes, ...]:
+def signing_keys(section: Section) -> tuple[bytes, ...]:
     """Return the keys that sign requests; none when none is set. Raises SettingsError."""
-    keys = secret(api, "signing_key")
+    keys = secret(section, "signing_key")
     try:
         return () if keys is None else signing.secrets_of(keys)
     except ValueError as error:
         raise SettingsError(
-            f"{api.variable('signing_key')} or its file cannot be used: {error}.",
+            f"{section.variable('signing_key')} or its file cannot be used: {error}.",
             "Make one with: python3 -c 'import base64, secrets; "
             'print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())\'',
         ) from None

@@ -28,6 +28,11 @@ class DeadLetterActions(Store):
             actions.setdefault(Address(row.pop("partition"), row.pop("offset")), []).append(Action(**row))
         return actions
 
+    def version(self) -> tuple[int, int]:
+        """Return what grows with each action that begins or ends."""
+        row = self.session.one(_SQL["version"], topic_id=self._topic_id)
+        return (0, 0) if row is None else (row["newest"], row["ended"])
+
     def begin(self, kind: Literal["redrive", "discard"], letters: Sequence[Letter], who: str, why: str) -> None:
         """Note that something is to be done with letters. An action on them that was left open is closed by it."""
         event_ids = [letter.content.event_id for letter in letters]

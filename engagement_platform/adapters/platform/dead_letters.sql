@@ -5,6 +5,12 @@ SELECT partition, "offset", kind, who, why, begun_at, ended_at, outcome, note
  WHERE topic_id = %(topic_id)s
  ORDER BY partition, "offset", number;
 
+-- name: version
+-- What grows with each action that begins or ends.
+SELECT coalesce(max(number), 0) AS newest, count(ended_at) AS ended
+  FROM {schema}.letter_action
+ WHERE topic_id = %(topic_id)s;
+
 -- name: begin
 -- Note that letters are to be redriven or discarded, before it is done. What was left open for them ends by this.
 WITH letter AS (

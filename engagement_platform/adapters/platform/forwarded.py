@@ -36,6 +36,8 @@ class Position:
     """Partition -> offset of the next message to settle."""
     settled_to: datetime | None
     """Every event that arrived in Kafka before is delivered or a dead letter; None where that is not known."""
+    partitions: int = 0
+    """How many the topic has, where these are the offsets of one of several shards; else 0."""
 
 
 def read(settings: Settings, topic: str) -> Position | None:
@@ -46,6 +48,16 @@ def read(settings: Settings, topic: str) -> Position | None:
             offsets = {int(partition): offset for partition, offset in row["next_offsets"].items()}
             return Position(row["topic_id"], offsets, row["settled_to"])
     return None
+
+
+def settled_to(session: Session, settings: Settings) -> datetime | None:
+    """Return the time before which every event that came to Kafka is settled; None where it is not known.
+
+    Raises Unavailable.
+    """
+    row = session.one(_SQL["read"], group=settings.topics.forward_group, topic=settings.topics.events)
+    moment: datetime | None = None if row is None else row["settled_to"]
+    return moment
 
 
 def write(settings: Settings, topic: str, position: Position) -> None:
@@ -106,7 +118,13 @@ class Positions(Copier):
         ]
 
     def _write(self, topic: str, position: Position, session: Session) -> None:
-        session.execute(_SQL["write"], **_parameters(self._settings, topic, position))
+        parameters = _parameters(self._settings, topic, position)
+        if not position.partitions:
+            session.execute(_SQL["write"], **parameters)
+        elif position.offsets:
+            settled_to = None if position.settled_to is None else position.settled_to.isoformat()
+            settled_by = Jsonb({str(partition): settled_to for partition in position.offsets})
+            session.execute(_SQL["write_part"], **parameters, settled_by=settled_by, partitions=position.partitions)
         self._written[topic] = position
 
     def _take_decisions(self, session: Session) -> None:

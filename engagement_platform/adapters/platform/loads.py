@@ -5,7 +5,7 @@ A load enters its row while it shares the locks of its days, a rebuild while it 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ class LoadRow:
     topic_id: str
     ranges: Ranges
     next_offsets: Mapping[int, int]
-    """partition -> offset with which the writer's next batch begins, for all its partitions."""
+    """partition -> offset with which the next batch begins, for all partitions that were loaded from."""
     days: tuple[date, ...]
     """The days of all its events, those left out included."""
     rows: int
@@ -48,11 +48,22 @@ class LoadRow:
     closed_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Begins:
+    """Where a shard believes that partitions stand, as was entered last."""
+
+    entered: Mapping[int, int | None]
+    """Partition of the shard -> offset of the next message; None where none of it was loaded yet."""
+    at_first: Mapping[int, int]
+    """Where each partition of the topic begins, of whichever shard: for the first load of all."""
+
+
 class Admission:
     """The days of a batch, held against rebuilds that would begin. Made by `Loads.admission`."""
 
     def __init__(self, session: Session, table_id: str, days: Sequence[date]) -> None:
         self._session = session
+        self._table_id = table_id
         rebuilds = Rebuilds(session)
         rebuilds.keep_from_beginning(table_id, days)
         self.rebuilds = rebuilds.all_open(table_id, days)
@@ -66,6 +77,28 @@ class Admission:
             parameters[name] = Jsonb(dict(parameters[name]))
         return self._session.one(_SQL["open"], **parameters | {"days": list(load.days)}) is not None
 
+    def open_in_turn(self, load: LoadRow, begins: Begins) -> LoadRow | None:
+        """Enter the load of one of several shards behind the latest load of all; return it with its version.
+
+        None where a partition of the shard does not stand any more where the shard believes: another one has it, or has
+        had it. What is entered says of all partitions where they stand, so that whoever has them next goes on there.
+        """
+        self._session.execute(_SQL["in_turn"], table_id=self._table_id)
+        row = self._session.one(_SQL["last"], table_id=self._table_id)
+        last = None if row is None else _load(row)
+        if last is not None and last.topic_id != load.topic_id:
+            return None
+        stand = begins.at_first if last is None else last.next_offsets
+        if any(stand.get(partition) != at for partition, at in begins.entered.items()):
+            return None
+        entered = replace(
+            load,
+            version=1 if last is None else last.version + 1,
+            next_offsets={**stand, **load.next_offsets},
+            unseen_at={**({} if last is None else last.unseen_at), **load.unseen_at},
+        )
+        return entered if self.open(entered) else None
+
 
 class Loads(Store):
     """The table of loads."""
@@ -76,9 +109,9 @@ class Loads(Store):
         with self.session.transaction():
             yield Admission(self.session, table_id, days)
 
-    def last_load(self, table_id: str, writer: str) -> LoadRow | None:
-        """Return the latest load of a writer; None when there was none."""
-        row = self.session.one(_SQL["last"], table_id=table_id, writer=writer)
+    def last_load(self, table_id: str) -> LoadRow | None:
+        """Return the latest load of a table; None when there was none."""
+        row = self.session.one(_SQL["last"], table_id=table_id)
         return None if row is None else _load(row)
 
     def open_loads(self, table_id: str, days: Sequence[date] | None = None) -> list[LoadRow]:
@@ -123,8 +156,14 @@ def _load(row: dict[str, Any]) -> LoadRow:
     return LoadRow(**(row | made))
 
 
+def present_table(session: Session) -> str | None:
+    """Return the id of the table that the latest load or rebuild was for; None before the first. Raises Unavailable."""
+    row = session.one(_SQL["present_table"])
+    return None if row is None else str(row["table_id"])
+
+
 def offsets_of_stage(settings: Settings, topic_id: str) -> dict[int, int]:
     """Return partition -> offset with which the stage's next batch begins; nothing before its first batch."""
     with Session(settings, "status") as session:
-        row = session.one(_SQL["offsets_of_stage"], topic_id=topic_id)
+        row = session.one(_SQL["offsets_of_stage"], topic_id=topic_id, table_id=present_table(session))
     return {} if row is None else {int(partition): offset for partition, offset in row["next_offsets"].items()}

@@ -1,8 +1,12 @@
 -- name: last
--- The latest load of a writer, open or not.
+-- The latest load of a table, open or not, whichever shard has entered it.
 SELECT * FROM {schema}.warehouse_load
- WHERE table_id = %(table_id)s AND writer = %(writer)s
+ WHERE table_id = %(table_id)s
  ORDER BY version DESC LIMIT 1;
+
+-- name: in_turn
+-- Let shards enter their loads one after the other, until the transaction ends. A day's locks have a positive number.
+SELECT pg_advisory_xact_lock(hashtext(%(table_id)s), -1);
 
 -- name: all_open
 -- The loads that are open: all of a table, or those that touch certain days.
@@ -63,8 +67,36 @@ DELETE FROM {schema}.warehouse_load AS load
    AND version < (SELECT max(version) FROM {schema}.warehouse_load AS later
                    WHERE later.table_id = load.table_id AND later.writer = load.writer);
 
+-- name: present_table
+-- The table of the latest rebuild or load. One that was made anew has nothing of what the one before it had.
+SELECT table_id FROM (
+       (SELECT table_id, opened_at FROM {schema}.day_rebuild ORDER BY number DESC LIMIT 1)
+       UNION ALL
+       (SELECT table_id, opened_at FROM {schema}.warehouse_load ORDER BY opened_at DESC LIMIT 1)) AS latest
+ ORDER BY opened_at DESC LIMIT 1;
+
 -- name: offsets_of_stage
--- Where the stage goes on in a topic: behind the last batch that was entered, open or not.
+-- Where the stage goes on in a topic: behind the last batch that was entered, open or not, by whichever shard.
 SELECT next_offsets FROM {schema}.warehouse_load
- WHERE topic_id = %(topic_id)s
- ORDER BY opened_at DESC, version DESC LIMIT 1;
+ WHERE table_id = %(table_id)s AND topic_id = %(topic_id)s
+ ORDER BY version DESC LIMIT 1;
+
+-- name: with_offset
+-- The first load since a time whose ranges have an offset.
+SELECT load_id, opened_at, closed_at, rows, covered
+  FROM {schema}.warehouse_load
+ WHERE table_id = %(table_id)s AND topic_id = %(topic_id)s AND opened_at >= %(since)s
+   AND (ranges -> %(partition)s::text ->> 0)::bigint <= %(offset)s
+   AND (ranges -> %(partition)s::text ->> 1)::bigint > %(offset)s
+ ORDER BY opened_at LIMIT 1;
+
+-- name: rebuild_of_day
+-- The latest rebuild of a day that is done, and whether one is open.
+SELECT last.number, last.run_id, last.closed_at, last.covered_hi, last.covered_missing,
+       EXISTS (SELECT FROM {schema}.day_rebuild
+                WHERE table_id = %(table_id)s AND day = %(day)s AND state = 'open') AS is_open
+  FROM (SELECT) AS one
+  LEFT JOIN LATERAL (SELECT number, run_id, closed_at, covered_hi, covered_missing
+                       FROM {schema}.day_rebuild
+                      WHERE table_id = %(table_id)s AND day = %(day)s AND state = 'done'
+                      ORDER BY number DESC LIMIT 1) AS last ON true;

@@ -35,6 +35,18 @@ SELECT checkpoint FROM {schema}.relay_checkpoint_history
  WHERE topic = %(topic)s AND recorded_at >= %(moment)s
  ORDER BY recorded_at LIMIT 1
 
+-- name: kept_since_hi
+-- The times of the checkpoints that had come to an id, or beyond, in their order.
+SELECT recorded_at FROM {schema}.relay_checkpoint_history
+ WHERE topic = %(topic)s AND hi >= %(hi)s
+ ORDER BY recorded_at
+
+-- name: time_before
+-- When the last checkpoint before a time was noted, or the last of all.
+SELECT recorded_at FROM {schema}.relay_checkpoint_history
+ WHERE topic = %(topic)s AND (%(moment)s::timestamptz IS NULL OR recorded_at < %(moment)s)
+ ORDER BY recorded_at DESC LIMIT 1
+
 -- name: generations
 -- The first checkpoint of each generation, in their order.
 SELECT checkpoint, recorded_at

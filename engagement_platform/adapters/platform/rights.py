@@ -11,7 +11,7 @@ from engagement_platform.adapters.sqlstate import one_line
 from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Settings
 
-HEAD = "0009"
+HEAD = "0017"
 """The newest migration in `migrations`; a test holds it against the folder."""
 
 _SQL = sql.load(__package__, "rights.sql")
@@ -32,15 +32,15 @@ class Rights:
     """The tables and sequences of other owners, which the role cannot change."""
     closed_ones: list[str]
     """Those that the role may not use."""
-    is_current: bool
-    """Whether the schema has all migrations."""
+    is_current: bool | None
+    """Whether the schema has all migrations; None where the role may not see which it has."""
 
     @property
     def missing(self) -> tuple[str, ...]:
         """The statements with which somebody grants what is missing; none where nothing is."""
         if not self.is_there:
             return () if self.may_create_schema else (f"CREATE SCHEMA {self.schema} AUTHORIZATION {self.role}",)
-        if self.is_current:
+        if self.is_current or (self.is_current is None and self.closed_ones):
             return tuple(self._to_use())
         granted = () if self.may_create_tables else (f"GRANT USAGE, CREATE ON SCHEMA {self.schema} TO {self.role}",)
         return *granted, *(f"ALTER TABLE {self.schema}.{name} OWNER TO {self.role}" for name in self.foreign_ones)
@@ -77,9 +77,11 @@ def refusal(connection: psycopg.Connection, schema: str, error: psycopg.Error) -
     """Return what to tell of a migration that the database refuses, with what has to be granted."""
     rights = _rights_in(connection, schema)
     statements = "; ".join(rights.missing)
+    asked = f"et an administrator run, in the database {rights.database}: {statements}"
+    by_owner = rights.foreign_ones and not rights.is_current
     return Refused(
         f"The platform database refuses a right in the schema {schema}: {one_line(error)}.",
-        f"Let an administrator run, in the database {rights.database}: {statements}"
+        (f"As the role that owns its tables, run engagement-platform migrate; or l{asked}" if by_owner else f"L{asked}")
         if statements
         else "Grant it to the role of ENGAGEMENT_PLATFORM_DSN.",
         server="the platform database",
@@ -88,9 +90,9 @@ def refusal(connection: psycopg.Connection, schema: str, error: psycopg.Error) -
 
 def _rights_in(connection: psycopg.Connection, schema: str) -> Rights:
     try:
-        current = is_current(connection, schema)
+        current: bool | None = is_current(connection, schema)
     except psycopg.errors.InsufficientPrivilege:
-        current = False
+        current = None
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["rights"], {"schema": schema}).fetchone()
     return Rights(schema=schema, is_current=current, **(row or {}))

@@ -7,6 +7,7 @@
 --            is added, as `plus` has it
 --   display  {[dimension] = {[member] = JSON}}, for each dimension with something to show
 --   lag      messages that the caller knows to be waiting
+--   parts    of one of several shards: {{partition, lag}, ...}, all its partitions; absent of a tally that reads all
 --   kafka_at_least, kafka_at_most  between which times Kafka's clock stands at present, in ms since 1970; 0: not known
 --   lifetime_ms  for a build: how long its keys live without another batch; 0 for the live generation
 -- Returns {'applied', as_of, late, future} or {refusal, state}; the refusals are
@@ -29,14 +30,15 @@ local dimensions, measures, displays = counted.dimensions, counted.measures, cou
 local function refusal(now)
   if redis.call('EXISTS', offsets_key) == 0 then return 'absent' end
   local meta = redis.call('HMGET', KEYS[1],
-    'generation', 'topic_id', 'window_ms', 'bucket_ms', 'max_future_ms', 'as_of', 'counted')
+    'generation', 'topic_id', 'window_ms', 'bucket_ms', 'max_future_ms', 'as_of', 'counted', 'clock')
   if meta[1] ~= batch.generation then return 'generation' end
   if meta[2] ~= batch.topic_id then return 'topic' end
   if meta[3] ~= text(batch.window_ms) or meta[4] ~= text(batch.bucket_ms)
     or meta[5] ~= text(batch.max_future_ms) or (meta[7] or UNSAID) ~= batch.counted then return 'geometry' end
   if (batch.kafka_at_least or 0) > 0 and batch.kafka_at_least - now > CLOCKS_APART_MS then return 'behind' end
   if (batch.kafka_at_most or 0) > 0 and now - batch.kafka_at_most > CLOCKS_APART_MS then return 'ahead' end
-  if meta[6] and tonumber(meta[6]) - now > CLOCK_TOLERANCE_MS then return 'clock' end
+  local latest = math.max(tonumber(meta[6] or 0), tonumber(meta[8] or 0))
+  if latest - now > CLOCK_TOLERANCE_MS then return 'clock' end
   for _, move in ipairs(batch.offsets) do
     -- A partition without an offset is new: it starts at 0.
     if tonumber(redis.call('HGET', offsets_key, move[1]) or 0) ~= move[2] then return 'offsets' end
@@ -253,17 +255,55 @@ local function events_of(adds)
   return events
 end
 
+-- Says as of when the views hold, and where their window starts. One of several shards vouches for its partitions: so the
+-- views hold as of the time of the partition that nobody has vouched for for longest, while the window follows the clock.
+local function note_time(now, window_start)
+  local edge = text(window_start)
+  if not batch.parts then
+    redis.call('HSET', KEYS[1], 'as_of', text(now), 'window_start', edge, 'lag', text(batch.lag))
+    return
+  end
+  local noted = redis.call('HMGET', KEYS[1], 'as_of', 'as_of_shards')
+  -- Else a tally that read all partitions was the last: what it said holds for each of them.
+  local is_divided = noted[1] and noted[1] == noted[2]
+  local lags, partitions = {}, redis.call('HKEYS', offsets_key)
+  for _, part in ipairs(batch.parts) do
+    local partition = text(part[1])
+    if redis.call('HEXISTS', offsets_key, partition) == 0 then partitions[#partitions + 1] = partition end
+    lags[partition] = part[2]
+  end
+  local arguments, oldest, lag = {'clock', text(now), 'window_start', edge}, now, 0
+  for _, partition in ipairs(partitions) do
+    local before = redis.call('HMGET', KEYS[1], 'as_of:' .. partition, 'lag:' .. partition)
+    local at, waiting = is_divided and before[1] or noted[1], is_divided and tonumber(before[2] or 0) or 0
+    if lags[partition] then at, waiting = text(now), lags[partition] end
+    oldest, lag = oldest and at and math.min(oldest, tonumber(at)), lag + waiting
+    if at then
+      for _, value in ipairs({'as_of:' .. partition, at, 'lag:' .. partition, text(waiting)}) do
+        arguments[#arguments + 1] = value
+      end
+    end
+  end
+  if oldest then
+    for _, value in ipairs({'as_of', text(oldest), 'as_of_shards', text(oldest), 'lag', text(lag)}) do
+      arguments[#arguments + 1] = value
+    end
+  end
+  redis.call('HSET', KEYS[1], unpack(arguments))
+end
+
 local now = now_ms()
 local refused = refusal(now)
 if refused then return {refused, present_state(prefix)} end
 
 -- Within the tolerance the window stands still rather than going back.
-now = math.max(now, tonumber(redis.call('HGET', KEYS[1], 'as_of') or 0))
+local times = redis.call('HMGET', KEYS[1], 'as_of', 'clock')
+now = math.max(now, tonumber(times[1] or 0), tonumber(times[2] or 0))
 local edge = now - batch.window_ms
 local window_start = edge - edge % batch.bucket_ms
 
 -- First a write that a full server refuses: then nothing at all has been changed.
-redis.call('HSET', KEYS[1], 'as_of', text(now), 'window_start', text(window_start), 'lag', text(batch.lag))
+note_time(now, window_start)
 slide(window_start)
 local latest = now + batch.max_future_ms
 take_up_kept(window_start, latest)

@@ -22,10 +22,14 @@ from engagement_platform.domain.clocks import UNKNOWN, Between
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.playback import Evictions
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.domain.windows import Adds, Window
 
 BUILD_LIFETIME_MS: Final = 60_000
 """How long a build lives without a batch: longer than any pause of a living tally."""
+
+_BUILDER_MS: Final = 10_000
+"""After so long without a sign of life of the shard that builds another one may."""
 
 _EXACT: Final = 1 << 53
 _BASE: Final = 1 << 40
@@ -46,6 +50,8 @@ class ViewsState:
     """Redis' clock."""
     offsets: Mapping[int, int]
     """partition -> offset of the next message to count; empty when Redis is without its data."""
+    clock_ms: int = 0
+    """The latest time of Redis at which anything was counted; later than `as_of_ms` where one shard lags."""
     evictions: Evictions | None = None
     """What the server had evicted when the build of the generation began; None of an older version."""
     counted: str = UNSAID
@@ -64,6 +70,8 @@ class Batch:
     display: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """dimension -> member -> JSON of what to show for it."""
     lag: int = 0
+    lags: Mapping[int, int] = field(default_factory=dict)
+    """partition -> its part of the lag; only told by one of several shards."""
     kafka_clock: Between = UNKNOWN
     """What is known of Kafka's clock at present: Redis' clock is held against it."""
 
@@ -89,8 +97,11 @@ class Refused:
 class Counts:
     """Counts into the live views, or into a build of new ones."""
 
-    def __init__(self, client: redis.Redis, namespace: str, window: Window, stream: EventStream) -> None:
+    def __init__(
+        self, client: redis.Redis, namespace: str, window: Window, stream: EventStream, shard: Shard = WHOLE
+    ) -> None:
         self._client = client
+        self._shard = shard
         self._namespace = namespace
         self._window = window
         self._counted = counted_by(stream)
@@ -118,6 +129,7 @@ class Counts:
                 "kafka_at_least": batch.kafka_clock.at_least_ms or 0,
                 "kafka_at_most": batch.kafka_clock.at_most_ms or 0,
                 "lifetime_ms": BUILD_LIFETIME_MS if build else 0,
+                **({} if build or self._shard.is_whole else {"parts": list(batch.lags.items())}),
                 **self._geometry(),
             }
         )
@@ -155,6 +167,24 @@ class Counts:
         """Remove a build."""
         with reaching(self._client):
             run(self._client, "discard", [self._keys(generation).meta])
+
+    def may_build(self, builder: str) -> bool:
+        """Say whether this one of several shards is to build new views, which takes all partitions; for 10 s anew.
+
+        It only saves work: of two builds one is put in the place of the live views.
+        """
+        key = self._keys(None).builder
+        with reaching(self._client):
+            if self._client.set(key, builder, nx=True, px=_BUILDER_MS):
+                return True
+            return bool(self._client.get(key) == builder and self._client.pexpire(key, _BUILDER_MS))
+
+    def has_built(self, builder: str) -> None:
+        """Let another shard build."""
+        key = self._keys(None).builder
+        with reaching(self._client):
+            if self._client.get(key) == builder:
+                self._client.unlink(key)
 
     def check_policy(self) -> None:
         """Raise StreamStopped when Redis could evict a part of the counts and keep the offsets."""
@@ -270,6 +300,7 @@ def _state(reply: list[Any]) -> ViewsState:
         as_of_ms=int(meta.get("as_of", 0)),
         now_ms=now_ms,
         offsets={int(partition): int(offset) for partition, offset in offsets.items()},
+        clock_ms=max(int(meta.get("as_of", 0)), int(meta.get("clock", 0))),
         evictions=_evictions(meta.get("evicted", "")),
         counted=meta.get("counted", UNSAID),
     )

@@ -34,6 +34,11 @@ class Keys:
         """Hash: partition -> offset of the next message to count."""
         return f"{self.prefix}offsets"
 
+    @property
+    def builder(self) -> str:
+        """Text: which of several shards builds new views at present."""
+        return f"{self.prefix}builder"
+
     def displays(self, views: Views) -> dict[str, str]:
         """Return, for each dimension with columns to show, the hash member -> JSON of them.
 

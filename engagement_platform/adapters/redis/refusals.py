@@ -5,14 +5,29 @@ from typing import NamedTuple
 import redis
 
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped
+from engagement_platform.domain.tls import Where, remedy
 from engagement_platform.settings import Redis as Settings
 
 _LOGIN = ("WRONGPASS", "NOAUTH", "DENIED", "invalid password", "invalid username", "no password is set")
 
 
+COMMANDS = (
+    *("eval", "evalsha", "multi", "exec"),
+    *("exists", "type", "scan", "unlink", "rename", "persist", "pexpire"),
+    *("hget", "hgetall", "hmget", "hset", "hdel", "hincrby"),
+    *("zadd", "zcard", "zmscore", "zrange", "zrangebyscore", "zrevrange", "zrem"),
+    *("info", "time", "select", "client|setinfo"),
+)
+"""All that tally and readers ask of Redis, from the program or from a script; a test holds that each is needed.
+
+`select` is for an address that names another database than 0. Without the last one all works, and the server's log of
+refusals fills.
+"""
+
+
 def rights(namespace: str) -> str:
     """Return what the ACL must give the user of tally and readers."""
-    return f"~{{{namespace}}}:* +@read +@write +@scripting +@transaction +@connection +time -@dangerous +info"
+    return f"~{{{namespace}}}:* {' '.join(f'+{command}' for command in COMMANDS)}"
 
 
 def make_room(settings: Settings) -> str:
@@ -58,6 +73,19 @@ def refusal(error: redis.exceptions.RedisError, server: Server) -> EngagementErr
     return None
 
 
+def tls_refused(server: Server, said: str) -> Refused:
+    """Return what to tell of two sides that do not agree on TLS."""
+    name, settings = f"Redis at {server.address}", server.settings
+    where = Where(
+        "Redis",
+        settings.variable("ssl_cafile"),
+        settings.variable("url"),
+        f"{settings.variable('ssl_certfile')} and {settings.variable('ssl_keyfile')}",
+        f"the beginning of {settings.variable('url')}, rediss:// or redis://,",
+    )
+    return Refused(f"{name} and this machine do not agree on TLS ({said}).", remedy(said, where), server=name)
+
+
 def _refused(error: redis.exceptions.RedisError, said: str, server: Server) -> Refused | None:
     name, user, url = f"Redis at {server.address}", server.user, server.settings.variable("url")
     if isinstance(error, redis.exceptions.AuthenticationError) or any(text in said for text in _LOGIN):
@@ -67,13 +95,10 @@ def _refused(error: redis.exceptions.RedisError, said: str, server: Server) -> R
             server=name,
         )
     if "[SSL:" in said and "EOF" not in said:  # a connection that broke on the way is an outage
-        return Refused(
-            f"{name} and this machine do not agree on TLS ({said}).",
-            f"Let {url} begin with rediss:// only where the server speaks TLS, name the host that its certificate"
-            " carries, and add ssl_ca_certs=FILE to it for an authority that is not a public one.",
-            server=name,
-        )
-    if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in said or "ACL failure in script" in said:
+        return tls_refused(server, said)
+    # Without the right to MULTI the commands behind it are carried out one by one, and EXEC alone is an error.
+    marks = ("NOPERM", "ACL failure in script", "EXEC without MULTI")
+    if isinstance(error, redis.exceptions.NoPermissionError) or any(mark in said for mark in marks):
         return Refused(
             f"{name} does not permit its user {user} what the tally does ({said}).",
             f"Let its administrator run: ACL SETUSER {user} {rights(server.settings.namespace)}, and ACL SAVE.",

@@ -1,4 +1,4 @@
-"""What readers of the views need: a ranking, totals, how fresh they are, and a full copy for a comparison.
+"""What readers of the views need: a ranking, totals, and a full copy for a comparison.
 
 Nothing here writes. Each method reads one moment, never half of a batch. Raises Unavailable when Redis does not answer.
 """
@@ -7,29 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import msgspec
 import redis
 
+from engagement_platform.adapters.redis import scripts
 from engagement_platform.adapters.redis.connection import connect_redis, reaching
 from engagement_platform.adapters.redis.keys import Keys
+from engagement_platform.adapters.redis.ranking_script import SCRIPT, Ranking, Shown, arguments, ranking_of, read_shown
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.windows import Adds, nothing
 from engagement_platform.settings import Settings
-
-Shown = dict[str, Any]
-"""What to show for a member: column -> value, in the order of the dimension's `shown`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One member of a ranking."""
-
-    member: str
-    value: int
-    """What the measure that was asked for adds up to."""
-    shown: Shown | None = None
-    """None for `(none)`, and in a dimension without columns to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +64,10 @@ class Views:
         """Close the connections."""
         self._client.close()
 
-    def top(self, dimension: str, measure: str, n: int) -> list[Ranked]:
-        """Return the `n` members with the highest sum of a measure, the highest first."""
+    def top(self, dimension: str, measure: str, n: int) -> Ranking:
+        """Return the `n` members with the highest sum of a measure, the highest first, and how fresh that is."""
         with reaching(self._client):
-            best = self._client.zrevrange(self._keys.view(dimension, measure), 0, n - 1, withscores=True)
-            ranked = cast("list[tuple[str, float]]", best)
-            shown: list[str | None] = [None] * len(ranked)
-            if dimension in self._displays and ranked:
-                members = [member for member, _ in ranked]
-                shown = cast("list[str | None]", self._client.hmget(self._displays[dimension], members))
-        return [Ranked(member, int(score), _shown(text)) for (member, score), text in zip(ranked, shown, strict=True)]
+            return ranking_of(scripts.run(self._client, SCRIPT, [self._keys.meta], *arguments(dimension, measure, n)))
 
     def totals(self) -> Totals:
         """Return the events in the window and their sums. Every event has one member of a dimension, or `(none)`."""
@@ -108,12 +89,6 @@ class Views:
         with reaching(self._client):
             return _ints(cast("dict[str, str]", self._client.hgetall(self._keys.offsets)))
 
-    def now_ms(self) -> int:
-        """Return Redis' clock, to compare `as_of` with."""
-        with reaching(self._client):
-            seconds, micros = self._client.time()
-        return seconds * 1000 + micros // 1000
-
     def snapshot(self) -> Snapshot:
         """Return everything, as of one moment."""
         names = [(dimension.name, measure) for dimension in self._views.dimensions for measure in self._measures]
@@ -132,7 +107,7 @@ class Views:
                 sums = views[dimension].setdefault(member, [0] * len(self._measures))
                 sums[self._measures.index(measure)] = int(score)
         display = {
-            dimension: {member: _read(text) for member, text in shown.items()}
+            dimension: {member: read_shown(text) for member, text in shown.items()}
             for dimension, shown in zip(self._displays, texts, strict=True)
         }
         return Snapshot(meta, _ints(offsets), views, display)
@@ -140,11 +115,3 @@ class Views:
 
 def _ints(pairs: dict[str, Any]) -> dict[int, int]:
     return {int(name): int(value) for name, value in pairs.items()}
-
-
-def _shown(text: str | None) -> Shown | None:
-    return None if text is None else _read(text)
-
-
-def _read(text: str) -> Shown:
-    return cast("Shown", msgspec.json.decode(text))

@@ -141,6 +141,14 @@ def days_published_since(origin: Origin, since: Coverage) -> list[date]:
     return [row[0] for row in rows]
 
 
+def ids_published(origin: Origin, published: Published) -> dict[int, date | None]:
+    """Return the events that were published within a time, with the days in which they lie now. Raises Unavailable."""
+    condition, parameters = _chosen(published)
+    with _connected(origin) as connection:
+        rows = connection.execute(_choosing(origin, "ids_published", condition), parameters).fetchall()
+    return {number: day for number, day in rows if published.has(number)}
+
+
 def days_of(origin: Origin, ids: Sequence[int]) -> dict[int, date]:
     """Return in which days certain events lie now; those that are gone are left out. Raises Unavailable."""
     with _connected(origin) as connection:

@@ -55,6 +55,13 @@ SELECT DISTINCT ({time} AT TIME ZONE 'UTC')::date AS day
  WHERE {chosen} AND {time} >= '0001-01-02' AND {time} < '9999-12-31'
  ORDER BY day
 
+-- name: ids_published
+-- The chosen events, and in which days they lie; none for a time that no day has.
+SELECT event.{id} AS id,
+       CASE WHEN {time} >= '0001-01-02' AND {time} < '9999-12-31' THEN ({time} AT TIME ZONE 'UTC')::date END AS day
+  FROM {table} AS event
+ WHERE {chosen}
+
 -- name: events_of_user
 -- How many events of a user the source has, by the column as the enrichment gives it.
 SELECT count(*) AS events FROM ({enriched}) AS event WHERE {of_user}

@@ -46,6 +46,31 @@ class Replacement:
     attempt: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How large a table is."""
+
+    rows: int
+    bytes: int
+    files: int | None = None
+    """None of a warehouse that has none to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowOfDay:
+    """A row by its id, with the day in which it lies: no other is looked through."""
+
+    table: str
+    id: str
+    """The column of the id."""
+    number: int
+    time: str
+    """The column that the table is partitioned by, a TIMESTAMP."""
+    begin: datetime
+    end: datetime
+    """From the first moment of the day to before the first one after it."""
+
+
 class Conflict(Exception):
     """Another writer was faster, and nothing was written: try again on the table as it is now."""
 
@@ -114,6 +139,9 @@ class Warehouse(Protocol):
     def has(self, table: Table) -> bool:
         """Say whether the table is there, perhaps without some columns, and change nothing. Raises as `ensure`."""
 
+    def extent(self, table: Table) -> Extent:
+        """Return how large the table is, as the warehouse notes it: no row is read. Raises TableUnusable."""
+
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch to the load's table, once however often it is called with the same load.
 
@@ -149,6 +177,12 @@ class Warehouse(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> "pa.Table":
         """Return the answer to a query in BigQuery's dialect. Tables have bare names. Raises QueryFailed."""
+
+    def locate(self, row: RowOfDay) -> tuple[str, ...] | None:
+        """Return the files that have a row, or nothing where the warehouse does not tell files; None: there is no row.
+
+        A table that is missing has no row.
+        """
 
     def snapshot(self, table: str) -> Snapshot:
         """Return a table as it is now, for queries that belong together.

@@ -44,6 +44,7 @@ def contents(home: Path, python: Path, user: str) -> dict[str, tuple[str, int]]:
         "workspace.yaml": (_template("workspace.yaml", {}), _PUBLIC),
         ".env": (_template("env", paths) + example.settings(without=("source_dsn", "platform_dsn")), _PRIVATE),
         "engagement-platform.service": (_template("engagement-platform.service", unit), _PUBLIC),
+        "engagement-platform-page.service": (_template("engagement-platform-page.service", unit), _PUBLIC),
     }
 
 

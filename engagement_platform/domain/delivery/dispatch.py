@@ -28,6 +28,8 @@ class Tally:
 
     requests: int = 0
     retries: int = 0
+    failed: int = 0
+    declined: int = 0
     halved: int = 0
     delivered: int = 0
     dead_letters: int = 0
@@ -114,6 +116,8 @@ class Dispatch:
     def settle(self, parcel: Parcel, outcome: Outcome, now: float, jitter: float) -> Settled:
         """Take in the outcome of a parcel's request. `jitter` is from 0 to below 1."""
         self._gate.in_flight -= 1
+        self.tally.failed += outcome.verdict is Verdict.AGAIN
+        self.tally.declined += outcome.verdict in (Verdict.REFUSED, Verdict.STOP)
         outcome = self.blame.understood(parcel, outcome)
         tried_in_vain = self._note(parcel, outcome, now)
         if self.blame.is_no_fault(parcel, outcome, tried_in_vain=tried_in_vain):

@@ -41,6 +41,15 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What the partner is sent, but for the signature and what else is secret."""
+
+    id: str
+    """The header `webhook-id`."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the partner answered."""
 

@@ -22,7 +22,7 @@ from engagement_platform.adapters.kafka.topics import ensure_topics
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import commands, stack
 from engagement_platform.local.demo.figures import Observer
-from engagement_platform.local.demo.programs import Dagster, Measuring
+from engagement_platform.local.demo.programs import Dagster, Measuring, Page
 from engagement_platform.local.demo.reconcile import reconcile
 from engagement_platform.local.demo.report import faults, report
 from engagement_platform.local.demo.screen import Meter, Totals, View, line, screen
@@ -133,18 +133,23 @@ class _Demo:
         ensure_topics(self._settings)
         self._observer = Observer(self._settings)
         self.parts.callback(self._observer.close)
-        self._dagster = Dagster(folder)
+        self._dagster, self._page = Dagster(folder), Page(folder)
         self._dagster.kill_leftovers()
+        self._page.kill_leftovers()
         self._measuring = Measuring(folder, os.environ)
         self.parts.callback(self._measuring.stop)
         self._measuring.start_reader()
         self.parts.callback(self._dagster.stop)
         self.launched_ns = time.time_ns()
         self._dagster.start(os.environ)
+        self._page.dagster_url = self._dagster.url
+        self.parts.callback(self._page.stop)
+        self._page.start(os.environ)
         self.parts.callback(self._measuring.stop_generator)  # first of all: what it writes then would wait
         self.stop.interrupts = False
 
     def _until_first_event(self) -> None:
+        _say(self.console, f"The page that says whether all is well: {self._page.url}")
         _say(self.console, f"Dagster starts on {self._dagster.url}")
         self._wait(self._observer.is_alive, ALIVE_SECONDS, "No run of Dagster streams")
         if not self.stop.requested:
@@ -166,6 +171,7 @@ class _Demo:
 
     def _check(self) -> None:
         self._dagster.check()
+        self._page.check()
         self._measuring.check()
 
     def _flow(self) -> int:
@@ -189,7 +195,9 @@ class _Demo:
         handled = figures.handled
         totals = Totals(seen.noted, seen.in_kafka, seen.in_redis, handled.get("forward", 0), handled.get("stage", 0))
         rates = self.meter.rates(time.monotonic(), totals)
-        return View(time.time() - self._first_seen_at(), figures, seen, totals, rates, self._dagster.url)
+        return View(
+            time.time() - self._first_seen_at(), figures, seen, totals, rates, self._page.url, self._dagster.url
+        )
 
     @contextmanager
     def _shown(self) -> Iterator[tuple[Callable[[View], None], float]]:

@@ -13,7 +13,8 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases, loops_of
 from engagement_platform.adapters.platform.pauses import Pauses
-from engagement_platform.adapters.redis.views import Ranked, Views
+from engagement_platform.adapters.redis.ranking_script import Ranked
+from engagement_platform.adapters.redis.views import Views
 from engagement_platform.adapters.repeated import Interval
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.origin import origin_of
@@ -107,7 +108,8 @@ class Observer:
         return self.last
 
     def _read_views(self) -> tuple[tuple[Ranked, ...], int | None]:
-        return tuple(self._views.top("content", "ms", TOP)), self._as_of_age()
+        ranking = self._views.top("content", "ms", TOP)
+        return tuple(ranking.members), ranking.age_ms
 
     def _read_status(self) -> None:
         snapshot, pauses = self._leases.snapshot(), self._pauses.present()
@@ -132,7 +134,7 @@ class Observer:
     def is_alive(self) -> bool:
         """Say whether a run has claimed the lease since the start, and its tally counts."""
         with suppress(Unavailable):
-            age = self._as_of_age()
+            age = self._views.top("content", "ms", TOP).age_ms
             return self.epochs() > 0 and age is not None and age < _FRESH_MS
         return False
 
@@ -141,10 +143,6 @@ class Observer:
         self._views.close()
         self._platform.close()
         self._rows.close()
-
-    def _as_of_age(self) -> int | None:
-        as_of = self._views.as_of()
-        return None if as_of is None else self._views.now_ms() - as_of
 
     def _reach_kafka(self) -> None:
         host, port = self._settings.kafka.bootstrap_servers.split(",")[0].rsplit(":", 1)

@@ -1,4 +1,4 @@
-"""The programs that the demo runs: dagster dev, the generator and the measuring process."""
+"""The programs that the demo runs: dagster dev, the page, the generator and the measuring process."""
 
 import os
 import signal
@@ -20,8 +20,9 @@ from engagement_platform.local.generator.plans import Workload
 from engagement_platform.local.process import Daemon, Identity
 
 USUAL_DAGSTER_PORT = 3000
+USUAL_PAGE_PORT = 3010
 _MAX_STARTS = 3
-"""Of Dagster, each on another port, when other programs are faster."""
+"""Of a program with pages, each on another port, when other programs are faster."""
 _STEPS: Sequence[tuple[int, float]] = ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
 """What a session is sent until it has ended, and how many seconds it is given each time."""
 
@@ -38,13 +39,14 @@ def as_fresh(*command: str) -> list[str]:
     return [sys.executable, "-c", _AS_FRESH, sys.executable, *command]
 
 
-class Dagster:
-    """`dagster dev` with all its processes, in a session of their own that survives nothing of the demo."""
+class Web:
+    """A program with pages, with all its processes in a session of their own that survives nothing of the demo."""
 
-    def __init__(self, folder: Path) -> None:
-        folder = folder.absolute()
-        self.daemon = Daemon("dagster dev", folder / "run" / "dagster.json", folder / "logs" / "dagster.log")
+    def __init__(self, name: str, daemon: Daemon, usual_port: int) -> None:
+        self.name = name
+        self.daemon = daemon
         self.url = ""
+        self._usual_port = usual_port
         self._port = 0
         self._starts = 0
         self._environment: Mapping[str, str] = {}
@@ -52,17 +54,17 @@ class Dagster:
     def start(self, environment: Mapping[str, str]) -> None:
         """Start. Returns at once."""
         self._environment = environment
-        self._start_on(state.choose_port(None, USUAL_DAGSTER_PORT))
+        self._start_on(state.choose_port(None, self._usual_port))
+
+    def command(self, port: int) -> Sequence[str]:
+        """Return what Python is to run, with its pages on a port of loopback."""
+        raise NotImplementedError
 
     def _start_on(self, port: int) -> None:
         self._port = port
         self._starts += 1
         self.url = f"http://127.0.0.1:{port}"
-        where = (
-            ("-w", "workspace.yaml") if Path("workspace.yaml").exists() else ("-m", "engagement_platform.definitions")
-        )
-        command = as_fresh("-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), *where)
-        self.daemon.spawn(command, environment=self._environment, folder=Path.cwd())
+        self.daemon.spawn(as_fresh(*self.command(port)), environment=self._environment, folder=Path.cwd())
 
     def check(self) -> None:
         """Raise EngagementError when it has ended; start it on another port when its own was taken meanwhile."""
@@ -73,7 +75,7 @@ class Dagster:
             self._start_on(state.choose_port(None, None))
         else:
             raise EngagementError(
-                f"dagster dev has ended. Its log ends with:\n{self.daemon.log_tail()}",
+                f"{self.name} has ended. Its log ends with:\n{self.daemon.log_tail()}",
                 f"The log: {self.daemon.log_file}",
             )
 
@@ -93,6 +95,41 @@ class Dagster:
             _wait_for_session(session, patience)
         self.daemon.process()  # reaps the leader, where it is our child
         self.daemon.pid_file.unlink(missing_ok=True)
+
+
+class Dagster(Web):
+    """`dagster dev`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder = folder.absolute()
+        daemon = Daemon("dagster dev", folder / "run" / "dagster.json", folder / "logs" / "dagster.log")
+        super().__init__("dagster dev", daemon, USUAL_DAGSTER_PORT)
+
+    def command(self, port: int) -> Sequence[str]:
+        """Return what Python is to run."""
+        where = (
+            ("-w", "workspace.yaml") if Path("workspace.yaml").exists() else ("-m", "engagement_platform.definitions")
+        )
+        return ("-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), *where)
+
+
+_GENTLY = "import os; os.nice(10); from engagement_platform.cli import main; main()"
+"""It starts while everything else does, and is not to cost the first event a second, nor any other one its latency."""
+
+
+class Page(Web):
+    """`engagement-platform serve`, which gives way to the stream."""
+
+    def __init__(self, folder: Path) -> None:
+        folder = folder.absolute()
+        daemon = Daemon("the page", folder / "run" / "page.json", folder / "logs" / "page.log")
+        super().__init__("engagement-platform serve", daemon, USUAL_PAGE_PORT)
+        self.dagster_url = ""
+        """Where its links to Dagster lead."""
+
+    def command(self, port: int) -> Sequence[str]:
+        """Return what Python is to run."""
+        return ("-c", _GENTLY, "serve", "--port", str(port), "--dagster", self.dagster_url)
 
 
 def _members(session: Identity) -> list[psutil.Process]:

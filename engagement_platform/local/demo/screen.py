@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from engagement_platform.adapters.redis.views import Ranked
+from engagement_platform.adapters.redis.ranking_script import Ranked
 from engagement_platform.domain.loop_state import clock, in_short
 from engagement_platform.domain.status import LoopStatus, loop_in_words
 from engagement_platform.local.demo.figures import Figures
@@ -58,6 +58,7 @@ class View:
     seen: Sighting
     totals: Totals
     rates: Totals
+    page_url: str
     dagster_url: str
 
     @property
@@ -96,7 +97,10 @@ def screen(view: View) -> RenderableType:
     """Return the whole view."""
     broken = standstills(view.figures)
     return Group(
-        Text.assemble(("engagement platform", "bold"), f"  {duration(view.seconds)}"),
+        Text.assemble(
+            ("engagement platform", "bold"), f"  {duration(view.seconds)}    ",
+            (view.page_url, f"link {view.page_url} underline"),
+        ),
         *([Text(said, style="bold red") for said in broken] or [Text("All well.", style="green")]),
         _flow(view),
         Text.assemble(

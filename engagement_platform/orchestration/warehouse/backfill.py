@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
 from types import MappingProxyType
@@ -15,8 +15,8 @@ from engagement_platform.domain.errors import EngagementError
 from engagement_platform.orchestration import private
 from engagement_platform.orchestration.dead_runs import end_dead_runs
 from engagement_platform.orchestration.graphql import literal, mutate
-from engagement_platform.orchestration.living import subject_of
-from engagement_platform.orchestration.runs import ACTIVE, runs_of
+from engagement_platform.orchestration.living import span_of, subject_of
+from engagement_platform.orchestration.runs import ACTIVE, UNFINISHED, WILL_RETRY, each_run_of, runs_of
 from engagement_platform.settings import Settings
 
 BACKFILL = "dagster/backfill"
@@ -147,6 +147,37 @@ def _state(every: Sequence[private.Parts], day: str) -> DayState:
     return DayState.RUNS if any(day in parts.requested for parts in every) else DayState.WAITS
 
 
+def as_the_runs_ended(
+    assets: Mapping[dg.AssetKey, private.Parts], runs: Iterable[dg.DagsterRun], *, ended: bool
+) -> dict[dg.AssetKey, private.Parts]:
+    """Return the parts of a backfill as its runs have them, where Dagster says that days have failed.
+
+    Dagster counts the days of a killed run as failed while they wait to be launched again and while they are at work
+    again. And it looks at the days first and at the runs then: a run that ends in between is missed, its days stay
+    failed, and the backfill ends as failed, though all is done.
+    """
+    seen = dict(assets)
+    for run in runs:
+        first, last = span_of(run.tags)
+        for key in seen.keys() if run.asset_selection is None else seen.keys() & run.asset_selection:
+            parts = seen[key]
+            its_days = {day for day in parts.targeted if first <= day <= last}  # names are in the order of time
+            if run.status is dg.DagsterRunStatus.SUCCESS:
+                seen[key] = replace(parts, done=parts.done | its_days)
+            elif not ended and (run.status in UNFINISHED or _is_launched_again(run)):
+                seen[key] = replace(parts, failed=parts.failed - its_days)
+    return seen
+
+
+def _is_launched_again(run: dg.DagsterRun) -> bool:
+    """Return whether a run failed and Dagster will launch it again, or has not yet noted whether it will."""
+    failed = run.status is dg.DagsterRunStatus.FAILURE
+    return failed and run.tags.get(WILL_RETRY) != "false" and _RETRIED_AS not in run.tags
+
+
+_RETRIED_AS = "dagster/auto_retry_run_id"
+
+
 def to_retry(seen: Progress) -> list[date]:
     """Return the days that a retry is for: those that failed, and those that a backfill has left undone at its end."""
     undone = (DayState.FAILED, *((DayState.WAITS, DayState.RUNS) if seen.ended else ()))
@@ -185,8 +216,30 @@ def start(
 def progress(instance: dg.DagsterInstance, graph: private.AssetGraph, backfill_id: str) -> Progress:
     """Return how far a backfill is. Raises EngagementError when there is none of that id."""
     backfill = _get(instance, backfill_id, graph)
-    days, assets = states(backfill.assets.values()), tuple(backfill.assets)
-    return Progress(backfill_id, backfill.status, backfill.ended, days, backfill.error, assets)
+    assets = _as_it_stands(instance, backfill)
+    days, status = states(assets.values()), backfill.status
+    if status == _SOME_FAILED and _is_done(assets):
+        status = _DONE
+    return Progress(backfill_id, status, backfill.ended, days, backfill.error, tuple(assets))
+
+
+def is_done(instance: dg.DagsterInstance, graph: private.AssetGraph, backfill_id: str) -> bool:
+    """Return whether all that a backfill is for is done, whatever its status says. Raises EngagementError for none."""
+    return _is_done(_as_it_stands(instance, _get(instance, backfill_id, graph)))
+
+
+def _is_done(assets: Mapping[dg.AssetKey, private.Parts]) -> bool:
+    return all(parts.targeted <= parts.done for parts in assets.values())
+
+
+def _as_it_stands(instance: dg.DagsterInstance, backfill: private.Backfill) -> Mapping[dg.AssetKey, private.Parts]:
+    if all(parts.failed <= parts.done for parts in backfill.assets.values()):
+        return backfill.assets
+    its_runs = each_run_of(instance, dg.RunsFilter(tags={BACKFILL: backfill.backfill_id}))
+    return as_the_runs_ended(backfill.assets, its_runs, ended=backfill.ended)
+
+
+_SOME_FAILED, _DONE = "COMPLETED_FAILED", "COMPLETED_SUCCESS"
 
 
 def cancel(instance: dg.DagsterInstance, backfill_id: str) -> None:

@@ -11,9 +11,10 @@ from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.reconciliation import Findings, Ids
 from engagement_platform.domain.stream_form import Joined
 from engagement_platform.domain.stream_names import PACKAGED, aimed, own_name
+from engagement_platform.history.calendar import keep_comparison
 from engagement_platform.history.reconcile import NewValue, new_values, reconcile_days, strange_days
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import days_definition
+from engagement_platform.orchestration.warehouse.days import days_definition, noted_days
 from engagement_platform.orchestration.warehouse.events import events_key
 from engagement_platform.settings import first_day, load, variable
 
@@ -118,7 +119,9 @@ def reconciliation_of(stream: EventStream) -> dg.AssetChecksDefinition:
         """Compare the days of the run with the source."""
         days = [date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
         with explained(stream.name):
-            findings = reconcile_days(load(stream.name), days)
+            settings = load(stream.name)
+            findings = reconcile_days(settings, days)
+            keep_comparison(settings, context.run.run_id, findings)
             results = [result(stream, checked, findings) for checked in properties]
         yield from results
 
@@ -143,6 +146,8 @@ def result(stream: EventStream, checked: Property, findings: Sequence[Findings])
         figures["repair"] = "; ".join(aimed(finding.repair) for finding in findings if finding.day in faults)
     late = [finding for finding in findings if finding.awaited.count] if checked.awaits else []
     said += [f"{finding.day}: {finding.awaited.count} are on their way, but the stream is behind" for finding in late]
+    failed = {*faults, *(finding.day for finding in late)}
+    figures |= noted_days([finding.day for finding in findings], failed)
     return dg.AssetCheckResult(
         asset_key=events_key(stream),
         check_name=checked.name,

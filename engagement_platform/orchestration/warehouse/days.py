@@ -1,7 +1,7 @@
 """The days that Dagster knows: the partitions of every table of the warehouse, today included."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -39,3 +39,15 @@ def row_counts(rows: Mapping[date, int]) -> dict[str, dg.JsonMetadataValue | dg.
     if len(rows) == 1:
         counts["dagster/row_count"] = dg.MetadataValue.int(sum(rows.values()))
     return counts
+
+
+FIRST_DAY, LAST_DAY, FAILED_DAYS = "first day", "last day", "days that failed"
+"""Names, in the metadata, of the days that a check was for: Dagster notes no day where a run is for many."""
+
+
+def noted_days(days: Collection[date], failed: Collection[date]) -> dict[str, str]:
+    """Return which days a check was for, where they were more than one, and which of them are not as they should be."""
+    if len(days) <= 1:  # Dagster notes it
+        return {}
+    named = {FAILED_DAYS: ", ".join(map(str, sorted(failed)))} if failed else {}
+    return {FIRST_DAY: str(min(days)), LAST_DAY: str(max(days))} | named

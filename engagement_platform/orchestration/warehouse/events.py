@@ -1,7 +1,7 @@
 """The asset of a stream's table: a day rebuilt from the source and replaced in one step while the stream goes on."""
 
-from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 import dagster as dg
 
@@ -13,16 +13,15 @@ from engagement_platform.domain.stream_names import aimed, own_name
 from engagement_platform.history.rebuild import Rebuilt, missed_before, rebuild_days
 from engagement_platform.orchestration.assets import source_keys, streamed_key
 from engagement_platform.orchestration.failures import explained
-from engagement_platform.orchestration.warehouse.days import days_definition, days_of, row_counts
+from engagement_platform.orchestration.warehouse.columns import events_described
+from engagement_platform.orchestration.warehouse.days import days_definition, days_of, noted_days, row_counts
 from engagement_platform.settings import Settings, about, load, variable
 
 DAYS_IN_ONE_RUN = 7
 """Of a backfill. A run that fails is repeated as a whole, and costs some seconds to start."""
 
-SETTLED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
-"""Yesterday is settled each night."""
-
 BROUGHT_BY_STREAM = "brought_by_stream"
+UP_TO_DATE = "up_to_date"
 
 
 def warehouse_group(stream: EventStream) -> str:
@@ -33,6 +32,11 @@ def warehouse_group(stream: EventStream) -> str:
 def events_key(stream: EventStream) -> dg.AssetKey:
     """Return the key of the table with a stream's events."""
     return dg.AssetKey(["warehouse", stream.table])
+
+
+def up_to_date_key(stream: EventStream) -> dg.AssetCheckKey:
+    """Return the key of the check that the stream fills the table, which `orchestration.keeps_up` evaluates."""
+    return dg.AssetCheckKey(events_key(stream), UP_TO_DATE)
 
 
 def events_of(stream: EventStream) -> dg.AssetsDefinition:
@@ -56,7 +60,6 @@ def events_of(stream: EventStream) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_IN_ONE_RUN),
         code_version=stream.code_version,
         retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
-        freshness_policy=SETTLED,
         kinds={"table"},
         group_name=warehouse_group(stream),
         description=f"{stream.meaning} The stream appends within seconds; materializing a day rebuilds it from "
@@ -89,7 +92,7 @@ def _rebuild(
         failure = error
     try:
         with about(stream.name):
-            outcome = brought(stream, missed_before(settings, context.run.run_id, days))
+            outcome = brought(stream, missed_before(settings, context.run.run_id, days), days)
         yield outcome
     except Unavailable:
         if failure is None:
@@ -100,13 +103,14 @@ def _rebuild(
     yield dg.MaterializeResult(
         metadata={
             **row_counts({day.day: day.rows for day in done}),
+            **events_described(stream, settings),
             "seconds": round(seconds, 2),
             "rows/s": round(rows / max(seconds, 0.001)),
         }
     )
 
 
-def brought(stream: EventStream, missed: Mapping[date, Ids]) -> dg.AssetCheckResult:
+def brought(stream: EventStream, missed: Mapping[date, Ids], days: Sequence[date] = ()) -> dg.AssetCheckResult:
     """Return the outcome of `brought_by_stream`: the ids of each day, and how they get into each sink."""
     faults = {day: ids for day, ids in missed.items() if ids.count}
     said = [f"{day}: {ids.count} events that the stream had not brought: {ids}" for day, ids in faults.items()]
@@ -124,7 +128,7 @@ def brought(stream: EventStream, missed: Mapping[date, Ids]) -> dg.AssetCheckRes
         passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
         description="\n".join(said) or "As it should be.",
-        metadata=figures,
+        metadata={**figures, **noted_days(days, faults)},
     )
 
 

@@ -39,10 +39,13 @@ def with_downstream(specs: Iterable[dg.AssetSpec], keys: Iterable[dg.AssetKey]) 
     return [spec.key for spec in specs if spec.key in chosen]
 
 
+def formula_of(tags: Mapping[str, str]) -> str | None:
+    """Return the formula that has made a day, as the tags of its last report tell; None where they do not."""
+    return tags.get(CODE_VERSION, tags.get(FILLED_BY))
+
+
 def _made_by_another(instance: dg.DagsterInstance, spec: dg.AssetSpec) -> list[date]:
-    made_by = {
-        day: tags.get(CODE_VERSION, tags.get(FILLED_BY)) for day, tags in latest_tags(instance, spec.key).items()
-    }
+    made_by = {day: formula_of(tags) for day, tags in latest_tags(instance, spec.key).items()}
     known = spec.partitions_def
     return sorted(
         date.fromisoformat(day)

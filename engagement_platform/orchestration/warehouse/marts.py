@@ -1,17 +1,22 @@
 """The tables that are made from a stream's events, as assets: a day is made anew from the day's events."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import dagster as dg
 
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.marts import Mart
-from engagement_platform.domain.table import Table
+from engagement_platform.domain.stream_names import own_name
 from engagement_platform.history.marts import refresh_day
 from engagement_platform.orchestration.failures import explained
+from engagement_platform.orchestration.warehouse.columns import columns_of, mart_described
 from engagement_platform.orchestration.warehouse.days import days_definition, days_of, row_counts
 from engagement_platform.orchestration.warehouse.events import DAYS_IN_ONE_RUN, events_key, warehouse_group
 from engagement_platform.settings import load
+
+REFRESH_MARTS = "refresh_marts"
+"""The job that makes the marts of a day, but for the stream's name in front."""
 
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1), warn_window=timedelta(minutes=20))
 
@@ -44,21 +49,12 @@ def _mart(stream: EventStream, mart: Mart) -> dg.AssetsDefinition:
         with explained(stream.name):
             settings = load(stream.name)
             rows = {day: refresh_day(settings, mart, day) for day in days_of(context)}
-        return dg.MaterializeResult(metadata=row_counts(rows))
+            is_refresh = context.run.job_name == own_name(stream.name, REFRESH_MARTS)
+            columns = {} if is_refresh else mart_described(stream, mart, settings, _tables(stream))
+        return dg.MaterializeResult(metadata={**row_counts(rows), **columns})
 
     return made
 
 
-def columns_of(table: Table) -> dg.TableSchema:
-    """Return the columns as the UI shows them."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(
-                column.name,
-                column.kind.value,
-                description=column.meaning,
-                constraints=dg.TableColumnConstraints(nullable=not column.required),
-            )
-            for column in table.columns
-        ]
-    )
+def _tables(stream: EventStream) -> Mapping[str, dg.AssetKey]:
+    return {stream.table: events_key(stream), **{name: mart_key(name) for name in stream.marts}}

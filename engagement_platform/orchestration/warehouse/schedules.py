@@ -14,14 +14,15 @@ from engagement_platform.domain.stream_names import own_name, turn
 from engagement_platform.orchestration.private import AssetJob
 from engagement_platform.orchestration.runs import UNFINISHED, runs_of
 from engagement_platform.orchestration.warehouse.days import is_known
-from engagement_platform.orchestration.warehouse.events import events_key, warehouse_group
+from engagement_platform.orchestration.warehouse.events import events_key, up_to_date_key, warehouse_group
+from engagement_platform.orchestration.warehouse.marts import REFRESH_MARTS
 from engagement_platform.settings import about, first_day, load
 
 _LATE_HOURS = 25
 """A day, and what a tick may be late."""
 
-SETTLE_DAY, REFRESH_MARTS = "settle_day", "refresh_marts"
-"""The jobs, but for the stream's name in front."""
+SETTLE_DAY = "settle_day"
+"""The job that settles a day, but for the stream's name in front."""
 
 QUEUE = "engagement/queue"
 """Tag of runs that may come in large numbers. `dagster.yaml` limits how many of them go on at a time, by its value."""
@@ -36,7 +37,7 @@ def settle_day_of(stream: EventStream) -> AssetJob:
     """Return the job that settles a day."""
     return dg.define_asset_job(
         own_name(stream.name, SETTLE_DAY),
-        selection=dg.AssetSelection.groups(warehouse_group(stream)),
+        selection=dg.AssetSelection.groups(warehouse_group(stream)) - dg.AssetSelection.checks(up_to_date_key(stream)),
         description="Rebuilds a day from the source, compares it with the source and makes the tables that depend on "
         "it.",
     )

@@ -21,8 +21,8 @@ from engagement_platform.orchestration.warehouse.events import events_key
 from engagement_platform.orchestration.warehouse.formulas import tags_to_carry
 from engagement_platform.settings import about, load
 
-EVERY = timedelta(minutes=5)
-"""How often a day is reported that gets rows all the time. Dagster keeps each report."""
+EVERY = timedelta(hours=1)
+"""How often a day is reported that gets rows all the time. Dagster keeps each report, and none can be deleted."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def report_staged_days_of(stream: EventStream) -> dg.SensorDefinition:
 
 
 def _tick(context: dg.SensorEvaluationContext, stream: EventStream) -> dg.SkipReason:
-    """Report each day soon after its first load, then every five minutes while loads come."""
+    """Report each day soon after its first load, then every hour while loads come."""
     told = remembered(context.cursor)
     try:
         settings = load(stream.name)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic
+from engagement_platform.adapters.platform.deliveries import DeliveryRecord
 from engagement_platform.adapters.platform.forwarded import Positions
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.dead_letters import DeadLetterWriter
 from engagement_platform.stream.forward.topic import Topic
@@ -33,10 +35,12 @@ class Clients:
     positions: Positions
     partner: "Partner"
     dead_letters: DeadLetterWriter
+    record: DeliveryRecord | None
+    """Of the requests, where they are kept."""
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Clients]:
+def connected(settings: Settings, shard: Shard = WHOLE) -> Iterator[Clients]:
     """Connect to Kafka, and make the session with the partner, before the claim."""
     from engagement_platform.adapters.partner.client import Partner  # noqa: PLC0415, other loops need no HTTP client
 
@@ -44,7 +48,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
         partner = stack.enter_context(closing(Partner(settings.api)))
         ensure_replay_topic(settings)
         live, replays = (
-            stack.enter_context(closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)))
+            stack.enter_context(closing(GroupReader(settings.kafka, topic, settings.topics.forward_group, shard)))
             for topic in (settings.topics.events, settings.topics.replays)
         )
         clients = Clients(
@@ -53,6 +57,7 @@ def connected(settings: Settings) -> Iterator[Clients]:
             stack.enter_context(Positions(settings)),
             partner,
             DeadLetterWriter(settings, SOURCE),
+            stack.enter_context(DeliveryRecord(settings)) if settings.deliveries.kept == "on" else None,
         )
         stack.enter_context(watching(settings, loop_named("forward"), log))
         yield clients

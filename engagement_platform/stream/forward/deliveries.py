@@ -4,19 +4,21 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from engagement_platform.adapters import batch_log
 from engagement_platform.domain.dead_letters import EXCERPT_CHARACTERS, DeadLetter, kept
 from engagement_platform.domain.delivery.dispatch import Dispatch
-from engagement_platform.domain.delivery.outcome import NoAnswer, judge
+from engagement_platform.domain.delivery.outcome import NoAnswer, Outcome, judge
 from engagement_platform.domain.delivery.parcels import Failed, Outgoing, Settled
-from engagement_platform.domain.progress import EVENTS
+from engagement_platform.domain.delivery.record import Became, Bodies, Delivery, became, content_numbers
+from engagement_platform.domain.progress import BYTES, EVENTS
 from engagement_platform.domain.signing import event_key
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward.clients import SOURCE, Clients
-from engagement_platform.stream.forward.requests import Requests
+from engagement_platform.stream.forward.requests import Made, Requests
 from engagement_platform.stream.forward.topic import Topic
 
 log = logging.getLogger("engagement_platform.forward")
@@ -38,7 +40,9 @@ class Deliveries:
         self._dead_letters = clients.dead_letters
         self._topics = topics
         self._dispatch = dispatch
-        self._requests = Requests(clients.partner.post, settings.api.in_flight)
+        self._requests = Requests(clients.partner, settings.api.in_flight)
+        self._record = clients.record
+        self._bodies = Bodies(settings.deliveries.body_bytes)
         self._is_ending = False
 
     def send(self) -> None:
@@ -50,14 +54,12 @@ class Deliveries:
 
     def take_outcomes(self, seconds: float) -> None:
         """Settle what has come back; wait up to so long for the first."""
-        result = self._requests.outcome(seconds)
+        made = self._requests.outcome(seconds)
         settled: list[Settled] = []
-        while result is not None:
-            parcel, answer = result
-            if not (self._is_ending and isinstance(answer, NoAnswer)):  # else it is the end of the run that failed it
-                outcome = judge(answer, datetime.now(UTC))
-                settled.append(self._dispatch.settle(parcel, outcome, time.monotonic(), random.random()))  # noqa: S311
-            result = self._requests.outcome(0.0)
+        while made is not None:
+            if not (self._is_ending and isinstance(made.answer, NoAnswer)):  # else the end of the run has failed it
+                settled.append(self._settle(made))
+            made = self._requests.outcome(0.0)
         failed = [failure for one in settled for failure in one.failed]
         if failed:
             log.warning("%d events could not be delivered, the first: %s", len(failed), failed[0].reason)
@@ -68,6 +70,21 @@ class Deliveries:
             name, partition, offset = event.record_position
             self._topics[name].settle(partition, offset)
         self._note(delivered, len(failed))
+
+    def _settle(self, made: Made) -> Settled:
+        now, halved = time.monotonic(), self._dispatch.tally.halved
+        outcome = judge(made.answer, datetime.now(UTC))
+        settled = self._dispatch.settle(made.parcel, outcome, now, random.random())  # noqa: S311
+        if self._record is not None:
+            came_of_it = became(settled, halved=self._dispatch.tally.halved > halved)
+            body = self._bodies.kept(made.request.body, came_of_it, now)
+            self._record.note(delivery_of(made, outcome, came_of_it, body))
+        return settled
+
+    @property
+    def unrecorded(self) -> int:
+        """How many requests were left out of the record."""
+        return 0 if self._record is None else self._record.left_out
 
     def finish(self) -> None:
         """Wait a while for the requests under way, and end the others."""
@@ -91,9 +108,43 @@ class Deliveries:
     def _note(self, delivered: list[Outgoing], dead: int) -> None:
         progress, now_us = self._control.progress, time.time_ns() // 1_000
         progress.count(EVENTS, len(delivered) + dead)
+        if delivered and batch_log.is_on():
+            batch_log.handled(
+                "delivered", {event.unseen_at for event in delivered}, _offsets_of(delivered), len(delivered)
+            )
+        progress.count(BYTES, sum(len(event.value) for event in delivered))
         for unseen_us, times in Counter(event.unseen_at for event in delivered).items():
             if unseen_us is not None:
                 progress.latency.add((now_us - unseen_us) / 1_000_000, times)
+
+
+def _offsets_of(events: Iterable[Outgoing]) -> dict[int, tuple[int, int]]:
+    """Return partition -> lowest and highest offset of events; between them may be others."""
+    offsets: dict[int, list[int]] = {}
+    for event in events:
+        _, partition, offset = event.record_position
+        offsets.setdefault(partition, []).append(offset)
+    return {partition: (min(some), max(some)) for partition, some in offsets.items()}
+
+
+def delivery_of(made: Made, outcome: Outcome, came_of_it: Became, body: str | None) -> Delivery:
+    """Return what is kept of a request; `body` is what is kept of its body."""
+    parcel = made.parcel
+    return Delivery(
+        begun_at=datetime.fromtimestamp(made.begun_at, UTC),
+        seconds=made.seconds,
+        request_id=made.request.id,
+        ids=tuple(event.id for event in parcel.events),
+        contents=content_numbers(parcel.lanes),
+        tries=parcel.tries,
+        is_probe=parcel.is_probe,
+        became=came_of_it,
+        status=outcome.status,
+        reason=outcome.reason,
+        response=outcome.response,
+        body=body,
+        body_bytes=len(made.request.body),
+    )
 
 
 def dead_letter_of(failed: Failed, stream: str, largest: int) -> DeadLetter:

@@ -22,13 +22,18 @@ from engagement_platform.domain.delivery.parcels import Policy
 from engagement_platform.domain.errors import EngagementError, SettingsError
 from engagement_platform.domain.loop_state import Activity, LoopState
 from engagement_platform.domain.progress import (
+    AS_OF,
     BREAKER,
     DEAD_LETTERS,
+    DECLINED,
+    FAILED,
     HALVED,
     IN_FLIGHT,
     REQUESTS,
     RETRIES,
+    UNRECORDED,
 )
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.forward import standstill
@@ -43,6 +48,9 @@ from engagement_platform.stream.rejection_limit import RejectionLimit, rejection
 from engagement_platform.stream.supervisor import Supervision, supervise
 
 log = logging.getLogger("engagement_platform.forward")
+
+_HELD_SECONDS = 0.4
+"""How old what Kafka has said of a topic's end may be: it holds an answer for 0.2 s, and a poll waits for it."""
 
 _REST_SECONDS = 0.05
 """How soon requests are begun whose time has come, while nothing more is read."""
@@ -65,13 +73,13 @@ def run(settings: Settings, control: Control) -> None:
         if not settings.api.url.get_secret_value():
             _idle(settings, control, supervision)
             return
-        with connected(settings) as clients:
+        with connected(settings, control.shard) as clients:
             supervision.claim()
             _disclose(settings, clients, readers)
             _Forward(settings, control, clients, supervision, readers=readers, limit=limit).run()
 
     with rejection_limit(settings, "forward") as limit:
-        supervise(control, attempt, log=log, count_lag=lambda: backlog(settings), max_pause=5.0)
+        supervise(control, attempt, log=log, count_lag=lambda: backlog(settings, control.shard), max_pause=5.0)
 
 
 def _disclose(settings: Settings, clients: Clients, readers: Readers) -> None:
@@ -84,13 +92,13 @@ def _disclose(settings: Settings, clients: Clients, readers: Readers) -> None:
         clients.partner.disclose(readers.schema.names, user, settings.stream)
 
 
-def backlog(settings: Settings) -> int:
-    """Return how many messages wait, as the offsets of the consumer group tell. Raises EngagementError."""
-    return sum(_waiting_in(settings, topic) for topic in (settings.topics.events, settings.topics.replays))
+def backlog(settings: Settings, shard: Shard = WHOLE) -> int:
+    """Return how many messages wait in a shard, as the offsets of the consumer group tell. Raises EngagementError."""
+    return sum(_waiting_in(settings, topic, shard) for topic in (settings.topics.events, settings.topics.replays))
 
 
-def _waiting_in(settings: Settings, topic: str) -> int:
-    with closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)) as reader:
+def _waiting_in(settings: Settings, topic: str, shard: Shard) -> int:
+    with closing(GroupReader(settings.kafka, topic, settings.topics.forward_group, shard)) as reader:
         stored = {p: one.offset for p, one in reader.stored().items() if one.topic_id in (reader.topic_id, "")}
         return beyond(stored, reader)
 
@@ -202,7 +210,8 @@ class _Forward:
     def _state(self) -> LoopState | None:
         """Return why nothing is delivered, or no more is read."""
         lag = self._control.progress.lag
-        return self._standstill.state(time.time()) or self._limit.state(lag) or self._give_way.state()
+        idles = self._supervision.idles(sum(len(topic.reader.partitions) for topic in self._topics.values()))
+        return self._standstill.state(time.time()) or self._limit.state(lag) or self._give_way.state() or idles
 
     def _follow_decisions(self, now: float) -> None:
         """Give up what an operator has decided to give up; it is looked for while nothing is delivered."""
@@ -237,6 +246,11 @@ class _Forward:
         progress.set(IN_FLIGHT, dispatch.in_flight)
         progress.reach(REQUESTS, tally.requests)
         progress.reach(RETRIES, tally.retries)
+        progress.reach(FAILED, tally.failed)
+        progress.reach(DECLINED, tally.declined)
         progress.reach(HALVED, tally.halved)
         progress.reach(DEAD_LETTERS, tally.dead_letters)
+        if (settled_to := self._offsets.settled_to) is not None:
+            progress.advance(AS_OF, settled_to.timestamp() - _HELD_SECONDS)
+        progress.reach(UNRECORDED, self._deliveries.unrecorded)
         self._standstill.log_changes(time.time())

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from engagement_platform.adapters.kafka.group import Stored
 from engagement_platform.adapters.platform import forwarded
@@ -55,8 +55,11 @@ class Offsets:
         credits_left = []
         for topic in self._topics.values():
             stored = topic.reader.stored()
-            credits_left += [one.credit for one in stored.values() if one.credit is not None]
+            own = topic.reader.shard.part_of(stored).values()
+            credits_left += [one.credit for one in own if one.credit is not None]
             topic.resume(stored or self._copied(topic, expect))
+            if not stored and not topic.has_copy:
+                topic.reader.begin_others()
             if not stored and not topic.has_copy and (lost := sum(topic.reader.positions().values())):
                 log.warning(
                     "Group %s has no offsets for %s: it begins with the oldest messages there are; %d have expired.",
@@ -112,6 +115,12 @@ class Offsets:
 
     def since(self) -> str:
         """Return the time before which all that was published is settled, as a command takes it; TIME: not known."""
+        settled_to = self.settled_to
+        return "TIME" if settled_to is None else f"{settled_to - _MARGIN:%Y-%m-%dT%H:%M:%S}"
+
+    @property
+    def settled_to(self) -> datetime | None:
+        """The time before which everything that arrived in Kafka is settled; None where that is not known."""
         times = [topic.settled_to for topic in self._topics.values() if topic.is_begun]
         settled = [moment for moment in times if moment is not None]
-        return f"{min(settled) - _MARGIN:%Y-%m-%dT%H:%M:%S}" if settled and len(settled) == len(times) else "TIME"
+        return min(settled) if settled and len(settled) == len(times) else None

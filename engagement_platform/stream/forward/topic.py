@@ -42,11 +42,12 @@ class Topic:
 
     def resume(self, stored: Mapping[int, Stored]) -> None:
         """Go on from these offsets; from the oldest messages there are when there are none."""
-        self._settled_to = {partition: _time(one.at) for partition, one in stored.items()}
-        self._prefixes = {partition: Prefix(one.offset) for partition, one in stored.items()}
+        own = self.reader.shard.part_of(stored)
+        self._settled_to = {partition: _time(one.at) for partition, one in own.items()}
+        self._prefixes = {partition: Prefix(one.offset) for partition, one in own.items()}
         self.reader.resume(stored)
         self._prefixes = {partition: Prefix(at) for partition, at in self.reader.positions().items()}
-        for partition, one in stored.items():
+        for partition, one in own.items():
             for offset, tried in from_text(one.tried, one.offset).items():
                 self._tried_before[partition, offset] = tried
 
@@ -98,7 +99,8 @@ class Topic:
             to, topic_id = self._settled_to, self.reader.topic_id
             self.reader.store(new, {p: note_of(topic_id, to.get(p), credit, texts[p]) for p in new})
             self._stored |= new
-        return Position(self.reader.topic_id, offsets, self.settled_to)
+        partitions = 0 if self.reader.shard.is_whole else len(self.reader.all_partitions)
+        return Position(self.reader.topic_id, offsets, self.settled_to, partitions)
 
     def _note_settled_to(self) -> None:
         """Note up to which time all that arrived in Kafka is settled."""

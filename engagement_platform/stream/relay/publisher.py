@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engagement_platform.adapters import batch_log
 from engagement_platform.adapters.kafka.checkpoints import key
 from engagement_platform.adapters.kafka.producer import Message
 from engagement_platform.adapters.repeated import Interval
@@ -68,6 +69,8 @@ class Publisher:
                 messages.append(Message(self.settings.topics.dead_letters, b"%d" % row.id, encode_dead_letter(letter)))
         self._commit(messages, ledger)
         self.limit.done()
+        if batch_log.is_on():
+            batch_log.published(self.unseen_at, [row.id for row in rows])
         return len(reasons) - reasons.count(None)
 
     def write_checkpoint(self, ledger: Ledger) -> None:

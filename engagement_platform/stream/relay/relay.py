@@ -7,7 +7,7 @@ from functools import partial
 from engagement_platform.adapters.source.rows import Altered, Rows
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.ledger import NOBODY, Ledger, Seen, absorb, opens_gaps, worth_probing
-from engagement_platform.domain.progress import EVENTS, OPEN_IDS, REJECTED
+from engagement_platform.domain.progress import AS_OF, BATCHES, BYTES, EVENTS, OPEN_IDS, REJECTED
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.relay.clients import Clients
@@ -105,6 +105,7 @@ class Relay:
         self._report(batch)
         if not rows.cut:
             publisher.unseen_at = batch.started
+        self.control.progress.set(AS_OF, publisher.unseen_at / 1_000_000)
         if publisher.checkpoints.is_due and publisher.written != ledger:
             publisher.write_checkpoint(ledger)
         return rows
@@ -124,6 +125,8 @@ class Relay:
         progress.set(OPEN_IDS, self.ledger.open_ids)
         if rows:
             progress.count(EVENTS, len(rows))
+            progress.count(BATCHES)
+            progress.count(BYTES, sum(row.bytes for row in rows))
             progress.latency.add((now() - self.publisher.unseen_at) / 1_000_000, len(rows))
 
     def _lag(self, rows: Rows) -> int:

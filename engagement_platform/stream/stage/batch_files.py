@@ -92,6 +92,30 @@ def _is_leftover(path: Path) -> bool:
     return path.suffix == ".rejected" and is_old and _holds_rejected(path)
 
 
+def erase_rejected(folder: Path, texts: Sequence[str]) -> int:
+    """Take the lines whose excerpts have one of the texts out of the `.rejected` files; return how many that were.
+
+    Each file is replaced in one step. Raises Unavailable.
+    """
+    erased = 0
+    with _explained(folder):
+        files = [path for path in sorted(folder.glob("*.rejected")) if path.is_file() and _holds_rejected(path)]
+    for path in files:
+        with _explained(path):
+            lines = path.read_bytes().splitlines(keepends=True)
+            left = [line for line in lines if not any(text in _excerpt(line) for text in texts)]
+            if len(left) == len(lines):
+                continue
+            erased += len(lines) - len(left)
+            if left:
+                whole = path.with_name(f"{path.name}.erasing")
+                whole.write_bytes(b"".join(left))
+                whole.replace(path)
+            else:
+                path.unlink()
+    return erased
+
+
 class _RejectedLine(msgspec.Struct, forbid_unknown_fields=True):
     """One line of a `.rejected` file."""
 
@@ -109,6 +133,13 @@ def _holds_rejected(path: Path) -> bool:
     except (msgspec.MsgspecError, ValueError):
         return False
     return True
+
+
+def _excerpt(line: bytes) -> str:
+    try:
+        return msgspec.json.decode(line, type=_RejectedLine).excerpt
+    except (msgspec.MsgspecError, ValueError):
+        return line.decode("utf-8", "replace")
 
 
 def _is_locked(path: Path) -> bool:

@@ -12,6 +12,7 @@ from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.adapters.warehouse.port import Warehouse
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import loop_named
@@ -37,7 +38,7 @@ class Clients:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Clients]:
+def connected(settings: Settings, shard: Shard = WHOLE) -> Iterator[Clients]:
     """Connect to everything, before the claim."""
     ensure_schema(settings)
     warehouse = open_warehouse(settings)
@@ -47,7 +48,12 @@ def connected(settings: Settings) -> Iterator[Clients]:
     with ExitStack() as stack:
         loads = stack.enter_context(closing(Loads(Session(settings, WRITER))))
         reader = TopicReader(
-            settings.kafka, settings.topics.events, min_bytes=1 << 18, max_wait_ms=POLL_MS, max_records=records
+            settings.kafka,
+            settings.topics.events,
+            shard=shard,
+            min_bytes=1 << 18,
+            max_wait_ms=POLL_MS,
+            max_records=records,
         )
         stack.enter_context(closing(reader))
         stack.enter_context(watching(settings, loop_named("stage"), log))

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from engagement_platform.adapters.platform.loads import LoadRow
+from engagement_platform.adapters.platform.loads import Admission, LoadRow
 from engagement_platform.adapters.platform.rebuilds import RebuildRow, Rebuilds
 from engagement_platform.domain.batches import Line, Rejected, load_id, name_of, uncovered
 from engagement_platform.domain.errors import Superseded
@@ -42,15 +42,17 @@ class Loader:
     def load(self) -> LoadRow | None:
         """Enter the batch that was gathered, send it, and begin the next one behind it.
 
-        Returns what was loaded; None when another stage has entered that version. Raises StreamStopped when too many
+        Returns what was loaded; None when another stage has entered that version, or has the partitions. Raises
+        StreamStopped when too many
         messages of the batch are no events, and Unavailable.
         """
         self.clients.reader.verify()
         lines, load = self._judged()
-        chosen = self._enter(load, lines)
-        if chosen is None:
+        chosen, entered = self._enter(load, lines)
+        if entered is None:
             self.position.resume()
             return None
+        load = replace(entered, unseen_at=load.unseen_at)
         self.limit.done()
         if chosen:
             self.control.expect(SLOW_SECONDS)
@@ -75,7 +77,7 @@ class Loader:
         batch.buried = len(rejected)
         return lines, LoadRow(
             table_id=self.clients.table_id,
-            writer=WRITER,
+            writer=self.control.shard.named(WRITER),
             version=self.position.version + 1,
             load_id=load_id(self.clients.table_id, reader.topic_id, ranges),
             topic_id=reader.topic_id,
@@ -93,31 +95,37 @@ class Loader:
             batch_files.keep_rejected(batch_files.folder_of(self.settings), name, rejected)
             self._dead_letters.keep_rejected(rejected)
 
-    def _enter(self, load: LoadRow, lines: list[Line]) -> list[Line] | None:
-        """Enter a load with the lines that no rebuilt day holds; return them. None when it was not entered."""
+    def _enter(self, load: LoadRow, lines: list[Line]) -> tuple[list[Line], LoadRow | None]:
+        """Enter a load with the lines that no rebuilt day holds; return them and its row. None: it was not entered."""
         while not self.control.should_stop():
             with self.clients.loads.admission(load.table_id, load.days) as admission:
                 if not admission.rebuilds:
                     chosen = uncovered(lines, admission.coverages)
                     ids = [line.id for line in chosen]
-                    entered = admission.open(
-                        replace(
-                            load,
-                            rows=len(chosen),
-                            covered=len(lines) - len(chosen),
-                            lowest_id=min(ids, default=None),
-                            highest_id=max(ids, default=None),
-                        )
+                    chosen_load = replace(
+                        load,
+                        rows=len(chosen),
+                        covered=len(lines) - len(chosen),
+                        lowest_id=min(ids, default=None),
+                        highest_id=max(ids, default=None),
                     )
-                    return chosen if entered else None
+                    return chosen, self._open(admission, chosen_load)
             self._wait_for(admission.rebuilds)
         raise Superseded("The stage ends before its batch was entered; the next one reads it again.")
 
+    def _open(self, admission: Admission, load: LoadRow) -> LoadRow | None:
+        if self.control.shard.is_whole:
+            return load if admission.open(load) else None
+        return admission.open_in_turn(load, self.position.begins())
+
     def _wait_for(self, rebuilds: Sequence[RebuildRow]) -> None:
-        """Wait for rebuilds of the batch's days; settle those whose process is gone."""
+        """Wait for rebuilds of the batch's days; settle those whose process is gone.
+
+        That is planned, and passes: the stage stands not still by it, and is behind once its promise is broken.
+        """
         days = ", ".join(str(rebuild.day) for rebuild in rebuilds)
         reason = "a live load of that day comes after it"
-        state = LoopState(Activity.WAITS, time.time(), f"the rebuild of {days}", reason)
+        state = LoopState(Activity.GIVES_WAY, time.time(), f"the rebuild of {days}", reason)
         self.supervision.works(but=state)
         for rebuild in rebuilds:
             if self._silence.is_dead(rebuild, SILENT_SECONDS, time.monotonic()):

@@ -7,12 +7,27 @@ ends. So a stage that is killed anywhere is continued from those rows: what is o
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 
+from engagement_platform.adapters import batch_log
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.platform.loads import LoadRow, offsets_of_stage
-from engagement_platform.domain.errors import StreamStopped, Unavailable
-from engagement_platform.domain.progress import BATCHES, EVENTS, REJECTED, ROWS
+from engagement_platform.adapters.repeated import Interval
+from engagement_platform.domain.errors import EngagementError, StreamStopped, Unavailable
+from engagement_platform.domain.progress import (
+    AS_OF,
+    BATCHES,
+    BYTES,
+    EVENTS,
+    REJECTED,
+    ROWS,
+    TABLE_BYTES,
+    TABLE_FILES,
+    TABLE_ROWS,
+)
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.give_way import GiveWay
@@ -31,6 +46,14 @@ log = logging.getLogger("engagement_platform.stage")
 _MAX_BYTES = 64 << 20
 """Of the messages of one batch: with the largest ones a batch has fewer rows."""
 
+_EXTENT_SECONDS = 60.0
+"""How often the warehouse is asked how large the table is: after a load, for which its log was just read."""
+
+_HEARD = 3
+"""What a poll tells of the topic's end Kafka has said since the poll before the last one began: it may have held its
+answer for as long as a poll takes, and the answer may have waited meanwhile.
+"""
+
 _REST_SECONDS = 0.25
 """How soon it looks again whether Redis has caught up."""
 
@@ -47,7 +70,7 @@ def run(settings: Settings, control: Control) -> None:
     def attempt(supervision: Supervision) -> None:
         control.expect(SLOW_SECONDS)
         try:
-            with connected(settings) as clients:
+            with connected(settings, control.shard) as clients:
                 supervision.claim()
                 _Stage(settings, control, clients, supervision, readers=readers, limit=limit).run()
         except TopicChanged as error:
@@ -59,12 +82,12 @@ def run(settings: Settings, control: Control) -> None:
             ) from error
 
     with rejection_limit(settings, "stage") as limit:
-        supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=5.0)
+        supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control), max_pause=5.0)
 
 
-def backlog(settings: Settings) -> int:
-    """Return how many messages wait, as the loads in the platform database tell. Raises EngagementError."""
-    return backlog_behind(settings, lambda topic_id: offsets_of_stage(settings, topic_id))
+def backlog(settings: Settings, shard: Shard = WHOLE) -> int:
+    """Return how many messages wait in a shard, as the loads in the platform database tell. Raises EngagementError."""
+    return backlog_behind(settings, lambda topic_id: offsets_of_stage(settings, topic_id), shard)
 
 
 class _Stage:
@@ -89,6 +112,10 @@ class _Stage:
         self._loader = Loader(settings, control, clients, self._position, supervision=supervision, limit=limit)
         self._failures = FailureStreak(supervision)
         self._give_way = GiveWay(control)
+        self._warehouse, self._table = clients.warehouse, clients.table
+        self._extents = Interval(_EXTENT_SECONDS, is_due=True)
+        self._polls: deque[float] = deque(maxlen=_HEARD)
+        """When the last polls began."""
 
     def run(self) -> None:
         drain_to = self._reader.end_offsets() if self._control.drain else {}
@@ -114,12 +141,14 @@ class _Stage:
             return False
         position.follow_new_partitions()
         if not self._is_full():  # as a batch stays that could not be loaded
-            position.gather()
+            self._polls.append(time.time())
+            position.gather(self._settings.stage.batch_rows - position.batch.messages)
         drained = self._control.drain and position.has_reached(drain_to)
         if self._is_due() or (drained and position.batch.since is not None):
             batch = position.batch
             if (load := self._loader.load()) is not None:
                 self._report(batch, load)
+                self._tell_extent()
         self._failures.worked()
         self._tell()
         return drained
@@ -128,7 +157,22 @@ class _Stage:
         """Tell how much waits, and what the loop does."""
         lag = self._reader.waiting() + self._position.batch.messages
         self._control.progress.lag = lag
-        self._supervision.works(but=self._limit.state(lag) or self._give_way.state())
+        if not lag and len(self._polls) == _HEARD and self._reader.is_at_end():
+            self._control.progress.advance(AS_OF, self._polls[0])
+        idles = self._supervision.idles(len(self._position.batch.begins))
+        self._supervision.works(but=self._limit.state(lag) or self._give_way.state() or idles)
+
+    def _tell_extent(self) -> None:
+        """Tell now and then how large the table is. The load is done, whatever comes of it."""
+        if not self._extents.is_due:
+            return
+        self._extents.restart()
+        with suppress(EngagementError):
+            extent, progress = self._warehouse.extent(self._table), self._control.progress
+            progress.set(TABLE_ROWS, extent.rows)
+            progress.set(TABLE_BYTES, extent.bytes)
+            if extent.files is not None:
+                progress.set(TABLE_FILES, extent.files)
 
     def _is_full(self) -> bool:
         batch = self._position.batch
@@ -143,8 +187,13 @@ class _Stage:
     def _report(self, batch: Batch, load: LoadRow) -> None:
         progress = self._control.progress
         progress.count(EVENTS, batch.messages)
-        for counter, number in ((BATCHES, 1), (ROWS, load.rows), (REJECTED, load.rejected)):
+        for counter, number in ((BYTES, batch.size), (BATCHES, 1), (ROWS, load.rows), (REJECTED, load.rejected)):
             progress.count(counter, number)
+        if batch_log.is_on():
+            ranges = {p: (begin, batch.ends[p] - 1) for p, begin in batch.begins.items() if batch.ends[p] > begin}
+            batch_log.handled("loaded", (mark.decode() for mark in batch.unseen if mark), ranges, batch.messages)
+        if as_of := min(load.unseen_at.values(), default=0):
+            progress.advance(AS_OF, as_of / 1_000_000)
         now_us = time.time_ns() // 1_000
         for unseen, times in batch.unseen.items():
             if unseen and unseen.isdigit():

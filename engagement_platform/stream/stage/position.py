@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.platform import published
-from engagement_platform.adapters.platform.loads import LoadRow
+from engagement_platform.adapters.platform.loads import Begins, LoadRow
 from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.source.history import days_published_since
 from engagement_platform.adapters.source.origin import origin_of
@@ -16,7 +16,7 @@ from engagement_platform.domain.coverage import Coverage, common
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.readers import Readers
-from engagement_platform.stream.stage.batch import WRITER, Batch
+from engagement_platform.stream.stage.batch import Batch
 from engagement_platform.stream.stage.clients import POLL_MS, Clients
 from engagement_platform.stream.stage.open_loads import settle_load
 
@@ -56,6 +56,10 @@ class Position:
         self._table_id = clients.table_id
         self.version = 0
         """Of the last batch that was entered."""
+        self._shard = control.shard
+        self._at_first: Mapping[int, int] = {}
+        self._entered: Mapping[int, int] = {}
+        """Where the partitions stand by the last batch that was entered."""
         self._unseen: Mapping[int, int] = {}
         self.batch = Batch.at({})
 
@@ -64,35 +68,63 @@ class Position:
         """All columns that lines of the batch may have."""
         return self._readers.schema
 
-    def gather(self) -> None:
-        """Add to the batch what there is. Where a schema cannot be asked for, all of it is read again."""
-        records = self._reader.poll(POLL_MS)
+    def gather(self, most: int) -> None:
+        """Add to the batch what there is, at most so many messages, of which there is one at least to be taken.
+
+        Where a schema cannot be asked for, all of it is read again.
+        """
+        records = self._reader.poll(POLL_MS, most)
         self._readers.meet(header for messages in records.values() for m in messages for header in m.headers)
         self.batch.add(records, self._reader.positions(), time.monotonic(), self._readers.lines)
 
     def entered(self, load: LoadRow) -> None:
         """Begin the next batch behind one that was entered."""
         self.version, self._unseen = load.version, load.unseen_at
-        self.batch = Batch.at(load.next_offsets)
-        self._control.progress.offsets = dict(load.next_offsets)
+        self._entered = self._shard.part_of(load.next_offsets)
+        self.batch = Batch.at(self._entered)
+        self._control.progress.offsets = dict(self._entered)
+
+    def begins(self) -> Begins:
+        """Return where this stage believes that its partitions stand, as was entered last."""
+        return Begins({p: self._entered.get(p) for p in self.batch.begins}, self._at_first)
 
     def resume(self) -> None:
         """Complete what is open and go on behind the last batch that was entered."""
         self._control.expect(SLOW_SECONDS)
-        for load in self._loads.open_loads(self._table_id):
-            if load.writer == WRITER:
-                settle_load(self._warehouse, self._loads, load, self._settings, self._readers)
-        last = self._loads.last_load(self._table_id, WRITER)
+        for load in self._own_open_loads():
+            settle_load(self._warehouse, self._loads, load, self._settings, self._readers)
+        last = self._loads.last_load(self._table_id)
         if last is None:
             self.version, offsets = 0, self._reader.beginning_offsets()
+            self._at_first = offsets if self._shard.is_whole else self._reader.beginning_offsets_of_all()
+            self._entered = self._shard.part_of(self._at_first)
         elif last.topic_id != self._reader.topic_id:
             raise TopicChanged(
                 f"The warehouse has loads of topic {last.topic_id}, but Kafka has {self._reader.topic_id}."
             )
         else:
-            self.version, offsets = last.version, dict(last.next_offsets)
-            self._unseen = last.unseen_at
+            self.version, offsets = last.version, self._shard.part_of(last.next_offsets)
+            self._entered, self._unseen = offsets, last.unseen_at
         self._read_from(offsets)
+
+    def _own_open_loads(self) -> list[LoadRow]:
+        """Return the open loads with a message of this shard, whoever has entered them: it may have had others then.
+
+        Those of a shard that lives beside this one have none, unless the partitions were divided anew.
+        """
+        loads = self._loads.open_loads(self._table_id)
+        return [load for load in loads if self._shard.is_whole or self._shard.owned(load.ranges.keys())]
+
+    def _is_where_it_was(self) -> bool:
+        """Say whether nothing was entered since this stage's last batch, and that is loaded."""
+        last = self._loads.last_load(self._table_id)
+        if self._shard.is_whole:
+            return (0 if last is None else last.version) == self.version and (
+                last is None or last.closed_at is not None
+            )
+        stand = self._at_first if last is None else last.next_offsets
+        is_entered = all(stand.get(p) == at for p, at in self.begins().entered.items())
+        return is_entered and not self._own_open_loads()
 
     def take_up(self) -> None:
         """Go on behind what is gathered, if nothing was entered meanwhile; else from what was entered.
@@ -100,8 +132,7 @@ class Position:
         Messages that a poll had taken when it failed are read again.
         """
         self._reader.verify()
-        last = self._loads.last_load(self._table_id, WRITER)
-        if (0 if last is None else last.version) == self.version and (last is None or last.closed_at is not None):
+        if self._is_where_it_was():
             self._reader.seek(self.batch.ends)
         else:
             self.resume()
@@ -121,7 +152,7 @@ class Position:
         """
         self._reader.verify()  # else the offsets are missing because the topic is another one
         self._control.expect(SLOW_SECONDS)
-        last = self._loads.last_load(self._table_id, WRITER)
+        last = self._loads.last_load(self._table_id)
         if last is not None:
             days = days_published_since(
                 origin_of(self._settings), read_before(self._settings, last, self._reader.partitions)
@@ -148,7 +179,7 @@ class Position:
         return {p: max(latest.get(p, 0), newest if at >= ends.get(p, 0) else 0) for p, at in batch.ends.items()}
 
     def _read_from(self, offsets: Mapping[int, int]) -> None:
-        """Read all partitions; one that was never read is new and starts at 0."""
+        """Read all partitions of the shard; one that was never read is new and starts at 0."""
         begins = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
         self.batch = Batch.at(begins)
         self._reader.seek(begins)

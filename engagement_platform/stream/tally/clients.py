@@ -8,6 +8,7 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.redis.connection import connect_redis
 from engagement_platform.adapters.redis.counts import Counts
 from engagement_platform.domain.event_stream import EventStream
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.registry import loop_named
 from engagement_platform.stream.topic_watch import TopicWatch, watching, window_of
@@ -16,11 +17,13 @@ log = logging.getLogger("engagement_platform.tally")
 
 
 @contextmanager
-def connected(settings: Settings, stream: EventStream) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
+def connected(
+    settings: Settings, stream: EventStream, shard: Shard = WHOLE
+) -> Iterator[tuple[TopicReader, Counts, TopicWatch]]:
     """Connect to everything, before the claim."""
     with ExitStack() as stack:
         client = stack.enter_context(connect_redis(settings.redis))
-        counts = Counts(client, settings.redis.namespace, window_of(settings.views), stream)
+        counts = Counts(client, settings.redis.namespace, window_of(settings.views), stream, shard)
         counts.check_policy()
-        reader = stack.enter_context(closing(TopicReader(settings.kafka, settings.topics.events)))
+        reader = stack.enter_context(closing(TopicReader(settings.kafka, settings.topics.events, shard=shard)))
         yield reader, counts, stack.enter_context(watching(settings, loop_named("tally"), log))

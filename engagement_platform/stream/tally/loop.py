@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 
+from engagement_platform.adapters import batch_log
 from engagement_platform.adapters.kafka.consumer import TopicChanged
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.redis.connection import connect_redis
@@ -20,9 +21,11 @@ from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.loop_state import LoopState
 from engagement_platform.domain.overload import GIVES_WAY_FROM, Saturation
 from engagement_platform.domain.playback import Playbacks
-from engagement_platform.domain.progress import BEHIND, EVENTS, FUTURE, LATE, UNREADABLE
+from engagement_platform.domain.progress import AS_OF, BATCHES, BEHIND, BYTES, EVENTS, FUTURE, LATE, UNREADABLE
+from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.domain.windows import aggregate
 from engagement_platform.settings import Settings
+from engagement_platform.stream.as_of import AsOf
 from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.lag import backlog_behind, lag_behind
@@ -30,7 +33,7 @@ from engagement_platform.stream.rejection_limit import RejectionLimit, rejection
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
 from engagement_platform.stream.tally.clients import connected
 from engagement_platform.stream.tally.course import Course
-from engagement_platform.stream.tally.messages import decoded, unseen_at
+from engagement_platform.stream.tally.messages import decoded, offsets_of, unseen_at
 from engagement_platform.stream.tally.position import Position
 from engagement_platform.stream.topic_watch import window_of
 
@@ -51,7 +54,7 @@ def run(settings: Settings, control: Control) -> None:
 
     def attempt(supervision: Supervision) -> None:
         try:
-            with connected(settings, stream) as (reader, counts, watch):
+            with connected(settings, stream, control.shard) as (reader, counts, watch):
                 supervision.claim()
                 position = Position(settings, control, reader, counts)
                 course = Course(settings, control, reader, counts, position=position, watch=watch, builds=builds)
@@ -64,14 +67,14 @@ def run(settings: Settings, control: Control) -> None:
             ) from error
 
     with rejection_limit(settings, "tally") as limit:
-        supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control.progress), max_pause=1.0)
+        supervise(control, attempt, log=log, count_lag=lambda: lag_behind(settings, control), max_pause=1.0)
 
 
-def backlog(settings: Settings) -> int:
-    """Return how many messages wait, as the offsets in Redis tell. Raises EngagementError."""
+def backlog(settings: Settings, shard: Shard = WHOLE) -> int:
+    """Return how many messages wait in a shard, as the offsets in Redis tell. Raises EngagementError."""
     with connect_redis(settings.redis) as client:
         state = Counts(client, settings.redis.namespace, window_of(settings.views), stream_of(settings)).state()
-    return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {})
+    return backlog_behind(settings, lambda topic_id: state.offsets if state.topic_id == topic_id else {}, shard)
 
 
 @dataclass(eq=False)
@@ -90,6 +93,7 @@ class _Tally:
         self._playbacks = Playbacks(self.stream)
         self._bucket_ms = window_of(self.settings.views).bucket_ms
         self._behind, self._saturation = 0.0, Saturation()
+        self._as_of = AsOf()
 
     def run(self, supervision: Supervision, limit: RejectionLimit) -> None:
         position, course, failures = self.position, self.course, FailureStreak(supervision)
@@ -103,7 +107,11 @@ class _Tally:
                     failures.failed(error)
                     continue
                 failures.worked()
-                supervision.works(but=limit.state(self.control.progress.lag) or self._overload())
+                supervision.works(
+                    but=limit.state(self.control.progress.lag)
+                    or self._overload()
+                    or supervision.idles(len(position.offsets))
+                )
                 if self.control.drain and position.has_reached(drain_to):
                     return
         finally:
@@ -116,13 +124,13 @@ class _Tally:
             self.course.take_up()
         self.course.look()
         records = position.clocks.poll(POLL_MS)
-        if records or position.is_batch_due(drains=self.control.drain):
+        if records or (position.offsets and position.is_batch_due(drains=self.control.drain)):
             self._apply(records, limit)
         self.course.promote_when_caught_up()
 
     def _apply(self, records: Mapping[int, list[Record]], limit: RejectionLimit) -> None:
         """Let Redis count a batch. Raises StreamStopped when too many of its messages are no events."""
-        position = self.position
+        position, polled_at = self.position, time.time()
         ends, lag = position.reader.positions(), position.reader.waiting()
         events, judged, first = decoded(records, self._playbacks.read)
         limit.require(judged, first)
@@ -133,6 +141,7 @@ class _Tally:
             buckets=aggregate(self.stream, events, self._bucket_ms),
             display=self._playbacks.display_of(events),
             lag=lag,
+            lags={} if self.control.shard.is_whole else position.reader.lags(),
             kafka_clock=position.clocks.between(),
         )
         outcome = self.counts.apply(batch, build=position.target.is_build)
@@ -142,18 +151,37 @@ class _Tally:
         limit.done()
         position.reached(ends)
         self._report(records, outcome, lag, judged.rejections)
+        self._note_as_of(records, polled_at)
 
     def _report(self, records: Mapping[int, list[Record]], outcome: Applied, lag: int, unreadable: int) -> None:
         progress = self.control.progress
-        progress.count(EVENTS, sum(map(len, records.values())))
+        if records:
+            progress.count(EVENTS, sum(map(len, records.values())))
+            progress.count(BYTES, sum(len(m.value or b"") for messages in records.values() for m in messages))
+            progress.count(BATCHES)
         progress.lag = lag
         for counter, number in ((LATE, outcome.late), (FUTURE, outcome.future), (UNREADABLE, unreadable)):
             progress.count(counter, number)
         now_us, unseen = time.time_ns() // 1_000, unseen_at(records)
+        if records and batch_log.is_on():
+            batch_log.handled("counted", unseen, offsets_of(records), sum(map(len, records.values())))
         for unseen_us, times in unseen.items():
             progress.latency.add((now_us - unseen_us) / 1_000_000, times)
         if unseen or not lag:
             self._note_behind((now_us - max(unseen)) / 1_000_000 if unseen else 0.0)
+
+    def _note_as_of(self, records: Mapping[int, list[Record]], polled_at: float) -> None:
+        """Note as of when Redis has everything. A build that is no view yet has nothing to tell readers.
+
+        Kafka answers the tally at once when anything comes: what a poll has not heard of was not there.
+        """
+        if self.position.target.is_build:
+            return
+        self._as_of.handled(records)
+        reader = self.position.reader
+        as_of = self._as_of.of(reader.partitions, reader.at_end(), polled_at)
+        if as_of is not None:
+            self.control.progress.advance(AS_OF, as_of)
 
     def _note_behind(self, behind: float) -> None:
         """Note how far Redis is behind; who has to give way is told soon."""

@@ -35,6 +35,11 @@ def decoded(
     return events, Judged({partition: len(messages) for partition, messages in records.items()}, rejected), first
 
 
+def offsets_of(records: Mapping[int, list[Record]]) -> dict[int, tuple[int, int]]:
+    """Return partition -> first and last offset of what was read."""
+    return {partition: (messages[0].offset, messages[-1].offset) for partition, messages in records.items() if messages}
+
+
 def unseen_at(records: Mapping[int, list[Record]]) -> dict[int, int]:
     """Return how many messages carry each time of the `unseen-at` header. Few differ within a batch."""
     texts = Counter(

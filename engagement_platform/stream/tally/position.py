@@ -137,8 +137,8 @@ class Position:
             self.read_from(self.offsets)
 
     def read_from(self, offsets: Mapping[int, int]) -> None:
-        """Read all partitions; one that was never counted is new and starts at 0."""
-        self.offsets = dict.fromkeys(self.reader.partitions, 0) | dict(offsets)
+        """Read all partitions of the reader; one that was never counted is new and starts at 0."""
+        self.offsets = dict.fromkeys(self.reader.partitions, 0) | self.reader.shard.part_of(offsets)
         self._slides.expire()
         self.reader.seek(self.offsets)
         self.clocks.moved()

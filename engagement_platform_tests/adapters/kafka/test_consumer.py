@@ -107,6 +107,26 @@ def test_nothing_is_lost_or_doubled_while_transactions_come_and_are_aborted(read
     assert polled == [21 * number + n for number in range(12) if number % 3 for n in range(20)]
 
 
+def test_a_poll_takes_no_more_than_is_asked_for(reader: TopicReader, topic: Topic) -> None:
+    """What was fetched beside it comes with the next poll."""
+    topic.send((event(n) for n in range(30)), partition=0)
+    topic.send((event(n) for n in range(30)), partition=1)
+    reader.seek({0: 0, 1: 0})
+    polled: dict[int, list[int]] = {0: [], 1: []}
+
+    def poll() -> bool:
+        records = reader.poll(20, 7)
+        assert sum(map(len, records.values())) <= 7
+        for partition, some in records.items():
+            polled[partition] += [record.offset for record in some]
+            assert reader.positions()[partition] >= some[-1].offset + 1
+        return sum(map(len, polled.values())) >= 60
+
+    eventually(poll)
+    assert {partition: len(offsets) for partition, offsets in polled.items()} == {0: 30, 1: 30}
+    assert all(offsets == sorted(set(offsets)) for offsets in polled.values())
+
+
 def test_the_end_is_known_only_from_answers(reader: TopicReader, topic: Topic) -> None:
     topic.send([event()], partition=0)
     reader.seek({0: 0, 1: 0})

@@ -1,18 +1,11 @@
 """A Kafka that refuses a login or a right says so, and what to do, and goes on once that was done."""
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from pydantic import SecretStr
@@ -25,17 +18,11 @@ from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message, open_producer
 from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
 from engagement_platform.domain.errors import Refused
-from engagement_platform.local import kafka
-from engagement_platform.local.state import StackState
 from engagement_platform.settings import Settings
+from engagement_platform_tests.certificates import Authority
+from engagement_platform_tests.listeners import AUTHORIZED, broker
 
 SECRET = "hunter2"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -51,84 +38,33 @@ class Guarded:
     """The file with the authority that signed the broker's certificate."""
 
 
-PROPERTIES = """\
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-sasl.enabled.mechanisms=PLAIN
-listener.name.sasl.sasl.enabled.mechanisms=PLAIN
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-user_platform="hunter2";
+ENCRYPTED = """\
+listener.name.tls.ssl.keystore.type=PEM
+listener.name.tls.ssl.keystore.location={identity}
 """
-
-
-def certify(folder: Path) -> Path:
-    """Make an authority, and a certificate of the broker at 127.0.0.1; return the file with the broker's."""
-    authority, broker = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer, subject = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "broker"))
-    now = datetime.now(UTC)
-
-    def sign(name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> bytes:
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(extension, critical=False)
-        )
-        return made.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    (folder / "authority.pem").write_bytes(sign(issuer, authority, x509.BasicConstraints(ca=True, path_length=None)))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    private = broker.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    identity = folder / "broker.pem"
-    identity.write_bytes(private + sign(subject, broker, address))
-    return identity
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    ports = {"kafka": free_port(), "kafka_controller": free_port()}
-    sasl, tls = free_port(), free_port()
     folder = tmp_path_factory.mktemp("kafka")
-    identity = certify(folder)
-    text = kafka._PROPERTIES
-    for old, new in (
-        (
-            "listeners=PLAINTEXT://127.0.0.1:{broker}",
-            f"listeners=PLAINTEXT://127.0.0.1:{{broker}},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}",
-        ),
-        ("map=CONTROLLER:PLAINTEXT", "map=SASL:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    with pytest.MonkeyPatch.context() as patch:
-        encryption = f"listener.name.tls.ssl.keystore.type=PEM\nlistener.name.tls.ssl.keystore.location={identity}\n"
-        patch.setattr(kafka, "_PROPERTIES", text + PROPERTIES + encryption)
-        server = kafka.Kafka(StackState(folder, ports=ports, durable=False))
-        try:
-            server.start()
-            dsn = SecretStr("postgresql://127.0.0.1:1/x")
-            yield Guarded(
-                Settings.of(
-                    source_dsn=dsn,
-                    platform_dsn=dsn,
-                    kafka_bootstrap_servers=f"127.0.0.1:{sasl}",
-                    kafka_security_protocol="SASL_PLAINTEXT",
-                    kafka_sasl_mechanism="PLAIN",
-                    kafka_sasl_username="platform",
-                    kafka_sasl_password=SecretStr(SECRET),
-                ),
-                f"127.0.0.1:{ports['kafka']}",
-                f"127.0.0.1:{tls}",
-                folder / "authority.pem",
-            )
-        finally:
-            server.daemon.stop(server.stop_signal, 10)
+    authority = Authority(folder)
+    more = AUTHORIZED.format(user="platform", password=SECRET) + ENCRYPTED.format(identity=authority.server())
+    with broker(folder, {"sasl": "SASL_PLAINTEXT", "tls": "SSL"}, more) as ports:
+        dsn = SecretStr("postgresql://127.0.0.1:1/x")
+        yield Guarded(
+            Settings.of(
+                source_dsn=dsn,
+                platform_dsn=dsn,
+                kafka_bootstrap_servers=f"127.0.0.1:{ports['sasl']}",
+                kafka_security_protocol="SASL_PLAINTEXT",
+                kafka_sasl_mechanism="PLAIN",
+                kafka_sasl_username="platform",
+                kafka_sasl_password=SecretStr(SECRET),
+            ),
+            f"127.0.0.1:{ports['kafka']}",
+            f"127.0.0.1:{ports['tls']}",
+            authority.file,
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from engagement_platform.adapters.partner.client import Partner
 from engagement_platform.domain.delivery.outcome import Answer, NoAnswer, Verdict, judge
 from engagement_platform.domain.errors import SettingsError
 from engagement_platform.local.receiver import Behaviour, Receiver
+from engagement_platform.settings import SecretFile
 from engagement_platform_tests.partner import SECRETS, SIGNING_KEY, message, over_tls, partner_settings
 from engagement_platform_tests.passwords import CANARY
 
@@ -241,12 +242,27 @@ def test_no_secret_is_ever_said(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_secret_may_come_from_a_file_and_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
-    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url, api_token_file=file).api)) as partner:
+    token = SecretFile("ENGAGEMENT_API_TOKEN", file)
+    with Receiver() as receiver, closing(Partner(partner_settings(receiver.url, api_token=token).api)) as partner:
         partner.post(EVENTS)
         file.write_text("second\n")
-        partner.renew()
         partner.post(EVENTS)
-        assert [headers["authorization"] for headers in receiver.headers] == ["Bearer first", "Bearer second"]
+        file.write_text("not a\ntoken")  # half written, perhaps
+        partner.post(EVENTS)
+        sent = [headers["authorization"] for headers in receiver.headers]
+        assert sent == ["Bearer first", "Bearer second", "Bearer second"]
+        with pytest.raises(SettingsError, match="ENGAGEMENT_API_TOKEN"):
+            partner.renew()
+
+
+def test_a_secret_that_was_replaced_is_hidden_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{CANARY}-first")
+    settings = partner_settings("http://127.0.0.1:1/", api_token=SecretFile("ENGAGEMENT_API_TOKEN", file))
+    with closing(Partner(settings.api)) as partner:
+        file.write_text("the-second")
+        partner.renew()
+        assert partner._hide(f"no {CANARY}-first, no the-second") == "no ***, no ***"
 
 
 @pytest.mark.parametrize(
@@ -258,9 +274,8 @@ def test_a_secret_may_come_from_a_file_and_is_read_again(tmp_path: Path) -> None
         ({"api_user_id": "hash"}, "ENGAGEMENT_API_HASH_KEY"),
         ({"api_user_id": "hash", "api_hash_key": CANARY[:5]}, "at least 16"),
         ({"api_fields": "id,nothing"}, "there is no field nothing"),
-        ({"api_token_file": Path("/nonexistent")}, "cannot be read"),
-        ({"api_token_file": Path("/dev/zero")}, "too large"),
-        ({"api_token": CANARY, "api_token_file": Path("/x")}, "Both"),
+        ({"api_token": SecretFile("ENGAGEMENT_API_TOKEN", Path("/nonexistent"))}, "cannot be read"),
+        ({"api_client_cert_file": Path("/dev/null")}, "ENGAGEMENT_API_CLIENT_CERT_FILE"),
         ({"api_ca_file": Path("/nonexistent")}, "ENGAGEMENT_API_CA_FILE"),
     ],
 )

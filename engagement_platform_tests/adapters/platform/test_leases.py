@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from engagement_platform.adapters.platform.connection import Session, connect_platform
-from engagement_platform.adapters.platform.leases import Leases
+from engagement_platform.adapters.platform.leases import Leases, totals
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.leases import ClaimState, alive, claim_state, may_claim, waiting
+from engagement_platform.domain.progress import EVENTS
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 
@@ -191,6 +192,48 @@ def test_pruning_keeps_the_latest_lease_and_its_loops(leases: Leases, migrated: 
     assert snapshot.epoch == 2
     assert {loop.run_id for loop in snapshot.loops} == {"b"}
     assert leases.register("c", "relay") == 3
+
+
+def have_run(settings: Settings, number: int) -> None:
+    """Let so many runs of relay have ended long ago, each after one event, and none be in the total."""
+    execute(
+        settings,
+        "INSERT INTO engagement_platform.stream_loop (run_id, loop, awaits, heartbeat_at, ended_at, progress) "
+        "SELECT 'old ' || n, 'relay', 1, now() - interval '9 days', now() - interval '9 days', '{\"events\": 1}' "
+        f"FROM generate_series(1, {number}) AS n",
+    )
+
+
+def relay_in_all(settings: Settings) -> int:
+    with Session(settings, "test") as session:
+        return totals(session)["relay"].count(EVENTS)
+
+
+def test_pruning_forgets_nothing_of_what_more_runs_have_done_than_are_added_up_at_a_time(
+    leases: Leases, migrated: Settings
+) -> None:
+    own(leases, "a")
+    have_run(migrated, 700)
+    assert relay_in_all(migrated) == 700
+    for left in (200, 0):
+        leases.prune(24 * 7)
+        assert relay_in_all(migrated) == 700
+        with connect_platform(migrated, "test") as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM engagement_platform.stream_loop WHERE run_id LIKE 'old %'"
+            ).fetchone()
+        assert row is not None
+        assert row[0] == left
+
+
+def test_a_loop_that_begins_anew_is_added_up_though_many_older_runs_are_not_yet(
+    leases: Leases, migrated: Settings
+) -> None:
+    have_run(migrated, 1_300)
+    own(leases, "a")
+    leases.beat("a", "relay", 1, {"events": 5})
+    leases.register("a", "relay")
+    assert relay_in_all(migrated) == 1_305
 
 
 def test_it_connects_anew_after_the_server_closed_the_connection(leases: Leases, stack: Endpoints) -> None:

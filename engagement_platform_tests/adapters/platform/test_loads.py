@@ -64,7 +64,7 @@ def rebuild(rebuilds: Rebuilds, day: date = DAY, run_id: str = "run") -> int:
 
 
 def test_a_load_is_open_until_it_is_closed(loads: Loads) -> None:
-    assert loads.last_load(TABLE, "stage") is None
+    assert loads.last_load(TABLE) is None
     assert enter(loads, a_load())
     (found,) = loads.open_loads(TABLE)
     assert found.ranges == a_load().ranges
@@ -72,7 +72,7 @@ def test_a_load_is_open_until_it_is_closed(loads: Loads) -> None:
     assert found.closed_at is None
     loads.close_load(found)
     assert loads.open_loads(TABLE) == []
-    last = loads.last_load(TABLE, "stage")
+    last = loads.last_load(TABLE)
     assert last is not None
     assert last.closed_at is not None
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from engagement_platform.adapters.platform import mirror, published
@@ -82,3 +83,36 @@ def test_old_ones_are_thinned_out_and_the_first_of_each_generation_stays(migrate
 def test_without_the_schema_nothing_was_kept(bare: Settings) -> None:
     assert published.before(bare, NOW) is None
     assert published.generations(bare) == []
+
+
+def test_between_which_times_an_event_was_published(migrated: Settings) -> None:
+    for hi, minutes in ((10, 30), (20, 20), (30, 10)):
+        keep(migrated, hi, timedelta(minutes=minutes))
+
+    def minutes_ago(event_id: int) -> tuple[int | None, int | None]:
+        since, until = published.around(migrated, event_id)
+        return (
+            None if since is None else round((NOW - since - timedelta(seconds=10)) / timedelta(minutes=1)),
+            None if until is None else round((NOW - until) / timedelta(minutes=1)),
+        )
+
+    assert minutes_ago(5) == (None, 30)
+    assert minutes_ago(11) == (30, 20)
+    assert minutes_ago(20) == (30, 20)
+    assert minutes_ago(31) == (10, None)
+
+
+def test_an_event_that_was_missing_for_long_was_published_when_it_came(migrated: Settings) -> None:
+    for hi, missing in ((10, []), (20, [11, 0, 5, 3]), (30, [11, 0, 5, 3]), (40, []), (50, [])):
+        with Session(migrated, "test") as session:
+            parameters = mirror._parameters(migrated, msgspec.structs.replace(checkpoint(hi), missing=missing))
+            session.execute(mirror._SQL["keep"], **parameters)
+            session.execute(
+                "UPDATE {schema}.relay_checkpoint_history SET recorded_at = %(at)s WHERE hi = %(hi)s",
+                at=NOW - timedelta(minutes=100 - hi),
+                hi=hi,
+            )
+    late, usual = published.around(migrated, 11), published.around(migrated, 12)
+    assert late[1] == NOW - timedelta(minutes=60)
+    assert usual[1] == NOW - timedelta(minutes=80)
+    assert published.around(migrated, 18)[1] == late[1]

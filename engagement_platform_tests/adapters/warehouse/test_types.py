@@ -285,7 +285,7 @@ _ROWS = st.lists(
 def test_any_values_are_the_same_whichever_way_they_came(owner: psycopg.Connection[Any], sinks: Sinks) -> None:
     names, marks = ", ".join(_VALUES), ", ".join(f"%({name})s" for name in _VALUES)
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=_ROWS)
     def check(drawn: list[dict[str, Any]]) -> None:
         owner.execute("TRUNCATE typed RESTART IDENTITY")

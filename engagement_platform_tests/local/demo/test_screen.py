@@ -6,13 +6,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from engagement_platform.adapters.redis.views import Ranked
+from engagement_platform.adapters.redis.ranking_script import Ranked
 from engagement_platform.domain.loop_state import Activity, LoopState, Pause, to_object
 from engagement_platform.domain.status import LoopStatus, Summary
 from engagement_platform.local.demo.figures import Figures, Handled
 from engagement_platform.local.demo.screen import Meter, Totals, View, duration, isolated, line, screen
 from engagement_platform.local.demo.visibility import Quantiles, Sighting
 
+PAGE = "http://127.0.0.1:3010"
 ARABIC = "حكايات المدينة القديمة"
 
 
@@ -32,7 +33,7 @@ def view(*titles: str) -> View:
     }
     figures = Figures(5_000, top, 120, 3, loops, {"forward": 1_170, "stage": 900})
     totals = Totals(1_200, 1_190, 1_180, 1_170, 900)
-    return View(65, figures, seen, totals, Totals(200, 201, 199, 198, 197), "http://127.0.0.1:3000")
+    return View(65, figures, seen, totals, Totals(200, 201, 199, 198, 197), PAGE, "http://127.0.0.1:3000")
 
 
 def loop(name: str, kind: Activity, subject: str = "", lag: int | None = 0) -> LoopStatus:
@@ -48,9 +49,21 @@ def rendered(what: View, width: int = 100) -> list[str]:
 
 def test_the_screen_shows_what_flows() -> None:
     text = "\n".join(rendered(view("A Title")))
-    for part in ("PostgreSQL", "Kafka", "Redis", "1,200", "1,180", "21 ms", "105 ms", "A Title", "127.0.0.1:3000"):
+    for part in (
+        "PostgreSQL",
+        "Kafka",
+        "Redis",
+        "1,200",
+        "1,180",
+        "21 ms",
+        "105 ms",
+        "A Title",
+        PAGE,
+        "127.0.0.1:3000",
+    ):
         assert part in text
     assert "Hand-overs: 2" in text
+    assert PAGE in text.splitlines()[0], "where to look comes first"
     assert "All well." in text
 
 
@@ -124,7 +137,7 @@ def test_a_title_cannot_move_the_cursor_or_turn_the_line_around() -> None:
 
 
 def test_before_the_first_event_there_are_no_figures() -> None:
-    empty = View(0, Figures(0, (), None, 0), Sighting(), Totals(), Totals(), "http://127.0.0.1:3000")
+    empty = View(0, Figures(0, (), None, 0), Sighting(), Totals(), Totals(), PAGE, "http://127.0.0.1:3000")
     assert "p50 -" in line(empty)
     assert rendered(empty)
 

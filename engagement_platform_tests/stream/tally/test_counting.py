@@ -146,7 +146,7 @@ def test_events_of_other_times_move_the_offset_and_count_nothing(
     topic.send([event(event_ts=text)])
     control = drain(settings)
     assert_exact(views, [], settings)
-    assert control.progress.detail.keys() == {"late" if text < "2" else "future", "behind"}
+    assert control.progress.detail.keys() == {"late" if text < "2" else "future", "behind", "bytes", "batches"}
 
 
 def test_a_message_of_900_kb(settings: Settings, topic: Topic, views: Views) -> None:

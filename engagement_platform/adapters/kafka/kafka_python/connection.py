@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from engagement_platform.adapters import keepalive
+from engagement_platform.adapters import keepalive, tls
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.kafka_python.errors import refusal, unavailable
 from engagement_platform.adapters.kafka.kafka_python.private import look_up_only, make_network, note_failures
+from engagement_platform.adapters.kafka.refusals import explained
 from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Kafka
 
@@ -25,7 +26,10 @@ Client = TypeVar("Client")
 
 
 def options(kafka: Kafka) -> dict[str, Any]:
-    """Return the keyword arguments that producers, consumers and admin clients share."""
+    """Return the keyword arguments that producers, consumers and admin clients share.
+
+    Raises SettingsError for a file of TLS that cannot be used.
+    """
     password = kafka.sasl_password
     chosen = {
         "bootstrap_servers": kafka.bootstrap_servers.split(","),
@@ -34,7 +38,7 @@ def options(kafka: Kafka) -> dict[str, Any]:
         "sasl_mechanism": kafka.sasl_mechanism,
         "sasl_plain_username": kafka.sasl_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
-        "ssl_cafile": str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
+        "ssl_context": tls.context(kafka) if "SSL" in kafka.security_protocol else None,
         "bootstrap_timeout_ms": connection.BOOTSTRAP_MS,
         "reconnect_backoff_ms": 20,
         "reconnect_backoff_max_ms": 500,
@@ -68,7 +72,7 @@ def connect(kind: Callable[..., Client], kafka: Kafka, **chosen: Any) -> Client:
         try:
             client = kind(**options(kafka), **chosen, kafka_client=open_network)
         except (KafkaError, OSError) as error:
-            raise (refused[0] if refused else unavailable(kafka, error)) from error
+            raise (refused[0] if refused else explained(kafka, unavailable(kafka, error))) from error
         undo.pop_all()
         return client
 

@@ -31,6 +31,7 @@ class KafkaPythonConsumer:
     def __init__(self, kafka: Kafka, topic: str, fetching: Fetching, group: str | None = None) -> None:
         self._kafka = kafka
         self._topic = topic
+        self._most = fetching.max_records
         self._consumer = connect(
             KafkaConsumer,
             kafka,
@@ -84,9 +85,9 @@ class KafkaPythonConsumer:
         act = self._consumer.pause if holding else self._consumer.resume
         act(*self._consumer.assignment())
 
-    def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
+    def poll(self, timeout_ms: int, most: int | None = None) -> dict[int, list[Record]]:
         with self._reaching():
-            polled = self._consumer.poll(timeout_ms)
+            polled = self._consumer.poll(timeout_ms, min(most or self._most, self._most))
         return {at.partition: records for at, records in polled.items()}
 
     def positions(self) -> dict[int, int]:

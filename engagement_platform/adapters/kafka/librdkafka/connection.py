@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from engagement_platform.adapters import keepalive
+from engagement_platform.adapters import keepalive, tls
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.librdkafka.errors import error_of, refusal, said, unavailable
-from engagement_platform.adapters.kafka.refusals import no_answer
+from engagement_platform.adapters.kafka.refusals import explained, no_answer
 from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.settings import Kafka
 
@@ -20,6 +21,8 @@ Handle = TypeVar("Handle")
 """A Consumer, a Producer or an AdminClient."""
 Answer = TypeVar("Answer")
 
+_ANY_TOPIC = "__consumer_offsets"
+"""That every cluster has, or will have; no client makes it by asking for it."""
 _LISTEN_SECONDS = 0.1
 """How often what the client reports of its connections is looked at while an answer is waited for."""
 
@@ -45,18 +48,21 @@ class Reports:
     def explain(self, error: KafkaError) -> Unavailable:
         """Return what to tell of a request that failed: why there is no connection, where that was reported."""
         if self.refused is not None:
-            return self.refused
+            return explained(self._kafka, self.refused)
         told = unavailable(self._kafka, error)
-        if isinstance(told, Refused) or self.last is None:
-            return told
-        return no_answer(self._kafka, f"{said(self.last)}; {said(error)}")
+        if not isinstance(told, Refused) and self.last is not None:
+            told = no_answer(self._kafka, f"{said(self.last)}; {said(error)}")
+        return explained(self._kafka, told)
 
 
 _FOLLOWING = frozenset({"_ALL_BROKERS_DOWN", "_TIMED_OUT"})
 
 
 def options(kafka: Kafka) -> dict[str, Any]:
-    """Return the configuration that producers, consumers and admin clients share."""
+    """Return the configuration that producers, consumers and admin clients share.
+
+    Raises SettingsError for a file of TLS that cannot be used.
+    """
     password = kafka.sasl_password
     chosen = {
         "bootstrap.servers": kafka.bootstrap_servers,
@@ -65,7 +71,7 @@ def options(kafka: Kafka) -> dict[str, Any]:
         "sasl.mechanism": kafka.sasl_mechanism,
         "sasl.username": kafka.sasl_username,
         "sasl.password": password.get_secret_value() if password else None,
-        "ssl.ca.location": str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
+        **(_tls(kafka) if "SSL" in kafka.security_protocol else {}),
         "allow.auto.create.topics": False,  # they would have the broker's settings, not ours
         "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 500,
@@ -80,6 +86,17 @@ def options(kafka: Kafka) -> dict[str, Any]:
         "log.connection.close": False,
     }
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _tls(kafka: Kafka) -> dict[str, Any]:
+    tls.context(kafka)  # which says what is wrong with a file; the library says only that something is
+    key = kafka.ssl_key_password
+    return {
+        "ssl.ca.location": kafka.ssl_cafile and str(kafka.ssl_cafile),
+        "ssl.certificate.location": kafka.ssl_certfile and str(kafka.ssl_certfile),
+        "ssl.key.location": kafka.ssl_certfile and str(kafka.ssl_keyfile or kafka.ssl_certfile),
+        "ssl.key.password": key.get_secret_value() if key else None,
+    }
 
 
 def make(kind: Callable[[dict[str, Any]], Handle], kafka: Kafka, reports: Reports, chosen: Mapping[str, Any]) -> Handle:
@@ -99,9 +116,15 @@ class Requests:
         self.client = make(AdminClient, kafka, self._reports, {})
 
     def connect(self) -> None:
-        """Wait for the first answer. Raises Unavailable."""
+        """Wait for the first answer. Raises Unavailable.
+
+        What is said of the topic does not matter. To ask for the cluster would end the process: librdkafka aborts it
+        when a broker knows no broker, not even itself, as one does that has just started or is out of breath.
+        """
         seconds = connection.BOOTSTRAP_MS / 1000
-        self.answer(self.client.describe_cluster(request_timeout=seconds), seconds)
+        asked = self.client.describe_topics(TopicCollection([_ANY_TOPIC]), request_timeout=seconds)
+        with suppress(KafkaException):
+            self.answer(asked[_ANY_TOPIC], seconds)
 
     def answer(self, future: "Future[Answer]", seconds: float | None = None) -> Answer:
         """Wait for an answer. Raises Unavailable, and KafkaException for an answer that is an error."""

@@ -163,14 +163,15 @@ class LibrdkafkaConsumer:
         act = self._consumer.pause if holding else self._consumer.resume
         act(self._at(self._positions))
 
-    def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
+    def poll(self, timeout_ms: int, most: int | None = None) -> dict[int, list[Record]]:
         """Return messages by partition, as soon as there are any. Raises OffsetsExpired.
 
         The library fills a batch or waits to the end: so one message is waited for, and others are taken as they are.
         """
         if self._failure is not None:
             raise self._failure
-        polled = self._consume(timeout_ms / 1000)
+        fetched = self._fetching.max_records
+        polled = self._consume(timeout_ms / 1000, min(most or fetched, fetched))
         records: dict[int, list[Record]] = {}
         for message in polled:
             error = message.error()
@@ -188,11 +189,11 @@ class LibrdkafkaConsumer:
             raise self._failure
         return records
 
-    def _consume(self, seconds: float) -> list[Message]:
+    def _consume(self, seconds: float, most: int) -> list[Message]:
         try:
             polled = self._consumer.consume(1, seconds)
-            if polled and self._fetching.max_records > 1:
-                polled += self._consumer.consume(self._fetching.max_records - 1, 0)
+            if polled and most > 1:
+                polled += self._consumer.consume(most - 1, 0)
         except KafkaException as error:
             raise unavailable(self._kafka, error_of(error)) from error
         return polled

@@ -16,7 +16,8 @@ from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, answ
 from engagement_platform.adapters.warehouse.bigquery.present import PresentTables
 from engagement_platform.adapters.warehouse.bigquery.replacements import Replacements
 from engagement_platform.adapters.warehouse.bigquery.rows import exact_lines, located, size_of
-from engagement_platform.adapters.warehouse.port import Load, NumberTaken, Parameter, Warehouse
+from engagement_platform.adapters.warehouse.port import Extent, Load, NumberTaken, Parameter, RowOfDay, Warehouse
+from engagement_platform.domain.table import Table
 from engagement_platform.settings import Settings
 
 
@@ -61,6 +62,11 @@ class BigQueryWarehouse:
         self.replace_day, self.replace_day_by_query = replacements.by_rows, replacements.by_query
         self.retire = replacements.retire
 
+    def extent(self, table: Table) -> Extent:
+        """Return how large the table is, as BigQuery shows it with the table."""
+        present = self._tables.now(table)
+        return Extent(int(present.num_rows or 0), int(present.num_bytes or 0))
+
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch by one load job, whose id is made from the load's number and the table."""
         self._tables.writable(load.table)
@@ -82,6 +88,15 @@ class BigQueryWarehouse:
     def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> pa.Table:
         """Return BigQuery's answer. A query without a filter on the day of a table fails."""
         return answer(self._jobs, sql, parameters or {})
+
+    def locate(self, row: RowOfDay) -> tuple[str, ...] | None:
+        """Say whether there is a row: BigQuery tells no files."""
+        found = self.query(
+            f"SELECT 1 AS found FROM `{row.table}` WHERE `{row.id}` = @number"  # noqa: S608, names of the stream
+            f" AND `{row.time}` >= @begin AND `{row.time}` < @end LIMIT 1",
+            {"number": row.number, "begin": row.begin, "end": row.end},
+        )
+        return () if found.num_rows else None
 
     def snapshot(self, table: str) -> BigQuerySnapshot:
         """Return a table as it is at this moment of BigQuery's clock."""

@@ -9,6 +9,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from engagement_platform.adapters.warehouse.port import Conflict, LoadFailed, TableUnusable, one_line
 from engagement_platform.domain.errors import EngagementError, Unavailable
 
+_SERVER = "the warehouse"
+"""What does not answer, as the middle of a sentence. A disk that is full answers, and so does a table at fault."""
+
 _FULL = (
     "no space left",
     "os error 28",
@@ -62,7 +65,9 @@ def _told(error: Exception, path: str, doing: str) -> EngagementError:
             f"There is no table in {path} any more.", "Start the process again; its days have to be rebuilt."
         )
     if any(sign in text for sign in _SILENT) or isinstance(error, OSError):
-        return Unavailable(f"{path} does not answer to {doing}: {_one_line(error)}.", "It is tried again.")
+        return Unavailable(
+            f"{path} does not answer to {doing}: {_one_line(error)}.", "It is tried again.", server=_SERVER
+        )
     return Unavailable(
         f"{doing.capitalize()} in {path} failed: {_one_line(error)}.",
         "It is tried again. If it stays so, look at the folder `_delta_log` of the table.",

@@ -12,13 +12,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyarrow.dataset import FileSystemDataset, Scanner
+from pyarrow.dataset import FileSystemDataset, Scanner, field
 
 from engagement_platform.adapters.sql import identifier
 from engagement_platform.adapters.warehouse.delta import dialect
 from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.tables import DERIVED, Storage, open_table
-from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed
+from engagement_platform.adapters.warehouse.port import Parameter, QueryFailed, RowOfDay
 from engagement_platform.domain.errors import redact
 from engagement_platform.domain.table import Column, Kind, Table
 
@@ -131,6 +131,16 @@ def _show(connection: duckdb.DuckDBPyConnection, storage: Storage, name: str, ha
         connection.register(f"stored {name}", files_of(handle))
     shown = ", ".join(identifier(field.name) for field in handle.schema().fields if DERIVED not in field.metadata)
     connection.execute(f"CREATE VIEW {identifier(name)} AS SELECT {shown} FROM {identifier('stored ' + name)}")  # noqa: S608
+
+
+def files_with(handle: DeltaTable, row: RowOfDay) -> tuple[str, ...]:
+    """Return the files that have a row, by their paths in the table's folder: by their statistics, and a look into few.
+
+    Reading one raises what pyarrow raises.
+    """
+    condition = (field(row.id) == row.number) & (field(row.time) >= row.begin) & (field(row.time) < row.end)
+    fragments = handle.to_pyarrow_dataset().get_fragments(filter=condition)
+    return tuple(sorted(one.path for one in fragments if one.count_rows(filter=condition)))
 
 
 def existing(storage: Storage, name: str) -> DeltaTable:

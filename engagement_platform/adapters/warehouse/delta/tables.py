@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from engagement_platform.adapters.warehouse.delta.failures import explained
-from engagement_platform.adapters.warehouse.port import Conflict, TableUnusable
+from engagement_platform.adapters.warehouse.port import Conflict, Extent, TableUnusable
 from engagement_platform.adapters.warehouse.schema import ANOTHER_NAME, arrow_schema, lookalikes
 from engagement_platform.domain.errors import Unavailable, redact
 from engagement_platform.domain.table import Kind, Table
@@ -212,6 +212,13 @@ def _create(storage: Storage, table: Table) -> DeltaTable:
         if isinstance(error, Conflict) or (isinstance(cause, DeltaError) and "already exists" in str(cause)):
             return open_table(storage, table.name)  # another process was faster
         raise
+
+
+def extent(handle: DeltaTable) -> Extent:
+    """Return how large a version of a table is, as its log tells."""
+    files = pa.table(handle.get_add_actions(flatten=True))
+    rows, sizes = files.column("num_records").to_pylist(), files.column("size_bytes").to_pylist()
+    return Extent(sum(number or 0 for number in rows), sum(sizes), len(sizes))
 
 
 def _check(handle: DeltaTable, table: Table, path: str) -> None:

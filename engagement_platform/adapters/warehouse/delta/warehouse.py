@@ -16,9 +16,11 @@ from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.port import (
     Conflict,
+    Extent,
     Load,
     Parameter,
     Replacement,
+    RowOfDay,
     TableUnusable,
     Warehouse,
 )
@@ -66,6 +68,12 @@ class DeltaWarehouse:
         """Say whether the table is there, and change nothing."""
         return tables.find(self._storage, table) is not None
 
+    def extent(self, table: Table) -> Extent:
+        """Return how large the files of the latest version are, as the log tells: some milliseconds for a thousand."""
+        handle = self._open(table)
+        with explained(self._where(table), "reading"):
+            return tables.extent(handle)
+
     def append(self, load: Load, batch: Path) -> None:
         """Append a batch, once. Attempts play no part: a load that failed has left nothing."""
         handle, where = self._writable(load.table), self._where(load.table)
@@ -108,6 +116,13 @@ class DeltaWarehouse:
         """Return the answer of DuckDB over the latest version of the tables that the query names."""
         with _queries().answered(self._storage, sql, parameters) as rows:
             return rows.read_all()
+
+    def locate(self, row: RowOfDay) -> tuple[str, ...] | None:
+        """Return the Parquet files that have a row, by the statistics of all and a look into few."""
+        if not self._storage.has(row.table):
+            return None
+        with explained(redact(self._storage.of(row.table)), "reading"):
+            return _queries().files_with(tables.open_table(self._storage, row.table), row) or None
 
     def snapshot(self, table: str) -> DeltaSnapshot:
         """Return the latest version of a table."""

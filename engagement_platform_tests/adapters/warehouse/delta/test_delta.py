@@ -13,10 +13,13 @@ from deltalake import DeltaTable
 from pyarrow import parquet
 
 from engagement_platform.adapters.warehouse.delta import upkeep
+from engagement_platform.adapters.warehouse.delta.failures import explained
 from engagement_platform.adapters.warehouse.delta.tables import Storage
 from engagement_platform.adapters.warehouse.delta.warehouse import DeltaWarehouse
 from engagement_platform.adapters.warehouse.port import TableUnusable
 from engagement_platform.adapters.warehouse.schema import arrow_schema
+from engagement_platform.domain.errors import Unavailable
+from engagement_platform.domain.loop_state import Activity, state_of
 from engagement_platform_tests.adapters.warehouse.rows import DAY, NEXT_DAY, batch, event, events, reader
 from engagement_platform_tests.adapters.warehouse.support import ids, load, replacement
 from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
@@ -59,6 +62,15 @@ def test_a_folder_that_refuses_names_itself() -> None:
     with pytest.raises(TableUnusable, match="/sys/kernel/engagement") as raised:  # where not even root may
         DeltaWarehouse(Storage("/sys/kernel/engagement")).ensure(ENGAGEMENT_EVENTS)
     assert "the right to read and write" in raised.value.todo
+
+
+def test_what_does_not_answer_names_the_warehouse_as_what_is_waited_for() -> None:
+    """By that name the metrics know which server it is, and loops that wait for it share one condition."""
+    with pytest.raises(Unavailable) as raised, explained("/data/events", "a load"):
+        raise OSError("Connection reset by peer")
+    state = state_of(raised.value, 0.0)
+    assert (state.kind, state.subject) == (Activity.WAITS, "the warehouse")
+    assert "/data/events" in state.reason
 
 
 def in_little_room(folder: Path, scratch: Path, write: str) -> str:

@@ -98,7 +98,7 @@ class StandIn:
         dataset, table = f"{_API}/datasets/([^/]+)", f"{_API}/datasets/([^/]+)/tables/([^/]+)"
         yield f"GET {dataset}", "datasets.get", lambda name, **_: self._locked(self.tables.dataset, name)
         yield f"POST {_API}/datasets", "datasets.insert", self._create_dataset
-        yield f"GET {table}", "tables.get", lambda *names, **_: self._locked(self.tables.table, *names).resource
+        yield f"GET {table}", "tables.get", lambda *names, **_: self._locked(self.tables.shown, *names)
         yield f"POST {dataset}/tables", "tables.insert", self._create_table
         yield f"GET {dataset}/tables", "tables.list", self._list_tables
         yield f"PATCH {table}", "tables.patch", self._change_table

@@ -151,6 +151,15 @@ class Tables:
         self.dataset(dataset)
         return [stored for (where, _), stored in self._tables.items() if where == dataset]
 
+    def shown(self, dataset: str, name: str) -> dict[str, Any]:
+        """Return the resource with numRows and numBytes: the latter is an estimate of the stand-in's.
+
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#Table
+        """
+        stored = self.table(dataset, name)
+        [(rows,)] = self.engine.execute(f"SELECT count(*) FROM {stored.place}").fetchall()
+        return stored.resource | {"numRows": str(rows), "numBytes": str(100 * rows)}
+
     # Rows
 
     def partitions(self, stored: Stored, rows: pa.Table | None = None) -> set[str]:
