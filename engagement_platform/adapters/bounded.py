@@ -59,7 +59,7 @@ def conninfo(dsn: str, variable: str, **defaults: Any) -> str:
     """
     try:
         given = conninfo_to_dict(dsn)
-    except (psycopg.ProgrammingError, UnicodeDecodeError):  # they quote what they stumbled over, perhaps the password
+    except (psycopg.ProgrammingError, UnicodeError):  # they quote what they stumbled over, perhaps the password
         raise SettingsError(
             f"{variable} is not a DSN that PostgreSQL's client understands.",
             "It must be a URL with special characters percent-encoded, or key=value pairs with known keys.",

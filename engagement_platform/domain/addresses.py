@@ -5,7 +5,7 @@ what they would misread is refused first. Nothing here connects or resolves anyt
 """
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:@/?#,\[\]]*)(?::\d{0,5})?"
 _BROKER = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:@/?#,=\[\]]+)(?::\d{1,5})?"
@@ -24,11 +24,12 @@ _HTTP_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?"
 _HTTP_URL = re.compile(rf"https?://{_HTTP_HOST}(?:/[!-~]*)?(?:\?[!-~]*)?")
 _PROXY_URL = re.compile(rf"https?://(?:[^\s:@/?#]+(?::[^\s:@/?#]*)?@)?{_HTTP_HOST}/?")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Surrogates are what Python makes of bytes in the environment that are no UTF-8."""
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 # Without an at sign: `redact` would take what stands before it for a password.
-_ENCODE = "with special characters of user and password percent-encoded (%40 for an at sign, %2F for a slash)"
+_ENCODE = "with special characters of user and password percent-encoded as UTF-8 (%40 for an at sign, %2F for a slash)"
 _POSTGRES_URL_EXPECTED = f"it must be a URL such as postgresql://host:5432/database, {_ENCODE}"
 
 
@@ -41,9 +42,8 @@ def postgres_fault(text: str) -> str | None:
 
 def postgres_url_fault(text: str) -> str | None:
     """Return what is expected where `text` is not a URL of PostgreSQL; None when it is one."""
-    if _POSTGRES_URL.fullmatch(text) and not _BROKEN_ESCAPE.search(text) and not _CONTROL.search(text):
-        return None
-    return _POSTGRES_URL_EXPECTED
+    wellformed = _POSTGRES_URL.fullmatch(text) and not _BROKEN_ESCAPE.search(text) and not _CONTROL.search(text)
+    return None if wellformed and _is_text(text) else _POSTGRES_URL_EXPECTED
 
 
 def redis_fault(text: str) -> str | None:
@@ -55,7 +55,8 @@ def redis_fault(text: str) -> str | None:
 
 def brokers_fault(text: str) -> str | None:
     """Return what is expected where `text` does not name Kafka brokers; None when it does."""
-    return None if _BROKERS.fullmatch(text) else "it must be host:port, or several with commas and no spaces between"
+    wellformed = _BROKERS.fullmatch(text) and not _CONTROL.search(text)
+    return None if wellformed else "it must be host:port, or several with commas and no spaces between"
 
 
 def http_fault(text: str) -> str | None:
@@ -81,6 +82,15 @@ def origin(url: str) -> str:
     """Return scheme, host and port of a wellformed URL: what may be shown of it, for the path may be a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _is_text(url: str) -> bool:
+    """Say whether what is percent-encoded is UTF-8: psycopg takes nothing else."""
+    try:
+        unquote_to_bytes(url).decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _is_split(url: str) -> bool:

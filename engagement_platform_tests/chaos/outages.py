@@ -7,6 +7,7 @@ from signal import SIGKILL
 
 from engagement_platform_tests import daemons
 from engagement_platform_tests.chaos.fault import Fault
+from engagement_platform_tests.chaos.servers import OVER_TLS
 from engagement_platform_tests.chaos.system import System
 from engagement_platform_tests.streaming import wait_for
 
@@ -67,6 +68,18 @@ def _cut(name: str) -> Inflict:
     return inflict
 
 
+def _distrusted(name: str) -> Inflict:
+    def inflict(system: System, luck: Random) -> None:
+        """Let a server show a certificate that nobody should trust, to all who connect from now on."""
+        tell, certificates = system.servers.proxies.tell, system.servers.certificates
+        tell(name, certificate=str(luck.choice(certificates.wrong)), cut=True)
+        time.sleep(luck.uniform(5, 10))
+        tell(name, certificate=str(certificates.good))
+        system.healed()
+
+    return inflict
+
+
 def _partner_away(system: System, luck: Random) -> None:
     system.partner.down()
     time.sleep(luck.uniform(15, 25))
@@ -113,6 +126,11 @@ FAULTS: tuple[Fault, ...] = (
         _of("swallow", n, f"requests reach {n} and its answers are dropped, for 3 to 8 s; then all is cut",
             "the way is as before", _way(n, (3, 8), mode="swallow"))
         for n in (*SERVERS, "partner")
+    ),
+    *(
+        _of("distrust", n, f"{n} shows a stranger's certificate, or one that has expired, for 5 to 10 s; all is cut",
+            "the right certificate", _distrusted(n))
+        for n in OVER_TLS
     ),
     _of("refuse", "partner", "the partner is gone for 15 to 25 s", "it is back", _partner_away, 60.0),
     _of("annoy", "partner", "six in ten requests go wrong, for 15 to 25 s", "fewer do", _partner_worse, 60.0),

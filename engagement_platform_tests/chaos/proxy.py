@@ -1,4 +1,6 @@
-"""TCP proxies between the platform and its servers, in a process of their own: they cut, delay and swallow on command.
+"""Proxies between the platform and its servers, in a process of their own: they cut, delay and swallow on command.
+
+One that has a certificate speaks TLS to the platform, and none to the server. The certificate may be replaced.
 
 Commands are JSON objects, one a line on standard input, and each is answered by one line. The process ends with its
 input, whatever becomes of who started it.
@@ -7,10 +9,12 @@ input, whatever becomes of who started it.
 import asyncio
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Mode = Literal["pass", "refuse", "hang", "swallow"]
@@ -27,6 +31,7 @@ class Route:
     name: str
     upstream: int
     port: int
+    tls: ssl.SSLContext | None = None
     mode: Mode = "pass"
     delay: float = 0.0
     peers: dict[int, int] = field(default_factory=dict)
@@ -85,7 +90,7 @@ class Route:
 
 async def _main(routes: Mapping[str, Route]) -> None:
     for route in routes.values():
-        await asyncio.start_server(route.serve, "127.0.0.1", route.port, backlog=256)
+        await asyncio.start_server(route.serve, "127.0.0.1", route.port, backlog=256, ssl=route.tls)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     print(json.dumps({"ready": True}), flush=True)  # noqa: T201
@@ -99,17 +104,33 @@ def _obey(routes: Mapping[str, Route], command: Mapping[str, Any]) -> Mapping[st
     route.mode = command.get("mode", route.mode)
     route.delay = command.get("delay", route.delay)
     route.upstream = command.get("upstream", route.upstream)
+    if route.tls and "certificate" in command:
+        route.tls.load_cert_chain(command["certificate"])
     return {"cut": route.cut() if command.get("cut") else 0, "peers": route.peers}
+
+
+def _routes(ports: Mapping[str, tuple[int, int]], certificates: Mapping[str, str]) -> Mapping[str, Route]:
+    return {
+        name: Route(name, upstream, port, _tls(certificates[name]) if name in certificates else None)
+        for name, (upstream, port) in ports.items()
+    }
+
+
+def _tls(certificate: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 class Proxies:
     """The process, as the harness speaks to it."""
 
-    def __init__(self, routes: Mapping[str, tuple[int, int]]) -> None:
-        """Start it. `routes`: name -> the server's port, and the port to listen on."""
+    def __init__(self, routes: Mapping[str, tuple[int, int]], certificates: Mapping[str, Path] | None = None) -> None:
+        """Start it. `routes`: name -> the server's port, and the port to listen on; `certificates`: who speaks TLS."""
+        files = {name: str(file) for name, file in (certificates or {}).items()}
         self.ports = {name: port for name, (_, port) in routes.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(routes)],
+            [sys.executable, "-m", __name__, json.dumps(routes), json.dumps(files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -141,4 +162,4 @@ class Proxies:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main({name: Route(name, *ports) for name, ports in json.loads(sys.argv[1]).items()}))
+    asyncio.run(_main(_routes(json.loads(sys.argv[1]), json.loads(sys.argv[2]))))

@@ -11,11 +11,12 @@ from engagement_platform.local.postgres import OWNER, PLATFORM, READER, SOURCE, 
 from engagement_platform.local.server import Server
 from engagement_platform.local.state import StackState
 from engagement_platform.local.valkey import Valkey
+from engagement_platform_tests.certificates import Authority
 from engagement_platform_tests.chaos.proxy import Proxies
 from engagement_platform_tests.ports import free_port
 
 NAMES = ("source", "platform", "kafka", "redis", "partner")
-
+OVER_TLS = ("redis", "partner")
 
 _PATIENCE = 300
 """For a server's start, in seconds: on a busy machine too, since its own start is not judged."""
@@ -62,6 +63,23 @@ class Shimmed(Valkey):
 
 
 @dataclass(frozen=True)
+class Certificates:
+    """Files with certificates, each with its key."""
+
+    authority: Path
+    """Whom the platform trusts."""
+    good: Path
+    wrong: tuple[Path, ...]
+    """Of a stranger, and one that has expired."""
+
+    @classmethod
+    def made(cls, folder: Path) -> "Certificates":
+        """Make them."""
+        known, stranger = Authority(folder), Authority(folder, "stranger")
+        return cls(known.file, known.server(), (stranger.server(), known.server("expired", days=-0.5)))
+
+
+@dataclass(frozen=True)
 class Servers:
     """All of them, and how each is reached by whom."""
 
@@ -69,6 +87,7 @@ class Servers:
     proxies: Proxies
     ports: Mapping[str, int]
     """Name -> the server's own port."""
+    certificates: "Certificates"
 
     @classmethod
     def start(cls, folder: Path, shim: Mapping[str, str]) -> "Servers":
@@ -83,10 +102,13 @@ class Servers:
             "redis": main.ports["valkey"],
             "partner": free_port(),
         }
+        certificates = Certificates.made(folder)
         proxies = Proxies(
-            {name: (port, main.ports["proxy"] if name == "kafka" else free_port()) for name, port in ports.items()}
+            {name: (port, main.ports["proxy"] if name == "kafka" else free_port()) for name, port in ports.items()},
+            dict.fromkeys(OVER_TLS, certificates.good),
         )
-        servers = cls({"source": postgres, "platform": platform, "kafka": kafka, "redis": valkey}, proxies, ports)
+        all_of_them = {"source": postgres, "platform": platform, "kafka": kafka, "redis": valkey}
+        servers = cls(all_of_them, proxies, ports, certificates)
         try:
             for server in servers.all.values():
                 server.start()
@@ -124,6 +146,8 @@ class Servers:
             for name, address in own.items()
             if name in self.proxies.ports
         }
+        shown |= {"redis": f"rediss{shown['redis'].removeprefix('redis')}"}
+        shown |= {"partner": f"https{shown['partner'].removeprefix('http')}"}
         return shown | {"kafka": f"127.0.0.1:{self.proxies.ports['kafka']}"}
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from engagement_platform.local.postgres import Postgres
 from engagement_platform_tests.chaos.fault import Fault
+from engagement_platform_tests.chaos.run import has_all
 from engagement_platform_tests.chaos.system import System
 from engagement_platform_tests.streaming import wait_for
 
@@ -89,6 +90,30 @@ def _emptied(system: System, luck: Random) -> None:
     system.healed()
 
 
+def _truncated(system: System, luck: Random) -> None:
+    """Take all rows away for good, once every sink has them: the ids go on from where they were."""
+    wait_for(lambda: _taken_away(system), "the source to be truncated", PATIENCE)
+    system.healed()
+
+
+def _taken_away(system: System) -> bool:
+    """Say whether it was done, as `_executed`. Nobody writes from the look at the sinks to the end."""
+    assert system.writers is not None
+    system.writers.settle_forgotten()
+    try:
+        with psycopg.connect(system.addresses()["writer"]) as owner:
+            owner.execute("SET lock_timeout = '15s'")
+            owner.execute("LOCK TABLE engagement_events IN SHARE MODE")
+            ids = {number for (number,) in owner.execute("SELECT id FROM engagement_events")}
+            for sink, condition in has_all(system, ids).items():
+                wait_for(condition, f"{sink} to have every event", PATIENCE)
+            owner.execute("TRUNCATE engagement_events")
+    except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
+        return False
+    system.gone |= ids
+    return True
+
+
 def _failed_over(system: System, luck: Random) -> None:
     """Let the server come back as a replica with all its rows that was promoted: on another timeline."""
     server = system.servers.all["source"]
@@ -131,6 +156,14 @@ FAULTS: tuple[Fault, ...] = (
         "nothing",
         _emptied,
         30.0,
+        since="healed",
+    ),
+    Fault(
+        "truncate the table",
+        "the source's table is truncated for good, once every sink has its rows",
+        "nothing",
+        _truncated,
+        45.0,
         since="healed",
     ),
     _of("fail over", "the source comes back as a promoted replica with all rows", _failed_over),

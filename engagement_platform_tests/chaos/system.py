@@ -57,6 +57,8 @@ class System:
     """Of the platform's processes, and of Redis; none where it cannot be made."""
     disks: dict[str, Path] = field(default_factory=dict)
     """What is a file system of its own; none without root."""
+    gone: set[int] = field(default_factory=set)
+    """Ids of rows that the source does not have any more; every sink had got them."""
     lost_ids: set[int] = field(default_factory=set)
     """The last ids that were committed before a topic was lost."""
     redriven: set[int] = field(default_factory=set)
@@ -211,7 +213,9 @@ def _assembled(folder: Path, servers: Servers, seed: int, client: str) -> System
         kafka_bootstrap_servers=shown["kafka"],
         kafka_client=client,
         redis_url=SecretStr(shown["redis"]),
+        redis_ssl_cafile=servers.certificates.authority,
         api_url=SecretStr(shown["partner"]),
+        api_ca_file=servers.certificates.authority,
         api_signing_key=SecretStr(SIGNING_KEY),
         start="earliest",
         state_dir=state_dir,

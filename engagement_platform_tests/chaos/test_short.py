@@ -44,6 +44,7 @@ class Scene:
     servers: dict[str, str]
     variables: dict[str, str]
     growths: int = 0
+    gone: set[int] = field(default_factory=set)
     lost_ids: set[int] = field(default_factory=set)
     redriven: set[int] = field(default_factory=set)
     loops: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)

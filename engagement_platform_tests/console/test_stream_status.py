@@ -142,13 +142,17 @@ def test_it_names_the_runs_of_the_warehouse_and_those_without_a_sign_of_life(set
 
 
 def test_it_takes_little_of_the_processor(settings: Settings) -> None:
-    """0.8 s of CPU is the budget, with all that it reads. The least of some: others share the processor's caches."""
+    """With all that it reads, not much more than its libraries take to be there: 0.8 s where those take 0.65.
+
+    The least of some: others share the processor's caches.
+    """
     ensure_schema(settings)
-    assert min(_cpu_seconds("status") for _ in range(4)) <= 0.8
+    libraries = min(_cpu_seconds("-c", "import click, kafka, msgspec, psycopg, pydantic, redis") for _ in range(4))
+    assert min(_cpu_seconds("-m", "engagement_platform", "status") for _ in range(4)) <= 1.5 * libraries
 
 
 def _cpu_seconds(*arguments: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "engagement_platform", *arguments], check=False, capture_output=True)
+    subprocess.run([sys.executable, *arguments], check=False, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

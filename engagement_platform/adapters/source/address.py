@@ -18,7 +18,7 @@ def address_of(dsn: str) -> Address:
     """Return what a DSN says of the server, and nothing of who logs in there; all is empty where it cannot be read."""
     try:
         told = conninfo_to_dict(dsn)
-    except Error:
+    except (Error, UnicodeError):
         return Address("", "", "")
     names = (told.get(name) or "" for name in ("host", "port", "dbname"))
     return Address(*map(str, names))

@@ -90,7 +90,7 @@ def test_a_timed_run_proves_that_nothing_was_lost_by_a_kill_of_everything(folder
 
 
 def kafka_starts(folder: Path, _: subprocess.Popen[str]) -> None:
-    wait_for(lambda: daemons.server(folder, "kafka").daemon.is_running, "Kafka to start")
+    wait_for(lambda: daemons.server(folder, "kafka").daemon.is_running, "Kafka to start", 120)
 
 
 def dagster_starts(_: Path, demo: subprocess.Popen[str]) -> None:

@@ -292,11 +292,10 @@ def test_large_payloads_pass_and_too_large_ones_are_dead_letters(
 def test_an_event_beyond_what_postgresql_can_write_as_json_is_a_dead_letter(
     settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
-    """Each control character becomes six: over 1 GB."""
-    writer.execute("ALTER TABLE engagement_events ALTER raw_payload SET STORAGE EXTERNAL")
+    """Each number is a few bytes, and is written with 131,000 digits: over 1 GB."""
     writer.execute(
         "INSERT INTO engagement_events (event_type, event_ts, raw_payload) "
-        "VALUES ('play', now(), to_jsonb(repeat(E'\\x01', 180000000)))"
+        "VALUES ('play', now(), to_jsonb(array_fill(1e131000::numeric, ARRAY[9000])))"
     )
     insert(writer, 2)
     drain(relay.run, settings.replace(relay_batch_rows=2))
