@@ -43,8 +43,8 @@ test-newcomer: .venv/installed
 	ENGAGEMENT_TEST_NEWCOMER=1 $(BIN)/pytest -m newcomer -n 2 --dist loadfile --no-loadscope-reorder \
 	    $$(grep -rl --include='test_*.py' 'pytest.mark.newcomer' engagement_platform_tests) $(ARGS)
 
-# What takes many minutes of both cores: all of Dagster with its partitions divided among one, three and two runs, under
-# load and with kills; Debezium in place of the relay.
+# What takes many minutes of both cores: all of Dagster with weeks that are rebuilt, and with its partitions divided among
+# one, three and two runs, under load and with kills; Debezium in place of the relay.
 test-whole: .venv/installed
 	ENGAGEMENT_TEST_WHOLE=1 $(BIN)/pytest -m whole \
 	    $$(grep -rl --include='test_*.py' 'pytest.mark.whole' engagement_platform_tests) $(ARGS)

@@ -18,7 +18,7 @@ from engagement_platform.stream.control import Standalone
 from engagement_platform.stream.lease import LeaseControl, hold_lease
 from engagement_platform.stream.registry import LOOPS, NAMES
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

@@ -60,7 +60,11 @@ def test_each_change_is_held_to_the_locked_releases_and_each_week_to_the_newest(
     weekday = when["schedule"][0]["cron"].split()[-1]
     assert weekday.isdigit()
     runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in workflow["jobs"].items()}
-    assert runs == {"locked": [".ci/run"], "newest": [".ci/run newest"]}
+    assert runs == {
+        "locked": [".ci/run"],
+        "whole-systems": [".ci/run test-newcomer test-whole"],
+        "newest": [".ci/run newest"],
+    }
     assert "schedule" in workflow["jobs"]["newest"]["if"]
     assert "schedule" not in workflow["jobs"]["locked"]["if"]
 
@@ -122,9 +126,14 @@ def run(repository: Path, *arguments: str) -> tuple[str, list[str]]:
 
 def test_what_lands_is_held_to_the_lock_as_it_is(repository: Path) -> None:
     said, asked = run(repository)
-    every = ["lint", "test", "test-bqemulator", "test-newcomer"]
+    every = ["lint", "test", "test-bqemulator"]
     assert asked == [f"{target}; uncommitted: 0" for target in every]
     assert [line.split(":")[0] for line in said.splitlines()] == [f"make {target}" for target in every]
+
+
+def test_whole_systems_are_a_run_of_their_own(repository: Path) -> None:
+    _, asked = run(repository, "test-newcomer", "test-whole")
+    assert asked == ["test-newcomer; uncommitted: 0", "test-whole; uncommitted: 0"]
 
 
 def test_the_newest_releases_are_tried_in_a_clone_and_named(repository: Path) -> None:
