@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What installs: `make PIP="uv pip" ...` for those who have uv.
 PIP ?= $(BIN)/pip --disable-pip-version-check
-# How many processes test beside each other, on two cores; each has servers of its own, half a gigabyte. One of them waits
-# for Dagster for a third of the time.
-PROCESSES ?= 4
+# How many processes test beside each other, on two cores; each has servers of its own, half a gigabyte. More starve each
+# other, and what waits for a server gives up.
+PROCESSES ?= 3
 BIGQUERY_TESTS := engagement_platform_tests/adapters/warehouse/bigquery
 DOCKER_TESTS := engagement_platform_tests/docker
 KUBERNETES_TESTS := engagement_platform_tests/kubernetes

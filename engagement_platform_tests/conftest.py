@@ -84,10 +84,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process whole files, as `--dist loadfile` does, and some files together to one, one after another.
-
-    Of the whole systems that are all but the one that waits: it has a process beside theirs.
-    """
+    """Give each process whole files, as `--dist loadfile` does, and some files together to one, one after another."""
     from xdist.scheduler import LoadFileScheduling
 
     scheduling = LoadFileScheduling(config, log)

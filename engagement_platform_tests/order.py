@@ -4,18 +4,18 @@ import pytest
 
 from engagement_platform_tests.whole_files import WholeFile
 
-WAITING = "engagement_platform_tests/integration/test_dagster_dev.py"
-"""Waits most of the time: Dagster's daemon looks every half a minute, and a dead run is silent for as long."""
+DAGSTER_DEV = "engagement_platform_tests/integration/test_dagster_dev.py"
+"""Of the whole systems the one that may break its servers."""
 
 WHOLE_SYSTEMS = (
-    WAITING,
+    DAGSTER_DEV,
     "engagement_platform_tests/integration/test_upgrade.py",
     "engagement_platform_tests/integration/test_own_servers.py",
     "engagement_platform_tests/local/demo/test_demo.py",
     "engagement_platform_tests/orchestration/test_lease_run.py",
     "engagement_platform_tests/soak/test_soaks.py",
 )
-"""Files whose tests take both cores for themselves."""
+"""Files whose tests take both cores for themselves: they run one after another, in one process."""
 
 OWN_SERVERS = (
     "engagement_platform_tests/adapters/kafka/test_outages.py",
@@ -52,7 +52,7 @@ def scope_of(nodeid: str) -> str:
         return "own servers"
     if file.startswith(SECURE_SERVERS):
         return "secure servers"
-    return "whole systems" if file in WHOLE_SYSTEMS and file != WAITING else file
+    return "whole systems" if file in WHOLE_SYSTEMS else file
 
 
 def order_of(item: pytest.Item) -> tuple[bool, ...]:
@@ -75,7 +75,7 @@ def order_of(item: pytest.Item) -> tuple[bool, ...]:
 def may_break_servers(item: pytest.Item | None) -> bool:
     """Return whether a test, or any of a file, uses servers that it may break."""
     if isinstance(item, WholeFile):
-        return item.nodeid in OWN_SERVERS or item.nodeid == WAITING
+        return item.nodeid in OWN_SERVERS or item.nodeid == DAGSTER_DEV
     return "own_stack_folder" in getattr(item, "fixturenames", ())
 
 

@@ -26,11 +26,15 @@ KAFKA_RECORDS = "adapters/kafka/kafka_python/records.py"
 NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     KAFKA: {
         "kafka.net.compat.KafkaNetClient": ("_manager", "cluster", "close"),
-        "kafka.net.manager.KafkaConnectionManager": ("_connect", "cluster"),
+        "kafka.net.manager.KafkaConnectionManager": ("_connect", "cluster", "wait_for"),
+        "kafka.net.selector.NetworkSelector": ("run",),
         "kafka.net.connection.KafkaConnection": ("_sasl_authenticate", "init_future"),
         "kafka.future.Future": ("failed", "exception"),
-        "kafka.cluster.ClusterMetadata": ("config", "topic_id", "partitions_for_topic", "add_listener"),
-        "kafka.KafkaConsumer": ("_cluster", "_fetcher"),
+        "kafka.cluster.ClusterMetadata": (
+            "config", "topic_id", "partitions_for_topic", "add_listener", "metadata_refresh_in_progress",
+            "need_all_topic_metadata", "request_update",
+        ),
+        "kafka.KafkaConsumer": ("_cluster", "_fetcher", "_manager", "_net"),
         "kafka.KafkaProducer": ("_transaction_manager", "_sender"),
         "kafka.producer.transaction_manager.TransactionManager": ("begin_commit", "last_error"),
         "kafka.producer.transaction_manager.TransactionalRequestResult": ("wait",),

@@ -58,6 +58,7 @@ class Outcome:
     unreached: list[str] = field(default_factory=list)
     """Faults for which there was no time."""
     markers: list[Marker] = field(default_factory=list)
+    """Those of its time: before, the system had yet to begin."""
     seen: dict[str, dict[int, float]] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     """Of each sink but Redis, at the end."""
@@ -88,7 +89,8 @@ def carry_out(
         system.writers.keep()
         outcome.loads.append(os.getloadavg()[0])
         tell(_in_words(one, outcome.views[-1]))
-    outcome.markers, outcome.seen = system.watch.markers, system.watch.seen
+    outcome.markers = [marker for marker in system.watch.markers if marker.committed >= began]
+    outcome.seen = system.watch.seen
     settle(system)
     outcome.verdicts = final(system)
     outcome.views.append(views_verdict(system))

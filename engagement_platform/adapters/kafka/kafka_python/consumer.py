@@ -16,7 +16,12 @@ from kafka.errors import (
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.kafka_python.connection import connect
 from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
-from engagement_platform.adapters.kafka.kafka_python.private import Cluster, cluster_of, read_records_by
+from engagement_platform.adapters.kafka.kafka_python.private import (
+    Cluster,
+    cluster_of,
+    look_up_within,
+    read_records_by,
+)
 from engagement_platform.adapters.kafka.kafka_python.records import PartitionRecords
 from engagement_platform.adapters.kafka.notes import ended_by_zero, whole
 from engagement_platform.adapters.kafka.port import Fetching, NoteTooLong, OffsetsExpired, TopicState
@@ -57,7 +62,7 @@ class KafkaPythonConsumer:
     def _meet_topic(self) -> TopicState:
         cluster = cluster_of(self._consumer)
         with self._reaching():
-            self._consumer.partitions_for_topic(self._topic)
+            look_up_within(self._consumer, connection.MAX_BLOCK_MS / 1000)
         state = self._read_state(cluster)
         if state is None:
             raise missing_topic(self._kafka, self._topic)

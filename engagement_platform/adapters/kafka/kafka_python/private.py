@@ -76,6 +76,21 @@ def cluster_of(consumer: KafkaConsumer) -> Cluster:
     return cluster
 
 
+def look_up_within(consumer: KafkaConsumer, seconds: float) -> None:
+    """Look all topics up. Raises KafkaError, also where that takes longer.
+
+    `partitions_for_topic` does the same, and would wait for ever: for what is under way first, which asks for no topic.
+    """
+    cluster, wait = consumer._cluster, consumer._manager.wait_for
+    if cluster.metadata_refresh_in_progress:
+        consumer._net.run(wait, cluster.request_update(), seconds * 1000)
+    cluster.need_all_topic_metadata = True
+    try:
+        consumer._net.run(wait, cluster.request_update(), seconds * 1000)
+    finally:
+        cluster.need_all_topic_metadata = False
+
+
 def read_records_by(consumer: KafkaConsumer, kind: type) -> None:
     """Let a consumer read the records that it has fetched by another class than its own, which it has no option for."""
     consumer._fetcher.PartitionRecords = kind
