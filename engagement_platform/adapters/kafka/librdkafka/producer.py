@@ -14,6 +14,9 @@ from engagement_platform.adapters.kafka.refusals import no_answer
 from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.settings import Kafka
 
+_FATAL_SECONDS = 5.0
+"""How long it may take until the library tells what ended a producer."""
+
 
 class LibrdkafkaFencedProducer:
     """What `port.FencedProducer` says."""
@@ -61,7 +64,7 @@ class LibrdkafkaFencedProducer:
 
     def _explain(self, error: KafkaError) -> Fenced | Unavailable:
         """Return what to raise: reasons are what became of a message, what ended the producer, and the error."""
-        reasons = [*self._sender.failures(), error]
+        reasons = [*self._sender.failures(_FATAL_SECONDS if error.name() == "_FATAL" else 0.0), error]
         fenced = next((one for one in reasons if one.name() in FENCED), None)
         if fenced is not None:
             return Fenced(said(fenced))

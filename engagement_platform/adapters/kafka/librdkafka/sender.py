@@ -16,6 +16,7 @@ from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Kafka
 
 _FIRST_PATIENCE = 0.1
+_LOOK_SECONDS = 0.05
 
 
 class Deliveries:
@@ -81,10 +82,16 @@ class Sender:
             return False
         return True
 
-    def failures(self) -> Iterator[KafkaError]:
-        """Yield why a message was not delivered, and what ended the producer, if anything."""
+    def failures(self, patience: float = 0.0) -> Iterator[KafkaError]:
+        """Yield why a message was not delivered, and what ended the producer, if anything.
+
+        That is waited for, some seconds at most: the library refuses messages first, and tells why a moment later.
+        """
+        deadline = time.monotonic() + patience
         try:
             self.producer.poll(0)
+            while time.monotonic() < deadline:
+                self.producer.poll(_LOOK_SECONDS)
         except KafkaException as fatal:
             if self._deliveries.failure is not None:
                 yield self._deliveries.failure

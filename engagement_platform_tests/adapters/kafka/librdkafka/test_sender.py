@@ -1,0 +1,35 @@
+"""What ended a producer is told a moment after it refuses messages."""
+
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from engagement_platform.adapters.kafka.librdkafka.sender import Deliveries, Sender
+
+
+class Late:
+    """A producer that tells with its third poll that it was fenced."""
+
+    polls = 0
+
+    def poll(self, _: float) -> int:
+        self.polls += 1
+        if self.polls == 3:
+            raise KafkaException(KafkaError(KafkaError._FENCED))
+        return 0
+
+
+def sender(producer: Any) -> Sender:
+    made = Sender.__new__(Sender)
+    made._deliveries, made.producer = Deliveries(), producer
+    return made
+
+
+def test_what_ended_it_is_waited_for() -> None:
+    assert [error.name() for error in sender(Late()).failures(10.0)] == ["_FENCED"]
+
+
+def test_where_nothing_ended_it_nothing_is_waited_for() -> None:
+    producer = Late()
+    assert list(sender(producer).failures()) == []
+    assert producer.polls == 1
