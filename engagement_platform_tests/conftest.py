@@ -115,6 +115,15 @@ def _has_plenty_of_memory() -> bool:
     return min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) >= _PLENTY
 
 
+@pytest.fixture(autouse=True)
+def level_as_before() -> Iterator[None]:
+    """A run of Dagster sets the level of the loggers that it manages, and leaves it to what follows in the process."""
+    logger = logging.getLogger("engagement_platform")
+    before = logger.level
+    yield
+    logger.setLevel(before)
+
+
 BROKER = pytest.StashKey[Path]()
 
 
