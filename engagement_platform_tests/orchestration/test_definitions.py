@@ -144,15 +144,16 @@ def test_the_definitions_of_three_streams_cost_little_beside_dagster(tmp_path: P
     folders = [str(write_folder(tmp_path / name, name)) for name in ("orders", "pings")]
     environment = os.environ | {"ENGAGEMENT_STREAMS": os.pathsep.join(folders)}
     program = (
-        "import time, dagster; began = time.process_time(); import engagement_platform.definitions;"
-        "print(time.process_time() - began)"
+        "import time, dagster; dagsters = time.process_time(); import engagement_platform.definitions;"
+        "print((time.process_time() - dagsters) / dagsters)"
     )
 
-    def seconds() -> float:
+    def share() -> float:
         command = [sys.executable, "-c", program]
         return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
-    assert any(seconds() < 1.0 for _ in range(4))
+    shares = (share() for _ in range(4))
+    assert any(share < 1.0 for share in shares)
 
 
 def test_the_instance_can_be_made_from_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
