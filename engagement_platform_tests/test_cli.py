@@ -43,11 +43,16 @@ def test_help_and_usage_errors_load_no_library(arguments: list[str]) -> None:
 
 
 def test_help_takes_little_of_the_processor() -> None:
-    """0.3 s of CPU is the budget; the interpreter itself takes some of it."""
+    """The libraries of the platform alone take more; the least of some, since others share the processor."""
+    libraries = min(_cpu_seconds("-c", "import kafka, psycopg, pydantic, redis") for _ in range(3))
+    assert min(_cpu_seconds("-m", "engagement_platform", "--help") for _ in range(3)) <= libraries / 2
+
+
+def _cpu_seconds(*arguments: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "engagement_platform", "--help"], check=True, capture_output=True)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 0.3
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_every_command_can_be_imported_and_is_told_of_in_a_line_that_fits() -> None:
