@@ -87,7 +87,7 @@ class Servers:
     proxies: Proxies
     ports: Mapping[str, int]
     """Name -> the server's own port."""
-    certificates: "Certificates"
+    certificates: Certificates
 
     @classmethod
     def start(cls, folder: Path, shim: Mapping[str, str]) -> "Servers":

@@ -64,54 +64,50 @@ def remedied(system: System, command: str) -> str:
     return said
 
 
-def _executed(system: System, statements: str) -> bool:
+def _executed(system: System, change: Callable[[psycopg.Connection], object]) -> bool:
     """Say whether it was done: those who write may hold one lock each, and one of both is then chosen to give way."""
     assert system.writers is not None
     system.writers.settle_forgotten()
     try:
         with psycopg.connect(system.addresses()["writer"]) as owner:
             owner.execute("SET lock_timeout = '15s'")  # the transactions that are open take up to twice 12 s
-            owner.execute(sql.SQL(statements))
+            change(owner)
     except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
         return False
     return True
 
 
+def _running(statements: str) -> Callable[[psycopg.Connection], object]:
+    return lambda owner: owner.execute(sql.SQL(statements))
+
+
 def _changed(statements: str) -> Callable[[System, Random], None]:
     def inflict(system: System, luck: Random) -> None:
-        wait_for(lambda: _executed(system, statements), "the change of the source", PATIENCE)
+        wait_for(lambda: _executed(system, _running(statements)), "the change of the source", PATIENCE)
         remedied(system, "checkpoint adopt")
 
     return inflict
 
 
 def _emptied(system: System, luck: Random) -> None:
-    wait_for(lambda: _executed(system, _EMPTIED), "the source to be emptied and filled", PATIENCE)
+    wait_for(lambda: _executed(system, _running(_EMPTIED)), "the source to be emptied and filled", PATIENCE)
     system.healed()
 
 
 def _truncated(system: System, luck: Random) -> None:
     """Take all rows away for good, once every sink has them: the ids go on from where they were."""
-    wait_for(lambda: _taken_away(system), "the source to be truncated", PATIENCE)
+    wait_for(lambda: _executed(system, lambda owner: _take_away(system, owner)), "the source to be truncated", PATIENCE)
     system.healed()
 
 
-def _taken_away(system: System) -> bool:
-    """Say whether it was done, as `_executed`. Nobody writes from the look at the sinks to the end."""
-    assert system.writers is not None
-    system.writers.settle_forgotten()
-    try:
-        with psycopg.connect(system.addresses()["writer"]) as owner:
-            owner.execute("SET lock_timeout = '15s'")
-            owner.execute("LOCK TABLE engagement_events IN SHARE MODE")
-            ids = {number for (number,) in owner.execute("SELECT id FROM engagement_events")}
-            for sink, condition in has_all(system, ids).items():
-                wait_for(condition, f"{sink} to have every event", PATIENCE)
-            owner.execute("TRUNCATE engagement_events")
-    except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
-        return False
+def _take_away(system: System, owner: psycopg.Connection) -> None:
+    """Truncate the table. Nobody writes from the look at the sinks on."""
+    owner.execute("LOCK TABLE engagement_events IN SHARE MODE")
+    ids = {number for (number,) in owner.execute("SELECT id FROM engagement_events")}
+    for sink, condition in has_all(system, ids).items():
+        wait_for(condition, f"{sink} to have every event", PATIENCE)
+    owner.execute("TRUNCATE engagement_events")
     system.gone |= ids
-    return True
 
 
 def _failed_over(system: System, luck: Random) -> None:
