@@ -72,14 +72,16 @@ class Jobs:
 
     def sent(self, job_id: str, send: Callable[[], Job], doing: str) -> Job:
         """Send a job, unless its id is taken, and return the job of that id, whoever sent it."""
-        deadline = time.monotonic() + self.patience.retries
+        refused: float | None = None
         while True:
             with explained(str(self.address), doing), suppress(google.Conflict):  # the id is taken, whoever did it
                 return send()
             # The look-up can be behind the refusal: then it finds nothing, and the job is sent, and refused, again.
+            # Its limit begins with the refusal: an upload alone can take longer.
+            refused = refused or time.monotonic()
             if (job := self.find(job_id)) is not None:
                 return job
-            if time.monotonic() > deadline:
+            if time.monotonic() > refused + self.patience.retries:
                 raise Unavailable(
                     f"BigQuery says that job {job_id} exists, but does not find it.", "It is tried again."
                 )

@@ -25,21 +25,21 @@ class BigQueryStore:
 
     def __init__(self, scratch: Path, patience: Patience, **settings: object) -> None:
         self._settings = warehouse_settings(warehouse="bigquery", **settings)
-        self._address = address_of(self._settings)
+        self.address = address_of(self._settings)
         self._patience = patience
         self.scratch = scratch
 
     def open(self, patience: Patience | None = None) -> BigQueryWarehouse:
-        return BigQueryWarehouse(self.client(), self._address, self.scratch, patience or self._patience)
+        return BigQueryWarehouse(self.client(), self.address, self.scratch, patience or self._patience)
 
     def client(self) -> bigquery.Client:
-        return open_client(self._address)
+        return open_client(self.address)
 
     def table(self, name: str = ENGAGEMENT_EVENTS.name) -> bigquery.Table:
-        return self.client().get_table(f"{self._address}.{name}")
+        return self.client().get_table(f"{self.address}.{name}")
 
     def drop(self, name: str) -> None:
-        self.client().delete_table(f"{self._address}.{name}")
+        self.client().delete_table(f"{self.address}.{name}")
 
     def add_column(self, name: str, column: str) -> None:
         table = self.table(name)
@@ -58,7 +58,7 @@ class BigQueryStore:
 
     def make_anew(self, name: str, schema: Sequence[bigquery.SchemaField], partitioned_by: str = "event_ts") -> None:
         self.drop(name)
-        table = bigquery.Table(f"{self._address}.{name}", schema=schema)
+        table = bigquery.Table(f"{self.address}.{name}", schema=schema)
         table.time_partitioning = bigquery.TimePartitioning(field=partitioned_by)
         self.client().create_table(table)
 

@@ -2,13 +2,16 @@
 
 import resource
 import threading
+import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from google.api_core.exceptions import Conflict
 
+from engagement_platform.adapters.warehouse.bigquery.jobs import Job, Jobs, config_of
 from engagement_platform.adapters.warehouse.bigquery.warehouse import BigQueryWarehouse
 from engagement_platform.adapters.warehouse.port import LoadFailed, Overtaken, QueryFailed, Replacement
 from engagement_platform.adapters.warehouse.schema import arrow_schema
@@ -26,11 +29,28 @@ def jobs_sent(stand_in: StandIn) -> int:
     return stand_in.faults.seen["jobs.insert"]
 
 
-def test_an_answer_that_was_lost_is_looked_up(stand_in: StandIn, warehouse: BigQueryWarehouse) -> None:
+def test_an_answer_that_was_lost_is_looked_up(
+    stand_in: StandIn, store: BigQueryStore, warehouse: BigQueryWarehouse
+) -> None:
     stand_in.faults.dropped["jobs.insert"] = 1
     stand_in.faults.hidden = 2
-    assert warehouse.replace_day(replacement(1), reader(events([1, 2]))) == 2
+    assert store.open(replace(QUICK, retries=30)).replace_day(replacement(1), reader(events([1, 2]))) == 2
     assert ids(warehouse) == [1, 2]
+
+
+def test_an_upload_that_takes_longer_than_a_look_up_may_is_looked_up_again(
+    stand_in: StandIn, store: BigQueryStore, warehouse: BigQueryWarehouse
+) -> None:
+    jobs = Jobs(store.client(), store.address, QUICK)
+    job_id = jobs.query("SELECT 1", "engagement_taken", config_of(jobs, {})).job_id
+    stand_in.faults.hidden = 1
+    uploads = iter([QUICK.retries + 0.1, 0])
+
+    def send() -> Job:
+        time.sleep(next(uploads))
+        raise Conflict("Already Exists")  # type: ignore[no-untyped-call]
+
+    assert jobs.sent(job_id, send, "a load").job_id == job_id
 
 
 def test_an_outcome_that_was_never_learned_is_learned_later(
