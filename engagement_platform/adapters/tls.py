@@ -5,7 +5,7 @@ Certificates and names are always verified.
 
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from engagement_platform.domain.errors import SettingsError
@@ -113,9 +113,22 @@ def shake_hands(made: ssl.SSLContext, connection: socket.socket, host: str) -> N
 
 def answers_in_plain(host: str, port: int, request: bytes) -> bool:
     """Say whether a server answers a request without TLS with anything but what TLS begins with."""
-    with suppress(OSError), socket.create_connection((host, port), _SECONDS) as connection:
+    return answer(host, port, request, 1) not in (b"", b"\x15", b"\x16")
+
+
+def answer(host: str, port: int, request: bytes, size: int, made: ssl.SSLContext | None = None) -> bytes:
+    """Return the first bytes of what a server answers to a request, over TLS where there is a context.
+
+    Fewer than `size` where it says no more, or ends the connection.
+    """
+    said = b""
+    with (
+        suppress(OSError),
+        socket.create_connection((host, port), _SECONDS) as plain,
+        made.wrap_socket(plain, server_hostname=host) if made else nullcontext(plain) as connection,
+    ):
         connection.settimeout(_SECONDS)
         connection.sendall(request)
-        answer = connection.recv(1)
-        return bool(answer) and answer not in (b"\x15", b"\x16")
-    return False
+        while len(said) < size and (more := connection.recv(size - len(said))):
+            said += more
+    return said

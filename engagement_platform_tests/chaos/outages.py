@@ -7,7 +7,7 @@ from signal import SIGKILL
 
 from engagement_platform_tests import daemons
 from engagement_platform_tests.chaos.fault import Fault
-from engagement_platform_tests.chaos.servers import OVER_TLS
+from engagement_platform_tests.chaos.servers import NAMES
 from engagement_platform_tests.chaos.system import System
 from engagement_platform_tests.streaming import wait_for
 
@@ -130,7 +130,7 @@ FAULTS: tuple[Fault, ...] = (
     *(
         _of("distrust", n, f"{n} shows a stranger's certificate, or one that has expired, for 5 to 10 s; all is cut",
             "the right certificate", _distrusted(n))
-        for n in OVER_TLS
+        for n in NAMES
     ),
     _of("refuse", "partner", "the partner is gone for 15 to 25 s", "it is back", _partner_away, 60.0),
     _of("annoy", "partner", "six in ten requests go wrong, for 15 to 25 s", "fewer do", _partner_worse, 60.0),

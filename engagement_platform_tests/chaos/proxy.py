@@ -1,6 +1,7 @@
 """Proxies between the platform and its servers, in a process of their own: they cut, delay and swallow on command.
 
-One that has a certificate speaks TLS to the platform, and none to the server. The certificate may be replaced.
+One that has a certificate speaks TLS to the platform, and none to the server; to PostgreSQL's clients without what they
+else ask first, as `sslnegotiation=direct` has it. The certificate may be replaced.
 
 Commands are JSON objects, one a line on standard input, and each is answered by one line. The process ends with its
 input, whatever becomes of who started it.
@@ -119,6 +120,7 @@ def _routes(ports: Mapping[str, tuple[int, int]], certificates: Mapping[str, str
 def _tls(certificate: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["postgresql"])  # without which libpq takes nobody for a server; others name none
     return context
 
 

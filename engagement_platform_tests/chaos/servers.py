@@ -16,8 +16,6 @@ from engagement_platform_tests.chaos.proxy import Proxies
 from engagement_platform_tests.ports import free_port
 
 NAMES = ("source", "platform", "kafka", "redis", "partner")
-OVER_TLS = ("redis", "partner")
-
 _PATIENCE = 300
 """For a server's start, in seconds: on a busy machine too, since its own start is not judged."""
 
@@ -105,7 +103,7 @@ class Servers:
         certificates = Certificates.made(folder)
         proxies = Proxies(
             {name: (port, main.ports["proxy"] if name == "kafka" else free_port()) for name, port in ports.items()},
-            dict.fromkeys(OVER_TLS, certificates.good),
+            dict.fromkeys(NAMES, certificates.good),
         )
         all_of_them = {"source": postgres, "platform": platform, "kafka": kafka, "redis": valkey}
         servers = cls(all_of_them, proxies, ports, certificates)
@@ -146,6 +144,8 @@ class Servers:
             for name, address in own.items()
             if name in self.proxies.ports
         }
+        verified = f"?sslmode=verify-full&sslnegotiation=direct&sslrootcert={self.certificates.authority}"
+        shown |= {name: f"{shown[name]}{verified}" for name in ("source", "platform")}
         shown |= {"redis": f"rediss{shown['redis'].removeprefix('redis')}"}
         shown |= {"partner": f"https{shown['partner'].removeprefix('http')}"}
         return shown | {"kafka": f"127.0.0.1:{self.proxies.ports['kafka']}"}

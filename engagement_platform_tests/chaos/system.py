@@ -212,6 +212,8 @@ def _assembled(folder: Path, servers: Servers, seed: int, client: str) -> System
         platform_dsn=SecretStr(shown["platform"]),
         kafka_bootstrap_servers=shown["kafka"],
         kafka_client=client,
+        kafka_security_protocol="SSL",
+        kafka_ssl_cafile=servers.certificates.authority,
         redis_url=SecretStr(shown["redis"]),
         redis_ssl_cafile=servers.certificates.authority,
         api_url=SecretStr(shown["partner"]),

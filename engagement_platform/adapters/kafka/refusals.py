@@ -56,11 +56,23 @@ def tls_refused(kafka: Kafka, said: str) -> Refused:
     return Refused(f"{server(kafka)} and this machine {_DISAGREE} ({said}).", remedy(said, where), server=server(kafka))
 
 
-def explained(kafka: Kafka, told: Unavailable) -> Unavailable:
-    """Return what to tell of a connection that failed, with what a look at the first broker's TLS shows.
+def login_missing(kafka: Kafka) -> Refused:
+    """Return what to tell of brokers that want a login, where the settings have none."""
+    with_login = "SASL_SSL" if "SSL" in kafka.security_protocol else "SASL_PLAINTEXT"
+    return Refused(
+        f"{server(kafka)} wants a login, and the platform has none to give.",
+        f"Set {kafka.variable('security_protocol')} to {with_login}, and {kafka.variable('sasl_mechanism')},"
+        f" {kafka.variable('sasl_username')} and {kafka.variable('sasl_password')}; or let"
+        f" {kafka.variable('bootstrap_servers')} name a listener without one.",
+        server=server(kafka),
+    )
 
-    A client sees that a connection ends, as where one side speaks TLS and the other not, or a certificate is missing;
-    and a broker that shuts down ends it, too. Raises SettingsError for a file of TLS that cannot be used.
+
+def explained(kafka: Kafka, told: Unavailable) -> Unavailable:
+    """Return what to tell of a connection that failed, with what a look at the first broker shows.
+
+    A client sees that a connection ends, as where one side speaks TLS and the other not, or a certificate or a login is
+    missing; and a broker that shuts down ends it, too. Raises SettingsError for a file of TLS that cannot be used.
     """
     host, _, port = kafka.bootstrap_servers.split(",")[0].rpartition(":")
     if (isinstance(told, Refused) and _DISAGREE not in told.what) or not port.isdecimal():
@@ -72,12 +84,30 @@ def explained(kafka: Kafka, told: Unavailable) -> Unavailable:
         said = "the broker speaks no TLS there"
     else:
         said = tls.objection(tls.context(kafka), *at)
-    return told if said is None else tls_refused(kafka, said)
+    if said is not None:
+        return tls_refused(kafka, said)
+    return login_missing(kafka) if "SASL" not in kafka.security_protocol and _wants_login(kafka, *at) else told
+
+
+def _wants_login(kafka: Kafka, host: str, port: int) -> bool:
+    """Say whether a listener knows logins. One that does not says so when it is asked for a mechanism.
+
+    https://kafka.apache.org/protocol.html#The_Messages_SaslHandshake
+    """
+    context = tls.context(kafka) if "SSL" in kafka.security_protocol else None
+    said = tls.answer(host, port, _WHICH_MECHANISM, _UP_TO_ERROR, context)
+    return len(said) == _UP_TO_ERROR and int.from_bytes(said[-2:], "big") != _ILLEGAL_SASL_STATE
 
 
 _DISAGREE = "do not agree on TLS"
 _WHICH_VERSIONS = b"\x00\x00\x00\x0a\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff"
 """ApiVersions, which a broker answers before any login."""
+
+_WHICH_MECHANISM = b"\x00\x00\x00\x11\x00\x11\x00\x01\x00\x00\x00\x01\xff\xff\x00\x05PLAIN"
+"""SaslHandshake."""
+_UP_TO_ERROR = 10
+"""Bytes of its answer: length, correlation id, and the error's code."""
+_ILLEGAL_SASL_STATE = 34
 
 
 def missing_topic(kafka: Kafka, topic: str) -> Unavailable:

@@ -23,6 +23,7 @@ from engagement_platform_tests.certificates import Authority
 from engagement_platform_tests.listeners import AUTHORIZED, broker
 
 SECRET = "hunter2"
+NO_LOGIN: dict[str, object] = {f"kafka_sasl_{name}": None for name in ("mechanism", "username", "password")}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Guarded:
     open: str
     encrypted: str
     """Where everybody may everything, over TLS."""
+    encrypted_users: str
+    """Where users may what ACLs say, over TLS."""
     authority: Path
     """The file with the authority that signed the broker's certificate."""
 
@@ -41,6 +44,10 @@ class Guarded:
 ENCRYPTED = """\
 listener.name.tls.ssl.keystore.type=PEM
 listener.name.tls.ssl.keystore.location={identity}
+listener.name.both.ssl.keystore.type=PEM
+listener.name.both.ssl.keystore.location={identity}
+listener.name.both.sasl.enabled.mechanisms=PLAIN
+listener.name.both.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required;
 """
 
 
@@ -49,7 +56,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("kafka")
     authority = Authority(folder)
     more = AUTHORIZED.format(user="platform", password=SECRET) + ENCRYPTED.format(identity=authority.server())
-    with broker(folder, {"sasl": "SASL_PLAINTEXT", "tls": "SSL"}, more) as ports:
+    with broker(folder, {"sasl": "SASL_PLAINTEXT", "tls": "SSL", "both": "SASL_SSL"}, more) as ports:
         dsn = SecretStr("postgresql://127.0.0.1:1/x")
         yield Guarded(
             Settings.of(
@@ -63,6 +70,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             ),
             f"127.0.0.1:{ports['kafka']}",
             f"127.0.0.1:{ports['tls']}",
+            f"127.0.0.1:{ports['both']}",
             authority.file,
         )
 
@@ -96,7 +104,10 @@ def produce(settings: Settings, topic: str) -> None:
         {"kafka_sasl_mechanism": "SCRAM-SHA-256"},
     ],
 )
-def test_who_refuses_the_login_says_so(guarded: Guarded, client: str, changes: dict[str, object]) -> None:
+def test_who_refuses_the_login_says_so(
+    guarded: Guarded, client: str, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "BOOTSTRAP_MS", 500)
     wrong = guarded.settings.replace(kafka_client=client, **changes)
     for act in (
         ensure_topics,
@@ -107,6 +118,30 @@ def test_who_refuses_the_login_says_so(guarded: Guarded, client: str, changes: d
         said = refused(lambda act=act: act(wrong))  # type: ignore[misc]
         assert "refuses the login" in said
         assert "ENGAGEMENT_KAFKA_SASL_PASSWORD" in said
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "tls"])
+def test_who_wants_a_login_and_gets_none_says_so(
+    guarded: Guarded, client: str, monkeypatch: pytest.MonkeyPatch, *, is_encrypted: bool
+) -> None:
+    monkeypatch.setattr(connection, "BOOTSTRAP_MS", 500)
+    without = guarded.settings.replace(kafka_client=client, kafka_security_protocol="PLAINTEXT", **NO_LOGIN)
+    if is_encrypted:
+        without = without.replace(
+            kafka_bootstrap_servers=guarded.encrypted_users,
+            kafka_security_protocol="SSL",
+            kafka_ssl_cafile=guarded.authority,
+        )
+    for act in (
+        ensure_topics,
+        lambda s: closing(TopicReader(s.kafka, s.topics.events)),
+        lambda s: produce(s, s.topics.events),
+        checkpoint,
+    ):
+        said = refused(lambda act=act: act(without))  # type: ignore[misc]
+        assert "wants a login" in said
+        assert f"to SASL_{'SSL' if is_encrypted else 'PLAINTEXT'}" in said
 
 
 def own_topics(client: str) -> dict[str, str]:
@@ -165,7 +200,7 @@ def test_an_authority_that_is_not_known_is_refused_until_it_is_named(guarded: Gu
         kafka_client=client,
         kafka_bootstrap_servers=guarded.encrypted,
         kafka_security_protocol="SSL",
-        **{f"kafka_sasl_{name}": None for name in ("mechanism", "username", "password")},
+        **NO_LOGIN,
     )
     said = refused(lambda: ensure_topics(encrypted))
     assert "do not agree on TLS" in said
