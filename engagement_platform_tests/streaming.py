@@ -3,14 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from engagement_platform.adapters.kafka.kafka_python.connection import options
+from engagement_platform.adapters.kafka.kafka_python.private import cluster_of, look_up_within
 from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
@@ -113,7 +114,9 @@ def _read_all(settings: Settings, topic: str) -> list[Any]:
         **options(settings.kafka), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
     )
     try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        with suppress(UnknownTopicOrPartitionError):
+            look_up_within(consumer, topic, 10)
+        partitions = [TopicPartition(topic, n) for n in cluster_of(consumer).partitions_for_topic(topic) or ()]
         consumer.assign(partitions)
         ends = (
             written_ends(settings.kafka, topic, [partition.partition for partition in partitions]) if partitions else {}

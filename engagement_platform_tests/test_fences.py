@@ -31,8 +31,7 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "kafka.net.connection.KafkaConnection": ("_sasl_authenticate", "init_future"),
         "kafka.future.Future": ("failed", "exception"),
         "kafka.cluster.ClusterMetadata": (
-            "config", "topic_id", "partitions_for_topic", "add_listener", "metadata_refresh_in_progress",
-            "need_all_topic_metadata", "request_update",
+            "config", "topic_id", "partitions_for_topic", "add_listener", "set_topics", "request_update",
         ),
         "kafka.KafkaConsumer": ("_cluster", "_fetcher", "_manager", "_net"),
         "kafka.KafkaProducer": ("_transaction_manager", "_sender"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
+from engagement_platform.adapters.kafka.topics import shown_topics, topic_configuration
 from engagement_platform.adapters.partner.client import reach
 from engagement_platform.adapters.platform import mirror
 from engagement_platform.adapters.platform.connection import Session
@@ -133,12 +133,12 @@ def _load(settings: Settings) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
-    existing = existing_topics(settings.kafka)
-    yield Finding("ok", f"Kafka: {settings.kafka.bootstrap_servers} answers")
     used = {topic for loop in LOOPS for topic in loop.topics}
-    for topic, name in names_of(settings).items():
-        if topic in used:
-            yield from _topic(settings, topic, name) if name in existing else [_missing(settings, name)]
+    names = {topic: name for topic, name in names_of(settings).items() if topic in used}
+    shown = shown_topics(settings.kafka, *names.values())
+    yield Finding("ok", f"Kafka: {settings.kafka.bootstrap_servers} answers")
+    for topic, name in names.items():
+        yield from _topic(settings, topic, name) if name in shown else [_missing(settings, name)]
 
 
 def _missing(settings: Settings, topic: str) -> Finding:

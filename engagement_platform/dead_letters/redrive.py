@@ -12,7 +12,7 @@ from functools import partial
 from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.producer import Message
-from engagement_platform.adapters.kafka.topics import ensure_replay_topic, existing_topics, topic_configuration
+from engagement_platform.adapters.kafka.topics import ensure_replay_topic, shown_topics, topic_configuration
 from engagement_platform.adapters.platform.dead_letters import open_actions
 from engagement_platform.adapters.platform.rebuilds import DueDays
 from engagement_platform.adapters.source.history import Numbering, messages_of
@@ -95,7 +95,7 @@ def _topic_of_replays(settings: Settings, *, creates: bool) -> str:
         ensure_replay_topic(settings)
         return settings.topics.replays
     topics = settings.topics
-    return topics.replays if topics.replays in existing_topics(settings.kafka) else topics.events
+    return topics.replays if shown_topics(settings.kafka, topics.replays) else topics.events
 
 
 def _read(settings: Settings, addresses: Collection[Address], topic_id: str) -> list[Letter]:

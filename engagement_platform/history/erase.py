@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
-from engagement_platform.adapters.kafka.topics import existing_topics, topic_configuration
+from engagement_platform.adapters.kafka.topics import shown_topics, topic_configuration
 from engagement_platform.adapters.source.history import events_of_user
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
@@ -44,11 +44,12 @@ def remains(settings: Settings, now: datetime) -> dict[str, datetime | None]:
 
     None: until somebody removes them.
     """
-    topics, existing = settings.topics, existing_topics(settings.kafka)
+    topics = settings.topics.events, settings.topics.replays, settings.topics.dead_letters
+    shown = shown_topics(settings.kafka, *topics)
     copies: dict[str, datetime | None] = {
         f"Kafka's topic {topic}": _until(topic_configuration(settings.kafka, topic), now)
-        for topic in (topics.events, topics.replays, topics.dead_letters)
-        if topic in existing
+        for topic in topics
+        if topic in shown
     }
     copies["the warehouse's history of replaced rows"] = now + timedelta(hours=replaced_rows_kept_hours(settings))
     copies[f"files of rejected messages in {settings.own_dir / 'bigquery_batches'}"] = None

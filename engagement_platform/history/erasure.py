@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged
 from engagement_platform.adapters.kafka.dead_letters import open_dead_letters
 from engagement_platform.adapters.kafka.group import GroupReader
-from engagement_platform.adapters.kafka.topics import existing_topics
+from engagement_platform.adapters.kafka.topics import shown_topics
 from engagement_platform.adapters.partner import secrets
 from engagement_platform.adapters.partner.client import Partner
 from engagement_platform.adapters.platform.erasures import Erasures, Waiting
@@ -138,8 +138,9 @@ def _again(erasures: Erasures, waiting: Waiting, why: str, asked: float | None) 
 
 def _topics(settings: Settings) -> list[str]:
     """Return the topics from which the partner is sent events."""
-    existing = existing_topics(settings.kafka)
-    return [topic for topic in (settings.topics.events, settings.topics.replays) if topic in existing]
+    topics = settings.topics.events, settings.topics.replays
+    shown = shown_topics(settings.kafka, *topics)
+    return [topic for topic in topics if topic in shown]
 
 
 def _ends(settings: Settings) -> dict[str, dict[int, int]]:
@@ -183,7 +184,7 @@ def _has_messages(reader: GroupReader, ends: Mapping[int, int]) -> bool:
 
 def _letters(settings: Settings, user: User) -> SinkOutcome:
     """Say which dead letters name the user: Kafka cannot take single ones out."""
-    if settings.topics.dead_letters not in existing_topics(settings.kafka):
+    if not shown_topics(settings.kafka, settings.topics.dead_letters):
         return SinkOutcome(State.NOTHING)
     with open_dead_letters(settings.kafka, settings.topics.dead_letters) as reader:
         found = [

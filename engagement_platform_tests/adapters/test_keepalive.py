@@ -25,7 +25,7 @@ def test_what_is_silent_for_minutes_is_kept_open(settings: Settings) -> None:
     kafka = int(settings.kafka.bootstrap_servers.rsplit(":", 1)[1])
     redis = int(settings.redis.url.get_secret_value().rsplit(":", 1)[1].split("/")[0])
     with admin(settings.kafka) as client, connect_redis(settings.redis) as cache:
-        client.topics()
+        client.shown([settings.topics.events])
         cache.ping()
         for port in (kafka, redis):
             if port == kafka and settings.kafka.client == "librdkafka":
@@ -43,5 +43,5 @@ def test_librdkafka_closes_what_was_silent_for_longer_than_firewalls_remember(se
     port = int(ours.kafka.bootstrap_servers.rsplit(":", 1)[1])
     assert options(ours.kafka)["connections.max.idle.ms"] == 2_000 * keepalive.IDLE_SECONDS
     with admin(ours.kafka) as client:
-        client.topics()
+        client.shown([settings.topics.events])
         assert {each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in sockets_to(port)} == {1}

@@ -155,8 +155,8 @@ class PlainProducer(Protocol):
 class Admin(Protocol):
     """Looks at topics, and creates them."""
 
-    def topics(self) -> frozenset[str]:
-        """Return the names of the topics that Kafka shows to this user."""
+    def shown(self, topics: Collection[str]) -> frozenset[str]:
+        """Return those of some topics that Kafka shows to this user. It is asked for these alone: all may be many."""
 
     def create(self, topics: Mapping[str, NewTopic]) -> None:
         """Create topics, in one request, and wait until they can be used. Those that exist stay as they are."""

@@ -33,7 +33,7 @@ def topics_to_make(topics: Topics) -> dict[str, NewTopic]:
 def ensure_replay_topic(settings: Settings) -> None:
     """Create the topic of replayed events when it is missing; like the topic of events, but for its name."""
     with admin(settings.kafka) as client:
-        if settings.topics.replays not in client.topics():
+        if not client.shown([settings.topics.replays]):
             client.create({settings.topics.replays: topics_to_make(settings.topics)[settings.topics.events]})
 
 
@@ -44,10 +44,10 @@ def admin(kafka: Kafka) -> Iterator[Admin]:
         yield client
 
 
-def existing_topics(kafka: Kafka) -> frozenset[str]:
-    """Return the names of the topics that Kafka shows to this user. Raises Unavailable."""
+def shown_topics(kafka: Kafka, *topics: str) -> frozenset[str]:
+    """Return those of some topics that Kafka shows to this user. Raises Unavailable."""
     with admin(kafka) as client:
-        return client.topics()
+        return client.shown(topics)
 
 
 def topic_id(kafka: Kafka, topic: str) -> str:
@@ -68,8 +68,9 @@ def ensure_topics(settings: Settings) -> None:
     Raises Unavailable, and StreamStopped when the checkpoint topic is not compacted.
     """
     with admin(settings.kafka) as client:
-        existing = client.topics()
-        missing = {name: topic for name, topic in topics_to_make(settings.topics).items() if name not in existing}
+        wanted = topics_to_make(settings.topics)
+        shown = client.shown(wanted)
+        missing = {name: topic for name, topic in wanted.items() if name not in shown}
         if missing:
             client.create(missing)
         _require_compacted(client, settings)
@@ -144,6 +145,6 @@ def _configuration(client: Admin, kafka: Kafka, topic: str) -> dict[str, str]:
     shown = client.configurations([topic])[topic]
     if shown:
         return shown
-    if topic in client.topics():
+    if client.shown([topic]):
         raise right_refused(kafka, f"TopicAuthorizationFailedError: DescribeConfigs on topic {topic}")
     raise no_answer(kafka, f"it shows no topic {topic} to this user")

@@ -1,14 +1,13 @@
 """Several stages that divide the partitions, and what happens when two think that they have the same."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
 
-from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.loop_state import Activity
@@ -19,7 +18,7 @@ from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.stage import loader, open_loads
 from engagement_platform.stream.stage import loop as stage
 from engagement_platform_tests.conftest import SourceDatabase
-from engagement_platform_tests.streaming import drain, running, wait_for
+from engagement_platform_tests.streaming import drain, read_all, running, wait_for
 from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import table_ids, write
 
@@ -53,12 +52,10 @@ def has_all(settings: Settings, ids: list[int]) -> None:
     assert table_ids(settings) == ids
 
 
-def ends(settings: Settings) -> dict[int, int]:
-    reader = TopicReader(settings.kafka, settings.topics.events)
-    try:
-        return reader.end_offsets()
-    finally:
-        reader.close()
+def behind(settings: Settings, offsets: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Return partition and offset of each message behind these offsets; the mark of a transaction may be, too."""
+    records = read_all(settings, settings.topics.events)
+    return [(record.partition, record.offset) for record in records if record.offset >= offsets[record.partition]]
 
 
 def test_the_number_changes_under_load_and_each_event_is_in_the_table_once(
@@ -76,7 +73,7 @@ def test_the_number_changes_under_load_and_each_event_is_in_the_table_once(
     with Loads.opened(settings, "test") as loads:
         last = loads.last_load(open_warehouse(settings).ensure(ENGAGEMENT_EVENTS))
     assert last is not None
-    assert last.next_offsets == ends(settings), "each load says of all partitions where they stand"
+    assert behind(settings, last.next_offsets) == [], "each load says of all partitions where they stand"
 
 
 def test_a_stage_that_is_frozen_before_it_sends_doubles_nothing_when_it_wakes(

@@ -1,17 +1,24 @@
 """Looks at topics, and creates them, with kafka-python."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.kafka_python.connection import connect
 from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
 from engagement_platform.adapters.kafka.port import NewTopic
 from engagement_platform.settings import Kafka
+
+_NOT_SHOWN = {TopicAuthorizationFailedError.errno, UnknownTopicOrPartitionError.errno}
 
 
 class KafkaPythonAdmin:
@@ -21,9 +28,10 @@ class KafkaPythonAdmin:
         self._kafka = kafka
         self._client = connect(KafkaAdminClient, kafka, request_timeout_ms=connection.MAX_BLOCK_MS)
 
-    def topics(self) -> frozenset[str]:
+    def shown(self, topics: Collection[str]) -> frozenset[str]:
         with self._reaching():
-            return frozenset(self._client.list_topics())
+            described = self._client.describe_topics(list(topics))
+        return frozenset(one["name"] for one in described if one["error_code"] not in _NOT_SHOWN)
 
     def create(self, topics: Mapping[str, NewTopic]) -> None:
         wanted = {

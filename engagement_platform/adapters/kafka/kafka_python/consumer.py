@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     KafkaError,
+    LeaderNotAvailableError,
     LogTruncationError,
     NoOffsetForPartitionError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
 )
 
 from engagement_platform.adapters.kafka import connection
@@ -61,8 +63,8 @@ class KafkaPythonConsumer:
 
     def _meet_topic(self) -> TopicState:
         cluster = cluster_of(self._consumer)
-        with self._reaching():
-            look_up_within(self._consumer, connection.MAX_BLOCK_MS / 1000)
+        with self._reaching(), suppress(UnknownTopicOrPartitionError, LeaderNotAvailableError):
+            look_up_within(self._consumer, self._topic, connection.MAX_BLOCK_MS / 1000)
         state = self._read_state(cluster)
         if state is None:
             raise missing_topic(self._kafka, self._topic)

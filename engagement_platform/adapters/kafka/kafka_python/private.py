@@ -76,19 +76,16 @@ def cluster_of(consumer: KafkaConsumer) -> Cluster:
     return cluster
 
 
-def look_up_within(consumer: KafkaConsumer, seconds: float) -> None:
-    """Look all topics up. Raises KafkaError, also where that takes longer.
+def look_up_within(consumer: KafkaConsumer, topic: str, seconds: float) -> None:
+    """Look a topic up. Raises KafkaError where it is not there, or that takes longer.
 
-    `partitions_for_topic` does the same, and would wait for ever: for what is under way first, which asks for no topic.
+    `partitions_for_topic` asks for all topics, which may be thousands, and would wait for ever.
     """
     cluster, wait = consumer._cluster, consumer._manager.wait_for
-    if cluster.metadata_refresh_in_progress:
-        consumer._net.run(wait, cluster.request_update(), seconds * 1000)
-    cluster.need_all_topic_metadata = True
-    try:
-        consumer._net.run(wait, cluster.request_update(), seconds * 1000)
-    finally:
-        cluster.need_all_topic_metadata = False
+    cluster.set_topics([topic])
+    for _ in range(2):  # the first answer may be to what was asked before, which was no topic
+        if cluster.partitions_for_topic(topic) is None:
+            consumer._net.run(wait, cluster.request_update(), seconds * 1000)
 
 
 def read_records_by(consumer: KafkaConsumer, kind: type) -> None:

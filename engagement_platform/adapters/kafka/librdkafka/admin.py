@@ -53,12 +53,8 @@ class LibrdkafkaAdmin:
             self.close()
             raise
 
-    def topics(self) -> frozenset[str]:
-        try:
-            listed = self._requests.client.list_topics(timeout=connection.MAX_BLOCK_MS / 1000)
-        except KafkaException as error:
-            raise unavailable(self._kafka, error_of(error)) from error
-        return frozenset(listed.topics)
+    def shown(self, topics: Collection[str]) -> frozenset[str]:
+        return frozenset(topic for topic in topics if self._describe(topic) is not None)
 
     def create(self, topics: Mapping[str, port.NewTopic]) -> None:
         new = [
@@ -95,7 +91,7 @@ class LibrdkafkaAdmin:
         try:
             return self._requests.answer(self._requests.client.describe_topics(TopicCollection([topic]))[topic])
         except KafkaException as error:
-            if error_of(error).name() == "UNKNOWN_TOPIC_OR_PART":
+            if error_of(error).name() in _NOT_SHOWN:
                 return None
             raise unavailable(self._kafka, error_of(error)) from error
 
