@@ -18,6 +18,8 @@ from engagement_platform.adapters import batch_log
 
 _OF_DAGSTER = "dagster_meta"
 """What Dagster adds to a line that it has taken: the run, the step, and the line as it was."""
+_DAEMON = "dagster.daemon"
+"""Whose lines Dagster prints itself, and hands on."""
 
 _TEXT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
@@ -96,7 +98,7 @@ def install() -> None:
         return
     handler = _handler()
     handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: not hasattr(record, _OF_DAGSTER))
+    handler.addFilter(lambda record: not hasattr(record, _OF_DAGSTER) and not record.name.startswith(_DAEMON))
     root.addHandler(handler)
 
 

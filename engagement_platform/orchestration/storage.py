@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from dagster_postgres import DagsterPostgresStorage
 
+from engagement_platform.adapters import logs
 from engagement_platform.adapters.platform.engines import follow
 from engagement_platform.settings import SecretFile, platform_dsn
 
@@ -24,6 +25,7 @@ class PlatformStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, _: Mapping[str, Any]) -> Self:
         """Return the storage. Raises SettingsError where the address is not set, or is none."""
+        logs.install()  # of this storage's own warnings: Dagster's daemon runs no other code of the platform
         dsn = platform_dsn()
         if isinstance(dsn, SecretFile):
             follow(dsn)

@@ -42,6 +42,18 @@ with dg.DagsterInstance.from_config({home!r}) as instance:
     assert stream.execute_in_process(instance=instance).success
 """
 
+DAEMON = """
+import logging
+from dagster._utils.log import configure_loggers
+from engagement_platform.adapters import logs
+configure_loggers()
+if {installs}:
+    logs.install()
+logging.warning("Retrying failed database connection")
+logging.getLogger("dagster.daemon.SensorDaemon").warning("a tick failed")
+logging.getLogger("dagster.daemon.SensorDaemon").info("a tick")
+"""
+
 
 def lines(tmp_path: Path, *, installs: bool = True, **settings: str) -> list[str]:
     """Return what a run prints that logs a warning, an exception and a batch after a library has logged."""
@@ -78,6 +90,15 @@ def test_text_comes_once_too_and_without_the_mending_twice(tmp_path: Path) -> No
 
     assert times(lines(tmp_path, LOG_FORMAT="text")) == 1
     assert times(lines(tmp_path, installs=False, LOG_FORMAT="text")) == 2, "what libraries do is as it was"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("installs", "times"), [(True, 1), (False, 2)])
+def test_the_lines_of_dagsters_daemon_come_once_behind_a_lost_connection(*, installs: bool, times: int) -> None:
+    program = [sys.executable, "-c", DAEMON.format(installs=installs)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stderr.count("Retrying failed database connection") == 1
+    assert (done.stdout + done.stderr).count("a tick failed") == times
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from random import Random
 from signal import SIGKILL
 
@@ -24,9 +23,8 @@ SELECT event FROM event_logs JOIN runs USING (run_id) JOIN run_tags USING (run_i
 
 def _begun(system: System) -> "subprocess.Popen[str]":
     """Start a backfill of today, as an operator would."""
-    today = datetime.now(UTC).date().isoformat()
     return subprocess.Popen(
-        [sys.executable, "-m", "engagement_platform", "backfill", "--since", today],
+        [sys.executable, "-m", "engagement_platform", *system.backfill_of_today()],
         env=system.variables, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

@@ -76,7 +76,7 @@ def _platform_lost(system: System, luck: Random) -> None:
     system.dagster.start(system.variables)
     began = time.time()
     wait_for(lambda: system.watch.flowed_since(began), "events", START_SECONDS)
-    system.type(f"backfill --since {datetime.now(UTC).date().isoformat()}")
+    system.type(" ".join(system.backfill_of_today()))
     system.healed()
 
 

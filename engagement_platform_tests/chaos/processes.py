@@ -20,6 +20,8 @@ SELECT client_port FROM pg_stat_activity JOIN engagement_platform.stream_loop AS
  WHERE loop.loop = %s AND awaits = (SELECT max(epoch) FROM engagement_platform.stream_lease)
 """
 PATIENCE = 60.0
+ENDING_SECONDS = 20.0
+"""`dagster dev` takes so long to notice that a part is gone, and to end the others."""
 
 
 def op_of(system: System, loop: str) -> psutil.Process:
@@ -111,8 +113,11 @@ def _kill_worker(system: System, luck: Random) -> None:
 
 def _kill_of_dagster(*words: str) -> Callable[[System, Random], None]:
     def inflict(system: System, luck: Random) -> None:
+        """Kill a part of `dagster dev`, which ends without some of them: then it is started again, its runs with it."""
         signal_all(of_dagster(system, *words), SIGKILL)
-        time.sleep(luck.uniform(3, 6))
+        until = time.monotonic() + ENDING_SECONDS
+        while system.dagster.daemon.is_running and time.monotonic() < until:
+            time.sleep(0.5)
         system.keep_dagster()
 
     return inflict

@@ -25,6 +25,11 @@ class BehindProxy(Kafka):
 
     _patience = _PATIENCE
 
+    @property
+    def bootstrap_servers(self) -> str:
+        """Whom to ask directly: the proxy speaks TLS."""
+        return f"127.0.0.1:{self._state.ports['own']}"
+
     def _write_properties(self, name: str, data: Path) -> Path:
         file = super()._write_properties(name, data)
         ports, text = self._state.ports, file.read_text()
@@ -123,10 +128,11 @@ class Servers:
 
     def addresses(self, *, direct: bool) -> dict[str, str]:
         """Return name -> address, as the platform reaches it or directly."""
-        source, platform, redis = self.all["source"], self.all["platform"], self.all["redis"]
+        source, platform, redis, kafka = (self.all[name] for name in ("source", "platform", "redis", "kafka"))
         assert isinstance(source, Postgres)
         assert isinstance(platform, Postgres)
         assert isinstance(redis, Valkey)
+        assert isinstance(kafka, BehindProxy)
         own = {
             "source": source.url(READER, SOURCE),
             "writer": source.url(OWNER, SOURCE),
@@ -137,8 +143,7 @@ class Servers:
             "partner": f"http://127.0.0.1:{self.ports['partner']}/events",
         }
         if direct:
-            kafka = self.all["kafka"]
-            return own | {"kafka": f"127.0.0.1:{kafka._state.ports['own']}"}
+            return own | {"kafka": kafka.bootstrap_servers}
         shown = {
             name: address.replace(f":{self.ports[name]}/", f":{self.proxies.ports[name]}/")
             for name, address in own.items()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ class System:
         """Hold no event to its order at the partner that was committed since a time: a redrive went beside it."""
         ids = [marker.event_id for marker in self.watch.markers if marker.committed >= at]
         self.redriven.update(range(min(ids, default=0), max(ids, default=-1) + 1))
+
+    def backfill_of_today(self) -> list[str]:
+        """Return the words of a backfill of today.
+
+        Where rows are gone for good, the warehouse has many more, and would else refuse to take them away.
+        """
+        words = ["backfill", "--since", datetime.now(UTC).date().isoformat()]
+        return [*words, "--allow-removal"] if self.gone else words
 
     def type(self, command: str) -> str:
         """Run a command that was printed; return what it says."""
