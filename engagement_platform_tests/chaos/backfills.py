@@ -61,7 +61,7 @@ def _killed(system: System, luck: Random) -> None:
 def _overload(system: System, luck: Random) -> None:
     """Write so much for a while that the machine cannot keep up."""
     assert system.writers is not None
-    process = system.writers.generate(20_000)
+    process = system.writers.generate(6_000)
     time.sleep(luck.uniform(8, 12))
     assert process.stdin is not None
     process.stdin.close()
@@ -73,6 +73,6 @@ FAULTS: tuple[Fault, ...] = (
     Fault("backfill today", "a backfill of today beside the stream", "its end", _backfill, 60.0, needs="Dagster"),
     Fault("kill the backfill", "kill -9 of the run that rebuilds today", "Dagster launches it again", _killed, 100.0,
           needs="Dagster"),
-    Fault("overload", "20,000 events/s offered for 8 to 12 s", "fewer events", _overload, 60.0,
+    Fault("overload", "6,000 events/s offered for 8 to 12 s", "fewer events", _overload, 60.0,
           {"kafka": 30.0, "redis": 30.0, "warehouse": 60.0, "partner": 120.0}, "healed"),
 )  # fmt: skip
