@@ -6,7 +6,7 @@ import http.client
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,9 +37,10 @@ def login_proxy(backend: int, certificate: Path) -> Iterator[int]:
                 if name.lower() not in _OF_ONE_HOP:
                     self.send_header(name, value)
             self.end_headers()
-            while chunk := answer.read1(1 << 16):
-                self.wfile.write(chunk)
-                self.wfile.flush()
+            with suppress(http.client.IncompleteRead, OSError):  # either side may end a stream of events
+                while chunk := answer.read1(1 << 16):
+                    self.wfile.write(chunk)
+                    self.wfile.flush()
             asked.close()
 
         do_POST = do_GET  # noqa: N815, the library's name

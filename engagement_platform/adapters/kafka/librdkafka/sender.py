@@ -19,15 +19,20 @@ _FIRST_PATIENCE = 0.1
 _LOOK_SECONDS = 0.05
 
 
+_PURGED = {"_PURGE_QUEUE", "_PURGE_INFLIGHT"}
+"""Reports of messages that were dropped because another one failed."""
+
+
 class Deliveries:
-    """What became of messages: the first that failed is noted. The library counts the others."""
+    """What became of messages: the first that failed by itself is noted. The library counts the others."""
 
     def __init__(self) -> None:
         self.failure: KafkaError | None = None
 
     def note(self, error: KafkaError | None, _: object) -> None:
         """Note the report of one message."""
-        self.failure = self.failure or error
+        if self.failure is None and error is not None and error.name() not in _PURGED:
+            self.failure = error
 
 
 class Sender:
