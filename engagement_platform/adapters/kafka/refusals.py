@@ -3,6 +3,8 @@
 `said` is the client's own text: the kind of the error and what it says.
 """
 
+import ssl
+
 from engagement_platform.adapters import tls
 from engagement_platform.domain.errors import Refused, Unavailable
 from engagement_platform.domain.tls import Where, remedy
@@ -77,24 +79,24 @@ def explained(kafka: Kafka, told: Unavailable) -> Unavailable:
     host, _, port = kafka.bootstrap_servers.split(",")[0].rpartition(":")
     if (isinstance(told, Refused) and _DISAGREE not in told.what) or not port.isdecimal():
         return told
-    at = host.strip("[]"), int(port)
+    at, context = (host.strip("[]"), int(port)), None
     if "SSL" not in kafka.security_protocol:
         said = "the broker speaks TLS there" if tls.is_spoken(*at) else None
     elif tls.answers_in_plain(*at, _WHICH_VERSIONS):
         said = "the broker speaks no TLS there"
     else:
-        said = tls.objection(tls.context(kafka), *at)
+        context = tls.context(kafka)
+        said = tls.objection(context, *at)
     if said is not None:
         return tls_refused(kafka, said)
-    return login_missing(kafka) if "SASL" not in kafka.security_protocol and _wants_login(kafka, *at) else told
+    return login_missing(kafka) if "SASL" not in kafka.security_protocol and _wants_login(*at, context) else told
 
 
-def _wants_login(kafka: Kafka, host: str, port: int) -> bool:
-    """Say whether a listener knows logins. One that does not says so when it is asked for a mechanism.
+def _wants_login(host: str, port: int, context: ssl.SSLContext | None) -> bool:
+    """Say whether a listener, over TLS where there is a context, knows logins. One that does not says so when asked.
 
     https://kafka.apache.org/protocol.html#The_Messages_SaslHandshake
     """
-    context = tls.context(kafka) if "SSL" in kafka.security_protocol else None
     said = tls.answer(host, port, _WHICH_MECHANISM, _UP_TO_ERROR, context)
     return len(said) == _UP_TO_ERROR and int.from_bytes(said[-2:], "big") != _ILLEGAL_SASL_STATE
 

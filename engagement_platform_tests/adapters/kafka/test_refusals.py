@@ -95,6 +95,14 @@ def produce(settings: Settings, topic: str) -> None:
         producer.commit([Message(topic, None, b"x")])
 
 
+def refused_each_way(settings: Settings) -> Iterator[str]:
+    """Yield what is said to each that connects: who makes topics, reads one, writes, or looks for the checkpoint."""
+    yield refused(lambda: ensure_topics(settings))
+    yield refused(lambda: closing(TopicReader(settings.kafka, settings.topics.events)))
+    yield refused(lambda: produce(settings, settings.topics.events))
+    yield refused(lambda: checkpoint(settings))
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize(
     "changes",
@@ -109,13 +117,7 @@ def test_who_refuses_the_login_says_so(
 ) -> None:
     monkeypatch.setattr(connection, "BOOTSTRAP_MS", 500)
     wrong = guarded.settings.replace(kafka_client=client, **changes)
-    for act in (
-        ensure_topics,
-        lambda s: closing(TopicReader(s.kafka, s.topics.events)),
-        lambda s: produce(s, s.topics.events),
-        checkpoint,
-    ):
-        said = refused(lambda act=act: act(wrong))  # type: ignore[misc]
+    for said in refused_each_way(wrong):
         assert "refuses the login" in said
         assert "ENGAGEMENT_KAFKA_SASL_PASSWORD" in said
 
@@ -133,13 +135,7 @@ def test_who_wants_a_login_and_gets_none_says_so(
             kafka_security_protocol="SSL",
             kafka_ssl_cafile=guarded.authority,
         )
-    for act in (
-        ensure_topics,
-        lambda s: closing(TopicReader(s.kafka, s.topics.events)),
-        lambda s: produce(s, s.topics.events),
-        checkpoint,
-    ):
-        said = refused(lambda act=act: act(without))  # type: ignore[misc]
+    for said in refused_each_way(without):
         assert "wants a login" in said
         assert f"to SASL_{'SSL' if is_encrypted else 'PLAINTEXT'}" in said
 

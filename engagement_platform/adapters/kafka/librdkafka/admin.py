@@ -54,7 +54,8 @@ class LibrdkafkaAdmin:
             raise
 
     def shown(self, topics: Collection[str]) -> frozenset[str]:
-        return frozenset(topic for topic in topics if self._describe(topic) is not None)
+        futures = self._requests.client.describe_topics(TopicCollection(list(topics)))
+        return frozenset(topic for topic, future in futures.items() if self._described(future) is not None)
 
     def create(self, topics: Mapping[str, port.NewTopic]) -> None:
         new = [
@@ -88,8 +89,11 @@ class LibrdkafkaAdmin:
         return None if described is None else identity_of(described)
 
     def _describe(self, topic: str) -> Any:
+        return self._described(self._requests.client.describe_topics(TopicCollection([topic]))[topic])
+
+    def _described(self, future: Any) -> Any:
         try:
-            return self._requests.answer(self._requests.client.describe_topics(TopicCollection([topic]))[topic])
+            return self._requests.answer(future)
         except KafkaException as error:
             if error_of(error).name() in _NOT_SHOWN:
                 return None

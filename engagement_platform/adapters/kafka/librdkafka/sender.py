@@ -17,8 +17,6 @@ from engagement_platform.settings import Kafka
 
 _FIRST_PATIENCE = 0.1
 _LOOK_SECONDS = 0.05
-
-
 _PURGED = {"_PURGE_QUEUE", "_PURGE_INFLIGHT"}
 """Reports of messages that were dropped because another one failed."""
 
