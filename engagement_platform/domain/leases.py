@@ -25,6 +25,13 @@ SILENT_AFTER = timedelta(seconds=15)
 Two processes at full speed on two cores made healthy loops miss three seconds.
 """
 
+FROZEN_AFTER = timedelta(seconds=3.5)
+"""A run is frozen, or cut off, when all of its loops have been silent for so long while others beat.
+
+One loop may be starved that long. That all are, each in a process of its own, while the observer beside them has its
+turns and the beats of others arrive, is no slowness: neither of the machine nor of the database.
+"""
+
 PATIENCE = timedelta(seconds=15)
 """How long a run may do without one of its loops: Dagster restarts the op of a dead loop beside its siblings."""
 
@@ -165,7 +172,20 @@ def life(snapshot: LeaseSnapshot) -> Life:
     begun = snapshot.of(lease.run_id)
     if not any(snapshot.lives(loop) for loop in begun.values()) and not _between_loops(snapshot, lease):
         return Life.DEAD
+    if _is_frozen(snapshot, lease):
+        return Life.DEAD
     return Life.LIMPS if missing(snapshot) else Life.STREAMS
+
+
+def _is_frozen(snapshot: LeaseSnapshot, lease: Lease) -> bool:
+    """Say whether the run's loops are silent all together, seen by one who watches, while beats of others arrive."""
+    silent = [
+        loop.ended_at is None and snapshot.unseen(loop.heartbeat_at) > FROZEN_AFTER
+        for loop in snapshot.of(lease.run_id).values()
+    ]
+    others = [loop.heartbeat_at for loop in snapshot.loops if loop.run_id != lease.run_id]
+    beats_arrive = any(abs(snapshot.now - heartbeat) <= LOOKED_AWAY for heartbeat in others)
+    return snapshot.watched_since is not None and len(silent) > 1 and all(silent) and beats_arrive
 
 
 def _between_loops(snapshot: LeaseSnapshot, lease: Lease) -> bool:

@@ -120,7 +120,8 @@ class World:
 loops = st.sampled_from(FOUR)
 faults = st.one_of(
     st.tuples(st.just("starve one"), loops, st.floats(0, 13)),
-    st.tuples(st.just("starve the holder"), loops, st.floats(0, 13)),
+    st.tuples(st.just("starve all but one"), loops, st.floats(0, 13)),
+    st.tuples(st.just("starve the holder"), loops, st.floats(0, 2.4)),
     st.tuples(st.just("starve all"), loops, st.floats(0, 40)),
     st.tuples(st.just("starve one that waits"), loops, st.floats(0, 40)),
     st.tuples(st.just("restart one"), loops, st.floats(0, 10)),
@@ -132,15 +133,14 @@ faults = st.one_of(
 
 def inflict(world: World, what: str, name: str, seconds: float) -> None:
     one = next(process for process in world.holder if process.name == name)
+    starved = {
+        "starve one": [one],
+        "starve all but one": [process for process in world.holder if process is not one],
+        "starve the holder": world.holder,
+        "starve all": world.everybody,
+        "starve one that waits": [process for process in world.spare if process.name == name],
+    }
     match what:
-        case "starve one":
-            world.starve([one], seconds)
-        case "starve the holder":
-            world.starve(world.holder, seconds)
-        case "starve all":
-            world.starve(world.everybody, seconds)
-        case "starve one that waits":
-            world.starve([process for process in world.spare if process.name == name], seconds)
         case "restart one":
             world.restart(one, seconds)
         case "cut one":
@@ -150,6 +150,8 @@ def inflict(world: World, what: str, name: str, seconds: float) -> None:
                 world.cut(process)
         case "take the database away":
             world.take_database_away(seconds)
+        case _:
+            world.starve(starved[what], seconds)
     world.pass_by(seconds + 3)
 
 
@@ -185,6 +187,22 @@ def test_a_killed_run_is_replaced_within_four_seconds(events: list[tuple[str, st
     world.pass_by(10)
     assert world.claimed_at is not None
     assert world.claimed_at - killed <= 4
+
+
+@settings(max_examples=40)
+@given(st.lists(faults, max_size=3), st.floats(0, 1))
+def test_a_frozen_run_is_replaced_within_five_seconds(events: list[tuple[str, str, float]], offset: float) -> None:
+    world = World()
+    world.pass_by(5)
+    for what, name, seconds in events:
+        inflict(world, what, name, seconds)
+    world.pass_by(5 + offset)
+    assert world.claimed_at is None
+    frozen = world.now
+    world.starve(world.holder, 60)
+    world.pass_by(10)
+    assert world.claimed_at is not None
+    assert world.claimed_at - frozen <= 5
 
 
 @pytest.mark.parametrize("name", FOUR)

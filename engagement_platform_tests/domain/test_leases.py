@@ -9,6 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from engagement_platform.domain.launches import Launch, decide
 from engagement_platform.domain.leases import (
+    FROZEN_AFTER,
     GONE_AFTER,
     LONG_PATIENCE,
     LOOKED_AWAY,
@@ -98,6 +99,35 @@ class TestLife:
 
     def test_a_frozen_run_is_dead_after_a_while(self) -> None:
         assert not alive(snapshot(lease(), *(loop(name, silent=SILENT_AFTER.total_seconds() + 1) for name in LOOPS)))
+
+    @pytest.mark.parametrize("silent", [FROZEN_AFTER.total_seconds(), FROZEN_AFTER.total_seconds() + 0.1])
+    def test_a_run_that_is_silent_as_a_whole_while_others_beat_is_frozen(self, silent: float) -> None:
+        frozen = [loop(name, silent=silent) for name in FOUR]
+        held = lease(loops=FOUR)
+        assert alive(snapshot(held, *frozen, *SUCCESSOR, watched=100)) is (silent == FROZEN_AFTER.total_seconds())
+        assert may_claim(snapshot(held, *frozen, *SUCCESSOR, watched=100), "new", LOOPS) is (
+            silent > FROZEN_AFTER.total_seconds()
+        )
+
+    @pytest.mark.parametrize("name", FOUR)
+    def test_a_run_of_which_one_loop_beats_is_not_frozen(self, name: str) -> None:
+        others = [loop(other, silent=14) for other in FOUR if other != name]
+        assert alive(snapshot(lease(loops=FOUR), loop(name), *others, *SUCCESSOR, watched=100))
+
+    def test_silence_of_everybody_says_nothing_of_the_run_nor_does_what_was_not_watched(self) -> None:
+        """As where the database takes no writes for a moment, so that no beat of anybody arrives."""
+        silent = [loop(name, silent=5) for name in LOOPS]
+        mute = [loop(name, "new", awaits=8, silent=5) for name in LOOPS]
+        assert alive(snapshot(lease(), *silent, *mute, watched=100))
+        assert alive(snapshot(lease(), *silent, watched=100)), "nobody else is there"
+        assert alive(snapshot(lease(), *silent, *SUCCESSOR, watched=3)), "the watch has just begun"
+        assert alive(snapshot(lease(), *silent, *SUCCESSOR)), "one look is no watch"
+        assert not alive(snapshot(lease(), *silent, *SUCCESSOR, watched=100))
+
+    def test_the_only_loop_that_is_at_work_may_be_slow(self) -> None:
+        assert alive(snapshot(lease(), loop("relay", silent=10), *SUCCESSOR, watched=100))
+        ended = loop("relay", silent=12, ended=True)
+        assert alive(snapshot(draining(), ended, loop("tally", silent=10), *SUCCESSOR, watched=100))
 
     @pytest.mark.parametrize("name", FOUR)
     def test_a_loop_that_died_is_given_time_to_start_again(self, name: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases
-from engagement_platform.domain.leases import GONE_AFTER, LeaseSnapshot, alive, waiting
+from engagement_platform.domain.leases import FROZEN_AFTER, GONE_AFTER, LeaseSnapshot, alive, waiting
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.faults.databases import shut
@@ -149,6 +149,25 @@ def test_a_frozen_run_loses_the_lease_and_ends_when_it_wakes(start: Start) -> No
     old.signal(signal.SIGCONT)
     old.sees("stops Run new has taken over", 3)
     assert old.ended(5) == 0
+
+
+def test_a_run_that_is_frozen_as_a_whole_loses_the_lease_within_five_seconds(start: Start) -> None:
+    old = [start("old", loop, loops=LOOPS) for loop in LOOPS]
+    for each in old:
+        each.sees("owns 1")
+    new = [start("new", loop, loops=LOOPS) for loop in LOOPS]
+    for each in new:
+        each.sees("registered")
+    time.sleep(FROZEN_AFTER.total_seconds())  # who waits has watched them
+    frozen = time.monotonic()
+    for each in old:
+        each.signal(signal.SIGSTOP)
+    new[0].sees("owns 2")
+    assert FROZEN_AFTER.total_seconds() - 1.5 < time.monotonic() - frozen < 6
+    for each in old:
+        each.signal(signal.SIGCONT)
+        each.sees("stops Run new has taken over", 3)
+        assert each.ended(5) == 0
 
 
 def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None:
