@@ -90,6 +90,7 @@ def _freeze_op(loop: str) -> Callable[[System, Random], None]:
     def inflict(system: System, luck: Random) -> None:
         with frozen([op_of(system, loop)]):
             time.sleep(luck.uniform(6, 12))
+        system.healed()
 
     return inflict
 
@@ -159,6 +160,7 @@ def _two_runs(system: System, luck: Random) -> None:
     )  # fmt: skip
     with frozen([op_of(system, luck.choice(LOOPS))]):
         time.sleep(luck.uniform(3, 6))
+    system.healed()
     process.wait(120)
 
 
@@ -168,14 +170,11 @@ _ITSELF = "the platform, by itself"
 _SUPERVISED = "whoever supervises Dagster starts it again where it ends"
 
 
-def _op(kind: str, loop: str, what: str, inflict: Callable[[System, Random], None], takes: float) -> Fault:
-    return Fault(f"{kind} {loop}", what.format(loop), _ITSELF, inflict, takes, _OP if kind == "kill" else _RUN)
-
-
 FAULTS: tuple[Fault, ...] = (
-    *(_op("kill", loop, "kill -9 of the op {}", _kill_op(loop), 12.0) for loop in LOOPS),
+    *(Fault(f"kill {loop}", f"kill -9 of the op {loop}", _ITSELF, _kill_op(loop), 12.0, _OP) for loop in LOOPS),
     *(
-        _op("freeze", loop, "SIGSTOP of the op {} for 6 to 12 s, then SIGCONT: a zombie", _freeze_op(loop), 30.0)
+        Fault(f"freeze {loop}", f"SIGSTOP of the op {loop} for 6 to 12 s, then SIGCONT: one loop that is silent may be"
+              " starved, and is waited for", _ITSELF, _freeze_op(loop), 30.0, _RUN, since="healed")
         for loop in LOOPS
     ),
     Fault("kill the run", "kill -9 of the run's worker, forkserver and ops", _ITSELF, _kill_run, 30.0, _RUN,
@@ -184,8 +183,8 @@ FAULTS: tuple[Fault, ...] = (
           needs="Dagster"),
     Fault("freeze the run", "SIGSTOP of all its processes for 10 to 20 s, then SIGCONT: zombies beside the next run",
           _ITSELF, _freeze_run, 45.0, _RUN, needs="Dagster"),
-    Fault("two runs", "another run launched, while an op of the one that streams is frozen", _ITSELF, _two_runs, 40.0,
-          _RUN, needs="Dagster"),
+    Fault("two runs", "another run launched, while an op of the one that streams is frozen for 3 to 6 s", _ITSELF,
+          _two_runs, 40.0, _RUN, since="healed", needs="Dagster"),
     Fault("kill the code server", "kill -9 of Dagster's code server", _SUPERVISED,
           _kill_of_dagster("dagster code-server", "dagster api grpc"), 40.0, _RUN, needs="Dagster"),
     Fault("kill the daemon", "kill -9 of Dagster's daemon", _SUPERVISED, _kill_of_dagster("dagster._daemon"), 40.0,
