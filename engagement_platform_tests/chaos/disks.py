@@ -18,18 +18,19 @@ _SECONDS = (6.0, 12.0)
 
 def fill(folder: Path) -> None:
     """Write until there is no room left."""
-    with (folder / _FILLER).open("wb") as file, suppress(OSError):
+    with (folder / _FILLER).open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"\0" * (1 << 20))
-            file.flush()
 
 
 def _full(name: str) -> Callable[[System, Random], None]:
     def inflict(system: System, luck: Random) -> None:
         folder = system.disks[name]
-        fill(folder)
-        time.sleep(luck.uniform(*_SECONDS))
-        (folder / _FILLER).unlink()
+        try:
+            fill(folder)
+            time.sleep(luck.uniform(*_SECONDS))
+        finally:
+            (folder / _FILLER).unlink()
         _start_again(system, name)
         system.healed()
 

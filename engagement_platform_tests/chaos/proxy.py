@@ -49,8 +49,11 @@ class Route:
         except OSError:
             writer.transport.abort()
             return
-        known_as = requests.get_extra_info("sockname")[1]
-        self.peers[known_as] = writer.get_extra_info("peername")[1]
+        known_as, whose = requests.get_extra_info("sockname")[1], writer.get_extra_info("peername")
+        if whose is None:  # it has gone meanwhile
+            requests.close()
+            return
+        self.peers[known_as] = whose[1]
         self.open |= {writer, requests}
         try:
             pumps = [
