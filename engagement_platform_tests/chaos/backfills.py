@@ -52,7 +52,7 @@ def _workers(system: System) -> list[psutil.Process]:
 def _killed(system: System, luck: Random) -> None:
     """Kill the run of the backfill once it is at work; Dagster launches it again."""
     process = _begun(system)
-    (victim,) = wait_for(lambda: _workers(system)[:1], "the run of the backfill", 120)
+    (victim,) = wait_for(lambda: _workers(system)[:1], "the run of the backfill", 300)
     time.sleep(luck.uniform(2, 5))
     signal_all([victim, *victim.children(recursive=True)], SIGKILL)
     _ended(process)
