@@ -70,9 +70,13 @@ def restart(*, at: Literal["earliest", "latest"], yes: bool, stream: str | None)
         click.confirm(f"{again if at == 'earliest' else never} Go on?", abort=True)
     from engagement_platform.recovery import forward as recovery
 
+    since = recovery.missed_since(settings)
     for topic, offsets in recovery.restart(settings, at).items():
         listed = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items()))
         click.echo(f"{topic}: forward goes on from the offsets {listed}")
+    if since is not None:
+        backfill = aimed(f"engagement-platform backfill --to api --since {since}")
+        click.echo(f"What Kafka has no more, and was not delivered, is read from the source by: {backfill}")
 
 
 @forward.command("give-up")

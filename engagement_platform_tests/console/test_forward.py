@@ -16,6 +16,7 @@ def test_where_forward_begins_is_asked_for_first_and_then_said(settings: Setting
     assert done.exit_code == 0, done.output
     assert sum(stored(settings).values()) == 9
     assert f"{settings.topics.events}: forward goes on from the offsets 0: " in done.output
+    assert "--since" not in done.output, "Kafka has all of it"
 
 
 def stored(settings: Settings) -> dict[int, int]:

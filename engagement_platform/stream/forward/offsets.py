@@ -27,6 +27,11 @@ _MARGIN = timedelta(minutes=1)
 """By which clocks may differ."""
 
 
+def since_of(settled_to: datetime | None) -> str:
+    """Return what `backfill --since` takes, where all that came before a time is settled; TIME: it is not known."""
+    return "TIME" if settled_to is None else f"{settled_to - _MARGIN:%Y-%m-%dT%H:%M:%S}"
+
+
 class Offsets:
     """How far the topics are settled. The group in Kafka says where forward goes on.
 
@@ -115,8 +120,7 @@ class Offsets:
 
     def since(self) -> str:
         """Return the time before which all that was published is settled, as a command takes it; TIME: not known."""
-        settled_to = self.settled_to
-        return "TIME" if settled_to is None else f"{settled_to - _MARGIN:%Y-%m-%dT%H:%M:%S}"
+        return since_of(self.settled_to)
 
     @property
     def settled_to(self) -> datetime | None:

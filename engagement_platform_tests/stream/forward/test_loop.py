@@ -15,7 +15,7 @@ from engagement_platform.domain.delivery import dispatch
 from engagement_platform.domain.errors import StreamStopped, Unavailable
 from engagement_platform.domain.loop_state import Activity, in_words
 from engagement_platform.local.receiver import Behaviour, Receiver
-from engagement_platform.recovery.forward import restart
+from engagement_platform.recovery.forward import missed_since, restart
 from engagement_platform.settings import Settings
 from engagement_platform.stream import dead_letters
 from engagement_platform.stream.forward import loop as forward
@@ -256,9 +256,15 @@ def test_events_that_expired_stop_it_with_what_to_run(to: To, receiver: Receiver
     publish(to(), range(10, 30))
     _expire(to())
     publish(to(), range(30, 40))
-    with pytest.raises(StreamStopped, match=r"forward restart --at earliest.*backfill --to api --since 20\d\d-"):
+    with pytest.raises(
+        StreamStopped, match=r"forward restart --at earliest.*backfill --to api --since 20\d\d-"
+    ) as stop:
         drain(forward.run, to())
+    since = missed_since(to())
+    assert since is not None
+    assert str(stop.value).endswith(f"--since {since}"), "whoever types the first command is told the second again"
     restart(to(), "earliest")
+    assert missed_since(to()) is None
     drain(forward.run, to())
     assert received(receiver) == {*range(10), *range(30, 40)}
 

@@ -95,6 +95,9 @@ def test_a_topic_that_is_deleted_while_events_wait_stops_it_and_the_remedy_deliv
     assert done.exit_code == 0, done.output
     since = re.search(r"--since (\S+)", str(raised.value))
     assert since is not None
+    assert f"engagement-platform backfill --to api --since {since[1]}" in done.output, "it is not told only once"
+    again = CliRunner().invoke(command, ["restart", "--at", "earliest", "--yes"])
+    assert "--since" not in again.output, "nothing is missing in the topic from which it goes on"
     begin = datetime.fromisoformat(since[1]).replace(tzinfo=UTC)
     replay(to(), Happened(begin, datetime.now(UTC) + timedelta(minutes=1)), to_api=True)
     drain(forward.run, to())
