@@ -1,10 +1,11 @@
 """What an operator does when forward stands still where it cannot go on: let it begin elsewhere."""
 
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Literal
 
-from engagement_platform.adapters.kafka.group import GroupReader, note_of
+from engagement_platform.adapters.kafka.group import GroupReader, Stored, note_of
 from engagement_platform.adapters.kafka.topics import ensure_replay_topic
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.domain.errors import Unavailable
@@ -22,7 +23,7 @@ def restart(settings: Settings, at: Literal["earliest", "latest"]) -> dict[str, 
     done = {}
     for topic in (settings.topics.events, settings.topics.replays):
         with closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)) as reader:
-            if topic == settings.topics.replays and _is_usable(reader):
+            if topic == settings.topics.replays and _has_all(reader, reader.stored()):
                 continue
             latest = at == "latest" and topic == settings.topics.events
             done[topic] = reader.end_offsets() if latest else reader.beginning_offsets()
@@ -41,21 +42,31 @@ def missed_since(settings: Settings) -> str | None:
     """
     topic = settings.topics.events
     with closing(GroupReader(settings.kafka, topic, settings.topics.forward_group)) as reader:
-        if _is_usable(reader):
+        stored = reader.stored()
+        if stored:
+            times = [one.settled_to for one in stored.values()]
+            known = [moment for moment in times if moment is not None]
+            return None if _has_all(reader, stored) else since_of(min(known) if len(known) == len(times) else None)
+        try:
+            copy = forwarded.read(settings, topic)
+        except Unavailable:  # a restart does without that database
+            return since_of(None)
+        if copy is None or _has_all_of(reader, {copy.topic_id}, copy.offsets):
             return None
-        stored, oldest, topic_id = reader.stored(), reader.beginning_offsets(), reader.topic_id
-    if stored:
-        times = [one.at for one in stored.values()]
-        return since_of(datetime.fromisoformat(min(times)) if all(times) else None)
-    copy = forwarded.read(settings, topic)
-    if copy is None or (copy.topic_id == topic_id and all(at >= oldest[p] for p, at in copy.offsets.items())):
-        return None
-    return since_of(copy.settled_to)
+        return since_of(copy.settled_to)
 
 
-def _is_usable(reader: GroupReader) -> bool:
-    stored, oldest = reader.stored(), reader.beginning_offsets()
-    # Nothing stored is not usable: the copy in the platform's database may be of a topic that is gone.
-    return bool(stored) and all(
-        offset.topic_id == reader.topic_id and offset.offset >= oldest[p] for p, offset in stored.items()
-    )
+def _has_all(reader: GroupReader, stored: Mapping[int, Stored]) -> bool:
+    """Say whether the topic has what is behind the offsets. Not where nothing is stored.
+
+    The copy in the platform's database may be of a topic that is gone.
+    """
+    return _has_all_of(reader, {one.topic_id for one in stored.values()}, {p: one.offset for p, one in stored.items()})
+
+
+def _has_all_of(reader: GroupReader, topic_ids: set[str], offsets: Mapping[int, int]) -> bool:
+    """Say whether the topic is the one of these identities, and has what is behind the offsets."""
+    if topic_ids != {reader.topic_id}:
+        return False
+    oldest = reader.beginning_offsets()
+    return all(offset >= oldest[partition] for partition, offset in offsets.items())

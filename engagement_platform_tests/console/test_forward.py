@@ -1,3 +1,4 @@
+import pytest
 from click.testing import CliRunner
 
 from engagement_platform.adapters.kafka.group import GroupReader
@@ -25,3 +26,21 @@ def stored(settings: Settings) -> dict[int, int]:
         return {partition: each.offset for partition, each in reader.stored().items()}
     finally:
         reader.close()
+
+
+def test_a_restart_does_without_the_platforms_database_and_another_programs_notes(
+    settings: Settings, in_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They tell since when events are missing; without them that is not known, and said so."""
+    publish(settings, range(3))
+    reader = GroupReader(settings.kafka, settings.topics.events, settings.topics.forward_group)
+    reader.store(dict.fromkeys(reader.partitions, 0), dict.fromkeys(reader.partitions, "some note"))
+    reader.close()
+    done = CliRunner().invoke(forward, ["restart", "--at", "earliest", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "backfill --to api --since TIME" in done.output
+    monkeypatch.setenv("ENGAGEMENT_PLATFORM_DSN", "postgresql://nobody@127.0.0.1:1/unused")
+    monkeypatch.setenv("ENGAGEMENT_FORWARD_GROUP", "another")
+    done = CliRunner().invoke(forward, ["restart", "--at", "earliest", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "forward goes on from" in done.output

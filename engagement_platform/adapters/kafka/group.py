@@ -10,7 +10,7 @@ forward stands is kept in the platform's database, too: see `adapters.platform.f
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.port import NoteTooLong
@@ -34,6 +34,14 @@ class Stored:
     """How many events may become dead letters, as `domain.delivery.blame` counts them."""
     tried: str = ""
     """For how long events behind it were tried, as `domain.delivery.tries` writes it."""
+
+    @property
+    def settled_to(self) -> datetime | None:
+        """`at` as a time; None where nobody wrote it down, or another program wrote something else."""
+        try:
+            return datetime.fromisoformat(self.at).replace(tzinfo=UTC)
+        except ValueError:
+            return None
 
 
 def note_of(topic_id: str, settled_to: datetime | None, credit: int | None = None, tried: str = "") -> str:

@@ -43,7 +43,7 @@ class Topic:
     def resume(self, stored: Mapping[int, Stored]) -> None:
         """Go on from these offsets; from the oldest messages there are when there are none."""
         own = self.reader.shard.part_of(stored)
-        self._settled_to = {partition: _time(one.at) for partition, one in own.items()}
+        self._settled_to = {partition: one.settled_to for partition, one in own.items()}
         self._prefixes = {partition: Prefix(one.offset) for partition, one in own.items()}
         self.reader.resume(stored)
         self._prefixes = {partition: Prefix(at) for partition, at in self.reader.positions().items()}
@@ -128,13 +128,6 @@ class Topic:
     def span(self) -> int:
         """How many messages are remembered because one before them is not settled."""
         return sum(prefix.span for prefix in self._prefixes.values())
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def _of_ms(milliseconds: int) -> datetime:

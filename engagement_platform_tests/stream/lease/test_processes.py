@@ -18,7 +18,7 @@ from engagement_platform.domain.leases import FROZEN_AFTER, GONE_AFTER, LeaseSna
 from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.faults.databases import shut
-from engagement_platform_tests.stream.lease.conftest import LOOPS, Start
+from engagement_platform_tests.stream.lease.conftest import LOOPS, Process, Start
 
 pytestmark = pytest.mark.slow
 
@@ -152,12 +152,7 @@ def test_a_frozen_run_loses_the_lease_and_ends_when_it_wakes(start: Start) -> No
 
 
 def test_a_run_that_is_frozen_as_a_whole_loses_the_lease_within_five_seconds(start: Start) -> None:
-    old = [start("old", loop, loops=LOOPS) for loop in LOOPS]
-    for each in old:
-        each.sees("owns 1")
-    new = [start("new", loop, loops=LOOPS) for loop in LOOPS]
-    for each in new:
-        each.sees("registered")
+    old, new = _one_streams_and_one_waits(start)
     time.sleep(FROZEN_AFTER.total_seconds())  # who waits has watched them
     frozen = time.monotonic()
     for each in old:
@@ -172,12 +167,7 @@ def test_a_run_that_is_frozen_as_a_whole_loses_the_lease_within_five_seconds(sta
 
 def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None:
     """Both processors are taken, and a loop gets none at all for longer than a dead one would be waited for."""
-    old = [start("old", loop, loops=LOOPS) for loop in LOOPS]
-    for each in old:
-        each.sees("owns 1")
-    new = [start("new", loop, loops=LOOPS) for loop in LOOPS]
-    for each in new:
-        each.sees("registered")
+    old, new = _one_streams_and_one_waits(start)
     with _busy_processors():
         for stopped in (old[0], old[1]):
             stopped.signal(signal.SIGSTOP)
@@ -185,6 +175,16 @@ def test_busy_processors_cost_no_lease(start: Start, platform: Settings) -> None
             stopped.signal(signal.SIGCONT)
     assert read(platform).epoch == 1
     assert not [line for each in new for line in each.seen if line.startswith("owns")]
+
+
+def _one_streams_and_one_waits(start: Start) -> tuple[list[Process], list[Process]]:
+    old = [start("old", loop, loops=LOOPS) for loop in LOOPS]
+    for each in old:
+        each.sees("owns 1")
+    new = [start("new", loop, loops=LOOPS) for loop in LOOPS]
+    for each in new:
+        each.sees("registered")
+    return old, new
 
 
 @contextmanager
