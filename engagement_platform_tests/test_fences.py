@@ -35,7 +35,10 @@ NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "kafka.KafkaConsumer": ("_cluster", "_fetcher", "_manager", "_net"),
         "kafka.KafkaProducer": ("_transaction_manager", "_sender"),
-        "kafka.producer.transaction_manager.TransactionManager": ("begin_commit", "last_error"),
+        "kafka.producer.transaction_manager.TransactionManager": (
+            "begin_commit", "begin_abort", "last_error", "has_error", "maybe_add_partition_to_transaction",
+            "is_send_to_partition_allowed",
+        ),
         "kafka.producer.transaction_manager.TransactionalRequestResult": ("wait",),
         "kafka.producer.sender.Sender": ("config", "wakeup", "force_close"),
         "kafka.consumer.fetcher.Fetcher": ("PartitionRecords",),

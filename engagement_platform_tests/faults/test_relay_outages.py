@@ -62,6 +62,7 @@ def test_a_server_killed_and_back(
         wait_for(lambda: len(ids(own_settings)) >= len(committed(source)), "the events after the outage", 60)
         assert ids(own_settings) == committed(source)  # a crash skips ids: the sequence is logged ahead
     lines = [record.getMessage() for record in caplog.records if record.name == "engagement_platform.relay"]
+    lines = [line for line in lines if "had lost the end of a transaction" not in line]  # it may, at any kill
     assert [("Waiting" in line, "answers again" in line) for line in lines] == [(True, False), (False, True)]
 
 

@@ -1,12 +1,12 @@
 """Reads the relay's checkpoint: the last committed record of its compacted topic."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.client import client_of
-from engagement_platform.adapters.kafka.port import Admin, Consumer, Fetching
+from engagement_platform.adapters.kafka.port import Admin, Consumer, Fetching, Place
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.domain.checkpoint import Checkpoint, from_bytes
 from engagement_platform.domain.errors import Unavailable
@@ -38,7 +38,17 @@ class Checkpoints:
         is committed stands before a transaction that is still open elsewhere, and an old checkpoint would be taken for
         the last. Raises Unavailable.
         """
-        end = self._ends.written_ends(self._settings.topics.checkpoint, [_PARTITION])[_PARTITION]
+        return self._last_before(self._ends.written_ends(self._settings.topics.checkpoint, [_PARTITION])[_PARTITION])
+
+    def last_committed(self) -> Checkpoint | None:
+        """Return the last checkpoint before the first transaction that is open, whosever it is. Raises Unavailable."""
+        return self._last_before(self._records.end_offsets([_PARTITION])[_PARTITION])
+
+    def left_open(self, topics: Collection[str]) -> frozenset[Place]:
+        """Return the partitions of topics in which a transaction is open. Raises Unavailable."""
+        return self._ends.left_open(topics)
+
+    def _last_before(self, end: int) -> Checkpoint | None:
         begin = self._records.beginning_offsets([_PARTITION])[_PARTITION]
         back = _FIRST_LOOK_BACK
         while True:

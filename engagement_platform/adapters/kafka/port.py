@@ -25,6 +25,13 @@ class NoteTooLong(Exception):
     """Kafka has no room for what is to stand beside an offset (offset.metadata.max.bytes)."""
 
 
+class Place(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
 class Message(NamedTuple):
     """One record to send."""
 
@@ -169,6 +176,12 @@ class Admin(Protocol):
 
     def written_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return partition -> end of all that is written, open transactions included."""
+
+    def left_open(self, topics: Collection[str]) -> frozenset[Place]:
+        """Return the partitions where not all that is written can be read: a transaction is open there.
+
+        Whatever is committed meanwhile makes none of them appear. Raises Unavailable also when a topic is not there.
+        """
 
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
         """Return partition -> the latest timestamp of its messages, in ms; None for an empty one."""

@@ -14,19 +14,21 @@ from engagement_platform.stream.relay.numbers import Numbers
 from engagement_platform.stream.relay.publisher import Publisher, now
 from engagement_platform.stream.relay.relay import Relay
 from engagement_platform.stream.relay.source_watch import SourceWatch, begin_at
+from engagement_platform.stream.relay.unended import end_what_hangs
 from engagement_platform.stream.supervisor import Supervision
 
 log = logging.getLogger("engagement_platform.relay")
 
 
 def take_over(clients: Clients, settings: Settings, control: Control, limit: RejectionLimit) -> Relay:
-    """Fence the predecessor and go on from its last committed checkpoint.
+    """Fence the predecessor, end what Kafka left open of it, and go on from its last committed checkpoint.
 
     The lease is checked on both sides of the fence: a relay that lost it before would shut out its successor.
     """
     require_lease(control)
     clients.producer.fence()
     require_lease(control)
+    end_what_hangs(clients, settings)
     last = clients.checkpoints.last()
     checkpoints.require_not_behind(last, clients.mirror.last(required=last is None))
     if last is None:

@@ -1,6 +1,7 @@
 """Several stages that divide the partitions, and what happens when two think that they have the same."""
 
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -23,7 +24,7 @@ from engagement_platform_tests.streams import ENGAGEMENT_EVENTS
 from engagement_platform_tests.warehouse import table_ids, write
 
 EVENTS = 20
-"""Of contents enough that each partition has some."""
+"""Each of its own content, always the same ones: by their keys each partition has some."""
 
 
 @pytest.fixture
@@ -38,7 +39,13 @@ def writer(source_db: SourceDatabase) -> Iterator[psycopg.Connection[Any]]:
 
 
 def publish(settings: Settings, writer: psycopg.Connection[Any], number: int = EVENTS) -> list[int]:
-    ids = write(writer, number, content_id=None)
+    contents = [uuid.uuid5(uuid.NAMESPACE_OID, str(n)) for n in range(number)]
+    writer.execute(
+        "INSERT INTO content (id, slug, title, content_type, publish_ts) SELECT id, id, id, 'podcast', now() "
+        "FROM unnest(%s::uuid[]) AS id ON CONFLICT DO NOTHING",
+        [contents],
+    )
+    ids = [one for content in contents for one in write(writer, content_id=content)]
     drain(relay.run, settings)
     return ids
 
@@ -91,6 +98,7 @@ def test_a_stage_that_is_frozen_before_it_sends_doubles_nothing_when_it_wakes(
 
     monkeypatch.setattr(loader, "deliver", frozen)
     ids = publish(settings, writer)
+    assert {partition for partition, _ in behind(settings, dict.fromkeys(range(4), 0))} == set(range(4))
     zombie = Standalone(shard=Shard(1, 3))
     thread = threading.Thread(target=stage.run, args=(settings, zombie), name="frozen")
     thread.start()

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import IsolationLevel, KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
     KafkaError,
@@ -15,7 +15,7 @@ from kafka.errors import (
 from engagement_platform.adapters.kafka import connection
 from engagement_platform.adapters.kafka.kafka_python.connection import connect
 from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
-from engagement_platform.adapters.kafka.port import NewTopic
+from engagement_platform.adapters.kafka.port import NewTopic, Place
 from engagement_platform.settings import Kafka
 
 _NOT_SHOWN = {TopicAuthorizationFailedError.errno, UnknownTopicOrPartitionError.errno}
@@ -68,6 +68,20 @@ class KafkaPythonAdmin:
         latest = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in partitions}
         with self._reaching():
             return {at.partition: end.offset for at, end in self._client.list_partition_offsets(latest).items()}
+
+    def left_open(self, topics: Collection[str]) -> frozenset[Place]:
+        with self._reaching():
+            described = self._client.describe_topics(list(topics))
+            if missing := sorted(one["name"] for one in described if one["error_code"]):
+                raise UnknownTopicOrPartitionError(", ".join(missing))
+            latest = {
+                TopicPartition(topic["name"], partition["partition_index"]): OffsetSpec.LATEST
+                for topic in described
+                for partition in topic["partitions"]
+            }
+            written = self._client.list_partition_offsets(latest)
+            committed = self._client.list_partition_offsets(latest, IsolationLevel.READ_COMMITTED)
+        return frozenset(Place(*at) for at, end in committed.items() if end.offset < written[at].offset)
 
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
         newest = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}

@@ -4,11 +4,14 @@ Only this file and `records` touch them, and a new version may move any: a test 
 public interface lacks is said at each function.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from kafka import KafkaConsumer, KafkaProducer, errors
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition, errors
 from kafka.net.compat import KafkaNetClient
+
+_LOOK_SECONDS = 0.005
 
 
 class Cluster(Protocol):
@@ -98,9 +101,33 @@ def commit_within(producer: KafkaProducer, seconds: float) -> bool:
 
     `commit_transaction` does the same, and would wait for ever for a broker that froze.
     """
-    ended = producer._transaction_manager.begin_commit()
+    return _ends_within(producer, producer._transaction_manager.begin_commit(), seconds)
+
+
+def abort_within(producer: KafkaProducer, seconds: float) -> bool:
+    """Abort the transaction; the rest is as of `commit_within`."""
+    return _ends_within(producer, producer._transaction_manager.begin_abort(), seconds)
+
+
+def _ends_within(producer: KafkaProducer, ended: Any, seconds: float) -> bool:
     producer._sender.wakeup()
     return bool(ended.wait(seconds * 1000))
+
+
+def add_to_transaction(producer: KafkaProducer, partitions: Collection[TopicPartition], seconds: float) -> bool:
+    """Have a transaction, which has begun, end in partitions to which it writes nothing; return whether Kafka said yes.
+
+    `send` is all that the client offers, and writes.
+    """
+    manager, deadline = producer._transaction_manager, time.monotonic() + seconds
+    for partition in partitions:
+        manager.maybe_add_partition_to_transaction(partition)
+    producer._sender.wakeup()
+    while not all(manager.is_send_to_partition_allowed(partition) for partition in partitions):
+        if manager.has_error() or time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
 
 
 def failure_of_transaction(producer: KafkaProducer) -> BaseException | None:

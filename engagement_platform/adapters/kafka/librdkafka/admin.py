@@ -119,6 +119,23 @@ class LibrdkafkaAdmin:
         answers = offsets_of(self._requests, topic, partitions, OffsetSpec.latest())
         return {partition: answer.offset for partition, answer in answers.items()}
 
+    def left_open(self, topics: Collection[str]) -> frozenset[port.Place]:
+        described = self._requests.client.describe_topics(TopicCollection(list(topics)))
+        partitions = {
+            topic: [one.id for one in self._requests.demand(future).partitions] for topic, future in described.items()
+        }
+        written = {topic: self.written_ends(topic, numbers) for topic, numbers in partitions.items()}
+        return frozenset(
+            port.Place(topic, partition)
+            for topic, ends in written.items()
+            for partition, committed in self._committed_ends(topic, ends).items()
+            if committed < ends[partition]
+        )
+
+    def _committed_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        answers = offsets_of(self._requests, topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+        return {partition: answer.offset for partition, answer in answers.items()}
+
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
         answers = offsets_of(self._requests, topic, partitions, OffsetSpec.max_timestamp())
         return {p: answer.timestamp if answer.timestamp >= 0 else None for p, answer in answers.items()}
