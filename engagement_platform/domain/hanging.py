@@ -25,7 +25,8 @@ def is_known(opened: Checkpoint, committed: Checkpoint | None, told: Checkpoint 
     """Say whether a checkpoint that was left open has to stay.
 
     `committed` is the one before it; `told` is the mirror's, which is written when a commit was confirmed; `seen` are
-    ids of events that are committed in the partitions which have their end: one of them may be of its transaction.
+    ids of events that can be read, and that a poll has published which began with the last one of the opened checkpoint
+    or later: what is of its transaction is among them.
     """
     if told is not None and (told == opened or told.position > opened.position):
         return True

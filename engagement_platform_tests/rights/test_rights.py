@@ -19,8 +19,8 @@ from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.group import GroupReader
 from engagement_platform.adapters.kafka.plain import send_all
-from engagement_platform.adapters.kafka.producer import Message, open_producer
-from engagement_platform.adapters.kafka.topics import ensure_topics, topic_configuration
+from engagement_platform.adapters.kafka.producer import Message, open_producer, transactional_id
+from engagement_platform.adapters.kafka.topics import admin, ensure_topics, topic_configuration
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rights import read_rights
 from engagement_platform.adapters.redis.refusals import rights
@@ -44,6 +44,7 @@ from engagement_platform.settings import Settings, variable
 from engagement_platform.stream.lease import LeaseControl
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform.stream.tally import loop as tally
+from engagement_platform_tests.adapters.kafka.hung import leave_open
 from engagement_platform_tests.rights.world import (
     FILES,
     PASSWORD,
@@ -112,6 +113,15 @@ def test_the_rights_are_enough_for_the_stream(streamed: Settings, partner: Recei
     assert {one.key for one in partner.deliveries} == {f"engagement-event-{number}" for number in (1, 3, 4, 5)}
     with dead_letters_of(streamed) as letters:
         assert [letter.content.event_id for letter in letters.chosen(Chosen())] == [2]
+
+
+def test_the_rights_are_enough_to_end_what_kafka_has_lost_the_end_of(streamed: Settings, world: World) -> None:
+    all_may = streamed.replace(kafka_bootstrap_servers=world.brokers, kafka_security_protocol="PLAINTEXT").kafka
+    topic = streamed.topics.events
+    leave_open(all_may, transactional_id(streamed), [(0, Message(topic, None, b'{"id": 1000000}'))])
+    drain(relay.run, streamed)
+    with admin(streamed.kafka) as client:
+        assert client.left_open([topic]) == {}
 
 
 def test_the_rights_are_enough_for_days_of_the_past(streamed: Settings, world: World) -> None:

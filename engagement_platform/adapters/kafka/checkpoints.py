@@ -38,17 +38,10 @@ class Checkpoints:
         is committed stands before a transaction that is still open elsewhere, and an old checkpoint would be taken for
         the last. Raises Unavailable.
         """
-        return self._last_before(self._ends.written_ends(self._settings.topics.checkpoint, [_PARTITION])[_PARTITION])
+        return self.last_before(self._ends.written_ends(self._settings.topics.checkpoint, [_PARTITION])[_PARTITION])
 
-    def last_committed(self) -> Checkpoint | None:
-        """Return the last checkpoint before the first transaction that is open, whosever it is. Raises Unavailable."""
-        return self._last_before(self._records.end_offsets([_PARTITION])[_PARTITION])
-
-    def left_open(self, topics: Collection[str]) -> frozenset[Place]:
-        """Return the partitions of topics in which a transaction is open. Raises Unavailable."""
-        return self._ends.left_open(topics)
-
-    def _last_before(self, end: int) -> Checkpoint | None:
+    def last_before(self, end: int) -> Checkpoint | None:
+        """Return the last checkpoint before an offset. Raises Unavailable, also while a transaction is open there."""
         begin = self._records.beginning_offsets([_PARTITION])[_PARTITION]
         back = _FIRST_LOOK_BACK
         while True:
@@ -57,6 +50,10 @@ class Checkpoints:
             if value is not None or start == begin:
                 return None if value is None else from_bytes(value)
             back *= 8
+
+    def left_open(self, topics: Collection[str]) -> dict[Place, int]:
+        """Return where in topics a transaction is open -> the end of what is committed. Raises Unavailable."""
+        return self._ends.left_open(topics)
 
     def _last_value(self, start: int, end: int) -> bytes | None:
         """Return the last committed value from `start` to before `end`. Markers and aborted records have none."""
@@ -70,7 +67,7 @@ class Checkpoints:
             if time.monotonic() > deadline:
                 raise Unavailable(
                     f"The checkpoint topic {self._settings.topics.checkpoint} could not be read to its end {end}.",
-                    "A transaction of another program holds it open, or the broker is overloaded.",
+                    "A transaction is open there, or the broker is overloaded.",
                 )
         return value
 

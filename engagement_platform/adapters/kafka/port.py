@@ -177,10 +177,10 @@ class Admin(Protocol):
     def written_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return partition -> end of all that is written, open transactions included."""
 
-    def left_open(self, topics: Collection[str]) -> frozenset[Place]:
-        """Return the partitions where not all that is written can be read: a transaction is open there.
+    def left_open(self, topics: Collection[str]) -> dict[Place, int]:
+        """Return where a transaction is open -> the offset before which all is read: the end of what is committed.
 
-        Whatever is committed meanwhile makes none of them appear. Raises Unavailable also when a topic is not there.
+        Whatever is committed meanwhile makes no place appear. Raises Unavailable also when a topic is not there.
         """
 
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:

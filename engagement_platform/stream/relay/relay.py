@@ -16,6 +16,7 @@ from engagement_platform.stream.relay.pace import Pace
 from engagement_platform.stream.relay.publisher import Publisher, now
 from engagement_platform.stream.relay.read_ahead import Batch, ReadAhead, reading_ahead
 from engagement_platform.stream.relay.source_watch import SourceWatch, require_few_foreign
+from engagement_platform.stream.relay.unended import OpenForLong
 from engagement_platform.stream.supervisor import Supervision
 
 
@@ -42,9 +43,10 @@ class Relay:
             self.publisher.write_checkpoint(self.ledger)
 
     def _poll_on(self, supervision: Supervision) -> None:
-        pace = Pace(self.settings.relay.idle_poll_ms / 1000)
+        pace, open_for_long = Pace(self.settings.relay.idle_poll_ms / 1000), OpenForLong(self.clients, self.settings)
         while not self.control.should_stop():
             started = time.monotonic()
+            open_for_long.look()
             rows = self.poll()
             supervision.works(but=self.publisher.limit.state(self.control.progress.lag))
             if self.control.drain and not rows.cut:

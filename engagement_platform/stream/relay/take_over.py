@@ -28,7 +28,7 @@ def take_over(clients: Clients, settings: Settings, control: Control, limit: Rej
     require_lease(control)
     clients.producer.fence()
     require_lease(control)
-    end_what_hangs(clients, settings)
+    end_what_hangs(clients, settings, control)
     last = clients.checkpoints.last()
     checkpoints.require_not_behind(last, clients.mirror.last(required=last is None))
     if last is None:

@@ -3,24 +3,34 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
+from engagement_platform.adapters.kafka import hanging
+from engagement_platform.adapters.kafka.checkpoints import key
 from engagement_platform.adapters.kafka.find import partition_of
 from engagement_platform.adapters.kafka.kafka_python.producer import KafkaPythonFencedProducer
+from engagement_platform.adapters.kafka.plain import send_all
 from engagement_platform.adapters.kafka.port import Message, Place
 from engagement_platform.adapters.kafka.producer import transactional_id
 from engagement_platform.adapters.kafka.topics import admin
 from engagement_platform.adapters.platform import mirror
-from engagement_platform.domain.checkpoint import Checkpoint
+from engagement_platform.domain.checkpoint import Checkpoint, to_bytes
+from engagement_platform.domain.dead_letters import DeadLetter, encode_dead_letter
 from engagement_platform.domain.errors import StreamStopped, Unavailable
+from engagement_platform.domain.loop_state import Activity
+from engagement_platform.recovery.relay import reset
 from engagement_platform.settings import Settings
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.adapters.kafka.hung import leave_open
 from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.stream.relay.test_loop import last_checkpoint
 from engagement_platform_tests.streaming import drain, insert, read_all, running, wait_for
 
 Ends = Callable[[Settings, Collection[Place]], Collection[Place]]
@@ -112,8 +122,8 @@ def test_every_event_is_published_once_whatever_lost_its_end(
         wait_for(lambda: "past which nobody could read" in caplog.text, "the end")
         write(writer)
         wait_for(lambda: in_kafka(settings) == committed(writer), "every event, once")
-    stays = is_told or where != "nowhere"
-    assert ("aborted in 0; nothing is lost" in caplog.text) is stays
+    assert ("it is committed now" in caplog.text) is (is_told or where != "nowhere")
+    assert ("it is aborted now" in caplog.text) is (not is_told and where == "nowhere")
 
 
 def test_what_was_told_is_waited_for_while_the_mirror_is_away(
@@ -142,14 +152,86 @@ def test_what_was_told_is_waited_for_while_the_mirror_is_away(
         wait_for(lambda: in_kafka(settings) == committed(writer), "every event, once")
 
 
-def test_two_transactions_that_want_different_ends_stop_the_relay(
+def hang_with_the_checkpoint(settings: Settings, changes: dict[str, Any], *others: tuple[int, Message]) -> None:
+    """Leave the last checkpoint open once more, changed, with other messages."""
+    value = to_bytes(msgspec.structs.replace(last_checkpoint(settings), **changes))
+    own = Message(settings.topics.checkpoint, key(settings), value)
+    leave_open(settings.kafka, transactional_id(settings), [(0, own), *others])
+
+
+def event(settings: Settings, number: int) -> Message:
+    return Message(settings.topics.events, None, json.dumps({"id": number}).encode())
+
+
+def test_letters_of_others_say_nothing(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    """Another loop gives up an event that was published before, behind a letter of the relay that hangs."""
+    write(writer)
+    drain(relay.run, settings)
+    topic, now = settings.topics.dead_letters, datetime.now(UTC)
+    letters = [
+        encode_dead_letter(DeadLetter(source=source, event_id=number, reason="bad", excerpt="", at=now))
+        for source, number in (("relay", 1_000), ("tally", 1))
+    ]
+    leave_open(settings.kafka, transactional_id(settings), [(0, Message(topic, b"1000", letters[0]))])
+    send_all(settings.kafka, [Message(topic, b"1", letters[1])])
+    drain(relay.run, settings)
+    assert in_kafka(settings) == sorted([*committed(writer), 1])
+
+
+def test_an_event_of_before_is_no_evidence(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    """A relay that was set back covers with its next checkpoint what an earlier one has published."""
+    write(writer)
+    drain(relay.run, settings)
+    reset(settings, "10")
+    hang_with_the_checkpoint(settings, {"hi": 31, "unseen_at": time.time_ns() // 1000}, (0, event(settings, 12)))
+    drain(relay.run, settings)
+    twice = [number for number in committed(writer) if number > 10]
+    assert in_kafka(settings) == sorted([*committed(writer), *twice]), "what was set back comes again, and all of it"
+
+
+def test_it_is_waited_for_the_transaction_of_another_program_that_hides_evidence(
     settings: Settings, writer: psycopg.Connection[Any]
 ) -> None:
     write(writer)
     drain(relay.run, settings)
-    published, unpublished = (json.dumps({"id": number}).encode() for number in (committed(writer)[-1], 10_000))
     topic = settings.topics.events
-    hung = [(0, Message(topic, None, published)), (0, Message(topic, None, unpublished))]
-    leave_open(settings.kafka, transactional_id(settings), hung)
+    leave_open(settings.kafka, "somebody-else", [(3, Message(topic, None, b"{}"))])
+    leave_open(settings.kafka, transactional_id(settings), [(0, event(settings, 1_000))])
+    with running(relay.run, settings) as control:
+        wait_for(lambda: "another program" in control.progress.state.reason, "the relay to wait")
+        with admin(settings.kafka) as client:
+            assert client.left_open([topic]).keys() == {Place(topic, 0), Place(topic, 3)}
+        hanging.end(settings.kafka, "somebody-else", [Place(topic, 3)], committed=False)
+        wait_for(lambda: control.progress.state.kind is Activity.STREAMS, "the relay to go on")
+    assert in_kafka(settings) == committed(writer)
+
+
+def test_a_relay_that_goes_on_notices_what_hangs(settings: Settings, writer: psycopg.Connection[Any]) -> None:
+    """Its connections outlive a broker that is killed and is soon back, and nothing new comes from the source."""
+    quick = settings.replace(transaction_timeout_ms=1_000)
+    topic = settings.topics.events
+    with running(relay.run, quick) as control:
+        write(writer)
+        wait_for(lambda: control.progress.events == 31, "the first events")
+        leave_open(settings.kafka, transactional_id(settings), [(0, event(settings, 1_000))])
+        with admin(settings.kafka) as client:
+            assert client.left_open([topic]).keys() == {Place(topic, 0)}
+            wait_for(lambda: not client.left_open([topic]), "the relay to end it")
+    assert in_kafka(settings) == committed(writer)
+
+
+def test_two_transactions_that_want_different_ends_stop_the_relay_until_it_is_reset(
+    settings: Settings, writer: psycopg.Connection[Any]
+) -> None:
+    write(writer)
+    drain(relay.run, settings)
+    published, topic = committed(writer)[-1], settings.topics.events
+    write(writer)
+    yet_to_be = committed(writer)[-2]
+    hang_with_the_checkpoint(settings, {}, *((0, event(settings, number)) for number in (published, yet_to_be)))
     with pytest.raises(StreamStopped, match=f"Partition 0 of Kafka's topic {topic} holds events of two transactions"):
         drain(relay.run, settings)
+    reset(settings, "latest")
+    drain(relay.run, settings)
+    with admin(settings.kafka) as client:
+        assert not client.left_open([topic, settings.topics.checkpoint])

@@ -10,6 +10,7 @@ from kafka.errors import (
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    for_code,
 )
 
 from engagement_platform.adapters.kafka import connection
@@ -69,11 +70,12 @@ class KafkaPythonAdmin:
         with self._reaching():
             return {at.partition: end.offset for at, end in self._client.list_partition_offsets(latest).items()}
 
-    def left_open(self, topics: Collection[str]) -> frozenset[Place]:
+    def left_open(self, topics: Collection[str]) -> dict[Place, int]:
         with self._reaching():
             described = self._client.describe_topics(list(topics))
-            if missing := sorted(one["name"] for one in described if one["error_code"]):
-                raise UnknownTopicOrPartitionError(", ".join(missing))
+            for topic in described:
+                if topic["error_code"]:
+                    raise for_code(topic["error_code"])(topic["name"])
             latest = {
                 TopicPartition(topic["name"], partition["partition_index"]): OffsetSpec.LATEST
                 for topic in described
@@ -81,7 +83,7 @@ class KafkaPythonAdmin:
             }
             written = self._client.list_partition_offsets(latest)
             committed = self._client.list_partition_offsets(latest, IsolationLevel.READ_COMMITTED)
-        return frozenset(Place(*at) for at, end in committed.items() if end.offset < written[at].offset)
+        return {Place(*at): end.offset for at, end in committed.items() if end.offset < written[at].offset}
 
     def newest_timestamps(self, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
         newest = {TopicPartition(topic, partition): OffsetSpec.MAX_TIMESTAMP for partition in partitions}

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
+from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, KafkaTimeoutError, ProducerFencedError
 from kafka.partitioner import murmur2
 
@@ -76,21 +77,26 @@ class KafkaPythonFencedProducer:
         partition = None if key is None else _partition(key, partitions)
         return self._producer.send(topic, value, key, list(headers), partition)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (KafkaError, ValueError) as error:  # ValueError: a partition that the topic does not have any more
-            reason = failure_of_transaction(self._producer)
-            if isinstance(error, _FENCED) or isinstance(reason, _FENCED):
-                raise Fenced(str(error)) from error
-            refusals = (refusal(self._kafka, one, self._transactional_id) for one in (reason, error) if one)
-            raise next(filter(None, refusals), None) or unavailable(self._kafka, error) from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self._kafka, self._producer, self._transactional_id)
 
     def close(self) -> None:
         stop_sending(self._producer)
         with suppress(KafkaError):
             self._producer.close(timeout=1)
+
+
+@contextmanager
+def translated(kafka: Kafka, producer: KafkaProducer, transactional_id: str) -> Iterator[None]:
+    """Raise what `port.FencedProducer` says in place of what the client does."""
+    try:
+        yield
+    except (KafkaError, ValueError) as error:  # ValueError: a partition that the topic does not have any more
+        reason = failure_of_transaction(producer)
+        if isinstance(error, _FENCED) or isinstance(reason, _FENCED):
+            raise Fenced(str(error)) from error
+        refusals = (refusal(kafka, one, transactional_id) for one in (reason, error) if one)
+        raise next(filter(None, refusals), None) or unavailable(kafka, error) from error
 
 
 def _await_delivery(sent: Sequence[Any], deadline: float) -> None:

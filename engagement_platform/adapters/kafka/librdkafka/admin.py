@@ -119,18 +119,18 @@ class LibrdkafkaAdmin:
         answers = offsets_of(self._requests, topic, partitions, OffsetSpec.latest())
         return {partition: answer.offset for partition, answer in answers.items()}
 
-    def left_open(self, topics: Collection[str]) -> frozenset[port.Place]:
+    def left_open(self, topics: Collection[str]) -> dict[port.Place, int]:
         described = self._requests.client.describe_topics(TopicCollection(list(topics)))
         partitions = {
             topic: [one.id for one in self._requests.demand(future).partitions] for topic, future in described.items()
         }
         written = {topic: self.written_ends(topic, numbers) for topic, numbers in partitions.items()}
-        return frozenset(
-            port.Place(topic, partition)
+        return {
+            port.Place(topic, partition): committed
             for topic, ends in written.items()
             for partition, committed in self._committed_ends(topic, ends).items()
             if committed < ends[partition]
-        )
+        }
 
     def _committed_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         answers = offsets_of(self._requests, topic, partitions, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
