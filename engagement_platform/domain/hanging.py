@@ -41,8 +41,8 @@ def is_published(where: str, event_ids: Collection[int], holding: Checkpoint | N
     answers = {covers(holding, one) for one in event_ids}
     if len(answers) > 1:
         raise StreamStopped(
-            f"{where} holds events of two transactions whose end Kafka has lost; one of them was committed, and one was"
-            " not. They can only get the same end.",
+            f"{where} holds events of two transactions whose end Kafka has lost, or of one in whose midst the relay was"
+            " reset: some of them are published again, and some are not. They can only get the same end.",
             f"Start anew with: {RESET}. Then rebuild the days in question.",
         )
     return answers == {True}

@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from engagement_platform.adapters.kafka import connection
-from engagement_platform.adapters.kafka.consumer import TopicReader
+from engagement_platform.adapters.kafka.consumer import TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.kafka_python.connection import connect, connect_producer
 from engagement_platform.adapters.kafka.kafka_python.errors import unavailable
 from engagement_platform.adapters.kafka.kafka_python.private import (
@@ -26,7 +26,7 @@ from engagement_platform.adapters.kafka.kafka_python.private import (
     stop_sending,
 )
 from engagement_platform.adapters.kafka.kafka_python.producer import translated
-from engagement_platform.adapters.kafka.port import Place
+from engagement_platform.adapters.kafka.port import OffsetsExpired, Place
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Kafka
@@ -95,10 +95,13 @@ def last_committed(
 
     Raises Unavailable.
     """
-    with closing(TopicReader(kafka, topic)) as reader:
-        begins, ends = reader.beginning_offsets(), reader.end_offsets()
-        found = (_last(reader, p, begins[p], ends[p], is_meant) for p in sorted(ends.keys() - set(besides)))
-        return [record for record in found if record is not None]
+    try:
+        with closing(TopicReader(kafka, topic)) as reader:
+            begins, ends = reader.beginning_offsets(), reader.end_offsets()
+            found = (_last(reader, p, begins[p], ends[p], is_meant) for p in sorted(ends.keys() - set(besides)))
+            return [record for record in found if record is not None]
+    except (OffsetsExpired, TopicChanged) as error:  # in this moment: at the next look it is as it is
+        raise Unavailable(str(error)) from error
 
 
 def _last(

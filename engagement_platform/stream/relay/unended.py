@@ -1,8 +1,8 @@
 """Ends what Kafka left open of the relay, in the way in which it must have ended: see `adapters.kafka.hanging`."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from datetime import UTC
 from types import ModuleType
 
 import msgspec
@@ -26,8 +26,6 @@ from engagement_platform.stream.relay.clients import Clients
 
 log = logging.getLogger("engagement_platform.relay")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def end_what_hangs(clients: Clients, settings: Settings, control: Control) -> None:
     """Look whether a transaction of the relay hangs, past which nobody can read, and end it.
@@ -39,7 +37,7 @@ def end_what_hangs(clients: Clients, settings: Settings, control: Control) -> No
     if open_at:
         first_offsets = _hanging().find(settings.kafka, transactional_id(settings), open_at)
         if first_offsets:
-            _Ending(clients, settings, control, first_offsets).run(open_at)
+            _Ending(clients, settings, control, first_offsets, open_at.keys()).run()
 
 
 class OpenForLong:
@@ -50,6 +48,7 @@ class OpenForLong:
         self._settings = settings
         self._looks = Interval(2 * settings.kafka.transaction_timeout_ms / 1000, is_due=False)
         self._open_at: Mapping[Place, int] = {}
+        self._told: set[tuple[Place, int]] = set()
 
     def look(self) -> None:
         """Look, where that is due. Raises Unavailable where one of the relay's own hangs: who begins again ends it."""
@@ -60,38 +59,42 @@ class OpenForLong:
         stuck = {place: end for place, end in self._open_at.items() if before.get(place) == end}
         if not stuck:
             return
-        own = _hanging().find(self._settings.kafka, transactional_id(self._settings), stuck)
+        try:
+            own = _hanging().find(self._settings.kafka, transactional_id(self._settings), stuck)
+        except Unavailable:  # a right that is missing, too: nothing of it is worth a standstill
+            return
         if any(stuck[place] == offset for place, offset in own.items()):
             raise Unavailable("Kafka has lost the end of a transaction.", server=server(self._settings.kafka))
-        log.warning(
-            "%s: a transaction of another program has been open for %.0f s and more, past which nobody can read."
-            " `kafka-transactions.sh find-hanging` names it.",
-            ", ".join(map(_name, sorted(stuck))),
-            2 * self._settings.kafka.transaction_timeout_ms / 1000,
-        )
+        if news := sorted(stuck.items() - self._told):
+            self._told = set(stuck.items())
+            log.warning(
+                "%s: a transaction of another program stays open, past which nobody can read."
+                " `kafka-transactions.sh find-hanging` names it.",
+                ", ".join(_name(place) for place, _ in news),
+            )
 
 
 class _Ending:
     """Gives each place its end: the checkpoint first, then the rest as the checkpoint says that then holds."""
 
     def __init__(
-        self, clients: Clients, settings: Settings, control: Control, first_offsets: Mapping[Place, int]
+        self,
+        clients: Clients,
+        settings: Settings,
+        control: Control,
+        first_offsets: Mapping[Place, int],
+        open_at: Set[Place],
     ) -> None:
         self._clients = clients
         self._settings = settings
         self._control = control
         self._first_offsets = first_offsets
+        self._others = open_at - first_offsets.keys()
         self._checkpoints = Place(settings.topics.checkpoint, 0)
         self._id_of = IdReader(stream_of(settings).source.id).id_of
 
-    def run(self, open_at: Collection[Place]) -> None:
+    def run(self) -> None:
         """End all of it. Raises Unavailable in any case: see `end_what_hangs`."""
-        if others := sorted(set(open_at) - self._first_offsets.keys()):
-            # What can be read beyond is not known yet, and it says which end is right.
-            where = ", ".join(map(_name, others))
-            raise Unavailable(
-                f"{where}: a transaction of another program is open.", server=server(self._settings.kafka)
-            )
         left = _hanging().written(self._settings.kafka, self._first_offsets)
         committed: set[Place] = set()
         if self._checkpoints in left:
@@ -112,38 +115,42 @@ class _Ending:
             return False
         opened = from_bytes(values[-1])
         before = self._clients.checkpoints.last_before(self._first_offsets[self._checkpoints])
-        return is_known(opened, before, self._clients.mirror.last(required=True), list(self._seen(opened)))
+        told = self._clients.mirror.last(required=True)
+        return is_known(opened, before, told, ()) or is_known(opened, before, told, list(self._seen(opened)))
 
     def _end(self, places: Collection[Place], committed: Collection[Place]) -> None:
         for is_committed in (True, False):
             some = sorted(place for place in places if (place in committed) is is_committed)
             if some:
                 require_lease(self._control)
-                _hanging().end(self._settings.kafka, transactional_id(self._settings), some, committed=is_committed)
                 log.warning(
                     "Kafka had lost the end of a transaction, past which nobody could read; it is %s now: %s.",
                     "committed" if is_committed else "aborted",
                     ", ".join(map(_name, some)),
                 )
+                _hanging().end(self._settings.kafka, transactional_id(self._settings), some, committed=is_committed)
 
     def _seen(self, opened: Checkpoint) -> Iterator[int]:
-        """Yield ids of what can be read, and may have been published with a checkpoint."""
-        for topic in (self._settings.topics.events, self._settings.topics.dead_letters):
+        """Yield ids of what can be read, and may have been published with a checkpoint. Raises Unavailable."""
+        topics = (self._settings.topics.events, self._settings.topics.dead_letters)
+        if hidden := sorted(place for place in self._others if place.topic in topics):
+            what = f"A transaction of another program is open: {', '.join(map(_name, hidden))}."
+            raise Unavailable(what, server=server(self._settings.kafka))
+        for topic in topics:
             besides = {place.partition for place in self._first_offsets if place.topic == topic}
-            yield from self._ids(
-                record
-                for record in _hanging().last_committed(self._settings.kafka, topic, besides, self._is_own)
-                if self._unseen_at(record) >= opened.unseen_at
-            )
+            last = _hanging().last_committed(self._settings.kafka, topic, besides, lambda one: self._since(one) >= 0)
+            yield from self._ids(record for record in last if self._since(record) >= opened.unseen_at)
 
-    def _is_own(self, record: Record) -> bool:
-        return record.topic == self._settings.topics.events or _letter(record) is not None
+    def _since(self, record: Record) -> int:
+        """Return when the poll began that published an event, or when its letter was written, in microseconds.
 
-    def _unseen_at(self, record: Record) -> int:
-        """Return when the poll began that published an event, or when its letter was written, in microseconds."""
-        if letter := _letter(record):
-            return (letter.at - _EPOCH) // timedelta(microseconds=1)
-        return next((int(text) for name, text in record.headers if name == HEADER_UNSEEN_AT), 0)
+        -1 for what the relay did not write.
+        """
+        if record.topic == self._settings.topics.events:
+            texts = [text for name, text in record.headers if name == HEADER_UNSEEN_AT and text]
+            return int(texts[0]) if texts and texts[0].isdigit() else -1
+        letter = _letter(record)
+        return -1 if letter is None else int(letter.at.replace(tzinfo=letter.at.tzinfo or UTC).timestamp() * 1e6)
 
     def _ids(self, records: Iterator[Record] | Sequence[Record]) -> Iterator[int]:
         """Yield the ids of the relay's events and dead letters. Other loops write letters, too."""

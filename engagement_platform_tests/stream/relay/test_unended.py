@@ -189,18 +189,24 @@ def test_an_event_of_before_is_no_evidence(settings: Settings, writer: psycopg.C
     assert in_kafka(settings) == sorted([*committed(writer), *twice]), "what was set back comes again, and all of it"
 
 
-def test_it_is_waited_for_the_transaction_of_another_program_that_hides_evidence(
-    settings: Settings, writer: psycopg.Connection[Any]
+@pytest.mark.parametrize("hides", [True, False])
+def test_another_programs_transaction_is_waited_for_where_it_hides_evidence(
+    settings: Settings, writer: psycopg.Connection[Any], hides: bool
 ) -> None:
     write(writer)
     drain(relay.run, settings)
-    topic = settings.topics.events
+    topic, lost = settings.topics.events, (0, event(settings, 1_000))
     leave_open(settings.kafka, "somebody-else", [(3, Message(topic, None, b"{}"))])
-    leave_open(settings.kafka, transactional_id(settings), [(0, event(settings, 1_000))])
-    with running(relay.run, settings) as control:
-        wait_for(lambda: "another program" in control.progress.state.reason, "the relay to wait")
-        with admin(settings.kafka) as client:
+    if hides:
+        hang_with_the_checkpoint(settings, {"hi": 1_000, "unseen_at": time.time_ns() // 1000}, lost)
+    else:
+        leave_open(settings.kafka, transactional_id(settings), [lost])
+    with running(relay.run, settings) as control, admin(settings.kafka) as client:
+        if hides:
+            wait_for(lambda: "another program" in control.progress.state.reason, "the relay to wait")
             assert client.left_open([topic]).keys() == {Place(topic, 0), Place(topic, 3)}
+        else:
+            wait_for(lambda: client.left_open([topic]).keys() == {Place(topic, 3)}, "the relay to end its own")
         hanging.end(settings.kafka, "somebody-else", [Place(topic, 3)], committed=False)
         wait_for(lambda: control.progress.state.kind is Activity.STREAMS, "the relay to go on")
     assert in_kafka(settings) == committed(writer)
