@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 
+from engagement_platform.domain.checkpoint import Checkpoint, missing_ranges
 from engagement_platform.domain.ids import IdRange, merged, split_after, without
 
 
@@ -37,6 +38,11 @@ class Published:
     def has(self, event_id: int) -> bool:
         """Say whether the id was published in that time."""
         return self.until.covers(event_id) and not self.since.covers(event_id)
+
+
+def coverage_of(checkpoint: Checkpoint) -> Coverage:
+    """Return the ids that were published, or given up, when a checkpoint was written."""
+    return Coverage(checkpoint.hi, tuple(missing_ranges(checkpoint)))
 
 
 def common(one: Coverage, other: Coverage) -> Coverage:

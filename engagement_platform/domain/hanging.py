@@ -4,21 +4,16 @@ Kafka had decided that, and told it to some of its partitions or to none. All of
 anybody has been told, or has seen, must stay: see docs/decisions/0025.
 """
 
-from bisect import bisect_right
 from collections.abc import Collection
-from operator import itemgetter
 
-from engagement_platform.domain.checkpoint import RESET, Checkpoint, missing_ranges
+from engagement_platform.domain.checkpoint import RESET, Checkpoint
+from engagement_platform.domain.coverage import coverage_of
 from engagement_platform.domain.errors import StreamStopped
 
 
 def covers(checkpoint: Checkpoint | None, event_id: int) -> bool:
     """Say whether an event was published, by a checkpoint. None is that of a relay that never began."""
-    if checkpoint is None or event_id > checkpoint.hi:
-        return False
-    ranges = missing_ranges(checkpoint)
-    index = bisect_right(ranges, event_id, key=itemgetter(0)) - 1
-    return index < 0 or ranges[index].last < event_id
+    return checkpoint is not None and coverage_of(checkpoint).covers(event_id)
 
 
 def is_known(opened: Checkpoint, committed: Checkpoint | None, told: Checkpoint | None, seen: Collection[int]) -> bool:
@@ -38,7 +33,8 @@ def is_published(where: str, event_ids: Collection[int], holding: Checkpoint | N
 
     Those that it covers are not published again; all others are. Raises StreamStopped where some are and some are not.
     """
-    answers = {covers(holding, one) for one in event_ids}
+    coverage = None if holding is None else coverage_of(holding)
+    answers = {coverage is not None and coverage.covers(one) for one in event_ids}
     if len(answers) > 1:
         raise StreamStopped(
             f"{where} holds events of two transactions whose end Kafka has lost, or of one in whose midst the relay was"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from engagement_platform.adapters.kafka.checkpoints import open_checkpoints
 from engagement_platform.adapters.platform import mirror, published
 from engagement_platform.adapters.source.history import Either, Happened
-from engagement_platform.domain.checkpoint import Checkpoint, missing_ranges
-from engagement_platform.domain.coverage import Coverage, Published, common
+from engagement_platform.domain.checkpoint import Checkpoint
+from engagement_platform.domain.coverage import Coverage, Published, common, coverage_of
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.settings import Settings
 
@@ -49,11 +49,6 @@ def since_start(settings: Settings) -> Coverage | None:
     generations = [checkpoint for checkpoint, _ in published.generations(settings)]
     ours = [checkpoint for checkpoint in generations if _server(checkpoint) == _server(generations[-1])]
     return coverage_of(ours[0]) if ours else None
-
-
-def coverage_of(checkpoint: Checkpoint) -> Coverage:
-    """Return the ids that were published, or given up, when a checkpoint was written."""
-    return Coverage(checkpoint.hi, tuple(missing_ranges(checkpoint)))
 
 
 def _present(settings: Settings) -> Checkpoint:

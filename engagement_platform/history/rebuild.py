@@ -28,7 +28,7 @@ from engagement_platform.adapters.warehouse.port import Conflict, Overtaken, Rep
 from engagement_platform.adapters.warehouse.schema import arrow_schema
 from engagement_platform.domain.checkpoint import require_same_source
 from engagement_platform.domain.columns import Schema
-from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.coverage import Coverage, coverage_of
 from engagement_platform.domain.days import consecutive
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.reconciliation import Ids
@@ -216,4 +216,4 @@ class _Rebuild:
             with open_source(origin_of(self.settings)) as source:
                 given = source.last_given()
                 require_same_source(last, source.identity, last.hi if given is None else given, source.table)
-        return Coverage(0) if last is None else published.coverage_of(last)
+        return Coverage(0) if last is None else coverage_of(last)

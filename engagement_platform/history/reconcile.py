@@ -26,7 +26,7 @@ from engagement_platform.adapters.stream_table import table_now
 from engagement_platform.adapters.streams import stream_of
 from engagement_platform.adapters.warehouse.connect import open_warehouse
 from engagement_platform.domain.columns import Schema
-from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.coverage import Coverage, coverage_of
 from engagement_platform.domain.days import bounds
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.domain.event_stream import EventStream
@@ -34,7 +34,6 @@ from engagement_platform.domain.reconciliation import Findings, Sums, comparison
 from engagement_platform.domain.stream_names import PACKAGED
 from engagement_platform.domain.table import Table
 from engagement_platform.history.before import covered, dead_letters
-from engagement_platform.history.published import coverage_of
 from engagement_platform.history.table import figures_of_day, quoted, statement
 from engagement_platform.settings import Settings
 
