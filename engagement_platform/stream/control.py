@@ -13,6 +13,10 @@ from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.stream.progress import Progress
 
 
+def nothing() -> None:
+    """Look at nothing."""
+
+
 class Control(Protocol):
     """The lease as a loop sees it."""
 
@@ -22,9 +26,10 @@ class Control(Protocol):
     shard: Shard
     """The partitions that the loop reads."""
 
-    def claim(self) -> None:
-        """Wait until this run holds the lease. Called once, with all clients connected.
+    def claim(self, look: Callable[[], None] = nothing) -> None:
+        """Wait until this run holds the lease. Called with all clients connected, until it has returned once.
 
+        `look` sees whether they still are: it is called every few seconds, and what it raises ends the waiting.
         Raises Superseded when another run has taken the turn that this one waited for.
         """
 
@@ -56,7 +61,7 @@ class Standalone:
         """What `behind` returns."""
         self._until = until
 
-    def claim(self) -> None:
+    def claim(self, look: Callable[[], None] = nothing) -> None:
         """Nothing to wait for."""
 
     def should_stop(self) -> bool:
@@ -93,18 +98,18 @@ def require_lease(control: Control) -> None:
 class Claim:
     """The claim of a lease: a loop makes it a single time, however often it begins anew."""
 
-    def __init__(self, claim: Callable[[], None]) -> None:
+    def __init__(self, claim: Callable[[Callable[[], None]], None]) -> None:
         self._claim = claim
         self.is_made = False
         """Whether it has succeeded."""
 
     @classmethod
-    def of(cls, claim: Callable[[], None]) -> Self:
+    def of(cls, claim: Callable[[Callable[[], None]], None]) -> Self:
         """Return a claim as one that is made a single time: itself, if it is one, as between two pauses."""
         return claim if isinstance(claim, cls) else cls(claim)
 
-    def __call__(self) -> None:
-        """Wait until the run holds the lease, unless it does. Raises what the claim raises, as Superseded."""
+    def __call__(self, look: Callable[[], None] = nothing) -> None:
+        """Wait until the run holds the lease, unless it does. Raises what the claim and `look` raise, as Superseded."""
         if not self.is_made:
-            self._claim()
+            self._claim(look)
             self.is_made = True

@@ -35,6 +35,7 @@ from engagement_platform.domain.rates import Rates
 from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
+from engagement_platform.stream.control import nothing
 from engagement_platform.stream.progress import Progress
 from engagement_platform.stream.registry import DIVIDED
 from engagement_platform.stream.stop import Stop, stop_on_signals
@@ -48,6 +49,8 @@ WAIT_SECONDS = 0.5
 """How often a loop that waits for its turn looks whether the one that streams lives."""
 _ONE_IS_ENOUGH = "Another run waits for the turn already."
 _DIVIDED_ANEW = "The partitions are divided anew among shards."
+CONNECTIONS_SECONDS = 2.0
+"""How often it sees whether its connections hold: what was cut would cost its first batch seconds."""
 HUNG_SECONDS = 60.0
 """A loop that has not asked for that long whether to stop is hung: it is no longer vouched for."""
 END_HUNG_SECONDS = 70.0
@@ -95,17 +98,21 @@ class LeaseControl:
         self.redis: tuple[float, float] = (0.0, 0.0)
         """By how many seconds Redis is behind, and until when that holds, by the monotonic clock."""
 
-    def claim(self) -> None:
-        """Wait for the run's turn and take it, or join the run when it has it already.
+    def claim(self, look: Callable[[], None] = nothing) -> None:
+        """Wait for the run's turn and take it, or join the run when it has it already; `look` now and then meanwhile.
 
-        Raises Superseded when another run took the turn, or when asked to stop before it came. A run that drains does
-        not wait: raises EngagementError when another one streams.
+        Raises what `look` does, and Superseded when another run took the turn, or when asked to stop before it came.
+        A run that drains does not wait: raises EngagementError when another one streams.
         """
         self._persist(lambda: self._leases.ready(self.run_id, self.loop))
         self.progress.enter(LoopState(Activity.STANDS_BY, time.time()))
+        looks = Interval(CONNECTIONS_SECONDS, is_due=False)
         while self.epoch is None:
             if self.should_stop():
                 raise Superseded(f"The loop ends before its turn came. {self.stop.reason}")
+            if looks.is_due:
+                look()
+                looks.restart()
             self._persist(self._try_to_claim)
 
     def should_stop(self) -> bool:

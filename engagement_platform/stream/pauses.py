@@ -75,7 +75,7 @@ def _paused(pause: Pause) -> LoopState:
 class _Turn:
     """The Control of a loop between two pauses: a pause asks it to stop, and is not forgotten until it has."""
 
-    def __init__(self, control: Control, claim: Callable[[], None], watch: "_Watch") -> None:
+    def __init__(self, control: Control, claim: Claim, watch: "_Watch") -> None:
         self.drain = control.drain
         self.progress = control.progress
         self.shard = control.shard

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Activity, LoopState, state_of
 from engagement_platform.stream.backoff import Outage, Spacing
-from engagement_platform.stream.control import Claim, Control
+from engagement_platform.stream.control import Claim, Control, nothing
 from engagement_platform.stream.lag import LagCount
 
 LOOK_AGAIN_SECONDS = 10.0
@@ -61,9 +61,15 @@ class Supervision:
         self._outage = Outage(log.warning, longest=max_pause)
         self._faults = Spacing(_MAX_FAULT_PAUSE)
         self._lag = LagCount(control.progress, count_lag, log)
-        self.claim = Claim.of(control.claim)
+        self._claim = Claim.of(control.claim)
         self.once = Once()
         """Filters the loop's log."""
+
+    def claim(self, look: Callable[[], None] = nothing) -> None:
+        """Wait for the turn of the run, unless it has come, with every server connected: see `Control.claim`."""
+        if not self._claim.is_made:
+            self._outage.worked()
+        self._claim(look)
 
     def works(self, *, but: LoopState | None = None) -> None:
         """Note that every server answers; `but` says why no events flow all the same."""
@@ -95,8 +101,8 @@ class Supervision:
         self.control.progress.enter(state_of(error, time.time()))
         self._outage.passed()
         self._log.error("%s", error)
-        if not self.claim.is_made:
-            self.claim()
+        if not self._claim.is_made:
+            self._claim()
             return
         self._lag.look()
         self.control.wait(LOOK_AGAIN_SECONDS)

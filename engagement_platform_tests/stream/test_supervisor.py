@@ -8,7 +8,7 @@ import pytest
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Activity
 from engagement_platform.stream import lag
-from engagement_platform.stream.control import Claim, Standalone
+from engagement_platform.stream.control import Claim, Standalone, nothing
 from engagement_platform.stream.supervisor import LOOK_AGAIN_SECONDS, Supervision, supervise
 from engagement_platform_tests.streaming import wait_for
 
@@ -37,7 +37,7 @@ class Impatient(Standalone):
 
     claims = 0
 
-    def claim(self) -> None:
+    def claim(self, look: Callable[[], None] = nothing) -> None:
         self.claims += 1
 
     def wait(self, seconds: float) -> bool:
@@ -118,8 +118,8 @@ class LongAway(Impatient):
 
     right = False
 
-    def claim(self) -> None:
-        super().claim()
+    def claim(self, look: Callable[[], None] = nothing) -> None:
+        super().claim(look)
         self.right = True
 
     def wait(self, seconds: float) -> bool:
@@ -169,8 +169,8 @@ def test_a_loop_that_goes_on_after_a_pause_has_had_its_turn() -> None:
 
 def test_a_loop_that_is_stopped_before_its_turn_ends_when_another_run_takes_the_turn() -> None:
     class Late(Impatient):
-        def claim(self) -> None:
-            super().claim()
+        def claim(self, look: Callable[[], None] = nothing) -> None:
+            super().claim(look)
             assert self.claims == 1, "it asked again, and would for ever"
             raise Superseded("Run b has taken over.")
 

@@ -51,6 +51,11 @@ class Source:
         self._events.expire()
         return self.identity
 
+    def ping(self) -> None:
+        """See that the connection holds, without a lock of any table. Raises Unavailable when it was cut."""
+        with session.reaching(self._origin):
+            self._connection.execute(b"SELECT 1")
+
     @property
     def identity(self) -> SourceIdentity:
         """What the last look saw."""

@@ -32,7 +32,7 @@ def run(settings: Settings, control: Control) -> None:
     def attempt(supervision: Supervision) -> None:
         try:
             with connected(settings) as clients:
-                supervision.claim()
+                supervision.claim(clients.source.ping)
                 take_over(clients, settings, control, limit).run(supervision)
         except Fenced as error:
             wait_for_the_lease(control, supervision)

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases, loops_of
-from engagement_platform.domain.errors import EngagementError, Superseded
+from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
 from engagement_platform.domain.progress import DONE, EVENTS, OPEN_IDS, from_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream import lease as module
@@ -78,6 +78,32 @@ def test_a_drain_beside_a_stream_is_refused(platform: Settings, stream: str) -> 
         assert not isinstance(raised.value, Superseded)
         assert f"the sensor keep_{stream}_stream_alive off" in raised.value.todo
         assert first.owns_lease()
+
+
+def test_a_loop_that_waits_looks_whether_its_connections_hold_and_may_wait_again(
+    platform: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTIONS_SECONDS", 0.05)
+    looks: list[None] = []
+
+    def look() -> None:
+        looks.append(None)
+        if len(looks) == 3:
+            raise Unavailable("The source does not answer.")
+
+    with ExitStack() as streaming:
+        streaming.enter_context(held(platform, "streaming")).claim(look)
+        assert not looks, "a turn that is there is not waited for"
+        with held(platform, "waiting") as waiting:
+            with pytest.raises(Unavailable):
+                waiting.claim(look)
+            assert waiting.epoch is None
+            turn = threading.Thread(target=waiting.claim, args=(look,))
+            turn.start()
+            wait_for(lambda: len(looks) > 4, "it looks again")
+            streaming.close()
+            turn.join(30)
+            assert waiting.epoch == 2
 
 
 def test_an_exception_does_not_release(platform: Settings) -> None:

@@ -1,0 +1,71 @@
+"""A loop whose run waits for its turn: what is cut meanwhile is connected anew before the turn comes."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from engagement_platform.settings import Settings
+from engagement_platform.stream.control import Standalone, nothing
+from engagement_platform.stream.relay import loop as relay
+from engagement_platform_tests.conftest import SourceDatabase
+from engagement_platform_tests.streaming import insert, read_all, running, wait_for
+
+pytestmark = pytest.mark.servers
+
+
+class Waiting(Standalone):
+    """Its turn comes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = threading.Event()
+        self._waits = 0
+        self._held = 0
+
+    def claim(self, look: Callable[[], None] = nothing) -> None:
+        self._waits += 1
+        while not self.turn.wait(0.02) and not self.should_stop():
+            look()
+            self._held = self._waits
+
+    def waits(self, time: int) -> None:
+        """Return once the loop waits for so many times, and its connections have held."""
+        wait_for(lambda: self._held == time, f"waiting, {time}")
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """What the loops warned of, without what was there before the last call."""
+    with caplog.at_level(logging.WARNING, "engagement_platform"):
+
+        def news() -> list[str]:
+            lines = [record.message for record in caplog.records if record.name.startswith("engagement_platform.")]
+            caplog.clear()
+            return lines
+
+        yield news
+
+
+def test_a_relay_whose_session_was_cut_while_it_waited_has_another_when_its_turn_comes(
+    settings: Settings, source_db: SourceDatabase, said: Callable[[], list[str]]
+) -> None:
+    with (
+        psycopg.connect(source_db.admin_dsn, autocommit=True) as admin,
+        psycopg.connect(source_db.writer_dsn, autocommit=True) as writer,
+        running(relay.run, settings, control := Waiting()),
+    ):
+        control.waits(1)
+        assert admin.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'engagement-relay'"
+        ).fetchone() == (1,)
+        control.waits(2)
+        lines = said()
+        assert [" Waiting for it;" in line or " answers again " in line for line in lines] == [True, True], lines
+        control.turn.set()
+        ids = insert(writer, 3)
+        wait_for(lambda: len(read_all(settings, settings.topics.events)) == len(ids), "its events")
+        assert said() == []
