@@ -1,9 +1,11 @@
 """What tests do to a server's process: kill it as a crash would, freeze it, and let it go on."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import psutil
 
 from engagement_platform.local import stack, state
 from engagement_platform.local.process import Daemon
@@ -31,6 +33,28 @@ def pause(daemon: Daemon) -> None:
 def resume(daemon: Daemon) -> None:
     """Let a frozen process go on."""
     daemon.signal(SIGCONT)
+
+
+@contextmanager
+def frozen_with_children(daemon: Daemon) -> Iterator[None]:
+    """Freeze a server with all its processes while the block runs: its connections stay, and nobody answers.
+
+    It comes first itself, so that it starts no more of them. Some may end before their turn.
+    """
+    with ExitStack() as thawing:
+        thawing.callback(resume, daemon)
+        pause(daemon)
+        process = daemon.process()
+        for child in [] if process is None else process.children(recursive=True):
+            thawing.callback(_resume, child)
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
+        yield
+
+
+def _resume(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.resume()
 
 
 def _stands_still(daemon: Daemon) -> bool:

@@ -33,6 +33,15 @@ class BoundedConnection(psycopg.Connection[Row]):
         """Wait as psycopg does, within `patience`. Every command of the connection passes through here."""
         return super().wait(self._impatient(gen), *args, **kwargs)
 
+    @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Let the server be silent for no longer than so many seconds while the block runs."""
+        usual, self.patience = self.patience, seconds
+        try:
+            yield
+        finally:
+            self.patience = usual
+
     def _impatient(self, gen: PQGen[RV]) -> PQGen[RV]:
         """Stand between psycopg's protocol and its waiting, which reports silence ten times a second."""
         heard = time.monotonic()

@@ -13,8 +13,8 @@ from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.stream.progress import Progress
 
 
-def nothing() -> None:
-    """Look at nothing."""
+def look_at_nothing() -> None:
+    """Look whether connections hold, where there are none that could be cut."""
 
 
 class Control(Protocol):
@@ -26,7 +26,7 @@ class Control(Protocol):
     shard: Shard
     """The partitions that the loop reads."""
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         """Wait until this run holds the lease. Called with all clients connected, until it has returned once.
 
         `look` sees whether they still are: it is called every few seconds, and what it raises ends the waiting.
@@ -61,7 +61,7 @@ class Standalone:
         """What `behind` returns."""
         self._until = until
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         """Nothing to wait for."""
 
     def should_stop(self) -> bool:
@@ -108,8 +108,8 @@ class Claim:
         """Return a claim as one that is made a single time: itself, if it is one, as between two pauses."""
         return claim if isinstance(claim, cls) else cls(claim)
 
-    def __call__(self, look: Callable[[], None] = nothing) -> None:
-        """Wait until the run holds the lease, unless it does. Raises what the claim and `look` raise, as Superseded."""
+    def __call__(self, look: Callable[[], None] = look_at_nothing) -> None:
+        """Wait until the run holds the lease, unless it does. Raises Superseded, and what `look` does."""
         if not self.is_made:
             self._claim(look)
             self.is_made = True

@@ -20,6 +20,7 @@ from engagement_platform.domain.latency import Recent
 from engagement_platform.domain.leases import (
     HURRIED,
     ClaimState,
+    Lease,
     LeaseSnapshot,
     alive,
     claim_state,
@@ -35,7 +36,7 @@ from engagement_platform.domain.rates import Rates
 from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.backoff import Outage
-from engagement_platform.stream.control import nothing
+from engagement_platform.stream.control import look_at_nothing
 from engagement_platform.stream.progress import Progress
 from engagement_platform.stream.registry import DIVIDED
 from engagement_platform.stream.stop import Stop, stop_on_signals
@@ -47,10 +48,10 @@ POLL_SECONDS = 0.25
 """How often a loop looks whether it was superseded."""
 WAIT_SECONDS = 0.5
 """How often a loop that waits for its turn looks whether the one that streams lives."""
+CONNECTIONS_SECONDS = 2.0
+"""How often it looks whether its connections hold: what was cut would cost its first batch seconds."""
 _ONE_IS_ENOUGH = "Another run waits for the turn already."
 _DIVIDED_ANEW = "The partitions are divided anew among shards."
-CONNECTIONS_SECONDS = 2.0
-"""How often it sees whether its connections hold: what was cut would cost its first batch seconds."""
 HUNG_SECONDS = 60.0
 """A loop that has not asked for that long whether to stop is hung: it is no longer vouched for."""
 END_HUNG_SECONDS = 70.0
@@ -85,6 +86,8 @@ class LeaseControl:
         self.loop = loop
         self.epoch: int | None = None
         """The epoch that the run has claimed."""
+        self.is_claiming = False
+        """Whether the loop itself looks at the lease."""
         self._settings = settings
         self._loops = loops
         self._lease_seconds = lease_seconds
@@ -98,7 +101,7 @@ class LeaseControl:
         self.redis: tuple[float, float] = (0.0, 0.0)
         """By how many seconds Redis is behind, and until when that holds, by the monotonic clock."""
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         """Wait for the run's turn and take it, or join the run when it has it already; `look` now and then meanwhile.
 
         Raises what `look` does, and Superseded when another run took the turn, or when asked to stop before it came.
@@ -106,14 +109,17 @@ class LeaseControl:
         """
         self._persist(lambda: self._leases.ready(self.run_id, self.loop))
         self.progress.enter(LoopState(Activity.STANDS_BY, time.time()))
-        looks = Interval(CONNECTIONS_SECONDS, is_due=False)
-        while self.epoch is None:
-            if self.should_stop():
-                raise Superseded(f"The loop ends before its turn came. {self.stop.reason}")
-            if looks.is_due:
-                look()
-                looks.restart()
-            self._persist(self._try_to_claim)
+        looks, self.is_claiming = Interval(CONNECTIONS_SECONDS, is_due=False), True
+        try:
+            while self.epoch is None:
+                if self.should_stop():
+                    raise Superseded(f"The loop ends before its turn came. {self.stop.reason}")
+                if looks.is_due:
+                    self._require_connections(look)
+                    looks.restart()
+                self._persist(self._try_to_claim)
+        finally:
+            self.is_claiming = False
 
     def should_stop(self) -> bool:
         """Say whether to finish the batch in hand and return."""
@@ -178,6 +184,15 @@ class LeaseControl:
         if present == self.shard.of:
             return _ONE_IS_ENOUGH
         return f"The partitions are divided among {present}, and this run was made for {self.shard}."
+
+    def _require_connections(self, look: Callable[[], None]) -> None:
+        """Raise what `look` does; then the loop is not ready for its turn any more, until it asks for that again."""
+        try:
+            look()
+        except EngagementError:
+            with suppress(Unavailable):
+                self._leases.not_ready(self.run_id, self.loop)
+            raise
 
     def _try_to_claim(self) -> None:
         # Whoever waits has watched the holder; a drain, which does not wait, takes all silence for what it is.
@@ -304,18 +319,26 @@ class _Keeper:
             self._control.end_hung()
 
     def _look(self) -> None:
-        if self._control.epoch is None:
+        """Look whether the run has lost its turn: also for a loop that cannot claim, for a server of its is away."""
+        control = self._control
+        if control.epoch is None and control.is_claiming:
             return
-        if self._control.loop not in HURRIED:
-            tally = loop_of(self._leases.session, self._control.run_id, "tally")
-            self._control.redis = behind_of(tally), time.monotonic() + TOLD_WITHIN
+        if control.epoch is not None and control.loop not in HURRIED:
+            tally = loop_of(self._leases.session, control.run_id, "tally")
+            control.redis = behind_of(tally), time.monotonic() + TOLD_WITHIN
         snapshot = self._leases.latest()
-        if is_overruled(snapshot, self._control.assignment.generation):
-            self._control.stop.set(_DIVIDED_ANEW)
-        elif snapshot.lease is not None and snapshot.lease.run_id != self._control.run_id:
-            self._control.stop.set(f"Run {snapshot.lease.run_id} has taken over.")
-        elif outlived(snapshot, self._grace):
-            self._control.stop.set("The lease ended and no successor came.")
+        if is_overruled(snapshot, control.assignment.generation):
+            control.stop.set(_DIVIDED_ANEW)
+        elif snapshot.lease is not None and self._has_lost_to(snapshot.lease):
+            control.stop.set(f"Run {snapshot.lease.run_id} has taken over.")
+        elif control.epoch is not None and outlived(snapshot, self._grace):
+            control.stop.set("The lease ended and no successor came.")
+
+    def _has_lost_to(self, lease: Lease) -> bool:
+        run_id = self._control.run_id
+        if self._control.epoch is not None:
+            return lease.run_id != run_id
+        return claim_state(lease, run_id, self._awaits) is ClaimState.LOST
 
 
 @contextmanager

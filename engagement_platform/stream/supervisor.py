@@ -19,7 +19,7 @@ from collections.abc import Callable
 from engagement_platform.domain.errors import EngagementError, Refused, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Activity, LoopState, state_of
 from engagement_platform.stream.backoff import Outage, Spacing
-from engagement_platform.stream.control import Claim, Control, nothing
+from engagement_platform.stream.control import Claim, Control, look_at_nothing
 from engagement_platform.stream.lag import LagCount
 
 LOOK_AGAIN_SECONDS = 10.0
@@ -65,10 +65,11 @@ class Supervision:
         self.once = Once()
         """Filters the loop's log."""
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         """Wait for the turn of the run, unless it has come, with every server connected: see `Control.claim`."""
         if not self._claim.is_made:
             self._outage.worked()
+            self.once.forget()
         self._claim(look)
 
     def works(self, *, but: LoopState | None = None) -> None:

@@ -1,14 +1,10 @@
 """Faults of servers and of the ways to them: killed, frozen, cut, delayed, and answers that never arrive."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from random import Random
 from signal import SIGKILL
 
-from psutil import NoSuchProcess
-
-from engagement_platform.local.process import Daemon
 from engagement_platform_tests import daemons
 from engagement_platform_tests.chaos.fault import Fault
 from engagement_platform_tests.chaos.servers import NAMES
@@ -35,32 +31,11 @@ def _kill(name: str) -> Inflict:
 
 def _freeze(name: str) -> Inflict:
     def inflict(system: System, luck: Random) -> None:
-        with frozen(system.servers.all[name].daemon):
+        with daemons.frozen_with_children(system.servers.all[name].daemon):
             time.sleep(luck.uniform(6, 12))
         system.healed()
 
     return inflict
-
-
-@contextmanager
-def frozen(daemon: Daemon) -> Iterator[None]:
-    """Freeze a server with all its processes while the block runs: its connections stay, and nobody answers.
-
-    It comes first itself, so that it starts no more of them. Some may end before their turn.
-    """
-    daemons.pause(daemon)
-    process = daemon.process()
-    children = [] if process is None else process.children(recursive=True)
-    try:
-        for child in children:
-            with suppress(NoSuchProcess):
-                child.suspend()
-        yield
-    finally:
-        for child in children:
-            with suppress(NoSuchProcess):
-                child.resume()
-        daemons.resume(daemon)
 
 
 def _way(name: str, seconds: tuple[float, float], **told: object) -> Inflict:

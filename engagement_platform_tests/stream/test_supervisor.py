@@ -8,7 +8,7 @@ import pytest
 from engagement_platform.domain.errors import EngagementError, Refused, StreamStopped, Superseded, Unavailable
 from engagement_platform.domain.loop_state import Activity
 from engagement_platform.stream import lag
-from engagement_platform.stream.control import Claim, Standalone, nothing
+from engagement_platform.stream.control import Claim, Standalone, look_at_nothing
 from engagement_platform.stream.supervisor import LOOK_AGAIN_SECONDS, Supervision, supervise
 from engagement_platform_tests.streaming import wait_for
 
@@ -37,7 +37,7 @@ class Impatient(Standalone):
 
     claims = 0
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         self.claims += 1
 
     def wait(self, seconds: float) -> bool:
@@ -118,7 +118,7 @@ class LongAway(Impatient):
 
     right = False
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         super().claim(look)
         self.right = True
 
@@ -169,7 +169,7 @@ def test_a_loop_that_goes_on_after_a_pause_has_had_its_turn() -> None:
 
 def test_a_loop_that_is_stopped_before_its_turn_ends_when_another_run_takes_the_turn() -> None:
     class Late(Impatient):
-        def claim(self, look: Callable[[], None] = nothing) -> None:
+        def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
             super().claim(look)
             assert self.claims == 1, "it asked again, and would for ever"
             raise Superseded("Run b has taken over.")
@@ -177,6 +177,33 @@ def test_a_loop_that_is_stopped_before_its_turn_ends_when_another_run_takes_the_
     control = Late()
     supervise(control, _evicts, log=log, count_lag=unknown)
     assert control.claims == 1
+
+
+class CutTwice(Impatient):
+    """While it waits, its connection is lost twice; then its turn comes."""
+
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
+        super().claim(look)
+        look()
+
+
+def test_each_cut_while_a_run_waits_for_its_turn_is_said_with_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    control = CutTwice()
+    cuts = [Unavailable("The source does not answer.", server="the source") for _ in range(2)]
+
+    def look() -> None:
+        if cuts:
+            raise cuts.pop()
+
+    def attempt(supervision: Supervision) -> None:
+        supervision.claim(look)
+        raise Superseded("The test ends.")
+
+    with caplog.at_level(logging.WARNING, log.name):
+        supervise(control, attempt, log=log, count_lag=unknown)
+    assert control.claims == 3
+    said = [record.message.partition(" after ")[0] for record in caplog.records]
+    assert said == ["The source does not answer. Waiting for it; nothing is lost.", "The source answers again"] * 2
 
 
 def _evicts(_: Supervision) -> None:

@@ -142,6 +142,10 @@ class Leases(Store):
         """Note that a loop is connected and wants the lease."""
         self.session.execute(_SQL["ready"], run_id=run_id, loop=loop)
 
+    def not_ready(self, run_id: str, loop: str) -> None:
+        """Note that a loop that waits for its turn is connected no more."""
+        self.session.execute(_SQL["not_ready"], run_id=run_id, loop=loop)
+
     def beat(self, run_id: str, loop: str, awaits: int, progress: Mapping[str, object], *, generation: int = 0) -> None:
         """Give a sign of life."""
         place = {"shard": self._shard, "generation": generation, "awaits": awaits}

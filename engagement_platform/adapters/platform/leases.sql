@@ -34,6 +34,11 @@ SELECT pg_advisory_xact_lock(hashtextextended('{schema}.register', 0));
 UPDATE {schema}.stream_loop SET ready_at = coalesce(ready_at, now()), heartbeat_at = now()
  WHERE run_id = %(run_id)s AND loop = %(loop)s;
 
+-- name: not_ready
+-- Note that what a loop was connected to is so no more.
+UPDATE {schema}.stream_loop SET ready_at = NULL
+ WHERE run_id = %(run_id)s AND loop = %(loop)s;
+
 -- name: beat
 -- Give a sign of life with what the loop has done, and note the session, whose end tells that the process is gone. The
 -- row comes back when somebody has emptied the table.

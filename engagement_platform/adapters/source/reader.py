@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, cast
 
-import psycopg
 from psycopg.rows import namedtuple_row
 
 from engagement_platform.adapters import sql
+from engagement_platform.adapters.bounded import BoundedConnection
 from engagement_platform.adapters.source import session
 from engagement_platform.adapters.source.event_read import EventRead
 from engagement_platform.adapters.source.look import SQL, UNCHANGED, look
@@ -27,6 +27,8 @@ _HOLDERS = _SQL["holders"].replace("{unchanged}", UNCHANGED)
 
 _PATIENCE_SECONDS = 25.0
 """Beyond the session's statement_timeout: for a server that is frozen and cannot enforce it."""
+PING_SECONDS = 5.0
+"""For how long a server may be silent that is asked for nothing."""
 
 
 class Source:
@@ -35,7 +37,7 @@ class Source:
     Raises StreamStopped, or Refused for a right, when a table, column or type is not as the enrichment needs it.
     """
 
-    def __init__(self, origin: Origin, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, origin: Origin, connection: BoundedConnection[Any]) -> None:
         """Look at the source. Raises StreamStopped when polling it cannot be exact."""
         self._origin = origin
         self._connection = connection
@@ -52,8 +54,11 @@ class Source:
         return self.identity
 
     def ping(self) -> None:
-        """See that the connection holds, without a lock of any table. Raises Unavailable when it was cut."""
-        with session.reaching(self._origin):
+        """See that the connection holds, without a lock of any table.
+
+        Raises Unavailable when it was cut, or the server is silent for `PING_SECONDS`.
+        """
+        with session.reaching(self._origin), self._connection.waiting(PING_SECONDS):
             self._connection.execute(b"SELECT 1")
 
     @property

@@ -1,9 +1,11 @@
 """What a loop sees of its lease."""
 
+import logging
 import signal
 import threading
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,12 +13,16 @@ import pytest
 
 from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases, loops_of
+from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
+from engagement_platform.domain.leases import Loop
 from engagement_platform.domain.progress import DONE, EVENTS, OPEN_IDS, from_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream import lease as module
 from engagement_platform.stream.lease import LeaseControl, hold_lease
 from engagement_platform_tests.streaming import wait_for
+
+log = logging.getLogger("engagement_platform.test")
 
 
 def held(
@@ -91,19 +97,49 @@ def test_a_loop_that_waits_looks_whether_its_connections_hold_and_may_wait_again
         if len(looks) == 3:
             raise Unavailable("The source does not answer.")
 
-    with ExitStack() as streaming:
-        streaming.enter_context(held(platform, "streaming")).claim(look)
-        assert not looks, "a turn that is there is not waited for"
-        with held(platform, "waiting") as waiting:
-            with pytest.raises(Unavailable):
-                waiting.claim(look)
-            assert waiting.epoch is None
-            turn = threading.Thread(target=waiting.claim, args=(look,))
-            turn.start()
-            wait_for(lambda: len(looks) > 4, "it looks again")
-            streaming.close()
-            turn.join(30)
-            assert waiting.epoch == 2
+    with streaming(platform, "first") as leases, held(platform, "waiting") as waiting:
+        with pytest.raises(Unavailable):
+            waiting.claim(look)
+        assert waiting.epoch is None
+        assert of_relay(leases, "waiting").ready_at is None, "a loop that is not connected is not ready"
+        turn = threading.Thread(target=waiting.claim, args=(look,))
+        turn.start()
+        wait_for(lambda: len(looks) > 4, "it looks again")
+        assert of_relay(leases, "waiting").ready_at is not None
+        leases.end("first", "relay", {})
+        turn.join(30)
+        assert waiting.epoch == 2
+
+
+def test_a_loop_that_cannot_claim_as_a_server_is_away_learns_that_its_run_has_lost_its_turn(platform: Settings) -> None:
+    with streaming(platform, "first") as leases, held(platform, "late") as late:
+        leases.claim("late", 2, 60, ["relay"])  # by another loop of it
+        leases.claim("third", leases.register("third", "relay"), 60, ["relay"])
+        assert late.wait(30), "nobody told it"
+        assert late.stop.reason == "Run third has taken over."
+
+
+def test_a_loop_that_cannot_claim_as_a_server_is_away_keeps_its_turn(platform: Settings) -> None:
+    with streaming(platform, "first") as leases, held(platform, "late") as late:
+        beaten = of_relay(leases, "late").heartbeat_at
+        wait_for(
+            lambda: of_relay(leases, "late").heartbeat_at - beaten > timedelta(seconds=1.5), "beats, with looks between"
+        )
+        assert late.stop.reason is None
+
+
+@contextmanager
+def streaming(platform: Settings, run_id: str) -> Iterator[Leases]:
+    """Let a run of the relay alone hold the lease, and beat."""
+    with Leases.opened(platform, "test") as leases, Leases.opened(platform, "beats") as beating:
+        awaits = leases.register(run_id, "relay")
+        leases.claim(run_id, awaits, 60, ["relay"])
+        with Repeated("beats", lambda: beating.beat(run_id, "relay", awaits, {}), 0.2, log=log, first=0.0):
+            yield leases
+
+
+def of_relay(leases: Leases, run_id: str) -> Loop:
+    return leases.snapshot(run_id).of(run_id)["relay"]
 
 
 def test_an_exception_does_not_release(platform: Settings) -> None:

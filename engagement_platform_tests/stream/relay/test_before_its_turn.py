@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Standalone, nothing
+from engagement_platform.stream.control import Standalone, look_at_nothing
 from engagement_platform.stream.relay import loop as relay
 from engagement_platform_tests.conftest import SourceDatabase
 from engagement_platform_tests.streaming import insert, read_all, running, wait_for
@@ -22,18 +22,18 @@ class Waiting(Standalone):
     def __init__(self) -> None:
         super().__init__()
         self.turn = threading.Event()
-        self._waits = 0
-        self._held = 0
+        self._claims = 0
+        self._held_in = 0
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
-        self._waits += 1
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
+        self._claims += 1
         while not self.turn.wait(0.02) and not self.should_stop():
             look()
-            self._held = self._waits
+            self._held_in = self._claims
 
-    def waits(self, time: int) -> None:
-        """Return once the loop waits for so many times, and its connections have held."""
-        wait_for(lambda: self._held == time, f"waiting, {time}")
+    def until_held_in(self, claim: int) -> None:
+        """Return once its connections have held in the claim of that number."""
+        wait_for(lambda: self._held_in == claim, f"connections that hold in claim {claim}")
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def test_a_relay_whose_session_was_cut_while_it_waited_has_another_when_its_turn
         psycopg.connect(source_db.writer_dsn, autocommit=True) as writer,
         running(relay.run, settings, control := Waiting()),
     ):
-        control.waits(1)
+        control.until_held_in(1)
         assert admin.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'engagement-relay'"
         ).fetchone() == (1,)
-        control.waits(2)
+        control.until_held_in(2)
         lines = said()
         assert [" Waiting for it;" in line or " answers again " in line for line in lines] == [True, True], lines
         control.turn.set()

@@ -11,7 +11,7 @@ from engagement_platform.adapters.redis.views import Views
 from engagement_platform.domain.errors import Superseded, Unavailable
 from engagement_platform.recovery.tally import rebuild_views
 from engagement_platform.settings import Settings
-from engagement_platform.stream.control import Standalone, nothing
+from engagement_platform.stream.control import Standalone, look_at_nothing
 from engagement_platform.stream.tally import loop as tally
 from engagement_platform_tests.adapters.kafka.topic import Sent, Topic, event, eventually
 from engagement_platform_tests.stream.tally.support import (
@@ -107,7 +107,7 @@ def test_a_superseded_tally_ends_quietly_at_the_first_refusal(
 class Waiting(Standalone):
     """The control of a run whose turn another one took."""
 
-    def claim(self, look: Callable[[], None] = nothing) -> None:
+    def claim(self, look: Callable[[], None] = look_at_nothing) -> None:
         raise Superseded("another run took the turn")
 
 
