@@ -45,7 +45,8 @@ def frozen_with_children(daemon: Daemon) -> Iterator[None]:
         thawing.callback(resume, daemon)
         pause(daemon)
         process = daemon.process()
-        for child in [] if process is None else process.children(recursive=True):
+        assert process is not None, "there is no server to freeze"
+        for child in process.children(recursive=True):
             thawing.callback(_resume, child)
             with suppress(psutil.NoSuchProcess):
                 child.suspend()

@@ -215,6 +215,9 @@ class LeaseControl:
                 raise Superseded(self._surplus())
             case ClaimState.WAITS if snapshot.declared > self.assignment.generation:
                 raise Superseded(_DIVIDED_ANEW)
+            case ClaimState.WAITS if not self._is_said_ready(snapshot):
+                self._leases.ready(self.run_id, self.loop)
+                self.wait(WAIT_SECONDS / 10)
             case ClaimState.WAITS if self._may_claim(snapshot):
                 self._leases.claim(
                     self.run_id, self._awaits or 0, self._lease_seconds, self._loops, assignment=self.assignment
@@ -222,6 +225,11 @@ class LeaseControl:
             case ClaimState.WAITS:
                 self._refuse_to_drain_beside(snapshot)
                 self.wait(pause_before_claim(snapshot, timedelta(seconds=WAIT_SECONDS)).total_seconds())
+
+    def _is_said_ready(self, snapshot: LeaseSnapshot) -> bool:
+        """Say whether the database has that the loop is ready; it may have been emptied or put back meanwhile."""
+        own = snapshot.of(self.run_id).get(self.loop)
+        return own is not None and own.ready_at is not None
 
     def _may_claim(self, snapshot: LeaseSnapshot) -> bool:
         needed = (self.loop,) if self.drain else self._loops
@@ -321,22 +329,23 @@ class _Keeper:
     def _look(self) -> None:
         """Look whether the run has lost its turn: also for a loop that cannot claim, for a server of its is away."""
         control = self._control
-        if control.epoch is None and control.is_claiming:
+        epoch = control.epoch  # before the lease is read: what that shows may be older than a claim of this moment
+        if epoch is None and control.is_claiming:
             return
-        if control.epoch is not None and control.loop not in HURRIED:
+        if epoch is not None and control.loop not in HURRIED:
             tally = loop_of(self._leases.session, control.run_id, "tally")
             control.redis = behind_of(tally), time.monotonic() + TOLD_WITHIN
         snapshot = self._leases.latest()
         if is_overruled(snapshot, control.assignment.generation):
             control.stop.set(_DIVIDED_ANEW)
-        elif snapshot.lease is not None and self._has_lost_to(snapshot.lease):
+        elif snapshot.lease is not None and self._has_lost_to(snapshot.lease, epoch):
             control.stop.set(f"Run {snapshot.lease.run_id} has taken over.")
-        elif control.epoch is not None and outlived(snapshot, self._grace):
+        elif snapshot.lease is not None and snapshot.lease.run_id == control.run_id and outlived(snapshot, self._grace):
             control.stop.set("The lease ended and no successor came.")
 
-    def _has_lost_to(self, lease: Lease) -> bool:
+    def _has_lost_to(self, lease: Lease, epoch: int | None) -> bool:
         run_id = self._control.run_id
-        if self._control.epoch is not None:
+        if epoch is not None:
             return lease.run_id != run_id
         return claim_state(lease, run_id, self._awaits) is ClaimState.LOST
 

@@ -15,7 +15,7 @@ from engagement_platform.adapters.platform.connection import Session
 from engagement_platform.adapters.platform.leases import Leases, loops_of
 from engagement_platform.adapters.repeated import Repeated
 from engagement_platform.domain.errors import EngagementError, Superseded, Unavailable
-from engagement_platform.domain.leases import Loop
+from engagement_platform.domain.leases import LeaseSnapshot, Loop
 from engagement_platform.domain.progress import DONE, EVENTS, OPEN_IDS, from_object
 from engagement_platform.settings import Settings
 from engagement_platform.stream import lease as module
@@ -102,7 +102,7 @@ def test_a_loop_that_waits_looks_whether_its_connections_hold_and_may_wait_again
             waiting.claim(look)
         assert waiting.epoch is None
         assert of_relay(leases, "waiting").ready_at is None, "a loop that is not connected is not ready"
-        turn = threading.Thread(target=waiting.claim, args=(look,))
+        turn = threading.Thread(target=waiting.claim, args=(look,), daemon=True)
         turn.start()
         wait_for(lambda: len(looks) > 4, "it looks again")
         assert of_relay(leases, "waiting").ready_at is not None
@@ -120,7 +120,9 @@ def test_a_loop_that_cannot_claim_as_a_server_is_away_learns_that_its_run_has_lo
 
 
 def test_a_loop_that_cannot_claim_as_a_server_is_away_keeps_its_turn(platform: Settings) -> None:
-    with streaming(platform, "first") as leases, held(platform, "late") as late:
+    """Also beside a lease that is over, whose run goes on: its end is that run's business."""
+    platform = platform.replace(lease_grace_seconds=0)
+    with streaming(platform, "first", seconds=0.1) as leases, held(platform, "late") as late:
         beaten = of_relay(leases, "late").heartbeat_at
         wait_for(
             lambda: of_relay(leases, "late").heartbeat_at - beaten > timedelta(seconds=1.5), "beats, with looks between"
@@ -128,12 +130,49 @@ def test_a_loop_that_cannot_claim_as_a_server_is_away_keeps_its_turn(platform: S
         assert late.stop.reason is None
 
 
+def test_what_a_look_saw_before_the_claim_does_not_end_the_run_that_claimed(
+    platform: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with streaming(platform, "first"), held(platform, "second") as second:
+        latest, seen, judged = Leases.latest, threading.Event(), threading.Event()
+
+        def claimed_meanwhile(leases: Leases) -> LeaseSnapshot:
+            if seen.is_set():
+                judged.set()
+                raise Unavailable("One look is enough.")
+            snapshot = latest(leases)
+            second.epoch = 2
+            seen.set()
+            return snapshot
+
+        monkeypatch.setattr(Leases, "latest", claimed_meanwhile)
+        assert judged.wait(30)
+        assert second.stop.reason is None
+
+
+def test_a_run_that_waits_is_ready_again_after_the_database_was_emptied(platform: Settings) -> None:
+    with streaming(platform, "first") as leases, held(platform, "second") as second:
+        turn = threading.Thread(target=second.claim, daemon=True)
+        turn.start()
+        wait_for(lambda: is_ready(leases, "second"), "a run that waits")
+        leases.session.execute("DELETE FROM {schema}.stream_loop")
+        wait_for(lambda: is_ready(leases, "second"), "a run that waits again")
+        leases.end("first", "relay", {})
+        turn.join(30)
+        assert second.epoch == 2
+
+
+def is_ready(leases: Leases, run_id: str) -> bool:
+    loop = leases.snapshot(run_id).of(run_id).get("relay")
+    return loop is not None and loop.ready_at is not None
+
+
 @contextmanager
-def streaming(platform: Settings, run_id: str) -> Iterator[Leases]:
+def streaming(platform: Settings, run_id: str, seconds: float = 60) -> Iterator[Leases]:
     """Let a run of the relay alone hold the lease, and beat."""
     with Leases.opened(platform, "test") as leases, Leases.opened(platform, "beats") as beating:
         awaits = leases.register(run_id, "relay")
-        leases.claim(run_id, awaits, 60, ["relay"])
+        leases.claim(run_id, awaits, seconds, ["relay"])
         with Repeated("beats", lambda: beating.beat(run_id, "relay", awaits, {}), 0.2, log=log, first=0.0):
             yield leases
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from engagement_platform.adapters.source import reader
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Standalone, look_at_nothing
 from engagement_platform.stream.relay import loop as relay
@@ -50,14 +51,16 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
 
 
 def test_a_relay_whose_session_was_cut_while_it_waited_has_another_when_its_turn_comes(
-    settings: Settings, source_db: SourceDatabase, said: Callable[[], list[str]]
+    settings: Settings, source_db: SourceDatabase, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reader, "PING_SECONDS", 60)
     with (
         psycopg.connect(source_db.admin_dsn, autocommit=True) as admin,
         psycopg.connect(source_db.writer_dsn, autocommit=True) as writer,
         running(relay.run, settings, control := Waiting()),
     ):
         control.until_held_in(1)
+        said()
         assert admin.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'engagement-relay'"
