@@ -137,6 +137,14 @@ class LeaseSnapshot:
         """Return the loops of a run by name."""
         return {loop.name: loop for loop in self.loops if loop.run_id == run_id}
 
+    def ready(self, run_id: str) -> frozenset[str]:
+        """Return the names of a run's loops that are connected and want the lease."""
+        return frozenset(name for name, loop in self.of(run_id).items() if loop.ready_at is not None)
+
+    def ready_for(self, run_id: str) -> timedelta:
+        """Return for how long the first of a run's loops has been ready; zero while none is."""
+        return max((self.now - at for loop in self.of(run_id).values() if (at := loop.ready_at)), default=timedelta(0))
+
     def unseen(self, sign: datetime) -> timedelta:
         """Return for how long nothing has followed a sign of life, as far as the observer can tell.
 
@@ -263,10 +271,8 @@ def may_claim(snapshot: LeaseSnapshot, run_id: str, loops: Sequence[str]) -> boo
     Either its predecessor is dead, or lacks a loop that does not come back, or its time is over. In each case all loops
     of the run have to be ready, so that none of them pauses; those whose server is away are waited for, not for ever.
     """
-    mine = snapshot.of(run_id)
-    ready = {name for name in loops if name in mine and mine[name].ready_at is not None}
+    ready, ready_for = snapshot.ready(run_id) & set(loops), snapshot.ready_for(run_id)
     all_ready = ready >= set(loops)
-    ready_for = max((snapshot.now - at for loop in mine.values() if (at := loop.ready_at)), default=timedelta(0))
     lease = snapshot.lease
     match life(snapshot):
         case Life.DEAD:

@@ -215,7 +215,8 @@ class LeaseControl:
                 raise Superseded(self._surplus())
             case ClaimState.WAITS if snapshot.declared > self.assignment.generation:
                 raise Superseded(_DIVIDED_ANEW)
-            case ClaimState.WAITS if not self._is_said_ready(snapshot):
+            case ClaimState.WAITS if self.loop not in snapshot.ready(self.run_id):
+                # The database was emptied or put back meanwhile.
                 self._leases.ready(self.run_id, self.loop)
                 self.wait(WAIT_SECONDS / 10)
             case ClaimState.WAITS if self._may_claim(snapshot):
@@ -226,11 +227,6 @@ class LeaseControl:
                 self._refuse_to_drain_beside(snapshot)
                 self.wait(pause_before_claim(snapshot, timedelta(seconds=WAIT_SECONDS)).total_seconds())
 
-    def _is_said_ready(self, snapshot: LeaseSnapshot) -> bool:
-        """Say whether the database has that the loop is ready; it may have been emptied or put back meanwhile."""
-        own = snapshot.of(self.run_id).get(self.loop)
-        return own is not None and own.ready_at is not None
-
     def _may_claim(self, snapshot: LeaseSnapshot) -> bool:
         needed = (self.loop,) if self.drain else self._loops
         former = [one for one in self._former() if alive(one)]
@@ -238,11 +234,9 @@ class LeaseControl:
             return may_claim(snapshot, self.run_id, needed)
         if self.drain:
             return False
-        mine = snapshot.of(self.run_id)
-        are_ready = all(name in mine and mine[name].ready_at is not None for name in needed)
+        are_ready = snapshot.ready(self.run_id) >= set(needed)
         ready = self._leases.ready_shards(self.assignment.generation, sum(name in DIVIDED for name in needed))
-        ready_for = max((snapshot.now - at for loop in mine.values() if (at := loop.ready_at)), default=timedelta(0))
-        return may_divide(ready if are_ready else (), self.shard.of, ready_for)
+        return may_divide(ready if are_ready else (), self.shard.of, snapshot.ready_for(self.run_id))
 
     def _former(self) -> list[LeaseSnapshot]:
         """Return the leases of earlier assignments; none where the partitions never were divided anew."""

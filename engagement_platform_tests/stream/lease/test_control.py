@@ -101,11 +101,11 @@ def test_a_loop_that_waits_looks_whether_its_connections_hold_and_may_wait_again
         with pytest.raises(Unavailable):
             waiting.claim(look)
         assert waiting.epoch is None
-        assert of_relay(leases, "waiting").ready_at is None, "a loop that is not connected is not ready"
+        assert not is_ready(leases, "waiting"), "a loop that is not connected is not ready"
         turn = threading.Thread(target=waiting.claim, args=(look,), daemon=True)
         turn.start()
         wait_for(lambda: len(looks) > 4, "it looks again")
-        assert of_relay(leases, "waiting").ready_at is not None
+        assert is_ready(leases, "waiting")
         leases.end("first", "relay", {})
         turn.join(30)
         assert waiting.epoch == 2
@@ -163,8 +163,7 @@ def test_a_run_that_waits_is_ready_again_after_the_database_was_emptied(platform
 
 
 def is_ready(leases: Leases, run_id: str) -> bool:
-    loop = leases.snapshot(run_id).of(run_id).get("relay")
-    return loop is not None and loop.ready_at is not None
+    return "relay" in leases.snapshot(run_id).ready(run_id)
 
 
 @contextmanager
