@@ -19,6 +19,7 @@ from engagement_platform.local.stack import Endpoints
 from engagement_platform.settings import Settings
 from engagement_platform_tests.bench.place import Place
 from engagement_platform_tests.integration.dagster_dev import children, dagster_dev, environment, kill
+from engagement_platform_tests.ports import owners
 from engagement_platform_tests.streaming import insert, wait_for
 
 LOOPS = ("relay", "tally", "stage", "forward")
@@ -167,10 +168,10 @@ def process_of(settings: Settings, loop: str, *, waits: bool = False) -> int:
     """Return the process of a loop of the run that holds the lease, or waits for it, by the session that beats."""
     with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         row = connection.execute(
-            "SELECT client_port FROM pg_stat_activity JOIN engagement_platform.stream_loop AS loop ON backend_pid = pid"
+            "SELECT client_port, inet_server_port()"
+            "  FROM pg_stat_activity JOIN engagement_platform.stream_loop AS loop ON backend_pid = pid"
             " WHERE loop.loop = %s AND awaits = (SELECT max(epoch) + %s FROM engagement_platform.stream_lease)",
             [loop, int(waits)],
         ).fetchone()
     assert row is not None, f"{loop} has no session"
-    owners = [found.pid for found in psutil.net_connections("tcp") if found.laddr and found.laddr.port == row[0]]
-    return next(pid for pid in owners if pid)
+    return owners(*row)[0].pid

@@ -12,6 +12,7 @@ import psycopg
 
 from engagement_platform_tests.chaos.fault import Fault
 from engagement_platform_tests.chaos.system import System
+from engagement_platform_tests.ports import owners
 from engagement_platform_tests.streaming import wait_for
 
 LOOPS = ("relay", "tally", "stage", "forward")
@@ -34,10 +35,9 @@ def _op_of(system: System, loop: str) -> Iterator[psutil.Process]:
     with suppress(psycopg.Error, psutil.Error):
         with psycopg.connect(system.addresses()["platform_admin"], dbname="engagement_platform") as connection:
             row = connection.execute(_SESSION, [loop]).fetchone()
-        port = system.servers.proxies.owner_port("platform", row[0]) if row else None
-        for one in psutil.net_connections("tcp"):
-            if port and one.pid and one.laddr and one.laddr.port == port:
-                yield psutil.Process(one.pid)
+        proxies = system.servers.proxies
+        if row and (port := proxies.owner_port("platform", row[0])):
+            yield from owners(port, proxies.ports["platform"])
 
 
 def run_of(system: System) -> list[psutil.Process]:
