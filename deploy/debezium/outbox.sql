@@ -7,6 +7,7 @@ CREATE TABLE engagement_outbox (
     id BIGINT PRIMARY KEY,
     topic TEXT NOT NULL,
     key TEXT,
+    partition INTEGER,
     value TEXT NOT NULL,
     unseen_at BIGINT NOT NULL
 );
@@ -16,8 +17,11 @@ CREATE FUNCTION engagement_outbox() RETURNS trigger LANGUAGE plpgsql SECURITY DE
     SET search_path = public SET timezone = 'UTC' SET datestyle = 'ISO' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS $$
 BEGIN
-    INSERT INTO engagement_outbox (id, topic, key, value, unseen_at)
-    SELECT event.id, 'engagement-events', event.content_id::text, row_to_json(event)::text,
+    INSERT INTO engagement_outbox (id, topic, key, partition, value, unseen_at)
+    SELECT event.id, 'engagement-events', event.content_id::text,
+           -- Without a key: always the same one of the topic's four, so that what comes again comes where it was.
+           CASE WHEN event.content_id IS NULL THEN (event.id % 4)::integer END,
+           row_to_json(event)::text,
            (extract(epoch FROM now()) * 1000000)::bigint
       FROM (
 SELECT event.id,

@@ -1,9 +1,12 @@
-"""What Debezium publishes by the files of deploy/debezium, on Kafka Connect: the relay's messages, each once."""
+"""What Debezium publishes by the files of deploy/debezium, on Kafka Connect: the relay's messages, each once.
+
+By a worker that publishes at least once some come again, and each sink has them once nevertheless.
+"""
 
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -56,25 +59,27 @@ def place(bench: Bench) -> Iterator[Place]:
 
 
 @contextmanager
-def debezium(bench: Bench, place: Place) -> Iterator[Program]:
+def debezium(bench: Bench, place: Place, *, exactly_once: bool = True) -> Iterator[Program]:
     """Run a worker of Kafka Connect with the connector until it reads its slot, and end it with the block."""
     port, name = state.choose_port(None, None), place.settings.topics.events
     file = bench.folder / f"{name}.properties"
     bench.folder.mkdir(parents=True, exist_ok=True)
-    properties = connect.worker(bench, name, port, exactly_once=True)
+    support = {} if exactly_once else {"exactly.once.source.support": "disabled"}
+    properties = {**connect.worker(bench, name, port, exactly_once=True), **support}
     file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
     main = "org.apache.kafka.connect.cli.ConnectDistributed"
     command: list[str | Path] = [connect.java(), *connect.JAVA_OPTIONS, "-cp", connect.class_path(), main, file]
     with program("connect", command, bench.folder) as running:
         rest = f"http://127.0.0.1:{port}"
         wait_for(lambda: running.require() and connect.answers(rest), "Kafka Connect", PATIENCE)
-        connect.create(rest, connector(place))
+        connect.create(rest, connector(place, exactly_once=exactly_once))
         wait_for(lambda: running.require() and connect.streams(rest, place, running), "the connector", PATIENCE)
         yield running
 
 
-def connector(place: Place) -> dict[str, object]:
+def connector(place: Place, *, exactly_once: bool) -> dict[str, object]:
     """Return the connector of deploy/debezium with this source in place of that one."""
+    support = {} if exactly_once else {"exactly.once.support": "requested"}
     source = psycopg.conninfo.conninfo_to_dict(place.source.admin_dsn)
     own = {
         "database.hostname": source["host"],
@@ -84,7 +89,7 @@ def connector(place: Place) -> dict[str, object]:
         "database.dbname": source["dbname"],
     }
     connector: dict[str, object] = json.loads((FILES / "connector.json").read_text())
-    return connector | own
+    return connector | own | support
 
 
 def make_outbox(place: Place) -> None:
@@ -131,6 +136,40 @@ def test_its_messages_are_the_relays_each_once_though_it_is_killed_and_every_loo
     connect.drop_slot(place)
     assert messages(place.settings) == messages(of_the_relay(bench, place))
     each_loop_takes_them(place)
+
+
+@pytest.mark.whole
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_a_worker_publishes_twice_when_it_was_killed_each_sink_has_once(bench: Bench, place: Place) -> None:
+    """It begins again at what it had noted a minute before, or at its slot's place: all so far comes again."""
+    make_outbox(place)
+    ensure_topics(place.settings)
+    with debezium(bench, place, exactly_once=False) as worker:
+        write(place, 400)
+        wait_for(lambda: messages(place.settings).total() >= 400, "messages of Debezium", PATIENCE)
+        drain(tally.run, place.settings)
+        drain(stage.run, place.settings)
+        write_beside_each_other(place)
+        wait_for(lambda: messages(place.settings).total() >= 440, "messages of Debezium", PATIENCE)
+        psutil.Process(worker.pid).kill()
+    write(place, 400)
+    with debezium(bench, place, exactly_once=False):
+        wait_for(lambda: len(messages(place.settings)) >= 840, "messages of Debezium", PATIENCE)
+    connect.drop_slot(place)
+    assert messages(place.settings).total() > 840, "nothing came again"
+    each_loop_takes_them(place)
+
+
+def write_beside_each_other(place: Place) -> None:
+    """Write in transactions of which the first to begin is the last to be committed."""
+    with ExitStack() as stack:
+        open_ones = [stack.enter_context(psycopg.connect(place.source.writer_dsn)) for _ in range(4)]
+        for size in (3, 7):
+            for connection in open_ones:
+                connection.execute(EVENTS, [size])
+        for connection in reversed(open_ones):
+            connection.commit()
 
 
 def of_the_relay(bench: Bench, place: Place) -> Settings:

@@ -12,6 +12,7 @@ from engagement_platform.adapters.kafka.port import Fetching, OffsetsExpired, To
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.refusals import no_answer
 from engagement_platform.adapters.kafka.topics import topic_id
+from engagement_platform.domain.doubles import LogPosition, LogPositions, fresh
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Kafka
@@ -59,6 +60,7 @@ class TopicReader:
         how = Fetching(refresh_ms=REFRESH_MS, **fetching)
         self._consumer = client_of(kafka).open_consumer(kafka, topic, how, group)
         self.topic_id = self._consumer.state().topic_id
+        self._log_positions: dict[int, LogPosition] = {}
         self._stand: _Stand | None = None
         """Asked of the client once for each poll: it is a call for each partition."""
 
@@ -72,16 +74,26 @@ class TopicReader:
         """The partitions that the topic has, whoever reads them."""
         return self._present().partitions
 
-    def seek(self, offsets: Mapping[int, int]) -> None:
-        """Read from these offsets on: partition -> offset. Other partitions are not read any more."""
+    @property
+    def log_positions(self) -> LogPositions:
+        """Where the latest messages stand in their publisher's log; nothing of the relay's, which come once."""
+        return dict(self._log_positions)
+
+    def seek(self, offsets: Mapping[int, int], after: LogPositions | None = None) -> None:
+        """Read from these offsets on: partition -> offset. Other partitions are not read any more.
+
+        `after` are the `log_positions` of what was read before these offsets: what comes again is left out by them.
+        """
         self._stand = None
+        self._log_positions = dict(after or {})
         self._consumer.assign(offsets)
 
     def poll(self, timeout_ms: int, most: int | None = None) -> dict[int, list[Record]]:
         """Return messages, as soon as there are any; at most `max_records`, or `most` where that is less.
 
-        Kafka is asked by the topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes
-        something lasting of the messages calls `verify` between the poll and that.
+        Those that their publisher has published before are left out. Kafka is asked by the topic's name, so a recreated
+        topic is noticed up to `REFRESH_MS` late. Whoever makes something lasting of the messages calls `verify` between
+        the poll and that.
         """
         self._stand = None
         try:
@@ -90,7 +102,17 @@ class TopicReader:
             self._present()  # of another topic they are not expired: they never were
             raise
         self._present()
-        return polled
+        return self._without_doubles(polled)
+
+    def _without_doubles(self, polled: dict[int, list[Record]]) -> dict[int, list[Record]]:
+        chosen = {}
+        for partition, records in polled.items():
+            kept, latest = fresh(records, self._log_positions.get(partition))
+            if latest is not None:
+                self._log_positions[partition] = latest
+            if kept:
+                chosen[partition] = kept
+        return chosen
 
     def positions(self) -> dict[int, int]:
         """Return partition -> offset of the next message. Markers of transactions count as offsets, too."""

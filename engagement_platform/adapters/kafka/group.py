@@ -111,7 +111,7 @@ class GroupReader(TopicReader):
         positions = self.positions()
         new = self.partitions - positions.keys()
         if new:
-            self.seek(dict.fromkeys(new, 0) | positions)
+            self.seek(dict.fromkeys(new, 0) | positions, self.log_positions)
             self.hold(holding=self._holding)
         return new
 

@@ -15,6 +15,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.batches import Ranges
+from engagement_platform.domain.doubles import LogPosition, LogPositions
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "loads.sql")
@@ -43,6 +44,10 @@ class LoadRow:
     highest_id: int | None = None
     unseen_at: Mapping[int, int] = field(default_factory=dict)
     """partition -> no message that was not read yet has an earlier header `unseen-at`, in microseconds since 1970."""
+    log_begins: LogPositions = field(default_factory=dict)
+    """What its reader had before the batch: of messages of a publisher that may publish twice."""
+    log_ends: LogPositions = field(default_factory=dict)
+    """The same behind the batch, for all partitions that were loaded from."""
     attempt: int = 0
     opened_at: datetime | None = None
     closed_at: datetime | None = None
@@ -73,7 +78,13 @@ class Admission:
     def open(self, load: LoadRow) -> bool:
         """Enter a load; return whether that was done. It was not when another process entered that version."""
         parameters = {one.name: getattr(load, one.name) for one in fields(load)}
-        for name in ("ranges", "next_offsets", "unseen_at"):  # by partition: JSON has texts for the numbers
+        for name in (
+            "ranges",
+            "next_offsets",
+            "unseen_at",
+            "log_begins",
+            "log_ends",
+        ):  # by partition: JSON has texts for the numbers
             parameters[name] = Jsonb(dict(parameters[name]))
         return self._session.one(_SQL["open"], **parameters | {"days": list(load.days)}) is not None
 
@@ -96,6 +107,7 @@ class Admission:
             version=1 if last is None else last.version + 1,
             next_offsets={**stand, **load.next_offsets},
             unseen_at={**({} if last is None else last.unseen_at), **load.unseen_at},
+            log_ends={**({} if last is None else last.log_ends), **load.log_ends},
         )
         return entered if self.open(entered) else None
 
@@ -153,7 +165,12 @@ def _load(row: dict[str, Any]) -> LoadRow:
     next_offsets = {int(partition): offset for partition, offset in row["next_offsets"].items()}
     unseen_at = {int(partition): moment for partition, moment in row["unseen_at"].items()}
     made = {"ranges": ranges, "next_offsets": next_offsets, "unseen_at": unseen_at, "days": tuple(row["days"])}
-    return LoadRow(**(row | made))
+    logs = {name: _log_positions(row[name]) for name in ("log_begins", "log_ends")}
+    return LoadRow(**(row | made | logs))
+
+
+def _log_positions(stored: dict[str, list[int]]) -> LogPositions:
+    return {int(partition): LogPosition(*position) for partition, position in stored.items()}
 
 
 def present_table(session: Session) -> str | None:

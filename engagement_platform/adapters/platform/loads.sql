@@ -19,10 +19,10 @@ SELECT * FROM {schema}.warehouse_load
 -- Enter a load before it is sent; one without rows is closed at once. No row where another process was faster.
 INSERT INTO {schema}.warehouse_load
        (table_id, writer, version, load_id, topic_id, ranges, next_offsets, days, rows, covered, rejected,
-        lowest_id, highest_id, unseen_at, closed_at)
+        lowest_id, highest_id, unseen_at, log_begins, log_ends, closed_at)
 VALUES (%(table_id)s, %(writer)s, %(version)s, %(load_id)s, %(topic_id)s, %(ranges)s, %(next_offsets)s,
         %(days)s::date[], %(rows)s, %(covered)s, %(rejected)s, %(lowest_id)s, %(highest_id)s,
-        %(unseen_at)s,
+        %(unseen_at)s, %(log_begins)s, %(log_ends)s,
         CASE WHEN %(rows)s = 0 THEN now() END)
     ON CONFLICT DO NOTHING
 RETURNING version;

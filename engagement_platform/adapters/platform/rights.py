@@ -11,7 +11,7 @@ from engagement_platform.adapters.sqlstate import one_line
 from engagement_platform.domain.errors import Refused
 from engagement_platform.settings import Settings
 
-HEAD = "0017"
+HEAD = "0018"
 """The newest migration in `migrations`; a test holds it against the folder."""
 
 _SQL = sql.load(__package__, "rights.sql")

@@ -35,6 +35,11 @@ class Keys:
         return f"{self.prefix}offsets"
 
     @property
+    def log(self) -> str:
+        """Hash: partition -> where its latest message stands in the log of a publisher that may publish twice."""
+        return f"{self.prefix}log"
+
+    @property
     def builder(self) -> str:
         """Text: which of several shards builds new views at present."""
         return f"{self.prefix}builder"

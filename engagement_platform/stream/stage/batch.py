@@ -1,11 +1,13 @@
 """Gathers the messages of one batch, each checked as it comes."""
 
+import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Line, Lines, Rejected
+from engagement_platform.domain.doubles import LogPositions
 from engagement_platform.domain.messages import HEADER_UNSEEN_AT
 
 WRITER = "stage"
@@ -19,6 +21,10 @@ class Batch:
     begins: Mapping[int, int]
     ends: Mapping[int, int]
     """partition -> offset behind the last of the messages."""
+    log_begins: LogPositions
+    """What the reader had before the batch, to tell what comes again."""
+    log_ends: LogPositions
+    """The same behind its last messages."""
     since: float | None = None
     """When the first of them came, by the monotonic clock."""
     size: int = 0
@@ -36,13 +42,16 @@ class Batch:
     """partition -> header `unseen-at` of its last message."""
 
     @classmethod
-    def at(cls, offsets: Mapping[int, int]) -> "Batch":
-        """Return an empty batch that begins at these offsets."""
-        return cls(offsets, offsets)
+    def at(cls, offsets: Mapping[int, int], log: LogPositions | None = None) -> "Batch":
+        """Return an empty batch that begins at these offsets, behind messages that stand there in their log."""
+        return cls(offsets, offsets, log or {}, log or {})
 
-    def add(self, records: Mapping[int, list[Record]], ends: Mapping[int, int], now: float, lines: Lines) -> None:
+    def add(
+        self, records: Mapping[int, list[Record]], ends: Mapping[int, int], log_ends: LogPositions, lines: Lines
+    ) -> None:
         """Add what was polled, up to the offsets behind it."""
-        self.ends = ends
+        now = time.monotonic()
+        self.ends, self.log_ends = ends, log_ends
         if records and self.since is None:
             self.since = now
         for partition, messages in records.items():

@@ -87,6 +87,8 @@ class Loader:
             rows=len(lines),
             rejected=len(rejected),
             unseen_at=self.position.unseen_at(),
+            log_begins=batch.log_begins,
+            log_ends=batch.log_ends,
         )
 
     def _bury(self, rejected: Sequence[Rejected], name: str) -> None:

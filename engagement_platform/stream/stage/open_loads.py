@@ -128,7 +128,7 @@ def read_ranges(settings: Settings, load: LoadRow) -> Iterator[Record]:
     try:
         if reader.topic_id != load.topic_id:
             raise _gone(load, "the topic was created again")
-        reader.seek({partition: begin for partition, (begin, _) in load.ranges.items()})
+        reader.seek({partition: begin for partition, (begin, _) in load.ranges.items()}, load.log_begins)
         deadline = time.monotonic() + _READ_SECONDS
         while not _passed(reader.positions(), load.ranges):
             if time.monotonic() > deadline:

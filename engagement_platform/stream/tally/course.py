@@ -75,7 +75,7 @@ class Course:
         A build goes on from what was built: it may take longer than connections hold.
         """
         if (state := self.position.target.built_so_far()) is not None:
-            self.position.read_from(state.offsets)
+            self.position.read_from(state.offsets, state.log_positions)
         else:
             self.resume()
 
@@ -137,7 +137,7 @@ class Course:
                 self._begin_build(state)
             case Resume.CONTINUE:
                 self.position.target.take_live(state)
-                self.position.read_from(state.offsets)
+                self.position.read_from(state.offsets, state.log_positions)
 
     def _decide(self, state: ViewsState) -> Resume:
         return resume(
@@ -187,7 +187,7 @@ class Course:
         state = self.position.clocks.state_to_build_on(state)
         start = self.reader.offsets_at(self._window.replay_from(state.now_ms))
         self.position.target.begin(state.generation, start)
-        self.position.read_from(start)
+        self.position.read_from(start, {})
         log.info("building new views from the offsets %s", start)
 
     def _replaced(self, why: str) -> None:

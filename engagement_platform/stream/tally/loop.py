@@ -138,6 +138,7 @@ class _Tally:
             generation=position.target.generation,
             topic_id=position.reader.topic_id,
             offsets={p: (position.offsets[p], ends[p]) for p in ends},
+            log_positions=position.reader.log_positions,
             buckets=aggregate(self.stream, events, self._bucket_ms),
             display=self._playbacks.display_of(events),
             lag=lag,

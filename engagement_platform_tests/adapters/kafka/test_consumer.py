@@ -11,6 +11,7 @@ from engagement_platform.adapters.kafka import connection, consumer
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.topics import topic_id
+from engagement_platform.domain.doubles import LogPosition
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.conftest import CLIENTS
@@ -255,3 +256,18 @@ def _a_moment_later() -> int:
     start = time.time_ns() // 1_000_000
     eventually(lambda: time.time_ns() // 1_000_000 > start + 1)
     return start + 1
+
+
+def test_what_comes_again_is_left_out_behind_what_it_is_told_and_passed_over(reader: TopicReader, topic: Topic) -> None:
+    with topic.transaction() as producer:
+        for at in (1, 2, 3, 2, 3, 4):
+            source = ("source", b'{"sequence": "[null, \\"%d\\"]"}' % at)
+            producer.send(topic.name, b"{}", headers=[source, ("unseen-at", b"7")], partition=0)
+    reader.seek({0: 0})
+    assert read(reader, 4) == [(0, 0), (0, 1), (0, 2), (0, 5)]
+    eventually(lambda: reader.poll(50) == {} and reader.is_at_end())
+    assert reader.log_positions == {0: LogPosition(0, 4, 7)}
+    reader.seek({0: 2}, {0: LogPosition(0, 3, 7)})
+    assert read(reader, 1) == [(0, 5)]
+    reader.seek({0: 3})
+    assert read(reader, 3) == [(0, 3), (0, 4), (0, 5)], "before it there was nothing that it knows of"

@@ -41,7 +41,10 @@ def batch(client: redis.Redis) -> Batch:
     seconds, _ = client.time()
     bucket = seconds // 10 * 10_000
     return Batch(
-        "g1", "t1", {0: (0, 1)}, {bucket: {dimension.name: {"m": [1, 2]} for dimension in PACKAGED.views.dimensions}}
+        "g1",
+        "t1",
+        {0: (0, 1)},
+        buckets={bucket: {dimension.name: {"m": [1, 2]} for dimension in PACKAGED.views.dimensions}},
     )
 
 

@@ -422,9 +422,9 @@ def test_what_was_gathered_is_kept_when_the_database_fails_and_its_letters_are_w
 
     monkeypatch.setattr(Loads, "admission", fails_thrice)
 
-    def noted(self: TopicReader, offsets: Any) -> None:
+    def noted(self: TopicReader, offsets: Any, after: Any) -> None:
         seeks.append(dict(offsets))
-        seek(self, offsets)
+        seek(self, offsets, after)
 
     monkeypatch.setattr(TopicReader, "seek", noted)
     drain(stage.run, settings)
