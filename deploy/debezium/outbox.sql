@@ -1,7 +1,8 @@
 -- What the source's owner makes where Debezium is to publish the events of `engagement`: an outbox that is always empty.
 -- Each event is written there as the relay would write it, in the application's own transaction, and taken out again: the
 -- log has it, and Debezium reads the log. See docs/debezium.md. To take it away again: DROP TABLE engagement_outbox CASCADE;
--- DROP FUNCTION engagement_outbox CASCADE.
+-- DROP FUNCTION engagement_outbox CASCADE. One row in each statement: rows of one COPY have one place in the log, by which
+-- messages are told that come again.
 
 CREATE TABLE engagement_outbox (
     id BIGINT PRIMARY KEY,
@@ -20,7 +21,7 @@ BEGIN
     INSERT INTO engagement_outbox (id, topic, key, partition, value, unseen_at)
     SELECT event.id, 'engagement-events', event.content_id::text,
            -- Without a key: always the same one of the topic's four, so that what comes again comes where it was.
-           CASE WHEN event.content_id IS NULL THEN (event.id % 4)::integer END,
+           CASE WHEN event.content_id IS NULL THEN abs(event.id % 4)::integer END,
            row_to_json(event)::text,
            (extract(epoch FROM now()) * 1000000)::bigint
       FROM (

@@ -52,6 +52,9 @@ BATCHES = Counter(
 ROWS = Counter("rows", "events", "stage: events in the warehouse, without those that a rebuilt day had already.")
 REJECTED = Counter("rejected", "messages", "relay, stage, forward: what was given up as it is no event of the stream.")
 UNREADABLE = Counter("unreadable", "messages", "tally: messages that are no events, so that they are not counted.")
+DUPLICATES = Counter(
+    "duplicates", "messages", "tally, stage, forward: messages left out, as their publisher had published them before."
+)
 LATE = Counter("late", "events", "tally: events that had left the window when they came.")
 FUTURE = Counter("future", "events", "tally: events whose time lies too far ahead.")
 REFUSED = Counter("refused", "batches", "tally: batches that Redis did not take, as its offsets were others.")
@@ -63,8 +66,8 @@ HALVED = Counter("halved", "requests", "forward: arrays that were halved to find
 DEAD_LETTERS = Counter("dead_letters", "events", "forward: events that the partner did not take.")
 UNRECORDED = Counter("unrecorded", "requests", "forward: requests that were left out of the record of deliveries.")
 COUNTERS = (
-    EVENTS, BYTES, BATCHES, ROWS, REJECTED, UNREADABLE, LATE, FUTURE, REFUSED, REQUESTS, RETRIES, FAILED, DECLINED,
-    HALVED, DEAD_LETTERS, UNRECORDED,
+    EVENTS, BYTES, BATCHES, ROWS, REJECTED, UNREADABLE, DUPLICATES, LATE, FUTURE, REFUSED, REQUESTS, RETRIES, FAILED,
+    DECLINED, HALVED, DEAD_LETTERS, UNRECORDED,
 )  # fmt: skip
 
 LAG = Gauge("lag", "events", "Events that wait; unknown where nobody can tell.")

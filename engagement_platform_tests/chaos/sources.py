@@ -10,7 +10,7 @@ from signal import SIGKILL
 import psycopg
 from psycopg import sql
 
-from engagement_platform.local.postgres import Postgres
+from engagement_platform.local.postgres import OWNER, Postgres
 from engagement_platform_tests.chaos.fault import Fault
 from engagement_platform_tests.chaos.run import has_all
 from engagement_platform_tests.chaos.system import System
@@ -65,11 +65,16 @@ def remedied(system: System, command: str) -> str:
 
 
 def _executed(system: System, change: Callable[[psycopg.Connection], object]) -> bool:
-    """Say whether it was done: those who write may hold one lock each, and one of both is then chosen to give way."""
+    """Say whether it was done. Where this one and a writer each hold a lock that the other wants, the writer gives way.
+
+    The server ends whoever first looks for a deadlock. Writers take ids, and so the sequence's lock, before the table's.
+    """
     assert system.writers is not None
     system.writers.settle_forgotten()
     try:
-        with psycopg.connect(system.addresses()["writer"]) as owner:
+        with psycopg.connect(system.addresses()["admin"]) as owner:
+            owner.execute("SET deadlock_timeout = '1min'")
+            owner.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER)))
             owner.execute("SET lock_timeout = '15s'")  # the transactions that are open take up to twice 12 s
             change(owner)
     except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):

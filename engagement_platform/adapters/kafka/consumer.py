@@ -12,7 +12,7 @@ from engagement_platform.adapters.kafka.port import Fetching, OffsetsExpired, To
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.refusals import no_answer
 from engagement_platform.adapters.kafka.topics import topic_id
-from engagement_platform.domain.doubles import LogPosition, LogPositions, fresh
+from engagement_platform.domain.duplicates import WalPosition, WalPositions, without_duplicates
 from engagement_platform.domain.errors import EngagementError
 from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Kafka
@@ -44,15 +44,24 @@ class _Stand(NamedTuple):
 
 
 class TopicReader:
-    """Reads all partitions of a topic, or those of a shard, or some of them.
+    """Reads all partitions of a topic, or those of a shard, or some of them; where it is to, without duplicates.
 
     Methods raise Unavailable when Kafka does not answer, OffsetsExpired and TopicChanged. Not thread-safe.
     """
 
     def __init__(
-        self, kafka: Kafka, topic: str, *, group: str | None = None, shard: Shard = WHOLE, **fetching: int
+        self,
+        kafka: Kafka,
+        topic: str,
+        *,
+        group: str | None = None,
+        shard: Shard = WHOLE,
+        without_duplicates: bool = False,
+        **fetching: int,
     ) -> None:
         """Connect. `fetching` is what `port.Fetching` has, but for `refresh_ms`."""
+        self._leaves_out = without_duplicates
+        self._left_out = 0
         self._kafka = kafka
         self.shard = shard
         """Whose partitions it reads. It may be set to another one, before the next `seek`."""
@@ -60,7 +69,7 @@ class TopicReader:
         how = Fetching(refresh_ms=REFRESH_MS, **fetching)
         self._consumer = client_of(kafka).open_consumer(kafka, topic, how, group)
         self.topic_id = self._consumer.state().topic_id
-        self._log_positions: dict[int, LogPosition] = {}
+        self._wal_positions: dict[int, WalPosition] = {}
         self._stand: _Stand | None = None
         """Asked of the client once for each poll: it is a call for each partition."""
 
@@ -75,25 +84,31 @@ class TopicReader:
         return self._present().partitions
 
     @property
-    def log_positions(self) -> LogPositions:
+    def wal_positions(self) -> WalPositions:
         """Where the latest messages stand in their publisher's log; nothing of the relay's, which come once."""
-        return dict(self._log_positions)
+        return dict(self._wal_positions)
 
-    def seek(self, offsets: Mapping[int, int], after: LogPositions | None = None) -> None:
+    def duplicates(self) -> int:
+        """Return how many messages were left out since the last time: their publisher had published them before."""
+        left_out, self._left_out = self._left_out, 0
+        return left_out
+
+    def seek(self, offsets: Mapping[int, int], wal_positions: WalPositions | None = None) -> None:
         """Read from these offsets on: partition -> offset. Other partitions are not read any more.
 
-        `after` are the `log_positions` of what was read before these offsets: what comes again is left out by them.
+        `wal_positions` are those of the latest messages before these offsets. Without them what comes again of that is
+        taken for new.
         """
         self._stand = None
-        self._log_positions = dict(after or {})
+        self._wal_positions = dict(wal_positions or {})
         self._consumer.assign(offsets)
 
     def poll(self, timeout_ms: int, most: int | None = None) -> dict[int, list[Record]]:
         """Return messages, as soon as there are any; at most `max_records`, or `most` where that is less.
 
-        Those that their publisher has published before are left out. Kafka is asked by the topic's name, so a recreated
-        topic is noticed up to `REFRESH_MS` late. Whoever makes something lasting of the messages calls `verify` between
-        the poll and that.
+        Those that their publisher has published before are left out, where the reader is to. Kafka is asked by the
+        topic's name, so a recreated topic is noticed up to `REFRESH_MS` late. Whoever makes something lasting of the
+        messages calls `verify` between the poll and that.
         """
         self._stand = None
         try:
@@ -102,16 +117,17 @@ class TopicReader:
             self._present()  # of another topic they are not expired: they never were
             raise
         self._present()
-        return self._without_doubles(polled)
+        return self._without_duplicates(polled) if self._leaves_out else polled
 
-    def _without_doubles(self, polled: dict[int, list[Record]]) -> dict[int, list[Record]]:
+    def _without_duplicates(self, polled: dict[int, list[Record]]) -> dict[int, list[Record]]:
         chosen = {}
         for partition, records in polled.items():
-            kept, latest = fresh(records, self._log_positions.get(partition))
+            new, latest = without_duplicates(records, self._wal_positions.get(partition))
             if latest is not None:
-                self._log_positions[partition] = latest
-            if kept:
-                chosen[partition] = kept
+                self._wal_positions[partition] = latest
+            if new:
+                chosen[partition] = new
+            self._left_out += len(records) - len(new)
         return chosen
 
     def positions(self) -> dict[int, int]:

@@ -63,6 +63,7 @@ class GroupReader(TopicReader):
             max_records=2_000,
             max_partition_bytes=1 << 20,
             group=group,
+            without_duplicates=True,
         )
         self._group = group
         self._holding = False
@@ -111,7 +112,7 @@ class GroupReader(TopicReader):
         positions = self.positions()
         new = self.partitions - positions.keys()
         if new:
-            self.seek(dict.fromkeys(new, 0) | positions, self.log_positions)
+            self.seek(dict.fromkeys(new, 0) | positions, self.wal_positions)
             self.hold(holding=self._holding)
         return new
 

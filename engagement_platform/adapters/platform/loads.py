@@ -15,7 +15,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.batches import Ranges
-from engagement_platform.domain.doubles import LogPosition, LogPositions
+from engagement_platform.domain.duplicates import WalPosition, WalPositions
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "loads.sql")
@@ -44,13 +44,16 @@ class LoadRow:
     highest_id: int | None = None
     unseen_at: Mapping[int, int] = field(default_factory=dict)
     """partition -> no message that was not read yet has an earlier header `unseen-at`, in microseconds since 1970."""
-    log_begins: LogPositions = field(default_factory=dict)
+    wal_begins: WalPositions = field(default_factory=dict)
     """What its reader had before the batch: of messages of a publisher that may publish twice."""
-    log_ends: LogPositions = field(default_factory=dict)
+    wal_ends: WalPositions = field(default_factory=dict)
     """The same behind the batch, for all partitions that were loaded from."""
     attempt: int = 0
     opened_at: datetime | None = None
     closed_at: datetime | None = None
+
+
+_FIELDS = tuple(one.name for one in fields(LoadRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +80,15 @@ class Admission:
 
     def open(self, load: LoadRow) -> bool:
         """Enter a load; return whether that was done. It was not when another process entered that version."""
-        parameters = {one.name: getattr(load, one.name) for one in fields(load)}
-        for name in (
-            "ranges",
-            "next_offsets",
-            "unseen_at",
-            "log_begins",
-            "log_ends",
-        ):  # by partition: JSON has texts for the numbers
-            parameters[name] = Jsonb(dict(parameters[name]))
-        return self._session.one(_SQL["open"], **parameters | {"days": list(load.days)}) is not None
+        parameters = {name: getattr(load, name) for name in _FIELDS}
+        for name in ("ranges", "next_offsets", "unseen_at"):
+            parameters[name] = _by_partition(parameters[name])
+        if self._session.one(_SQL["open"], **parameters | {"days": list(load.days)}) is None:
+            return False
+        if load.wal_begins or load.wal_ends:
+            positions = {"begins": _by_partition(load.wal_begins), "ends": _by_partition(load.wal_ends)}
+            self._session.execute(_SQL["note_wal"], table_id=load.table_id, version=load.version, **positions)
+        return True
 
     def open_in_turn(self, load: LoadRow, begins: Begins) -> LoadRow | None:
         """Enter the load of one of several shards behind the latest load of all; return it with its version.
@@ -107,7 +109,7 @@ class Admission:
             version=1 if last is None else last.version + 1,
             next_offsets={**stand, **load.next_offsets},
             unseen_at={**({} if last is None else last.unseen_at), **load.unseen_at},
-            log_ends={**({} if last is None else last.log_ends), **load.log_ends},
+            wal_ends={**({} if last is None else last.wal_ends), **load.wal_ends},
         )
         return entered if self.open(entered) else None
 
@@ -165,12 +167,17 @@ def _load(row: dict[str, Any]) -> LoadRow:
     next_offsets = {int(partition): offset for partition, offset in row["next_offsets"].items()}
     unseen_at = {int(partition): moment for partition, moment in row["unseen_at"].items()}
     made = {"ranges": ranges, "next_offsets": next_offsets, "unseen_at": unseen_at, "days": tuple(row["days"])}
-    logs = {name: _log_positions(row[name]) for name in ("log_begins", "log_ends")}
-    return LoadRow(**(row | made | logs))
+    positions = {name: _wal_positions(row[name]) for name in ("wal_begins", "wal_ends")}
+    known = {name: row[name] for name in _FIELDS}  # a later version may have added others
+    return LoadRow(**(known | made | positions))
 
 
-def _log_positions(stored: dict[str, list[int]]) -> LogPositions:
-    return {int(partition): LogPosition(*position) for partition, position in stored.items()}
+def _by_partition(values: Mapping[int, object]) -> Jsonb:
+    return Jsonb(dict(values))  # JSON has texts for the numbers
+
+
+def _wal_positions(stored: dict[str, list[int]]) -> WalPositions:
+    return {int(partition): WalPosition(*position) for partition, position in stored.items()}
 
 
 def present_table(session: Session) -> str | None:

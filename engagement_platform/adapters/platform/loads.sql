@@ -1,6 +1,7 @@
 -- name: last
 -- The latest load of a table, open or not, whichever shard has entered it.
-SELECT * FROM {schema}.warehouse_load
+SELECT load.*, coalesce(wal.begins, '{}') AS wal_begins, coalesce(wal.ends, '{}') AS wal_ends
+  FROM {schema}.warehouse_load AS load LEFT JOIN {schema}.warehouse_load_wal AS wal USING (table_id, version)
  WHERE table_id = %(table_id)s
  ORDER BY version DESC LIMIT 1;
 
@@ -10,7 +11,8 @@ SELECT pg_advisory_xact_lock(hashtext(%(table_id)s), -1);
 
 -- name: all_open
 -- The loads that are open: all of a table, or those that touch certain days.
-SELECT * FROM {schema}.warehouse_load
+SELECT load.*, coalesce(wal.begins, '{}') AS wal_begins, coalesce(wal.ends, '{}') AS wal_ends
+  FROM {schema}.warehouse_load AS load LEFT JOIN {schema}.warehouse_load_wal AS wal USING (table_id, version)
  WHERE table_id = %(table_id)s AND closed_at IS NULL
    AND (%(days)s::date[] IS NULL OR days && %(days)s::date[])
  ORDER BY writer, version;
@@ -19,13 +21,18 @@ SELECT * FROM {schema}.warehouse_load
 -- Enter a load before it is sent; one without rows is closed at once. No row where another process was faster.
 INSERT INTO {schema}.warehouse_load
        (table_id, writer, version, load_id, topic_id, ranges, next_offsets, days, rows, covered, rejected,
-        lowest_id, highest_id, unseen_at, log_begins, log_ends, closed_at)
+        lowest_id, highest_id, unseen_at, closed_at)
 VALUES (%(table_id)s, %(writer)s, %(version)s, %(load_id)s, %(topic_id)s, %(ranges)s, %(next_offsets)s,
         %(days)s::date[], %(rows)s, %(covered)s, %(rejected)s, %(lowest_id)s, %(highest_id)s,
-        %(unseen_at)s, %(log_begins)s, %(log_ends)s,
+        %(unseen_at)s,
         CASE WHEN %(rows)s = 0 THEN now() END)
     ON CONFLICT DO NOTHING
 RETURNING version;
+
+-- name: note_wal
+-- Note where the messages of a load stand in the log of a publisher that may publish twice.
+INSERT INTO {schema}.warehouse_load_wal (table_id, version, begins, ends)
+VALUES (%(table_id)s, %(version)s, %(begins)s, %(ends)s);
 
 -- name: close
 -- Note that a load has taken effect.

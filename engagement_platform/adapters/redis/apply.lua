@@ -3,7 +3,7 @@
 -- ARGV[1] the batch as msgpack:
 --   generation, topic_id, window_ms, bucket_ms, max_future_ms, counted: what the caller believes to be true
 --   offsets  {{partition, expected, next}, ...}
---   log      {{partition, text}, ...}: where the latest messages stand in their publisher's log; mostly empty
+--   wal      {{partition, text}, ...}: where the latest messages stand in their publisher's log; mostly empty
 --   buckets  {[start] = {[dimension] = {[member] = sums}}}; starts are text; sums has for each measure, in order, what
 --            is added, as `plus` has it
 --   display  {[dimension] = {[member] = JSON}}, for each dimension with something to show
@@ -332,7 +332,7 @@ if future > 0 then redis.call('HINCRBY', KEYS[1], 'future', future) end
 for _, move in ipairs(batch.offsets) do
   redis.call('HSET', offsets_key, move[1], text(move[3]))
 end
-for _, entry in ipairs(batch.log) do redis.call('HSET', prefix .. 'log', entry[1], entry[2]) end
+for _, entry in ipairs(batch.wal) do redis.call('HSET', prefix .. 'wal', entry[1], entry[2]) end
 if batch.lifetime_ms > 0 then
   for _, key in ipairs(keys_of(prefix, counted)) do redis.call('PEXPIRE', key, text(batch.lifetime_ms)) end
 end

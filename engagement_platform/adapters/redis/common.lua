@@ -64,7 +64,7 @@ end
 
 -- Every key of a generation. `future` lists the starts of the buckets whose time is still to come.
 local function keys_of(prefix, counted)
-  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'log', prefix .. 'future'}
+  local keys = {prefix .. 'meta', prefix .. 'offsets', prefix .. 'wal', prefix .. 'future'}
   for _, display in pairs(counted.displays) do keys[#keys + 1] = prefix .. 'future-' .. display end
   append_view_keys(keys, prefix, counted)
   append_bucket_keys(keys, prefix, counted, redis.call('ZRANGE', prefix .. 'future', 0, -1))
@@ -128,5 +128,5 @@ end
 -- publisher's log as pairs}.
 local function present_state(prefix)
   return {redis.call('HGETALL', prefix .. 'meta'), redis.call('HGETALL', prefix .. 'offsets'), now_ms(),
-    redis.call('HGETALL', prefix .. 'log')}
+    redis.call('HGETALL', prefix .. 'wal')}
 end

@@ -19,7 +19,7 @@ from engagement_platform.adapters.redis.keys import Keys
 from engagement_platform.adapters.redis.refusals import make_room
 from engagement_platform.adapters.redis.scripts import run
 from engagement_platform.domain.clocks import UNKNOWN, Between
-from engagement_platform.domain.doubles import LogPositions, from_text, to_text
+from engagement_platform.domain.duplicates import WalPositions, from_text, to_text
 from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.event_stream import EventStream
 from engagement_platform.domain.playback import Evictions
@@ -57,7 +57,7 @@ class ViewsState:
     """What the server had evicted when the build of the generation began; None of an older version."""
     counted: str = UNSAID
     """What the generation counts, as `counted_by` says it."""
-    log_positions: LogPositions = field(default_factory=dict)
+    wal_positions: WalPositions = field(default_factory=dict)
     """Where the latest messages before the offsets stand in the log of a publisher that may publish twice."""
 
 
@@ -69,7 +69,7 @@ class Batch:
     topic_id: str
     offsets: Mapping[int, tuple[int, int]]
     """partition -> (expected offset, next offset)."""
-    log_positions: LogPositions = field(default_factory=dict)
+    wal_positions: WalPositions = field(default_factory=dict)
     """Where the latest messages stand in the log of a publisher that may publish twice."""
     buckets: Mapping[int, Adds] = field(default_factory=dict)
     display: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Counts:
                 "generation": batch.generation,
                 "topic_id": batch.topic_id,
                 "offsets": [(partition, *move) for partition, move in batch.offsets.items()],
-                "log": [(partition, to_text(position)) for partition, position in batch.log_positions.items()],
+                "wal": [(partition, to_text(position)) for partition, position in batch.wal_positions.items()],
                 "buckets": {str(start): _packable(adds) for start, adds in batch.buckets.items()},
                 "display": batch.display,
                 "lag": batch.lag,
@@ -257,7 +257,7 @@ def forget_offsets(client: redis.Redis, namespace: str) -> None:
     """Remove the offsets of the live views, which readers keep, and the keys that another program has spoiled."""
     keys = Keys.live(namespace)
     with reaching(client):
-        client.unlink(keys.offsets, keys.log)
+        client.unlink(keys.offsets, keys.wal)
         if client.type(keys.buckets) not in ("zset", "none"):
             # Before the key that lists them: without it they would be added to when their time comes.
             for key in client.scan_iter("*:bucket:*", count=1_000):
@@ -309,7 +309,7 @@ def _state(reply: list[Any]) -> ViewsState:
         clock_ms=max(int(meta.get("as_of", 0)), int(meta.get("clock", 0))),
         evictions=_evictions(meta.get("evicted", "")),
         counted=meta.get("counted", UNSAID),
-        log_positions={int(partition): from_text(text) for partition, text in _pairs(reply[3]).items()},
+        wal_positions={int(partition): from_text(text) for partition, text in _pairs(reply[3]).items()},
     )
 
 

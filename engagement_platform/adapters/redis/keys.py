@@ -35,9 +35,9 @@ class Keys:
         return f"{self.prefix}offsets"
 
     @property
-    def log(self) -> str:
+    def wal(self) -> str:
         """Hash: partition -> where its latest message stands in the log of a publisher that may publish twice."""
-        return f"{self.prefix}log"
+        return f"{self.prefix}wal"
 
     @property
     def builder(self) -> str:

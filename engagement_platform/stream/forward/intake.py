@@ -1,5 +1,6 @@
 """Takes messages in for forward, as far as there is room; what is not read stays in Kafka."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,13 @@ from engagement_platform.domain.errors import StreamStopped
 from engagement_platform.domain.progress import REJECTED
 from engagement_platform.settings import Settings
 from engagement_platform.stream.dead_letters import DeadLetterWriter
+from engagement_platform.stream.duplicates import note_duplicates
 from engagement_platform.stream.forward.topic import Topic, judged, outgoing
 from engagement_platform.stream.progress import Progress
 from engagement_platform.stream.readers import Readers
 from engagement_platform.stream.rejection_limit import RejectionLimit
+
+log = logging.getLogger("engagement_platform.forward")
 
 _MAX_EVENTS = 20_000
 _MAX_BYTES = 32 << 20
@@ -64,6 +68,7 @@ class Intake:
             if not is_live and not self._replays.is_due:
                 continue
             records = topic.poll(patience if is_live else 0)
+            note_duplicates(self.progress, topic.reader.duplicates(), log)
             if not is_live and not records:
                 self._replays.restart()
             try:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
+from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.domain.batches import Line, Lines, Rejected
-from engagement_platform.domain.doubles import LogPositions
+from engagement_platform.domain.duplicates import WalPositions
 from engagement_platform.domain.messages import HEADER_UNSEEN_AT
 
 WRITER = "stage"
@@ -21,15 +22,17 @@ class Batch:
     begins: Mapping[int, int]
     ends: Mapping[int, int]
     """partition -> offset behind the last of the messages."""
-    log_begins: LogPositions
-    """What the reader had before the batch, to tell what comes again."""
-    log_ends: LogPositions
+    wal_begins: WalPositions
+    """What the reader had before the batch of its publisher's log, to tell what comes again."""
+    wal_ends: WalPositions
     """The same behind its last messages."""
     since: float | None = None
-    """When the first of them came, by the monotonic clock."""
+    """When the first of them came, or the first that was left out, by the monotonic clock."""
     size: int = 0
     """Bytes of all messages."""
     messages: int = 0
+    duplicates: int = 0
+    """Messages that were left out: their publisher had published them before."""
     checked: list[Line | Rejected] = field(default_factory=list)
     unseen: Counter[bytes] = field(default_factory=Counter)
     sizes: dict[Hashable, int] = field(default_factory=dict)
@@ -42,18 +45,17 @@ class Batch:
     """partition -> header `unseen-at` of its last message."""
 
     @classmethod
-    def at(cls, offsets: Mapping[int, int], log: LogPositions | None = None) -> "Batch":
-        """Return an empty batch that begins at these offsets, behind messages that stand there in their log."""
-        return cls(offsets, offsets, log or {}, log or {})
+    def at(cls, offsets: Mapping[int, int], wal: WalPositions | None = None) -> "Batch":
+        """Return an empty batch that begins at these offsets, and what the reader has there of a publisher's log."""
+        return cls(offsets, offsets, wal or {}, wal or {})
 
-    def add(
-        self, records: Mapping[int, list[Record]], ends: Mapping[int, int], log_ends: LogPositions, lines: Lines
-    ) -> None:
-        """Add what was polled, up to the offsets behind it."""
-        now = time.monotonic()
-        self.ends, self.log_ends = ends, log_ends
-        if records and self.since is None:
-            self.since = now
+    def add(self, records: Mapping[int, list[Record]], reader: TopicReader, lines: Lines) -> None:
+        """Add what the reader has polled, up to the offsets behind it."""
+        self.ends, self.wal_ends = reader.positions(), reader.wal_positions
+        duplicates = reader.duplicates()
+        self.duplicates += duplicates
+        if (records or duplicates) and self.since is None:
+            self.since = time.monotonic()
         for partition, messages in records.items():
             before = self.sizes.get(partition, 0)
             self.sizes[partition] = before + len(messages)

@@ -54,6 +54,7 @@ def connected(settings: Settings, shard: Shard = WHOLE) -> Iterator[Clients]:
             min_bytes=1 << 18,
             max_wait_ms=POLL_MS,
             max_records=records,
+            without_duplicates=True,
         )
         stack.enter_context(closing(reader))
         stack.enter_context(watching(settings, loop_named("stage"), log))

@@ -87,8 +87,8 @@ class Loader:
             rows=len(lines),
             rejected=len(rejected),
             unseen_at=self.position.unseen_at(),
-            log_begins=batch.log_begins,
-            log_ends=batch.log_ends,
+            wal_begins=batch.wal_begins,
+            wal_ends=batch.wal_ends,
         )
 
     def _bury(self, rejected: Sequence[Rejected], name: str) -> None:

@@ -30,6 +30,7 @@ from engagement_platform.domain.progress import (
 from engagement_platform.domain.shards import WHOLE, Shard
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.duplicates import note_duplicates
 from engagement_platform.stream.give_way import GiveWay
 from engagement_platform.stream.lag import backlog_behind, lag_behind
 from engagement_platform.stream.readers import Readers
@@ -187,6 +188,7 @@ class _Stage:
     def _report(self, batch: Batch, load: LoadRow) -> None:
         progress = self._control.progress
         progress.count(EVENTS, batch.messages)
+        note_duplicates(progress, batch.duplicates, log)
         for counter, number in ((BYTES, batch.size), (BATCHES, 1), (ROWS, load.rows), (REJECTED, load.rejected)):
             progress.count(counter, number)
         if batch_log.is_on():

@@ -124,11 +124,11 @@ def settle_load(
 
 def read_ranges(settings: Settings, load: LoadRow) -> Iterator[Record]:
     """Return the messages of a load's offset ranges, again."""
-    reader = TopicReader(settings.kafka, settings.topics.events)
+    reader = TopicReader(settings.kafka, settings.topics.events, without_duplicates=True)
     try:
         if reader.topic_id != load.topic_id:
             raise _gone(load, "the topic was created again")
-        reader.seek({partition: begin for partition, (begin, _) in load.ranges.items()}, load.log_begins)
+        reader.seek({partition: begin for partition, (begin, _) in load.ranges.items()}, load.wal_begins)
         deadline = time.monotonic() + _READ_SECONDS
         while not _passed(reader.positions(), load.ranges):
             if time.monotonic() > deadline:

@@ -12,7 +12,7 @@ from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.domain.checkpoint import missing_ranges
 from engagement_platform.domain.columns import Schema
 from engagement_platform.domain.coverage import Coverage, common
-from engagement_platform.domain.doubles import LogPositions
+from engagement_platform.domain.duplicates import WalPositions
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
 from engagement_platform.stream.readers import Readers
@@ -75,13 +75,13 @@ class Position:
         """
         records = self._reader.poll(POLL_MS, most)
         self._readers.meet(header for messages in records.values() for m in messages for header in m.headers)
-        self.batch.add(records, self._reader.positions(), self._reader.log_positions, self._readers.lines)
+        self.batch.add(records, self._reader, self._readers.lines)
 
     def entered(self, load: LoadRow) -> None:
         """Begin the next batch behind one that was entered."""
         self.version, self._unseen = load.version, load.unseen_at
         self._entered = self._shard.part_of(load.next_offsets)
-        self.batch = Batch.at(self._entered, self._shard.part_of(load.log_ends))
+        self.batch = Batch.at(self._entered, self._shard.part_of(load.wal_ends))
         self._control.progress.offsets = dict(self._entered)
 
     def begins(self) -> Begins:
@@ -94,7 +94,7 @@ class Position:
         for load in self._own_open_loads():
             settle_load(self._warehouse, self._loads, load, self._settings, self._readers)
         last = self._loads.last_load(self._table_id)
-        log_ends: LogPositions = {}
+        wal_ends: WalPositions = {}
         if last is None:
             self.version, offsets = 0, self._reader.beginning_offsets()
             self._at_first = offsets if self._shard.is_whole else self._reader.beginning_offsets_of_all()
@@ -106,8 +106,8 @@ class Position:
         else:
             self.version, offsets = last.version, self._shard.part_of(last.next_offsets)
             self._entered, self._unseen = offsets, last.unseen_at
-            log_ends = self._shard.part_of(last.log_ends)
-        self._read_from(offsets, log_ends)
+            wal_ends = self._shard.part_of(last.wal_ends)
+        self._read_from(offsets, wal_ends)
 
     def _own_open_loads(self) -> list[LoadRow]:
         """Return the open loads with a message of this shard, whoever has entered them: it may have had others then.
@@ -135,7 +135,7 @@ class Position:
         """
         self._reader.verify()
         if self._is_where_it_was():
-            self._reader.seek(self.batch.ends, self.batch.log_ends)
+            self._reader.seek(self.batch.ends, self.batch.wal_ends)
         else:
             self.resume()
 
@@ -144,7 +144,7 @@ class Position:
         new = self._reader.partitions - self.batch.begins.keys()
         if new:
             log.info("new partitions: %s", sorted(new))
-            self._read_from(self.batch.begins, self.batch.log_begins)
+            self._read_from(self.batch.begins, self.batch.wal_begins)
 
     def skip_what_expired(self, error: OffsetsExpired) -> None:
         """Go on with the oldest messages there are; the days of those that are gone have to be rebuilt.
@@ -162,7 +162,7 @@ class Position:
             DueDays(self._loads.session).note(self._table_id, days, "Kafka's messages expired before they were loaded")
             log.error("%s To be rebuilt: %s", error.what, ", ".join(map(str, days)))
         oldest = self._reader.beginning_offsets()
-        self._read_from({p: max(at, oldest.get(p, 0)) for p, at in self.batch.begins.items()}, self.batch.log_begins)
+        self._read_from({p: max(at, oldest.get(p, 0)) for p, at in self.batch.begins.items()}, self.batch.wal_begins)
 
     def has_reached(self, goal: Mapping[int, int]) -> bool:
         """Say whether everything before these offsets was read."""
@@ -180,8 +180,8 @@ class Position:
         latest = {**self._unseen, **batch.latest}
         return {p: max(latest.get(p, 0), newest if at >= ends.get(p, 0) else 0) for p, at in batch.ends.items()}
 
-    def _read_from(self, offsets: Mapping[int, int], log: LogPositions) -> None:
+    def _read_from(self, offsets: Mapping[int, int], wal: WalPositions) -> None:
         """Read all partitions of the shard; one that was never read is new and starts at 0."""
         begins = dict.fromkeys(self._reader.partitions, 0) | dict(offsets)
-        self.batch = Batch.at(begins, log)
-        self._reader.seek(begins, log)
+        self.batch = Batch.at(begins, wal)
+        self._reader.seek(begins, wal)

@@ -25,5 +25,6 @@ def connected(
         client = stack.enter_context(connect_redis(settings.redis))
         counts = Counts(client, settings.redis.namespace, window_of(settings.views), stream, shard)
         counts.check_policy()
-        reader = stack.enter_context(closing(TopicReader(settings.kafka, settings.topics.events, shard=shard)))
+        reader = TopicReader(settings.kafka, settings.topics.events, shard=shard, without_duplicates=True)
+        stack.enter_context(closing(reader))
         yield reader, counts, stack.enter_context(watching(settings, loop_named("tally"), log))

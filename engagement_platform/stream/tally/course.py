@@ -75,7 +75,7 @@ class Course:
         A build goes on from what was built: it may take longer than connections hold.
         """
         if (state := self.position.target.built_so_far()) is not None:
-            self.position.read_from(state.offsets, state.log_positions)
+            self.position.read_from(state.offsets, state.wal_positions)
         else:
             self.resume()
 
@@ -137,7 +137,7 @@ class Course:
                 self._begin_build(state)
             case Resume.CONTINUE:
                 self.position.target.take_live(state)
-                self.position.read_from(state.offsets, state.log_positions)
+                self.position.read_from(state.offsets, state.wal_positions)
 
     def _decide(self, state: ViewsState) -> Resume:
         return resume(

@@ -28,6 +28,7 @@ from engagement_platform.settings import Settings
 from engagement_platform.stream.as_of import AsOf
 from engagement_platform.stream.backoff import Spacing
 from engagement_platform.stream.control import Control
+from engagement_platform.stream.duplicates import note_duplicates
 from engagement_platform.stream.lag import backlog_behind, lag_behind
 from engagement_platform.stream.rejection_limit import RejectionLimit, rejection_limit
 from engagement_platform.stream.supervisor import FailureStreak, Supervision, supervise
@@ -138,7 +139,7 @@ class _Tally:
             generation=position.target.generation,
             topic_id=position.reader.topic_id,
             offsets={p: (position.offsets[p], ends[p]) for p in ends},
-            log_positions=position.reader.log_positions,
+            wal_positions=position.reader.wal_positions,
             buckets=aggregate(self.stream, events, self._bucket_ms),
             display=self._playbacks.display_of(events),
             lag=lag,
@@ -161,6 +162,7 @@ class _Tally:
             progress.count(BYTES, sum(len(m.value or b"") for messages in records.values() for m in messages))
             progress.count(BATCHES)
         progress.lag = lag
+        note_duplicates(progress, self.position.reader.duplicates(), log)
         for counter, number in ((LATE, outcome.late), (FUTURE, outcome.future), (UNREADABLE, unreadable)):
             progress.count(counter, number)
         now_us, unseen = time.time_ns() // 1_000, unseen_at(records)

@@ -8,7 +8,7 @@ from engagement_platform.adapters.kafka.consumer import TopicReader
 from engagement_platform.adapters.kafka.topics import written_ends
 from engagement_platform.adapters.redis.counts import Counts, ViewsState
 from engagement_platform.adapters.repeated import Interval
-from engagement_platform.domain.doubles import LogPositions
+from engagement_platform.domain.duplicates import WalPositions
 from engagement_platform.domain.playback import Evictions, may_lack
 from engagement_platform.settings import Settings
 from engagement_platform.stream.control import Control
@@ -107,8 +107,8 @@ class Position:
         self.clocks = ClockWatch(settings, control, reader, counts)
         self.target = Target(counts, reader)
         self.offsets: Mapping[int, int] = {}
-        self._log: LogPositions = {}
-        """The `log_positions` of the reader at these offsets."""
+        self._wal: WalPositions = {}
+        """The `wal_positions` of the reader at these offsets."""
         self._slides = Interval(SLIDE_SECONDS, is_due=True)
 
     def written_ends(self) -> Mapping[int, int]:
@@ -127,7 +127,7 @@ class Position:
 
     def reached(self, offsets: Mapping[int, int]) -> None:
         """Take note of the offsets to which the target has counted."""
-        self.offsets, self._log = offsets, self.reader.log_positions
+        self.offsets, self._wal = offsets, self.reader.wal_positions
         if not self.target.is_build:
             self._control.progress.offsets = dict(offsets)
         self._slides.restart()
@@ -137,15 +137,15 @@ class Position:
         new = self.reader.partitions - self.offsets.keys()
         if new:
             log.info("new partitions: %s", sorted(new))
-            self.read_from(self.offsets, self._log)
+            self.read_from(self.offsets, self._wal)
 
-    def read_from(self, offsets: Mapping[int, int], log: LogPositions) -> None:
+    def read_from(self, offsets: Mapping[int, int], wal: WalPositions) -> None:
         """Read all partitions of the reader; one that was never counted is new and starts at 0.
 
-        `log` says where the latest messages before these offsets stand in their publisher's log.
+        `wal` says where the latest messages before these offsets stand in their publisher's log.
         """
         self.offsets = dict.fromkeys(self.reader.partitions, 0) | self.reader.shard.part_of(offsets)
         self._slides.expire()
-        self._log = self.reader.shard.part_of(log)
-        self.reader.seek(self.offsets, self._log)
+        self._wal = self.reader.shard.part_of(wal)
+        self.reader.seek(self.offsets, self._wal)
         self.clocks.moved()

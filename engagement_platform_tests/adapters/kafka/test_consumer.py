@@ -1,9 +1,10 @@
 """The reader against a real Kafka."""
 
+import json
 import random
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -11,7 +12,6 @@ from engagement_platform.adapters.kafka import connection, consumer
 from engagement_platform.adapters.kafka.consumer import OffsetsExpired, TopicChanged, TopicReader
 from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.kafka.topics import topic_id
-from engagement_platform.domain.doubles import LogPosition
 from engagement_platform.domain.errors import Unavailable
 from engagement_platform.settings import Settings
 from engagement_platform_tests.adapters.kafka.conftest import CLIENTS
@@ -258,16 +258,28 @@ def _a_moment_later() -> int:
     return start + 1
 
 
-def test_what_comes_again_is_left_out_behind_what_it_is_told_and_passed_over(reader: TopicReader, topic: Topic) -> None:
+def source(written: int) -> tuple[str, bytes]:
+    told = {"name": "outbox", "db": "media", "txId": written, "ts_us": 7, "sequence": f'["{written - 1}", "{written}"]'}
+    return "source", json.dumps(told).encode()
+
+
+def test_what_comes_again_is_left_out_where_a_reader_is_to_and_passed_over(settings: Settings, topic: Topic) -> None:
     with topic.transaction() as producer:
-        for at in (1, 2, 3, 2, 3, 4):
-            source = ("source", b'{"sequence": "[null, \\"%d\\"]"}' % at)
-            producer.send(topic.name, b"{}", headers=[source, ("unseen-at", b"7")], partition=0)
-    reader.seek({0: 0})
-    assert read(reader, 4) == [(0, 0), (0, 1), (0, 2), (0, 5)]
-    eventually(lambda: reader.poll(50) == {} and reader.is_at_end())
-    assert reader.log_positions == {0: LogPosition(0, 4, 7)}
-    reader.seek({0: 2}, {0: LogPosition(0, 3, 7)})
-    assert read(reader, 1) == [(0, 5)]
-    reader.seek({0: 3})
-    assert read(reader, 3) == [(0, 3), (0, 4), (0, 5)], "before it there was nothing that it knows of"
+        for written in (1, 2, 3, 2, 3, 4):
+            producer.send(topic.name, b"{}", headers=[source(written)], partition=0)
+    every = TopicReader(settings.kafka, settings.topics.events)
+    reader = TopicReader(settings.kafka, settings.topics.events, without_duplicates=True)
+    with closing(every), closing(reader):
+        every.seek({0: 0})
+        assert read(every, 6) == [(0, offset) for offset in range(6)]
+        assert (every.duplicates(), every.wal_positions) == (0, {})
+        reader.seek({0: 0})
+        assert read(reader, 4) == [(0, 0), (0, 1), (0, 2), (0, 5)]
+        eventually(lambda: reader.poll(50) == {} and reader.is_at_end())
+        assert (reader.duplicates(), reader.duplicates()) == (2, 0)
+        positions = reader.wal_positions
+        assert positions[0].written == 4
+        reader.seek({0: 2}, {0: positions[0]._replace(transaction=3, committed=2, written=3)})
+        assert read(reader, 1) == [(0, 5)]
+        reader.seek({0: 3})
+        assert read(reader, 3) == [(0, 3), (0, 4), (0, 5)], "before it there was nothing that it knows of"

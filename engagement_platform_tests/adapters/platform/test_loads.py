@@ -11,6 +11,7 @@ from engagement_platform.adapters.platform.loads import LoadRow, Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
 from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.domain.coverage import Coverage
+from engagement_platform.domain.duplicates import WalPosition
 from engagement_platform.domain.ids import IdRange
 from engagement_platform.settings import Settings
 from engagement_platform_tests.streaming import wait_for
@@ -75,6 +76,30 @@ def test_a_load_is_open_until_it_is_closed(loads: Loads) -> None:
     last = loads.last_load(TABLE)
     assert last is not None
     assert last.closed_at is not None
+
+
+def test_places_in_a_publishers_log_stand_beside_a_load_and_go_with_it(loads: Loads) -> None:
+    begins, ends = {0: WalPosition(1, 2, 3, 4, 5)}, {0: WalPosition(1, 3, 4, 5, 6), 11: WalPosition(1, 2, 3, 9, 5)}
+    assert enter(loads, a_load(rows=0))
+    assert enter(loads, replace(a_load(2, rows=0), wal_begins=begins, wal_ends=ends))
+    last = loads.last_load(TABLE)
+    assert last is not None
+    assert (last.wal_begins, last.wal_ends) == (begins, ends)
+    assert enter(loads, a_load(3))
+    (of_older_version,) = loads.open_loads(TABLE)
+    assert (of_older_version.wal_begins, of_older_version.wal_ends) == ({}, {})
+    loads.session.execute("UPDATE engagement_platform.warehouse_load SET closed_at = now() - interval '9 hours'")
+    loads.prune(1)
+    assert loads.session.all("SELECT version FROM engagement_platform.warehouse_load_wal") == []
+
+
+def test_a_column_that_a_later_version_has_added_is_passed_over(loads: Loads) -> None:
+    assert enter(loads, a_load())
+    loads.session.execute("ALTER TABLE engagement_platform.warehouse_load ADD COLUMN later text DEFAULT 'later'")
+    assert [load.load_id for load in loads.open_loads(TABLE)] == ["stage_1"]
+    last = loads.last_load(TABLE)
+    assert last is not None
+    assert last.load_id == "stage_1"
 
 
 def test_a_load_without_rows_is_closed_from_the_start(loads: Loads) -> None:

@@ -115,6 +115,7 @@ LATER = (
     "erasure",
     "location_watch",
     "stream_assignment",
+    "warehouse_load_wal",
 )
 """Tables that a database of before the forms were numbered does not have."""
 
@@ -128,7 +129,6 @@ def put_back(connection: psycopg.Connection, schema: str) -> None:
         f" DROP COLUMN shards, DROP COLUMN generation, ADD PRIMARY KEY (epoch);"
         f"ALTER TABLE {schema}.stream_loop DROP COLUMN shard, DROP COLUMN generation;"
         f"DROP INDEX {schema}.warehouse_load_version;"
-        f"ALTER TABLE {schema}.warehouse_load DROP COLUMN log_begins, DROP COLUMN log_ends;"
         f"ALTER TABLE {schema}.forward_position DROP COLUMN settled_by;"
         f"UPDATE {schema}.schema_version SET version_num = '0007'"
     )
