@@ -67,7 +67,7 @@ def remedied(system: System, command: str) -> str:
 def _executed(system: System, change: Callable[[psycopg.Connection], object]) -> bool:
     """Say whether it was done. Where this one and a writer each hold a lock that the other wants, the writer gives way.
 
-    The server ends whoever first looks for a deadlock. Writers take ids, and so the sequence's lock, before the table's.
+    The server ends whoever first looks for a deadlock. Writers take ids, and with them the sequence's lock, first.
     """
     assert system.writers is not None
     system.writers.settle_forgotten()
