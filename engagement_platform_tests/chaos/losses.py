@@ -4,7 +4,6 @@ import re
 import shutil
 import time
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from random import Random
 
 import psycopg
@@ -42,8 +41,7 @@ def _forward_goes_on(system: System, lost_at: float) -> None:
     said = remedied(system, "forward restart --at earliest")
     for command in _BACKFILL.findall(said)[:1]:
         system.type(command)
-    today = datetime.now(UTC).date().isoformat()
-    system.type(f"backfill --since {today}")
+    system.type(" ".join(system.backfill_of_today()))
     with suppress(AssertionError):
         wait_for(lambda: system.watch.flowed_since(system.healed_at or 0), "events", PATIENCE)
     system.spare_order_since(lost_at - 30)
