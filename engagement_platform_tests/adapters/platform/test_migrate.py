@@ -71,6 +71,7 @@ def test_processes_that_migrate_at_once_all_succeed(bare: Settings) -> None:
         "stream_loop",
         "stream_schema",
         "warehouse_load",
+        "warehouse_load_wal",
     ]
     assert elsewhere == (0,)
 

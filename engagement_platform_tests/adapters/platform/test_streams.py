@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib import resources
 from typing import Any
@@ -27,6 +28,7 @@ from engagement_platform.adapters.platform.rebuilds import DueDays, Rebuilds
 from engagement_platform.adapters.platform.rights import HEAD, read_rights
 from engagement_platform.adapters.platform.run_beats import RunBeats
 from engagement_platform.domain.checkpoint import Checkpoint, SourceIdentity
+from engagement_platform.domain.duplicates import WalPosition
 from engagement_platform.domain.errors import Refused
 from engagement_platform.domain.reconciliation import Findings
 from engagement_platform.local.stack import Endpoints
@@ -71,7 +73,7 @@ def use_everything(settings: Settings) -> None:
     forwarded.write(settings, settings.topics.events, forwarded.Position("t", {0: 1}, datetime.now(UTC)))
     give_up(settings, "forward", 3, "me")
     with Loads.opened(settings, "test") as loads:
-        assert enter(loads, a_load())
+        assert enter(loads, replace(a_load(), wal_ends={0: WalPosition(1, 2, 3, 4, 5)}))
         DueDays(loads.session).note(TABLE, [DAY], "because")
         assert Rebuilds(loads.session).begin(TABLE, date(2026, 5, 5), "run") is not None
         Calendar(loads.session).keep("run", [Findings(DAY, 1, 1)])
