@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -83,6 +84,7 @@ class LibrdkafkaConsumer:
         try:
             self._state = self._meet_topic()
             self._consumer = self._connect()
+            self._meet_leaders()
         except BaseException:
             self._requests.close()
             raise
@@ -116,6 +118,14 @@ class LibrdkafkaConsumer:
                 "queued.max.messages.kbytes": _PREFETCHED_KB,
             },
         )
+
+    def _meet_leaders(self) -> None:
+        """Let the library know who leads the partitions before they are assigned: else it asks a second later.
+
+        It looks for leaders that it misses once a second, and reads nothing before.
+        """
+        with suppress(KafkaException):  # whoever does not answer now is asked again then
+            self._consumer.list_topics(self._topic, timeout=connection.MAX_BLOCK_MS / 1000)
 
     def _describe(self) -> "Future[Any]":
         self._asked = time.monotonic()
