@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from engagement_platform.adapters.kafka.librdkafka.errors import error_of
+from engagement_platform.settings import Settings
+from engagement_platform_tests.adapters.kafka.topic import Topic
 from engagement_platform_tests.listeners import broker
 from engagement_platform_tests.streaming import wait_for
 
@@ -37,6 +40,13 @@ while time.monotonic() < end:
 """Connects again and again; it exits 0 unless the library aborts it."""
 
 
+@pytest.fixture
+def topic(settings: Settings) -> Iterator[Topic]:
+    topic = Topic(settings)
+    yield topic
+    topic.close()
+
+
 def knows_no_broker(client: AdminClient) -> bool:
     try:
         client.list_topics(timeout=2)
@@ -54,3 +64,29 @@ def test_a_broker_that_is_taken_for_dead_ends_no_process(tmp_path: Path) -> None
             [sys.executable, "-c", CONNECT.format(server=server)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+FIRST = """
+import time
+from engagement_platform.adapters.kafka.librdkafka.consumer import LibrdkafkaConsumer
+from engagement_platform.adapters.kafka.port import Fetching
+from engagement_platform.settings import Kafka
+reader = LibrdkafkaConsumer(Kafka(kafka_bootstrap_servers={server!r}), {topic!r}, Fetching())
+began = time.monotonic()
+reader.assign({{0: 0}})
+while not reader.poll(50):
+    assert time.monotonic() < began + 30
+print(time.monotonic() - began)
+"""
+
+
+@pytest.mark.parametrize("client", ["librdkafka"])
+def test_the_first_reader_of_a_process_reads_at_once(settings: Settings, topic: Topic) -> None:
+    """The library looks for leaders that it misses once a second, so it should know them by then."""
+    topic.send_raw(b"{}")
+    code = FIRST.format(server=settings.kafka.bootstrap_servers, topic=settings.topics.events)
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(seconds) < 0.6
