@@ -169,7 +169,8 @@ def process_of(settings: Settings, loop: str, *, waits: bool = False) -> int:
     with psycopg.connect(settings.platform.dsn.get_secret_value()) as connection:
         row = connection.execute(
             "SELECT client_port, inet_server_port()"
-            "  FROM pg_stat_activity JOIN engagement_platform.stream_loop AS loop ON backend_pid = pid"
+            "  FROM pg_stat_activity AS session JOIN engagement_platform.stream_loop AS loop"
+            "       ON (backend_pid, loop.backend_start) = (pid, session.backend_start)"
             " WHERE loop.loop = %s AND awaits = (SELECT max(epoch) + %s FROM engagement_platform.stream_lease)",
             [loop, int(waits)],
         ).fetchone()

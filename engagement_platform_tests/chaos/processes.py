@@ -17,7 +17,9 @@ from engagement_platform_tests.streaming import wait_for
 
 LOOPS = ("relay", "tally", "stage", "forward")
 _SESSION = """
-SELECT client_port FROM pg_stat_activity JOIN engagement_platform.stream_loop AS loop ON backend_pid = pid
+SELECT client_port
+  FROM pg_stat_activity AS session
+  JOIN engagement_platform.stream_loop AS loop ON (backend_pid, loop.backend_start) = (pid, session.backend_start)
  WHERE loop.loop = %s AND awaits = (SELECT max(epoch) FROM engagement_platform.stream_lease)
 """
 PATIENCE = 60.0

@@ -22,6 +22,40 @@ for _ in sys.stdin:
 """
 
 
+_WAIT = """
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+static double now(clockid_t clock) {
+  struct timespec at;
+  clock_gettime(clock, &at);
+  return at.tv_sec + at.tv_nsec / 1e9;
+}
+
+int main(void) {
+  pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  double until = now(CLOCK_REALTIME) + 0.5, began = now(CLOCK_MONOTONIC);
+  struct timespec at = {(time_t)until, (long)((until - (time_t)until) * 1e9)};
+  pthread_mutex_lock(&mutex);
+  pthread_cond_timedwait(&condition, &mutex, &at);
+  printf("%f", now(CLOCK_MONOTONIC) - began);
+  return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 5, -5])
+def test_whoever_waits_until_a_time_of_day_waits_by_the_clock_that_it_is_told(tmp_path: Path, seconds: int) -> None:
+    (tmp_path / "wait.c").write_text(_WAIT)
+    subprocess.run(["gcc", "-pthread", "-o", tmp_path / "wait", tmp_path / "wait.c"], check=True)
+    shim = Shim(tmp_path, "one")
+    shim.tell(seconds=seconds)
+    done = subprocess.run([tmp_path / "wait"], env=shim.variables, capture_output=True, text=True, check=True)
+    assert 0.4 < float(done.stdout) < 4.0
+
+
 def test_a_process_has_the_time_that_it_is_told_and_no_names_while_it_is_told_so(tmp_path: Path) -> None:
     shim = Shim(tmp_path, "one")
     with subprocess.Popen(

@@ -25,7 +25,9 @@ LEASE_SECONDS = 180
 _QUIET_SECONDS = 30
 """So much of a lease has to be left when something happens, so that no planned hand-over answers it."""
 _SESSION = """
-SELECT host(client_addr), client_port FROM pg_stat_activity JOIN engagement_platform.stream_loop ON backend_pid = pid
+SELECT host(client_addr), client_port
+  FROM pg_stat_activity AS session
+  JOIN engagement_platform.stream_loop AS beats ON (backend_pid, beats.backend_start) = (pid, session.backend_start)
  WHERE loop = %s AND awaits = (SELECT max(epoch) FROM engagement_platform.stream_lease)
 """
 _KILL = """
