@@ -1,8 +1,8 @@
 -- What the source's owner makes where Debezium is to publish the events of `engagement`: an outbox that is always empty.
 -- Each event is written there as the relay would write it, in the application's own transaction, and taken out again: the
 -- log has it, and Debezium reads the log. See docs/debezium.md. To take it away again: DROP TABLE engagement_outbox CASCADE;
--- DROP FUNCTION engagement_outbox CASCADE. One row in each statement: rows of one COPY have one place in the log, by which
--- messages are told that come again.
+-- DROP FUNCTION engagement_outbox CASCADE. One row in each statement: rows of one COPY share an LSN, by which messages
+-- are told that come again.
 
 CREATE TABLE engagement_outbox (
     id BIGINT PRIMARY KEY,

@@ -18,6 +18,9 @@ HEADER_UNSEEN_AT = "unseen-at"
 The commit lies after it, so (time of effect - unseen-at) bounds the latency from above.
 """
 
+HEADER_SOURCE = "source"
+"""Header of messages that Debezium has published: where the change stands in the database's log, as JSON."""
+
 HEADER_TO = "to"
 """Header of messages in the topic of replays that are meant for one reader."""
 TO_API = b"api"

@@ -19,7 +19,7 @@ from engagement_platform.adapters.kafka.record import Record
 from engagement_platform.adapters.platform import forwarded
 from engagement_platform.adapters.platform.loads import Loads
 from engagement_platform.adapters.platform.migrate import ensure_schema
-from engagement_platform.adapters.redis.views import Views
+from engagement_platform.adapters.redis.views import Snapshot, Views
 from engagement_platform.adapters.source.history import Either, Happened, ids_published
 from engagement_platform.adapters.source.origin import origin_of
 from engagement_platform.adapters.stream_table import table_now
@@ -81,8 +81,14 @@ def _has_partner(settings: Settings) -> bool:
     return bool(settings.api.url.get_secret_value())
 
 
-def _reader(settings: Settings) -> TopicReader:
-    return TopicReader(settings.kafka, settings.topics.events, min_bytes=64 << 10, max_wait_ms=100)
+def _reader(settings: Settings, *, without_duplicates: bool = False) -> TopicReader:
+    return TopicReader(
+        settings.kafka,
+        settings.topics.events,
+        without_duplicates=without_duplicates,
+        min_bytes=64 << 10,
+        max_wait_ms=100,
+    )
 
 
 def _ms(moment: datetime) -> int:
@@ -103,7 +109,7 @@ class _Look:
         source = self._published()
         hour, around = self._arrived()
         yield self._topic(source, around)
-        yield _views(self._settings, self._reader, self._end)
+        yield _views(self._settings, self._reader.topic_id, self._end)
         yield self._table(hour, source or {}, deadline)
         if _has_partner(self._settings):
             yield self._partner(hour, deadline)
@@ -235,15 +241,20 @@ def _loaded(loads: Loads, table_id: str, topic_id: str) -> Mapping[int, int] | N
     return offsets
 
 
-def _views(settings: Settings, reader: TopicReader, end: datetime) -> Evidence:
+def _views(settings: Settings, topic_id: str, end: datetime) -> Evidence:
     """Hold the views of now against the topic up to the offsets that they have counted."""
-    window, now = window_of(settings.views), datetime.now(UTC)
-    if now - end > ONE_HOUR:
+    if datetime.now(UTC) - end > ONE_HOUR:
         return evidence.unknown("redis", "The window has left this hour: Redis has no past to compare.")
     with closing(Views.connect(settings)) as views:
         seen = views.snapshot()
-    if seen.meta.get("topic_id") != reader.topic_id:
+    if seen.meta.get("topic_id") != topic_id:
         return evidence.unknown("redis", "There are no views of this topic yet.")
+    with closing(_reader(settings, without_duplicates=True)) as reader:  # as the tally counts
+        return _compared(settings, reader, seen)
+
+
+def _compared(settings: Settings, reader: TopicReader, seen: Snapshot) -> Evidence:
+    window = window_of(settings.views)
     found = evidence.unknown("redis", "")
     as_of = datetime.fromtimestamp(seen.as_of_ms / 1_000, UTC)
     for before_ms in (0, _FUTURE_MS):  # the second time with events that came long before their time

@@ -33,17 +33,17 @@ class Change:
     """What the log has of one event."""
 
     number: int
-    transaction: int
-    committed: int | None
+    xid: int
+    previous_commit: int | None
     """The commit before that of its transaction."""
-    written: int
+    lsn: int
     committed_at: int
 
     def told(self, db: str = "media", **other: Any) -> Message:
         """Return its message, with something else than what is usually told."""
         told = {**vars(self), "db": db, **other}
-        sequence = [None if told["committed"] is None else str(told["committed"]), str(told["written"])]
-        source = {"name": "outbox", "db": told["db"], "txId": told["transaction"], "ts_us": told["committed_at"]}
+        sequence = [None if told["previous_commit"] is None else str(told["previous_commit"]), str(told["lsn"])]
+        source = {"name": "outbox", "db": told["db"], "txId": told["xid"], "ts_us": told["committed_at"]}
         header = json.dumps({**source, "sequence": json.dumps(sequence)}).encode()
         return Message(self.number, (("id", b"7"), ("source", header)))
 
@@ -68,7 +68,7 @@ def logs(draw: st.DrawFn, *, has_clock: bool = True, first: int = 0) -> Log:
             continue
         time = at if has_clock else draw(st.integers(1, 5))
         log += [Change(first + len(log) + n, number + 1, before, w, time) for n, w in enumerate(written[number])]
-        before = at * 8
+        before = (at + 1) * 8  # the end of a commit's record is where the next one begins
     return log
 
 
@@ -114,9 +114,9 @@ def test_a_publisher_that_noted_no_commit_but_a_place_in_its_first_transaction_t
     log = data.draw(logs())
     published: list[Message] = []
     for run in data.draw(runs(log)):
-        first = [change for change in run if change.transaction == log[0].transaction]
+        first = [change for change in run if change.xid == log[0].xid]
         is_within = run[0] != log[0]
-        published += [change.told(committed=run[0].written if is_within else None) for change in first]
+        published += [change.told(previous_commit=run[0].lsn if is_within else None) for change in first]
         published += [change.told() for change in run[len(first) :]]
     assert kept(published) == [change.number for change in log]
 
@@ -126,15 +126,15 @@ def test_a_publisher_that_is_made_anew_knows_no_commit(data: st.DataObject) -> N
     log = data.draw(logs())
     published: list[Message] = []
     for run in data.draw(runs(log, from_slot=True)):
-        first = [change for change in run if change.transaction == run[0].transaction]
-        published += [change.told(committed=None) for change in first]
+        first = [change for change in run if change.xid == run[0].xid]
+        published += [change.told(previous_commit=None) for change in first]
         published += [change.told() for change in run[len(first) :]]
     assert kept(published) == [change.number for change in log]
 
 
 def test_a_long_transaction_that_a_publisher_which_is_made_anew_tells_first_is_new() -> None:
     long, short = Change(0, 1, 16, 8, 40), Change(1, 2, 16, 24, 30)
-    assert kept([short.told(), long.told(committed=None)]) == [1, 0]
+    assert kept([short.told(), long.told(previous_commit=None)]) == [1, 0]
 
 
 @given(before=logs(), after=logs(first=100))

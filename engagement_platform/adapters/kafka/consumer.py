@@ -89,7 +89,10 @@ class TopicReader:
         return dict(self._wal_positions)
 
     def duplicates(self) -> int:
-        """Return how many messages were left out since the last time: their publisher had published them before."""
+        """Return how many messages were left out since this was asked, or another place sought, for the last time.
+
+        Their publisher had published them before.
+        """
         left_out, self._left_out = self._left_out, 0
         return left_out
 
@@ -99,7 +102,7 @@ class TopicReader:
         `wal_positions` are those of the latest messages before these offsets. Without them what comes again of that is
         taken for new.
         """
-        self._stand = None
+        self._stand, self._left_out = None, 0
         self._wal_positions = dict(wal_positions or {})
         self._consumer.assign(offsets)
 

@@ -15,7 +15,7 @@ from engagement_platform.adapters import sql
 from engagement_platform.adapters.platform.connection import Session, Store
 from engagement_platform.adapters.platform.rebuilds import Rebuilds
 from engagement_platform.domain.batches import Ranges
-from engagement_platform.domain.duplicates import WalPosition, WalPositions
+from engagement_platform.domain.duplicates import WalPositions, of_numbers
 from engagement_platform.settings import Settings
 
 _SQL = sql.load(__package__, "loads.sql")
@@ -45,9 +45,9 @@ class LoadRow:
     unseen_at: Mapping[int, int] = field(default_factory=dict)
     """partition -> no message that was not read yet has an earlier header `unseen-at`, in microseconds since 1970."""
     wal_begins: WalPositions = field(default_factory=dict)
-    """What its reader had before the batch: of messages of a publisher that may publish twice."""
+    """Partition -> WAL position of the last message before the batch, of a publisher that may publish twice."""
     wal_ends: WalPositions = field(default_factory=dict)
-    """The same behind the batch, for all partitions that were loaded from."""
+    """Partition -> that of the last message behind the batch, for all partitions that were loaded from."""
     attempt: int = 0
     opened_at: datetime | None = None
     closed_at: datetime | None = None
@@ -177,7 +177,7 @@ def _by_partition(values: Mapping[int, object]) -> Jsonb:
 
 
 def _wal_positions(stored: dict[str, list[int]]) -> WalPositions:
-    return {int(partition): WalPosition(*position) for partition, position in stored.items()}
+    return {int(partition): of_numbers(position) for partition, position in stored.items()}
 
 
 def present_table(session: Session) -> str | None:

@@ -23,9 +23,9 @@ class Batch:
     ends: Mapping[int, int]
     """partition -> offset behind the last of the messages."""
     wal_begins: WalPositions
-    """What the reader had before the batch of its publisher's log, to tell what comes again."""
+    """Partition -> WAL position of the last message before the batch, of a publisher that may publish twice."""
     wal_ends: WalPositions
-    """The same behind its last messages."""
+    """Partition -> that of the last message so far."""
     since: float | None = None
     """When the first of them came, or the first that was left out, by the monotonic clock."""
     size: int = 0
@@ -46,7 +46,7 @@ class Batch:
 
     @classmethod
     def at(cls, offsets: Mapping[int, int], wal: WalPositions | None = None) -> "Batch":
-        """Return an empty batch that begins at these offsets, and what the reader has there of a publisher's log."""
+        """Return an empty batch that begins at these offsets, behind messages with these WAL positions."""
         return cls(offsets, offsets, wal or {}, wal or {})
 
     def add(self, records: Mapping[int, list[Record]], reader: TopicReader, lines: Lines) -> None:

@@ -278,8 +278,8 @@ def test_what_comes_again_is_left_out_where_a_reader_is_to_and_passed_over(setti
         eventually(lambda: reader.poll(50) == {} and reader.is_at_end())
         assert (reader.duplicates(), reader.duplicates()) == (2, 0)
         positions = reader.wal_positions
-        assert positions[0].written == 4
-        reader.seek({0: 2}, {0: positions[0]._replace(transaction=3, committed=2, written=3)})
+        assert positions[0].lsn == 4
+        reader.seek({0: 2}, {0: positions[0]._replace(xid=3, previous_commit=2, lsn=3)})
         assert read(reader, 1) == [(0, 5)]
         reader.seek({0: 3})
         assert read(reader, 3) == [(0, 3), (0, 4), (0, 5)], "before it there was nothing that it knows of"

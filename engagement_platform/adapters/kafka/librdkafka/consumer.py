@@ -32,6 +32,8 @@ from engagement_platform.settings import Kafka
 _NO_GROUP = "engagement-platform"
 """The library wants a group of every consumer. Nobody joins this one, it stores nothing, and no right is needed."""
 _PREFETCHED_KB = 32 << 10
+_LEADER_SECONDS = 1.0
+"""For how long it is waited to know who leads partitions: nothing is lost without, but a second."""
 _PASSING = frozenset(
     {
         "_TRANSPORT",
@@ -125,7 +127,7 @@ class LibrdkafkaConsumer:
         It looks for leaders that it misses once a second, and reads nothing before.
         """
         with suppress(KafkaException):  # whoever does not answer now is asked again then
-            self._consumer.list_topics(self._topic, timeout=connection.MAX_BLOCK_MS / 1000)
+            self._consumer.list_topics(self._topic, timeout=_LEADER_SECONDS)
 
     def _describe(self) -> "Future[Any]":
         self._asked = time.monotonic()

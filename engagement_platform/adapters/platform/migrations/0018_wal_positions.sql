@@ -1,6 +1,6 @@
 -- A publisher that may publish twice, as Debezium, says where each change stands in the database's log: what comes again is
--- left out. Of the relay's messages no load has such a row. A table of its own, for a version before reads all columns of
--- warehouse_load.
+-- left out. While the relay alone publishes, no load has such a row. A table of its own: the version before reads all columns
+-- of warehouse_load, whatever they are.
 
 CREATE TABLE {schema}.warehouse_load_wal (
     table_id text NOT NULL,
@@ -8,7 +8,8 @@ CREATE TABLE {schema}.warehouse_load_wal (
     begins jsonb NOT NULL,
     ends jsonb NOT NULL,
     PRIMARY KEY (table_id, version),
-    FOREIGN KEY (table_id, version) REFERENCES {schema}.warehouse_load (table_id, version) ON DELETE CASCADE
+    FOREIGN KEY (table_id, version) REFERENCES {schema}.warehouse_load (table_id, version)
+        ON UPDATE CASCADE ON DELETE CASCADE
 );
 
 COMMENT ON TABLE {schema}.warehouse_load_wal IS

@@ -71,8 +71,8 @@ import time
 from engagement_platform.adapters.kafka.librdkafka.consumer import LibrdkafkaConsumer
 from engagement_platform.adapters.kafka.port import Fetching
 from engagement_platform.settings import Kafka
-reader = LibrdkafkaConsumer(Kafka(kafka_bootstrap_servers={server!r}), {topic!r}, Fetching())
 began = time.monotonic()
+reader = LibrdkafkaConsumer(Kafka(kafka_bootstrap_servers={server!r}), {topic!r}, Fetching())
 reader.assign({{0: 0}})
 while not reader.poll(50):
     assert time.monotonic() < began + 30
@@ -85,8 +85,8 @@ def test_the_first_reader_of_a_process_reads_at_once(settings: Settings, topic: 
     """The library looks for leaders that it misses once a second, so it should know them by then."""
     topic.send_raw(b"{}")
     code = FIRST.format(server=settings.kafka.bootstrap_servers, topic=settings.topics.events)
-    seconds = [
+    seconds = sorted(
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
         for _ in range(3)
-    ]
-    assert min(seconds) < 0.6
+    )
+    assert seconds[1] < 0.9, seconds
