@@ -189,7 +189,11 @@ def test_a_position_is_itself_again_as_text_and_comes_again_behind_itself(positi
     assert not is_duplicate(position._replace(committed_at=position.committed_at + 1), position)
 
 
-@pytest.mark.parametrize("text", ["", "1 2 3 4", "1 2 3 4 x", "1 2 3 4 5 6"])
+@pytest.mark.parametrize("text", ["", "1 2 3 4", "1 2 3 4 x"])
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         from_text(text)
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    assert from_text("1 2 3 4 5 6") == WalPosition(1, 2, 3, 4, 5)
