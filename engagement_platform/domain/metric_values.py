@@ -234,6 +234,8 @@ def _of_totals(stream: str, loop: str, destination: str, figures: Figures) -> It
         yield Sample(metric, (stream, loop), figures.count(counter))
     if loop != "forward":
         yield Sample(metrics.BATCHES, (stream, loop), figures.count(progress.BATCHES))
+    if loop != "relay":
+        yield Sample(metrics.DUPLICATES, (stream, loop), figures.count(progress.DUPLICATES))
     for metric, counter in _COUNTERS_OF_STREAMS.get(loop, ()):
         yield Sample(metric, (stream,), figures.count(counter))
     if loop == "tally":

@@ -168,6 +168,10 @@ BATCHES = Metric(
     "engagement_batches", Kind.COUNTER,
     "Transactions of the relay, batches that Redis counted, loads of the warehouse. Forward has requests.", _LOOP,
 )  # fmt: skip
+DUPLICATES = Metric(
+    "engagement_duplicate_messages", Kind.COUNTER,
+    "Messages that a loop left out, as their publisher had published them before. The relay publishes each once.", _LOOP,
+)  # fmt: skip
 LAG = Metric("engagement_lag_events", Kind.GAUGE, "Events that wait for the loop; absent while nobody knows.", _LOOP)
 LAG_SECONDS = Metric(
     "engagement_lag_seconds", Kind.GAUGE,

@@ -157,6 +157,7 @@ def test_a_run_that_waits_is_ready_again_after_the_database_was_emptied(platform
         wait_for(lambda: is_ready(leases, "second"), "a run that waits")
         leases.session.execute("DELETE FROM {schema}.stream_loop")
         wait_for(lambda: is_ready(leases, "second"), "a run that waits again")
+        wait_for(lambda: leases.snapshot("first").of("first"), "the one that streams, which has to be there to end")
         leases.end("first", "relay", {})
         turn.join(30)
         assert second.epoch == 2
