@@ -170,7 +170,7 @@ BATCHES = Metric(
 )  # fmt: skip
 DUPLICATES = Metric(
     "engagement_duplicate_messages", Kind.COUNTER,
-    "Messages that a loop left out, as their publisher had published them before. The relay publishes each once.", _LOOP,
+    "Messages that a loop left out, as their publisher, another one than the relay, had published them before.", _LOOP,
 )  # fmt: skip
 LAG = Metric("engagement_lag_events", Kind.GAUGE, "Events that wait for the loop; absent while nobody knows.", _LOOP)
 LAG_SECONDS = Metric(
