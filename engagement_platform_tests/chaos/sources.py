@@ -73,7 +73,7 @@ def _executed(system: System, change: Callable[[psycopg.Connection], object]) ->
     system.writers.settle_forgotten()
     try:
         with psycopg.connect(system.addresses()["admin"]) as owner:
-            owner.execute("SET deadlock_timeout = '5s'")  # of the writers 1 s; after it a vacuum is asked to give way, too
+            owner.execute("SET deadlock_timeout = '5s'")  # writers: 1 s; then vacuums are asked to go
             owner.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER)))
             owner.execute("SET lock_timeout = '15s'")  # the transactions that are open take up to twice 12 s
             change(owner)
